@@ -1,0 +1,3 @@
+import type { CodeFamily } from '../code-row.ts';
+
+export const wireCodes = {} as const satisfies CodeFamily;
