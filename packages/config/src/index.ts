@@ -1,1 +1,15 @@
-export {};
+export { ConfigError, type ConfigIssue, formatIssue } from './config-error.ts';
+export { durationSchema } from './duration-schema.ts';
+export {
+  configIssue,
+  parseConfigText,
+  readConfigText,
+  readDocument,
+  unsupported,
+} from './read-document.ts';
+export {
+  type ConfigPath,
+  type Position,
+  parseYamlDocuments,
+  type SourceDocument,
+} from './source-document.ts';
