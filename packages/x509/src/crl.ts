@@ -1,0 +1,36 @@
+import type { AlgorithmIdentifier } from './algorithm-identifier.ts';
+import type { AuthorityKeyId, Extension, IssuingDistributionPoint } from './extension.ts';
+import type { GeneralName } from './general-name.ts';
+import type { Name } from './name.ts';
+import type { RevocationReason } from './revocation-reason.ts';
+
+/** A certificate revocation list (RFC 5280 §5), decoded once and whole. */
+export interface Crl {
+  readonly raw: Uint8Array;
+  readonly tbs: Uint8Array;
+  readonly version: 1 | 2;
+  readonly signatureAlgorithm: AlgorithmIdentifier;
+  readonly signature: Uint8Array;
+  readonly issuer: Name;
+  readonly thisUpdate: number;
+  readonly nextUpdate: number | undefined;
+  readonly extensions: readonly Extension[];
+  /** OIDs of critical extensions of the list or of an entry that this room does not decode. */
+  readonly unknownCriticalExtensions: readonly string[];
+  /** Keyed by `serialHex`. A serial that occurs twice is refused unless the list is indirect. */
+  readonly entries: ReadonlyMap<string, CrlEntry>;
+  readonly crlNumber: bigint | undefined;
+  /** Present: this is a delta CRL against that base. */
+  readonly deltaCrlBase: bigint | undefined;
+  readonly authorityKeyId: AuthorityKeyId | undefined;
+  readonly issuingDistributionPoint: IssuingDistributionPoint | undefined;
+}
+
+export interface CrlEntry {
+  readonly serialHex: string;
+  /** Revocation date, ms since the epoch. */
+  readonly date: number;
+  readonly reason: RevocationReason;
+  readonly invalidityDate: number | undefined;
+  readonly certificateIssuer: readonly GeneralName[] | undefined;
+}
