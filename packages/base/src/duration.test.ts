@@ -19,7 +19,17 @@ test('durations read as Go and Vault write them', () => {
 });
 
 test('what is no duration is refused with what was written', () => {
-  for (const written of ['', 'h', '10 years', '-1h', '1h 30m', '1.5', '1e9h', '9999999999h', 'NaN']) {
+  for (const written of [
+    '',
+    'h',
+    '10 years',
+    '-1h',
+    '1h 30m',
+    '1.5',
+    '1e9h',
+    '9999999999h',
+    'NaN',
+  ]) {
     assert.throws(() => parseDuration(written), { code: 'ERR_DURATION' }, written);
   }
 });

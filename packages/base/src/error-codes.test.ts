@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { inspect } from 'node:util';
 import { test } from 'node:test';
-import { codeFamilies, codeTable, CountersignError, isErrorCode, Secret } from './index.ts';
+import { inspect } from 'node:util';
+import { CountersignError, codeFamilies, codeTable, isErrorCode, Secret } from './index.ts';
 
 test('no two families have a code of the same name', () => {
   const rows = Object.values(codeFamilies).reduce((sum, rows) => sum + Object.keys(rows).length, 0);

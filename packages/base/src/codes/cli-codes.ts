@@ -1,3 +1,44 @@
 import type { CodeFamily } from '../code-row.ts';
 
-export const cliCodes = {} as const satisfies CodeFamily;
+export const cliCodes = {
+  ERR_CLI_NODE_VERSION: {
+    meaning: 'The Node that was started is too old, and the repository did not bring its own.',
+    hint: 'run `npm install` in the repository, which brings its own Node, or use Node 24 or later',
+    exit: 2,
+  },
+  ERR_CLI_CODE_UNKNOWN: {
+    meaning: 'The code to explain is not in the table.',
+    hint: 'run `countersign explain` for the list',
+    exit: 2,
+  },
+  ERR_CLI_INPUT_KIND: {
+    meaning: 'An input holds nothing of the kind that the command needs.',
+    hint: 'give PEM or DER of a certificate, request, CRL or key, or a SPIFFE bundle document; `countersign inspect FILE` says what a file holds',
+    exit: 2,
+  },
+  ERR_CLI_INPUT_TOO_LARGE: {
+    meaning: 'An input is larger than the command reads.',
+    hint: 'give the certificates alone, or split the input',
+    exit: 2,
+  },
+  ERR_CLI_TIME: {
+    meaning: 'A time is not written as RFC 3339 has it.',
+    hint: 'write it with its offset, such as 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00',
+    exit: 2,
+  },
+  ERR_CLI_NAME: {
+    meaning: 'An expected name does not say its kind, or its value cannot be of that kind.',
+    hint: 'write dns:payments.example, ip:10.0.0.1, email:a@example.com or spiffe://example.com/payments',
+    exit: 2,
+  },
+  ERR_CLI_REQUEST: {
+    meaning: 'A line of `verify --batch` is not a request: not JSON, an unknown key, or a value of the wrong kind.',
+    hint: 'one JSON object a line: {id, chain, untrusted, anchors, crls, at, purpose, names, maxDepth, policy}',
+    exit: 2,
+  },
+  ERR_CLI_UNREACHABLE: {
+    meaning: 'A TLS address could not be reached, or it closed before it presented a certificate.',
+    hint: 'check the host and port, and that the other side speaks TLS there',
+    exit: 3,
+  },
+} as const satisfies CodeFamily;
