@@ -1,0 +1,53 @@
+// Runs before `npm start`, `npm test` and the other commands, on whatever Node the machine has (18 or later):
+// installs exactly what package-lock.json says when node_modules does not hold that already.
+// Plain JavaScript, since an older Node cannot run TypeScript.
+'use strict';
+const { createHash } = require('node:crypto');
+const { spawnSync } = require('node:child_process');
+const { existsSync, readFileSync, writeFileSync } = require('node:fs');
+const { join } = require('node:path');
+
+const root = join(__dirname, '..');
+const modules = join(root, 'node_modules');
+const stamp = join(modules, '.countersign-installed');
+const wanted = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex');
+
+if (!isInstalled()) install();
+requireModernNode();
+
+function isInstalled() {
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
+}
+
+function install() {
+  process.stderr.write('countersign: installing what package-lock.json names, once …\n');
+  const npm = process.env.npm_execpath;
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline'];
+  const done = npm
+    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 2, 2] })
+    : spawnSync('npm', args, {
+        cwd: root,
+        stdio: ['ignore', 2, 2],
+        shell: process.platform === 'win32',
+      });
+  if (done.error || done.status !== 0) {
+    const reason = done.error ? done.error.message : `npm ci ended with ${done.status}`;
+    process.stderr.write(
+      `countersign: install dependencies: ${reason}\nhint: check that the npm registry can be reached, then run it again\n`,
+    );
+    process.exit(1);
+  }
+  writeFileSync(stamp, wanted);
+}
+
+function requireModernNode() {
+  const own = join(modules, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
+  if (existsSync(own) || Number(process.versions.node.split('.')[0]) >= 24) return;
+  process.stderr.write(
+    `countersign: needs Node 24 or later, this is ${process.versions.node}, and npm has no Node 26 package for ` +
+      `${process.platform}-${process.arch}\nhint: install Node 24 or later, then run it again\n`,
+  );
+  process.exit(2);
+}
