@@ -1,0 +1,177 @@
+import { toBase64 } from '@countersign/base';
+import { type JoinToken, parseJoinToken, revealJoinToken } from './join-token.ts';
+import { readMessage } from './read-message.ts';
+
+/** `POST /v1/enrol`: a one-time token and a request signed by the key that the caller keeps. */
+export interface EnrolRequest {
+  readonly token: JoinToken;
+  /** PKCS #10, DER. */
+  readonly csr: Uint8Array;
+  /** Wished lifetime; the authority refuses more than its `max_validity`. Absent: its default. */
+  readonly ttlMs?: number;
+}
+
+/** `POST /v1/renew`, over mTLS: the same names as the certificate that the caller shows. */
+export interface RenewRequest {
+  readonly csr: Uint8Array;
+  readonly ttlMs?: number;
+}
+
+/** `POST /v1/admin/issue`, on the admin socket alone: names by order of whoever holds the state. */
+export interface AdminIssueRequest extends RenewRequest {
+  readonly spiffeId?: string;
+  readonly dns: readonly string[];
+  readonly ip: readonly string[];
+}
+
+/** `POST /v1/admin/token`, on the admin socket alone: the names that the token's bearer will get. */
+export interface TokenRequest {
+  readonly spiffeId?: string;
+  readonly dns: readonly string[];
+  readonly ip: readonly string[];
+  /** How long the token can be redeemed. Absent: the authority's default. */
+  readonly ttlMs?: number;
+}
+
+export interface TokenResponse {
+  readonly token: JoinToken;
+  readonly expiresAt: number;
+}
+
+export interface IssueResponse {
+  /** Absent where the certificate has DNS or IP names only. */
+  readonly spiffeId?: string;
+  /** Lowercase hexadecimal, minimal. */
+  readonly serial: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly notAfter: number;
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[];
+  /** The SPIFFE bundle document of `trustDomain`, as an object; `parseBundleDocument` of `spiffe` reads its text. */
+  readonly bundle: Readonly<Record<string, unknown>>;
+  readonly trustDomain: string;
+}
+
+export const issueLimits = {
+  csrBytes: 16 * 1024,
+  certificateBytes: 64 * 1024,
+  chainItems: 16,
+  names: 64,
+  nameLength: 2048,
+  /** Longer lifetimes are no wish but a mistake: ten years. */
+  ttlMs: 10 * 366 * 86_400_000,
+} as const;
+
+const ttlRange = { min: 1000, max: issueLimits.ttlMs };
+export const serialRule = {
+  pattern: /^(?!00.)[0-9a-f]{1,40}$/,
+  form: 'a serial number in lowercase hexadecimal without leading zeros',
+} as const;
+
+export function parseEnrolRequest(json: unknown): EnrolRequest {
+  return readMessage('enrol request', json, (m) => ({
+    token: parseJoinToken(m.text('token', { max: 256, secret: true })),
+    csr: m.bytes('csr', issueLimits.csrBytes),
+    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+  }));
+}
+
+/** The one place besides the token command that writes a token's secret out. */
+export function formatEnrolRequest(request: EnrolRequest): string {
+  return JSON.stringify({
+    token: revealJoinToken(request.token),
+    csr: toBase64(request.csr),
+    ...ttlOf(request.ttlMs),
+  });
+}
+
+export function parseRenewRequest(json: unknown): RenewRequest {
+  return readMessage('renew request', json, (m) => ({
+    csr: m.bytes('csr', issueLimits.csrBytes),
+    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+  }));
+}
+
+export function formatRenewRequest(request: RenewRequest): string {
+  return JSON.stringify({ csr: toBase64(request.csr), ...ttlOf(request.ttlMs) });
+}
+
+const namesLimits = { maxItems: issueLimits.names, max: issueLimits.nameLength };
+
+export function parseAdminIssueRequest(json: unknown): AdminIssueRequest {
+  return readMessage('issue request', json, (m) => ({
+    csr: m.bytes('csr', issueLimits.csrBytes),
+    ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
+    dns: m.optional('dns', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ip: m.optional('ip', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+  }));
+}
+
+export function formatAdminIssueRequest(request: AdminIssueRequest): string {
+  return JSON.stringify({ ...request, csr: toBase64(request.csr) });
+}
+
+export function parseTokenRequest(json: unknown): TokenRequest {
+  return readMessage('token request', json, (m) => ({
+    ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
+    dns: m.optional('dns', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ip: m.optional('ip', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+  }));
+}
+
+export function formatTokenRequest(request: TokenRequest): string {
+  return JSON.stringify(request);
+}
+
+export function parseTokenResponse(json: unknown): TokenResponse {
+  return readMessage(
+    'token response',
+    json,
+    (m) => ({
+      token: parseJoinToken(m.text('token', { max: 256, secret: true })),
+      expiresAt: m.integer('expiresAt', { min: 0 }),
+    }),
+    { unknown: 'ignore' },
+  );
+}
+
+export function formatTokenResponse(response: TokenResponse): string {
+  return JSON.stringify({
+    token: revealJoinToken(response.token),
+    expiresAt: response.expiresAt,
+  });
+}
+
+export function parseIssueResponse(json: unknown): IssueResponse {
+  return readMessage(
+    'issue response',
+    json,
+    (m) => ({
+      ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
+      serial: m.text('serial', serialRule),
+      notAfter: m.integer('notAfter', { min: 0 }),
+      chain: m.listOfBytes('chain', {
+        minItems: 1,
+        maxItems: issueLimits.chainItems,
+        maxBytes: issueLimits.certificateBytes,
+      }),
+      bundle: m.object('bundle'),
+      trustDomain: m.text('trustDomain', { max: 255 }),
+    }),
+    { unknown: 'ignore' },
+  );
+}
+
+export function formatIssueResponse(response: IssueResponse): string {
+  return JSON.stringify({ ...response, chain: response.chain.map(toBase64) });
+}
+
+function ttlOf(ttlMs: number | undefined): { ttlMs?: number } {
+  return ttlMs === undefined ? {} : { ttlMs };
+}
+
+function spiffeIdOf(spiffeId: string | undefined): { spiffeId?: string } {
+  return spiffeId === undefined ? {} : { spiffeId };
+}

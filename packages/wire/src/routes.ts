@@ -1,0 +1,127 @@
+/** Who may call: nobody is asked, a join token in the body, a verified client certificate, or the admin socket alone. */
+export type RouteAuth = 'none' | 'token' | 'mtls' | 'admin';
+
+export interface Route {
+  readonly name: string;
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly auth: RouteAuth;
+  /** Larger requests are refused with 413 before they are read whole. */
+  readonly maxBodyBytes: number;
+  /** What the client reads at most of an answer; 0 for a stream. */
+  readonly maxAnswerBytes: number;
+  readonly answer: 'application/json' | 'application/x-pem-file' | 'application/x-ndjson';
+}
+
+const kib = 1024;
+
+/** Every path of the authority's API. The server mounts these, the client calls these; there are no others. */
+export const routes = {
+  bundle: {
+    name: 'bundle',
+    method: 'GET',
+    path: '/v1/bundle',
+    auth: 'none',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+  bundlePem: {
+    name: 'bundlePem',
+    method: 'GET',
+    path: '/v1/bundle.pem',
+    auth: 'none',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/x-pem-file',
+  },
+  enrol: {
+    name: 'enrol',
+    method: 'POST',
+    path: '/v1/enrol',
+    auth: 'token',
+    maxBodyBytes: 64 * kib,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+  renew: {
+    name: 'renew',
+    method: 'POST',
+    path: '/v1/renew',
+    auth: 'mtls',
+    maxBodyBytes: 64 * kib,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+  revoke: {
+    name: 'revoke',
+    method: 'POST',
+    path: '/v1/revoke',
+    auth: 'mtls',
+    maxBodyBytes: 16 * kib,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+  status: {
+    name: 'status',
+    method: 'GET',
+    path: '/v1/status',
+    auth: 'none',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+  feed: {
+    name: 'feed',
+    method: 'GET',
+    path: '/v1/feed',
+    auth: 'mtls',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 0,
+    answer: 'application/x-ndjson',
+  },
+  lease: {
+    name: 'lease',
+    method: 'POST',
+    path: '/v1/feed/lease',
+    auth: 'mtls',
+    maxBodyBytes: 16 * kib,
+    maxAnswerBytes: 64 * kib,
+    answer: 'application/json',
+  },
+  adminToken: {
+    name: 'adminToken',
+    method: 'POST',
+    path: '/v1/admin/token',
+    auth: 'admin',
+    maxBodyBytes: 64 * kib,
+    maxAnswerBytes: 64 * kib,
+    answer: 'application/json',
+  },
+  adminIssue: {
+    name: 'adminIssue',
+    method: 'POST',
+    path: '/v1/admin/issue',
+    auth: 'admin',
+    maxBodyBytes: 64 * kib,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+} as const satisfies Readonly<Record<string, Route>>;
+
+export type RouteName = keyof typeof routes;
+
+/** The route of a request target without its query; `method` where only the method is wrong (405 rather than 404). */
+export function findRoute(
+  method: string,
+  path: string,
+):
+  | { readonly route: Route }
+  | { readonly refused: 'path' }
+  | { readonly refused: 'method'; readonly allow: string } {
+  const samePath = Object.values<Route>(routes).filter((route) => route.path === path);
+  if (samePath.length === 0) return { refused: 'path' };
+  const route = samePath.find((each) => each.method === method);
+  if (route !== undefined) return { route };
+  return { refused: 'method', allow: samePath.map((each) => each.method).join(', ') };
+}
