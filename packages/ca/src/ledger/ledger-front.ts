@@ -1,0 +1,82 @@
+import type { Log } from '@countersign/base';
+import { messageOf } from '@countersign/base';
+import type { Ledger } from './ledger.ts';
+import type { ledgerReads, ledgerWrites } from './ledger-rules.ts';
+
+type Operations = typeof ledgerWrites & typeof ledgerReads;
+export type OperationName = keyof Operations;
+export type ArgumentsOf<N extends OperationName> = Operations[N] extends (
+  tx: never,
+  ...rest: infer A
+) => unknown
+  ? A
+  : never;
+export type ResultOf<N extends OperationName> = ReturnType<Operations[N]>;
+
+/** Where operations run. `run` resolves once what it wrote is durable. */
+export interface LedgerEngine {
+  run<N extends OperationName>(name: N, args: ArgumentsOf<N>): Promise<ResultOf<N>>;
+  close(): Promise<void>;
+}
+
+/** The ledger's face: every implementation is this class over its engine, so that they cannot differ in their rules. */
+export class LedgerFront implements Ledger {
+  readonly #engine: LedgerEngine;
+  readonly #log: Log;
+  readonly #listeners = new Set<(headRevocationPosition: number) => void>();
+
+  /** `connect` gets the function that the engine calls after each commit that held a revocation. */
+  constructor(connect: (committed: (head: number) => void) => LedgerEngine, log: Log) {
+    this.#log = log;
+    this.#engine = connect((head) => this.#committed(head));
+  }
+
+  intend: Ledger['intend'] = (draft) => this.#engine.run('intend', [draft]);
+  issued: Ledger['issued'] = (issued) => this.#engine.run('issued', [issued]);
+  abandoned: Ledger['abandoned'] = (intent, reason) =>
+    this.#engine.run('abandoned', [intent, reason]);
+  revoke: Ledger['revoke'] = (order) => this.#engine.run('revoke', [order]);
+  previewRevocation: Ledger['previewRevocation'] = (order) =>
+    this.#engine.run('previewRevocation', [order]);
+  revocationsAfter: Ledger['revocationsAfter'] = (position, limit) =>
+    this.#engine.run('revocationsAfter', [position, limit]);
+  certificateStatus: Ledger['certificateStatus'] = (serialHex) =>
+    this.#engine.run('certificateStatus', [serialHex]);
+  certificate: Ledger['certificate'] = (serialHex) => this.#engine.run('certificate', [serialHex]);
+  findCertificates: Ledger['findCertificates'] = (query) =>
+    this.#engine.run('findCertificates', [query]);
+  createToken: Ledger['createToken'] = (draft) => this.#engine.run('createToken', [draft]);
+  checkToken: Ledger['checkToken'] = (id, secretHash) =>
+    this.#engine.run('checkToken', [id, secretHash]);
+  openIntents: Ledger['openIntents'] = () => this.#engine.run('openIntents', []);
+  status: Ledger['status'] = () => this.#engine.run('status', []);
+  recordsAfter: Ledger['recordsAfter'] = (position, limit) =>
+    this.#engine.run('recordsAfter', [position, limit]);
+  holdLease: Ledger['holdLease'] = (hold) => this.#engine.run('holdLease', [hold]);
+  releaseLease: Ledger['releaseLease'] = (instance, spiffeId) =>
+    this.#engine.run('releaseLease', [instance, spiffeId]);
+  leases: Ledger['leases'] = () => this.#engine.run('leases', []);
+  acknowledgements: Ledger['acknowledgements'] = (position) =>
+    this.#engine.run('acknowledgements', [position]);
+
+  onCommit(listener: (headRevocationPosition: number) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#listeners.clear();
+    await this.#engine.close();
+  }
+
+  /** A listener's failure is its own: the commit stands and the other listeners hear of it. */
+  #committed(head: number): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(head);
+      } catch (thrown) {
+        this.#log.error({ head, error: messageOf(thrown) }, 'a listener of ledger commits failed');
+      }
+    }
+  }
+}

@@ -1,0 +1,413 @@
+import { timingSafeEqual } from 'node:crypto';
+import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
+import { serialForPosition } from '@countersign/spiffe';
+import { covers, factFor } from './covers.ts';
+import type {
+  CertificateStatus,
+  CoveredFacts,
+  Grant,
+  Intent,
+  IntentDraft,
+  IssuedCertificate,
+  Lease,
+  LeaseHold,
+  RevocationBy,
+  RevocationOrder,
+  RevocationOutcome,
+  RevocationPreview,
+  RevocationRecord,
+  TokenDraft,
+  TokenRecord,
+} from './ledger.ts';
+import { factsOf, type LedgerStore } from './ledger-store.ts';
+
+/** One transaction: the tables, the moment, and where randomness comes from. */
+export interface LedgerTransaction {
+  readonly store: LedgerStore;
+  readonly at: number;
+  readonly random: (octets: number) => Uint8Array;
+}
+
+/**
+ * Writes, by name. Each checks everything first and writes last: a Denial or a CountersignError has written nothing, so
+ * that it costs the others in its batch nothing.
+ */
+export const ledgerWrites = {
+  intend(tx: LedgerTransaction, draft: IntentDraft): Intent | Denial {
+    // 1. The certificate that is renewed, and who vouched first.
+    const renewed =
+      draft.grant.kind === 'renewal' ? renewedFacts(tx, draft.grant.serialHex) : undefined;
+    if (renewed?.ok === false) return renewed;
+    const provisioner = renewed?.facts.provisioner ?? draft.provisioner;
+
+    // 2. What is blocked stays so, whatever the grant.
+    const wanted = { spiffeId: draft.spiffeId, spkiHash: draft.spkiHash, provisioner };
+    const blocked = blockOf(tx, wanted);
+    if (blocked !== undefined) return blocked;
+
+    // 3. The grant must be newer than every revocation of what it asks for.
+    const refused =
+      draft.grant.kind === 'token'
+        ? refusalOfToken(tx, draft.grant, wanted)
+        : renewed !== undefined
+          ? refusalOfRenewal(tx, renewed.facts, wanted)
+          : undefined;
+    if (refused !== undefined) return refused;
+
+    // 4. Position, serial, record; the token is spent by the same commit.
+    const position = tx.store.nextPosition();
+    const serial = serialForPosition(position, tx.random(12));
+    const serialHex = toHex(serial);
+    tx.store.addIntent({
+      kind: 'intent',
+      position,
+      at: tx.at,
+      serialHex,
+      spiffeId: draft.spiffeId,
+      names: draft.names,
+      spkiHash: draft.spkiHash,
+      provisioner,
+      grant: draft.grant.kind,
+      grantedBy: grantedBy(draft.grant),
+      issuer: draft.issuer,
+      notAfter: draft.notAfter,
+    });
+    if (draft.grant.kind === 'token') tx.store.spendToken(draft.grant.id, position);
+    return { ok: true, position, serial, serialHex, provisioner };
+  },
+
+  issued(tx: LedgerTransaction, issued: IssuedCertificate): { readonly position: number } {
+    const intent = mustBeOpen(tx, issued.intent);
+    if (intent.serialHex !== issued.serialHex) {
+      throw stateError(
+        `certificate has serial "${issued.serialHex}", its intent has "${intent.serialHex}"`,
+      );
+    }
+    const position = tx.store.nextPosition();
+    tx.store.addIssued({ kind: 'issued', position, at: tx.at, ...issued });
+    return { position };
+  },
+
+  abandoned(tx: LedgerTransaction, intent: number, reason: string): { readonly position: number } {
+    mustBeOpen(tx, intent);
+    const position = tx.store.nextPosition();
+    tx.store.addAbandoned({ kind: 'abandoned', position, at: tx.at, intent, reason });
+    return { position };
+  },
+
+  revoke(tx: LedgerTransaction, order: RevocationOrder): RevocationOutcome | Denial {
+    const previewed = ledgerReads.previewRevocation(tx, order);
+    if (!previewed.ok) return previewed;
+    const { earlier, matched } = previewed;
+    if (earlier !== undefined) return { ok: true, record: earlier, repeated: true, matched };
+
+    const record: RevocationRecord = {
+      kind: 'revocation',
+      previous: tx.store.revocationHead(),
+      position: tx.store.nextPosition(),
+      at: tx.at,
+      by: order.by,
+      value: order.value,
+      reason: order.reason,
+      block: mustBlock(order),
+      orderedBy: order.orderedBy,
+    };
+    tx.store.addRevocation(record);
+    return { ok: true, record, repeated: false, matched };
+  },
+
+  createToken(tx: LedgerTransaction, draft: TokenDraft): TokenRecord {
+    if (tx.store.token(draft.id) !== undefined)
+      throw stateError(`token id "${draft.id}" exists already`);
+    const token: TokenRecord = {
+      kind: 'token',
+      position: tx.store.nextPosition(),
+      at: tx.at,
+      id: draft.id,
+      secretHash: draft.secretHash,
+      spiffeId: draft.spiffeId,
+      names: draft.names,
+      provisioner: draft.provisioner,
+      ttlMs: draft.ttlMs,
+      expiresAt: draft.expiresAt,
+      spentBy: undefined,
+    };
+    tx.store.addToken(token);
+    return token;
+  },
+
+  holdLease(tx: LedgerTransaction, hold: LeaseHold): ({ readonly ok: true } & Lease) | Denial {
+    const { instance, spiffeId, maxSilenceMs, position, closed } = hold;
+    const found = tx.store.lease(instance);
+    const live = found !== undefined && found.expiresAt > tx.at ? found : undefined;
+    if (live !== undefined && live.spiffeId !== spiffeId) {
+      return denial(
+        'ERR_LEDGER_LEASE',
+        `instance "${instance}" is held by "${live.spiffeId}", not by "${spiffeId}"`,
+      );
+    }
+    const head = tx.store.revocationHead();
+    if (position > head) {
+      return denial(
+        'ERR_LEDGER_LEASE',
+        `instance "${instance}" acknowledges position ${position}, the newest revocation is ${head}`,
+      );
+    }
+    const lease: Lease = {
+      instance,
+      spiffeId,
+      maxSilenceMs,
+      lastSeen: tx.at,
+      expiresAt: tx.at + maxSilenceMs,
+      position,
+      closed: (live?.closed ?? 0) + (closed?.closed ?? 0),
+    };
+    tx.store.putLease(lease);
+    if (position > (live?.position ?? 0)) {
+      const report = closed ?? { closed: 0, kept: 0, elapsedMs: 0 };
+      tx.store.addAcknowledgement({ ...report, instance, spiffeId, position, at: tx.at });
+    }
+    return { ok: true, ...lease };
+  },
+
+  releaseLease(tx: LedgerTransaction, instance: string, spiffeId: string): void {
+    if (tx.store.lease(instance)?.spiffeId === spiffeId) tx.store.deleteLease(instance);
+  },
+} as const;
+
+/** Reads, by name; they see what is committed alone. */
+export const ledgerReads = {
+  previewRevocation(tx: LedgerTransaction, order: RevocationOrder): RevocationPreview | Denial {
+    const malformed = malformedOrder(order);
+    if (malformed !== undefined) return malformed;
+    if (order.by === 'serial' && tx.store.intentBySerial(order.value) === undefined) {
+      return denial(
+        'ERR_LEDGER_CERTIFICATE_UNKNOWN',
+        `no certificate with serial "${order.value}" was ever ordered here`,
+      );
+    }
+    const matched = tx.store.countCovered(order.by, order.value, tx.at);
+    const earlier =
+      order.by === 'serial' ? tx.store.latestRevocation('serial', order.value) : undefined;
+    return { ok: true, matched, earlier };
+  },
+
+  checkToken(
+    tx: LedgerTransaction,
+    id: string,
+    secretHash: string,
+  ): ({ readonly ok: true } & TokenRecord) | Denial {
+    const token = tx.store.token(id);
+    const refused = refusalOfToken(
+      tx,
+      { kind: 'token', id, secretHash },
+      {
+        spiffeId: token?.spiffeId,
+        spkiHash: undefined,
+        provisioner: token?.provisioner,
+      },
+    );
+    if (refused !== undefined) return refused;
+    if (token === undefined) return denial('ERR_TOKEN_UNKNOWN', 'no such token');
+    return { ok: true, ...token };
+  },
+
+  certificateStatus(tx: LedgerTransaction, serialHex: string): CertificateStatus {
+    const intent = tx.store.intentBySerial(serialHex);
+    if (intent === undefined) return { status: 'unknown' };
+    const certificate = factsOf(intent);
+    const revocation = coveringRevocation(tx, certificate);
+    return revocation === undefined
+      ? { status: 'good', certificate }
+      : { status: 'revoked', certificate, revocation };
+  },
+
+  certificate: (tx: LedgerTransaction, serialHex: string) => tx.store.certificate(serialHex),
+  findCertificates: (
+    tx: LedgerTransaction,
+    query: Parameters<LedgerStore['findCertificates']>[0],
+  ) => tx.store.findCertificates(query),
+  revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
+    tx.store.revocationsAfter(position, boundedLimit(limit)),
+  openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
+  status: (tx: LedgerTransaction) => tx.store.status(),
+  recordsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
+    tx.store.recordsAfter(position, boundedLimit(limit)),
+  leases: (tx: LedgerTransaction) => tx.store.liveLeases(tx.at),
+  acknowledgements: (tx: LedgerTransaction, position: number) =>
+    tx.store.acknowledgements(position),
+} as const;
+
+/** What a requester asks for, as far as revocations can name it. */
+interface Wanted {
+  readonly spiffeId: string | undefined;
+  readonly spkiHash: string | undefined;
+  readonly provisioner: string | undefined;
+}
+
+type Renewed = { readonly ok: true; readonly facts: CoveredFacts } | Denial;
+
+function renewedFacts(tx: LedgerTransaction, serialHex: string): Renewed {
+  const intent = tx.store.intentBySerial(serialHex);
+  if (intent === undefined || tx.store.outcomeOf(intent.position) !== 'issued') {
+    return denial(
+      'ERR_LEDGER_CERTIFICATE_UNKNOWN',
+      `the certificate to renew, serial "${serialHex}", was never issued here`,
+    );
+  }
+  return { ok: true, facts: factsOf(intent) };
+}
+
+function blockOf(tx: LedgerTransaction, wanted: Wanted): Denial | undefined {
+  for (const [by, value] of revocable(wanted)) {
+    const block = tx.store.blockingRevocation(by, value);
+    if (block === undefined) continue;
+    return denial(
+      'ERR_LEDGER_BLOCKED',
+      `${by} "${value}" is blocked by the revocation at position ${block.position}, reason ${block.reason}`,
+      { by, value, position: block.position, reason: block.reason },
+    );
+  }
+  return undefined;
+}
+
+function refusalOfToken(
+  tx: LedgerTransaction,
+  grant: Extract<Grant, { kind: 'token' }>,
+  wanted: Wanted,
+): Denial | undefined {
+  const token = tx.store.token(grant.id);
+  // An unknown id costs the same comparison and answers the same words as a wrong secret.
+  const matches = sameHash(token?.secretHash ?? '0'.repeat(64), grant.secretHash);
+  if (token === undefined || !matches) {
+    return denial('ERR_TOKEN_UNKNOWN', `token "${grant.id}" is unknown or its secret is wrong`);
+  }
+  if (token.spentBy !== undefined) {
+    return denial(
+      'ERR_TOKEN_SPENT',
+      `token "${token.id}" was redeemed by the intent at position ${token.spentBy}`,
+    );
+  }
+  if (token.expiresAt <= tx.at) {
+    return denial(
+      'ERR_TOKEN_EXPIRED',
+      `token "${token.id}" ended at ${iso(token.expiresAt)}, now is ${iso(tx.at)}`,
+      { expiresAt: token.expiresAt, now: tx.at },
+    );
+  }
+  for (const [by, value] of revocable(wanted)) {
+    const revocation = tx.store.latestRevocation(by, value);
+    if (revocation === undefined || revocation.position < token.position) continue;
+    return denial(
+      'ERR_TOKEN_VOID',
+      `token "${token.id}" was created at position ${token.position}, ${by} "${value}" was revoked at ${revocation.position}`,
+      { by, value, token: token.position, revocation: revocation.position },
+    );
+  }
+  return undefined;
+}
+
+function refusalOfRenewal(
+  tx: LedgerTransaction,
+  renewed: CoveredFacts,
+  wanted: Wanted,
+): Denial | undefined {
+  const covering = coveringRevocation(tx, renewed);
+  if (covering !== undefined) {
+    return denial(
+      'ERR_LEDGER_REVOKED',
+      `the certificate to renew, serial "${renewed.serialHex}", is covered by the revocation of ${covering.by} "${covering.value}" at position ${covering.position}`,
+      { by: covering.by, position: covering.position, reason: covering.reason },
+    );
+  }
+  for (const [by, value] of revocable(wanted)) {
+    const revocation = tx.store.latestRevocation(by, value);
+    if (revocation === undefined || revocation.position < renewed.position) continue;
+    return denial(
+      'ERR_LEDGER_NEEDS_TOKEN',
+      `${by} "${value}" was revoked at position ${revocation.position}, the certificate to renew was ordered at ${renewed.position}`,
+      { by, value, revocation: revocation.position, renewed: renewed.position },
+    );
+  }
+  return undefined;
+}
+
+function coveringRevocation(
+  tx: LedgerTransaction,
+  certificate: CoveredFacts,
+): RevocationRecord | undefined {
+  for (const by of ['serial', 'spiffe-id', 'key', 'provisioner'] as const) {
+    const value = factFor[by](certificate);
+    if (value === undefined) continue;
+    const revocation = tx.store.latestRevocation(by, value);
+    if (revocation !== undefined && covers(revocation, certificate)) return revocation;
+  }
+  return undefined;
+}
+
+function revocable(wanted: Wanted): [Exclude<RevocationBy, 'serial'>, string][] {
+  const pairs: [Exclude<RevocationBy, 'serial'>, string | undefined][] = [
+    ['spiffe-id', wanted.spiffeId],
+    ['key', wanted.spkiHash],
+    ['provisioner', wanted.provisioner],
+  ];
+  return pairs.flatMap(([by, value]) => (value === undefined ? [] : [[by, value]]));
+}
+
+const valueForms: Readonly<Record<RevocationBy, { readonly form: RegExp; readonly say: string }>> =
+  {
+    serial: { form: /^(?:[0-9a-f]{2}){1,20}$/, say: '1 to 20 octets in lowercase hex' },
+    'spiffe-id': { form: /^spiffe:\/\/[^/]+\/.{1,2000}$/, say: 'a SPIFFE ID with a path' },
+    key: { form: /^[0-9a-f]{64}$/, say: 'the SHA-256 of a SubjectPublicKeyInfo, 64 hex digits' },
+    provisioner: { form: /^.{1,200}$/, say: 'the name of a provisioner' },
+  };
+
+function malformedOrder(order: RevocationOrder): Denial | undefined {
+  const { form, say } = valueForms[order.by];
+  if (!form.test(order.value)) {
+    return denial('ERR_LEDGER_ORDER', `cannot revoke ${order.by} "${order.value}": not ${say}`);
+  }
+  if (order.by === 'serial' && order.block === true) {
+    return denial(
+      'ERR_LEDGER_ORDER',
+      'block needs a SPIFFE ID, a key or a provisioner: a serial is never issued again anyway',
+    );
+  }
+  return undefined;
+}
+
+function mustBlock(order: RevocationOrder): boolean {
+  // CA/Browser Forum BR §6.1.1.3: a key known to be compromised is not certified again.
+  return order.block === true || (order.by === 'key' && order.reason === 'keyCompromise');
+}
+
+function mustBeOpen(tx: LedgerTransaction, position: number) {
+  const intent = tx.store.intent(position);
+  if (intent === undefined) throw stateError(`no intent stands at position ${position}`);
+  const outcome = tx.store.outcomeOf(position);
+  if (outcome !== undefined)
+    throw stateError(`the intent at position ${position} is ${outcome}, not open`);
+  return intent;
+}
+
+function grantedBy(grant: Grant): string | undefined {
+  if (grant.kind === 'operator') return undefined;
+  return grant.kind === 'token' ? grant.id : grant.serialHex;
+}
+
+function sameHash(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a, 'hex'), Buffer.from(b, 'hex')];
+  return left.byteLength === right.byteLength && timingSafeEqual(left, right);
+}
+
+function boundedLimit(limit: number): number {
+  return Math.min(10_000, Math.max(1, Math.trunc(limit)));
+}
+
+function stateError(message: string): CountersignError {
+  return new CountersignError('ERR_LEDGER_STATE', message);
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString();
+}

@@ -1,0 +1,65 @@
+import type {
+  AbandonedRecord,
+  Acknowledgement,
+  CertificateQuery,
+  CertificateRecord,
+  CoveredFacts,
+  IntentRecord,
+  IssuedRecord,
+  Lease,
+  LedgerRecord,
+  LedgerStatus,
+  RevocationBy,
+  RevocationRecord,
+  TokenRecord,
+} from './ledger.ts';
+
+/**
+ * The tables under a ledger, as the rules see them from inside one transaction. Synchronous: the rules run where the
+ * data is. A store decides nothing; whatever it is told to write commits with the batch or not at all.
+ */
+export interface LedgerStore {
+  /** The next position, from the locked head row. */
+  nextPosition(): number;
+  /** Position of the newest revocation, 0 when there is none. */
+  revocationHead(): number;
+
+  token(id: string): TokenRecord | undefined;
+  addToken(token: TokenRecord): void;
+  spendToken(id: string, intent: number): void;
+
+  intent(position: number): IntentRecord | undefined;
+  intentBySerial(serialHex: string): IntentRecord | undefined;
+  addIntent(intent: IntentRecord): void;
+  /** How an intent ended; undefined while it is open. */
+  outcomeOf(intent: number): 'issued' | 'abandoned' | undefined;
+  addIssued(issued: IssuedRecord): void;
+  addAbandoned(abandoned: AbandonedRecord): void;
+  openIntents(): readonly IntentRecord[];
+  certificate(serialHex: string): CertificateRecord | undefined;
+  findCertificates(query: CertificateQuery): readonly CertificateRecord[];
+
+  /** Also moves the revocation head. */
+  addRevocation(revocation: RevocationRecord): void;
+  latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined;
+  blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined;
+  revocationsAfter(position: number, limit: number): readonly RevocationRecord[];
+  /** Intents that are not abandoned, unexpired at `at` and have this fact. */
+  countCovered(by: RevocationBy, value: string, at: number): number;
+
+  lease(instance: string): Lease | undefined;
+  putLease(lease: Lease): void;
+  deleteLease(instance: string): void;
+  liveLeases(at: number): readonly Lease[];
+  addAcknowledgement(ack: Acknowledgement): void;
+  acknowledgements(position: number): readonly Acknowledgement[];
+
+  status(): LedgerStatus;
+  recordsAfter(position: number, limit: number): readonly LedgerRecord[];
+}
+
+/** The facts of an intent that revocations are compared with. */
+export function factsOf(intent: IntentRecord): CoveredFacts {
+  const { position, serialHex, spiffeId, spkiHash, provisioner } = intent;
+  return { position, serialHex, spiffeId, spkiHash, provisioner };
+}

@@ -1,0 +1,329 @@
+import type { Denial } from '@countersign/base';
+import type { RevocationReason } from '@countersign/x509';
+
+/**
+ * What the authority has promised, in order. The one place where an issue or a revocation is committed.
+ *
+ * Positions. Every intent, issued, abandoned, token and revocation record takes the next position (1, 2, 3, …).
+ * They are assigned under one locked head row inside the committing transaction, a batch per lock, so that no reader
+ * ever sees a gap: whoever has read up to `n` has read everything up to `n` for good.
+ *
+ * Durability. A promise resolves only when its record survives a power cut (MemoryLedger: never; it is for tests).
+ * What a crash leaves:
+ * - before {@link Ledger.intend} resolved: nothing was signed. The intent may be there; the token is spent exactly if it is.
+ * - after the intent, before {@link Ledger.issued}: an orphan. {@link Ledger.openIntents} lists it at start-up, and the
+ *   authority abandons it with a reason. Its serial is never used again.
+ * - after issued: the certificate is in the ledger, whether or not the caller got it.
+ * - a revocation stands once `revoke` resolved; it may stand although the caller never heard so.
+ *
+ * Refusals are values ({@link Denial}) and poison nobody else in their batch. A broken ledger throws
+ * `ERR_LEDGER_FAILED` from then on, for every call: fail closed.
+ */
+export interface Ledger {
+  /**
+   * Orders one certificate: redeems the grant's token, checks blocks and revocations, assigns position and serial, in
+   * one transaction. Nothing may be signed before it resolved.
+   *
+   * Denials: `ERR_TOKEN_UNKNOWN`, `ERR_TOKEN_SPENT`, `ERR_TOKEN_EXPIRED`, `ERR_TOKEN_VOID`, `ERR_LEDGER_BLOCKED`,
+   * `ERR_LEDGER_REVOKED`, `ERR_LEDGER_NEEDS_TOKEN`, `ERR_LEDGER_CERTIFICATE_UNKNOWN`.
+   */
+  intend(draft: IntentDraft): Promise<Intent | Denial>;
+
+  /** Completes an intent. @throws ERR_LEDGER_STATE unless the intent is open and its serial is `issued.serialHex` */
+  issued(issued: IssuedCertificate): Promise<{ readonly position: number }>;
+
+  /** Closes an intent without a certificate. @throws ERR_LEDGER_STATE unless it is open */
+  abandoned(intent: number, reason: string): Promise<{ readonly position: number }>;
+
+  /**
+   * The only commit of "revoke and cut". One record, whose own position is the cut-off: it covers every certificate
+   * ordered before it, open intents included. A repeat by the same serial answers the earlier record.
+   *
+   * Denials: `ERR_LEDGER_CERTIFICATE_UNKNOWN` (no such serial), `ERR_LEDGER_ORDER` (block by serial; a value that is malformed).
+   */
+  revoke(order: RevocationOrder): Promise<RevocationOutcome | Denial>;
+
+  /** What `revoke` would answer, without a record. */
+  previewRevocation(order: RevocationOrder): Promise<RevocationPreview | Denial>;
+
+  /** Revocations with a position above `position`, ascending, at most `limit` (1–10000). */
+  revocationsAfter(position: number, limit: number): Promise<readonly RevocationRecord[]>;
+
+  /**
+   * Told after each commit that held a revocation, with the position of the newest; a wake-up, not the news itself:
+   * read {@link Ledger.revocationsAfter}. Answers the function that ends it.
+   */
+  onCommit(listener: (headRevocationPosition: number) => void): () => void;
+
+  /** The state of a certificate by its serial; `unknown` for one that this ledger never ordered. */
+  certificateStatus(serialHex: string): Promise<CertificateStatus>;
+  certificate(serialHex: string): Promise<CertificateRecord | undefined>;
+  /** Issued certificates, newest first, at most `limit` (default 100). Every criterion given must match. */
+  findCertificates(query: CertificateQuery): Promise<readonly CertificateRecord[]>;
+
+  /** @throws ERR_LEDGER_STATE where the id exists */
+  createToken(draft: TokenDraft): Promise<TokenRecord>;
+  /**
+   * What a token grants, for building the draft; it is redeemed by {@link Ledger.intend} alone. The same `ERR_TOKEN_*`
+   * denials as there. The secret's hash is compared in constant time; an unknown id and a wrong secret are one denial.
+   */
+  checkToken(
+    id: string,
+    secretHash: string,
+  ): Promise<({ readonly ok: true } & TokenRecord) | Denial>;
+
+  /** Intents that are neither issued nor abandoned, ascending. */
+  openIntents(): Promise<readonly IntentRecord[]>;
+  status(): Promise<LedgerStatus>;
+  /** Every record above `position` in order, at most `limit` (1–10000): for the auditor and for export. */
+  recordsAfter(position: number, limit: number): Promise<readonly LedgerRecord[]>;
+
+  /**
+   * Takes or renews an edge's lease and acknowledges everything up to `position`. The lease ends `maxSilenceMs` after
+   * the last call: by then that edge fails closed by itself.
+   *
+   * Denials: `ERR_LEDGER_LEASE` where the instance is live under another SPIFFE ID or `position` is above the head.
+   */
+  holdLease(hold: LeaseHold): Promise<({ readonly ok: true } & Lease) | Denial>;
+  /** On a clean shut-down. Nothing happens where there is no such lease of that SPIFFE ID. */
+  releaseLease(instance: string, spiffeId: string): Promise<void>;
+  /** Leases that are live now, by instance. */
+  leases(): Promise<readonly Lease[]>;
+  /** The acknowledgements that cover the revocation at `position`: for each instance the first at or above it. */
+  acknowledgements(position: number): Promise<readonly Acknowledgement[]>;
+
+  /** Commits what is under way, then lets the store go. Later calls throw `ERR_LEDGER_CLOSED`. */
+  close(): Promise<void>;
+}
+
+/** What entitles a requester to a certificate. */
+export type Grant =
+  /** `secretHash`: SHA-256 of the token's secret, lowercase hex. */
+  | { readonly kind: 'token'; readonly id: string; readonly secretHash: string }
+  /** The certificate presented over mTLS; a covered or unknown one is refused. */
+  | { readonly kind: 'renewal'; readonly serialHex: string }
+  /** Whoever holds the state: a block still applies; a revocation without block does not. */
+  | { readonly kind: 'operator' };
+
+export interface IntentDraft {
+  readonly grant: Grant;
+  readonly spiffeId?: string;
+  /** Every name of the certificate as `formatGeneralName` writes it, the SPIFFE ID's URI included. */
+  readonly names: readonly string[];
+  /** SHA-256 of the SubjectPublicKeyInfo's DER, lowercase hex. */
+  readonly spkiHash: string;
+  /** Who vouched first; a renewal inherits that of the certificate it renews, whatever is given here. */
+  readonly provisioner: string;
+  /** Name of the intermediate that is going to sign. */
+  readonly issuer: string;
+  readonly notAfter: number;
+}
+
+export interface Intent {
+  readonly ok: true;
+  readonly position: number;
+  /** 20 octets: `serialForPosition(position, …)`. */
+  readonly serial: Uint8Array;
+  readonly serialHex: string;
+  readonly provisioner: string;
+}
+
+export interface IntentRecord {
+  readonly kind: 'intent';
+  readonly position: number;
+  readonly at: number;
+  readonly serialHex: string;
+  readonly spiffeId: string | undefined;
+  readonly names: readonly string[];
+  readonly spkiHash: string;
+  readonly provisioner: string;
+  readonly grant: 'token' | 'renewal' | 'operator';
+  /** The token's id, or the serial that was renewed. */
+  readonly grantedBy: string | undefined;
+  readonly issuer: string;
+  readonly notAfter: number;
+}
+
+export interface IssuedCertificate {
+  /** Position of the intent. */
+  readonly intent: number;
+  readonly serialHex: string;
+  readonly der: Uint8Array;
+}
+
+export interface IssuedRecord extends IssuedCertificate {
+  readonly kind: 'issued';
+  readonly position: number;
+  readonly at: number;
+}
+
+export interface AbandonedRecord {
+  readonly kind: 'abandoned';
+  readonly position: number;
+  readonly at: number;
+  readonly intent: number;
+  readonly reason: string;
+}
+
+/** An issued certificate with what its intent said. */
+export interface CertificateRecord extends Omit<IntentRecord, 'kind' | 'position' | 'at'> {
+  /** Position of the intent; it is in the serial too. */
+  readonly intent: number;
+  /** Position of the issued record. */
+  readonly position: number;
+  readonly issuedAt: number;
+  readonly der: Uint8Array;
+}
+
+export type CertificateStatus =
+  | { readonly status: 'good'; readonly certificate: CoveredFacts }
+  | {
+      readonly status: 'revoked';
+      readonly certificate: CoveredFacts;
+      readonly revocation: RevocationRecord;
+    }
+  | { readonly status: 'unknown' };
+
+/** What a revocation is compared with. */
+export interface CoveredFacts {
+  /** Position of the intent. */
+  readonly position: number;
+  readonly serialHex: string;
+  readonly spiffeId: string | undefined;
+  readonly spkiHash: string;
+  readonly provisioner: string;
+}
+
+export interface CertificateQuery {
+  readonly spiffeId?: string;
+  readonly spkiHash?: string;
+  readonly provisioner?: string;
+  /** Only those whose notAfter is above it. */
+  readonly validAt?: number;
+  readonly limit?: number;
+}
+
+export interface TokenDraft {
+  /** 16 hex digits. */
+  readonly id: string;
+  /** SHA-256 of the secret, lowercase hex: the secret itself is never stored. */
+  readonly secretHash: string;
+  readonly spiffeId?: string;
+  /** Further names that it grants, as `formatGeneralName` writes them. */
+  readonly names: readonly string[];
+  readonly provisioner: string;
+  /** The longest lifetime that it grants; the policy's default where absent. */
+  readonly ttlMs?: number;
+  readonly expiresAt: number;
+}
+
+export interface TokenRecord extends Omit<TokenDraft, 'spiffeId' | 'ttlMs'> {
+  readonly kind: 'token';
+  /** A token is newer than a revocation exactly if its position is higher. */
+  readonly position: number;
+  readonly at: number;
+  readonly spiffeId: string | undefined;
+  readonly ttlMs: number | undefined;
+  /** Position of the intent that redeemed it. */
+  readonly spentBy: number | undefined;
+}
+
+export type RevocationBy = 'serial' | 'spiffe-id' | 'key' | 'provisioner';
+
+export interface RevocationOrder {
+  readonly by: RevocationBy;
+  /** Serial (lowercase hex), SPIFFE ID, SHA-256 of the SPKI (lowercase hex), or provisioner's name. */
+  readonly value: string;
+  readonly reason: RevocationReason;
+  /**
+   * Forbids later intents for that SPIFFE ID, key or provisioner for good. Default false: then a new token is needed.
+   * A key revoked for keyCompromise is always blocked (CA/B BR 6.1.1.3: never certify a key known to be compromised).
+   */
+  readonly block?: boolean;
+  /** Who ordered it: a SPIFFE ID or `operator`. */
+  readonly orderedBy: string;
+}
+
+export interface RevocationRecord {
+  readonly kind: 'revocation';
+  /** Its own cut-off: certificates ordered below it are covered. */
+  readonly position: number;
+  /** Position of the revocation before it, 0 for the first: a reader detects a gap. */
+  readonly previous: number;
+  readonly at: number;
+  readonly by: RevocationBy;
+  readonly value: string;
+  readonly reason: RevocationReason;
+  readonly block: boolean;
+  readonly orderedBy: string;
+}
+
+export interface RevocationOutcome {
+  readonly ok: true;
+  readonly record: RevocationRecord;
+  /** True where an earlier record by the same serial is answered. */
+  readonly repeated: boolean;
+  /** Unexpired certificates that it covers, open intents included. */
+  readonly matched: number;
+}
+
+export interface RevocationPreview {
+  readonly ok: true;
+  readonly matched: number;
+  /** The record that a repeat by the same serial would answer. */
+  readonly earlier: RevocationRecord | undefined;
+}
+
+export type LedgerRecord =
+  | IntentRecord
+  | IssuedRecord
+  | AbandonedRecord
+  | TokenRecord
+  | RevocationRecord;
+
+export interface LedgerStatus {
+  /** Position of the newest record, 0 when empty. */
+  readonly position: number;
+  /** Position of the newest revocation, 0 when there is none. */
+  readonly revocationPosition: number;
+  readonly issued: number;
+  readonly abandoned: number;
+  readonly openIntents: number;
+  readonly revocations: number;
+  readonly tokens: number;
+}
+
+/** What an edge did with revocations, as it reports it. */
+export interface ClosedConnections {
+  readonly closed: number;
+  readonly kept: number;
+  readonly elapsedMs: number;
+}
+
+export interface LeaseHold {
+  readonly instance: string;
+  readonly spiffeId: string;
+  readonly maxSilenceMs: number;
+  /** Everything up to it has been applied by the edge. */
+  readonly position: number;
+  readonly closed?: ClosedConnections;
+}
+
+export interface Lease {
+  readonly instance: string;
+  readonly spiffeId: string;
+  readonly maxSilenceMs: number;
+  readonly lastSeen: number;
+  /** `lastSeen + maxSilenceMs`. */
+  readonly expiresAt: number;
+  readonly position: number;
+  /** Connections that it has closed because of revocations, since its lease began. */
+  readonly closed: number;
+}
+
+export interface Acknowledgement extends ClosedConnections {
+  readonly instance: string;
+  readonly spiffeId: string;
+  readonly position: number;
+  readonly at: number;
+}

@@ -1,0 +1,194 @@
+import { factFor } from './covers.ts';
+import type {
+  AbandonedRecord,
+  Acknowledgement,
+  CertificateQuery,
+  CertificateRecord,
+  IntentRecord,
+  IssuedRecord,
+  Lease,
+  LedgerRecord,
+  RevocationBy,
+  RevocationRecord,
+  TokenRecord,
+} from './ledger.ts';
+import { factsOf, type LedgerStore } from './ledger-store.ts';
+
+/** Tables in memory. Nothing here survives the process: for tests and ephemeral authorities. */
+export class MemoryStore implements LedgerStore {
+  readonly #records: LedgerRecord[] = [];
+  readonly #intentBySerial = new Map<string, number>();
+  readonly #outcomes = new Map<number, IssuedRecord | AbandonedRecord>();
+  readonly #tokens = new Map<string, TokenRecord>();
+  readonly #revocations: RevocationRecord[] = [];
+  readonly #leases = new Map<string, Lease>();
+  readonly #acknowledgements: Acknowledgement[] = [];
+  #head = 0;
+
+  nextPosition(): number {
+    this.#head += 1;
+    return this.#head;
+  }
+
+  revocationHead(): number {
+    return this.#revocations.at(-1)?.position ?? 0;
+  }
+
+  token(id: string): TokenRecord | undefined {
+    return this.#tokens.get(id);
+  }
+
+  addToken(token: TokenRecord): void {
+    this.#tokens.set(token.id, token);
+    this.#append(token);
+  }
+
+  spendToken(id: string, intent: number): void {
+    const token = this.#tokens.get(id);
+    if (token === undefined) return;
+    const spent = { ...token, spentBy: intent };
+    this.#tokens.set(id, spent);
+    this.#records[token.position - 1] = spent;
+  }
+
+  intent(position: number): IntentRecord | undefined {
+    const record = this.#records[position - 1];
+    return record?.kind === 'intent' ? record : undefined;
+  }
+
+  intentBySerial(serialHex: string): IntentRecord | undefined {
+    return this.intent(this.#intentBySerial.get(serialHex) ?? 0);
+  }
+
+  addIntent(intent: IntentRecord): void {
+    this.#append(intent);
+    this.#intentBySerial.set(intent.serialHex, intent.position);
+  }
+
+  outcomeOf(intent: number): 'issued' | 'abandoned' | undefined {
+    return this.#outcomes.get(intent)?.kind;
+  }
+
+  addIssued(issued: IssuedRecord): void {
+    this.#append(issued);
+    this.#outcomes.set(issued.intent, issued);
+  }
+
+  addAbandoned(abandoned: AbandonedRecord): void {
+    this.#append(abandoned);
+    this.#outcomes.set(abandoned.intent, abandoned);
+  }
+
+  openIntents(): readonly IntentRecord[] {
+    return this.#intents().filter((intent) => !this.#outcomes.has(intent.position));
+  }
+
+  certificate(serialHex: string): CertificateRecord | undefined {
+    const intent = this.intentBySerial(serialHex);
+    const issued = intent === undefined ? undefined : this.#outcomes.get(intent.position);
+    if (intent === undefined || issued?.kind !== 'issued') return undefined;
+    const { kind: _kind, position: _position, at: _at, ...said } = intent;
+    return {
+      ...said,
+      intent: intent.position,
+      position: issued.position,
+      issuedAt: issued.at,
+      der: issued.der,
+    };
+  }
+
+  findCertificates(query: CertificateQuery): readonly CertificateRecord[] {
+    return this.#intents()
+      .map((intent) => this.certificate(intent.serialHex))
+      .filter((found) => found !== undefined)
+      .filter((found) => query.spiffeId === undefined || found.spiffeId === query.spiffeId)
+      .filter((found) => query.spkiHash === undefined || found.spkiHash === query.spkiHash)
+      .filter((found) => query.provisioner === undefined || found.provisioner === query.provisioner)
+      .filter((found) => query.validAt === undefined || found.notAfter > query.validAt)
+      .sort((a, b) => b.position - a.position)
+      .slice(0, query.limit ?? 100);
+  }
+
+  addRevocation(revocation: RevocationRecord): void {
+    this.#append(revocation);
+    this.#revocations.push(revocation);
+  }
+
+  latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    return this.#revocations.findLast((found) => found.by === by && found.value === value);
+  }
+
+  blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    return this.#revocations.findLast(
+      (found) => found.block && found.by === by && found.value === value,
+    );
+  }
+
+  revocationsAfter(position: number, limit: number): readonly RevocationRecord[] {
+    return this.#revocations.filter((found) => found.position > position).slice(0, limit);
+  }
+
+  countCovered(by: RevocationBy, value: string, at: number): number {
+    return this.#intents()
+      .filter((intent) => this.outcomeOf(intent.position) !== 'abandoned' && intent.notAfter > at)
+      .filter((intent) => factFor[by](factsOf(intent)) === value).length;
+  }
+
+  lease(instance: string): Lease | undefined {
+    return this.#leases.get(instance);
+  }
+
+  putLease(lease: Lease): void {
+    this.#leases.set(lease.instance, lease);
+  }
+
+  deleteLease(instance: string): void {
+    this.#leases.delete(instance);
+  }
+
+  liveLeases(at: number): readonly Lease[] {
+    return [...this.#leases.values()]
+      .filter((lease) => lease.expiresAt > at)
+      .sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  addAcknowledgement(ack: Acknowledgement): void {
+    this.#acknowledgements.push(ack);
+  }
+
+  acknowledgements(position: number): readonly Acknowledgement[] {
+    const first = new Map<string, Acknowledgement>();
+    for (const ack of this.#acknowledgements) {
+      if (ack.position < position) continue;
+      const held = first.get(ack.instance);
+      if (held === undefined || ack.position < held.position) first.set(ack.instance, ack);
+    }
+    return [...first.values()].sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  status() {
+    const outcomes = [...this.#outcomes.values()];
+    const issued = outcomes.filter((outcome) => outcome.kind === 'issued').length;
+    return {
+      position: this.#head,
+      revocationPosition: this.revocationHead(),
+      issued,
+      abandoned: outcomes.length - issued,
+      openIntents: this.openIntents().length,
+      revocations: this.#revocations.length,
+      tokens: this.#tokens.size,
+    };
+  }
+
+  recordsAfter(position: number, limit: number): readonly LedgerRecord[] {
+    return this.#records.slice(position, position + limit);
+  }
+
+  #append(record: LedgerRecord): void {
+    this.#records.push(record);
+  }
+
+  #intents(): IntentRecord[] {
+    return this.#records.filter((record) => record.kind === 'intent');
+  }
+}
