@@ -1,1 +1,29 @@
-export {};
+export { formatBundleDocument, parseBundleDocument } from './bundle-document.ts';
+export { certificatesFrom } from './certificate-series.ts';
+export { ChangeSignal, type Changes } from './changes.ts';
+export { positionOfSerial, serialForPosition } from './serial-position.ts';
+export {
+  type BundleSource,
+  neverRevoked,
+  type RevocationSource,
+  type RevocationStatus,
+  type SvidSource,
+  staticBundles,
+  staticSvid,
+} from './sources.ts';
+export { parseSpiffeId, parseTrustDomain, SpiffeId, spiffeIdOf } from './spiffe-id.ts';
+export {
+  makeBundle,
+  type PublicJwk,
+  parseBundle,
+  sameAuthorities,
+  type TrustBundle,
+} from './trust-bundle.ts';
+export {
+  maxPeerChain,
+  type PeerResult,
+  type PeerVerification,
+  VerifiedPeer,
+  verifyPeer,
+} from './verified-peer.ts';
+export { makeSvid, parseSvid, X509Svid } from './x509-svid.ts';

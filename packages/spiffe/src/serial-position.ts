@@ -1,0 +1,34 @@
+const serialLength = 20;
+const randomLength = 12;
+const marker = 0x01;
+
+/**
+ * A serial number of our authority: 0x01, then the 7-octet big-endian ledger position of the intent, then 12 random
+ * octets. So none repeats by construction, and a relying party reads from the certificate alone whether it was
+ * ordered before the cut-off position of a revocation.
+ *
+ * @param position 1 to 2^53-1
+ * @param random 12 octets from a cryptographic source (RFC 5280 §4.1.2.2: at most 20 octets in all, positive)
+ */
+export function serialForPosition(position: number, random: Uint8Array): Uint8Array {
+  if (!Number.isSafeInteger(position) || position < 1) {
+    throw new RangeError(`ledger position ${position} is not between 1 and 2^53-1`);
+  }
+  if (random.byteLength !== randomLength) {
+    throw new RangeError(`${random.byteLength} random octets, exactly ${randomLength} are needed`);
+  }
+  const serial = new Uint8Array(serialLength);
+  const view = new DataView(serial.buffer);
+  view.setBigUint64(0, BigInt(position));
+  serial[0] = marker;
+  serial.set(random, serialLength - randomLength);
+  return serial;
+}
+
+/** The ledger position in a serial number, or undefined where it is not of that form. */
+export function positionOfSerial(serial: Uint8Array): number | undefined {
+  if (serial.byteLength !== serialLength || serial[0] !== marker) return undefined;
+  const view = new DataView(serial.buffer, serial.byteOffset, serialLength);
+  const position = Number(view.getBigUint64(0) & 0x00ff_ffff_ffff_ffffn);
+  return Number.isSafeInteger(position) && position > 0 ? position : undefined;
+}
