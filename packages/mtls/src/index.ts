@@ -1,1 +1,33 @@
-export {};
+export { ChainMemory } from './chain-memory.ts';
+export { type Dialled, type DialOptions, dialMtls } from './dial-mtls.ts';
+export { type ExpectPeer, expectName, expectSpiffeId } from './expect-peer.ts';
+export {
+  createMtlsListener,
+  type MtlsListener,
+  type MtlsListenerOptions,
+} from './listener.ts';
+export {
+  type Anonymous,
+  anonymous,
+  type HandshakeFacts,
+  isAnonymous,
+  type LiveConnection,
+  type PeerOf,
+} from './live-connection.ts';
+export {
+  addReports,
+  type ConnectionScope,
+  type CutReport,
+  describePeer,
+  LiveConnections,
+  type StillAllowed,
+} from './live-connections.ts';
+export {
+  type ConnectorCallback,
+  type ConnectorRequest,
+  type MtlsConnectorOptions,
+  mtlsConnector,
+} from './mtls-connector.ts';
+export { followChanges } from './source-changes.ts';
+export { clientContext, contextOptions } from './tls-identity.ts';
+export { httpAlpn, type TlsVersion, tlsPolicy } from './tls-policy.ts';

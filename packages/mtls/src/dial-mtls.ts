@@ -1,0 +1,180 @@
+import { isIP } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  denial,
+  type ErrorCode,
+  errorOfDenial,
+  messageOf,
+} from '@countersign/base';
+import {
+  type BundleSource,
+  type SvidSource,
+  type VerifiedPeer,
+  verifyPeer,
+} from '@countersign/spiffe';
+import { parseCertificate } from '@countersign/x509';
+import { sentCertificates } from './chain-memory.ts';
+import type { ExpectPeer } from './expect-peer.ts';
+import type { LiveConnection } from './live-connection.ts';
+import type { LiveConnections } from './live-connections.ts';
+import { anonymousContext, clientContext } from './tls-identity.ts';
+import { httpAlpn, type TlsVersion } from './tls-policy.ts';
+
+export interface DialOptions {
+  /** DNS name or IP address, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** SNI; `host` unless given. An IP address is never sent (RFC 6066 §3). */
+  readonly servername?: string;
+  /** Whose certificate to present, asked at this dial; without it none is presented. */
+  readonly svids?: SvidSource;
+  readonly bundles: BundleSource;
+  /** Who may answer; asked once the chain is verified and before any byte is written. */
+  readonly expect: ExpectPeer;
+  /** As in `verifyPeer`; `svid` unless given. */
+  readonly profile?: 'svid' | 'any';
+  /** `TLSv1.2` unless given. */
+  readonly minVersion?: TlsVersion;
+  /** `['http/1.1']` unless given. */
+  readonly alpn?: readonly string[];
+  readonly signal?: AbortSignal;
+  /** For name look-up, TCP and TLS together; 10,000 unless given. */
+  readonly timeoutMs?: number;
+  readonly clock: Clock;
+  /** Where the connection is registered, so that it can be re-asked and cut. */
+  readonly connections?: LiveConnections;
+}
+
+export interface Dialled {
+  readonly socket: TLSSocket;
+  readonly peer: VerifiedPeer;
+  /** Present where a registry was given. */
+  readonly live?: LiveConnection;
+}
+
+/**
+ * Opens a mutually authenticated connection: dial, handshake, chain, peer, expectation, live. Sessions are never
+ * resumed: a resumed one does not show the server's certificate.
+ *
+ * @throws CountersignError ERR_DIAL_*, ERR_TLS_*, ERR_SVID_NONE, ERR_SERVER_CERTIFICATE_MISSING, ERR_PEER_*,
+ *   and what path validation refuses
+ */
+export async function dialMtls(options: DialOptions): Promise<Dialled> {
+  const where = `${isIP(options.host) === 6 ? `[${options.host}]` : options.host}:${options.port}`;
+  const attempted = `connect to "${where}"`;
+  if (options.signal?.aborted) throw new CountersignError('ERR_DIAL_ABORTED', attempted);
+
+  // 1. dial and handshake, with the identity as it is now
+  const socket = await handshake(options, attempted);
+  try {
+    // 2. chain and peer: our own verifier, before a byte is written
+    const judged = judgeServer(options, socket);
+    if (!judged.ok) throw errorOfDenial(judged, attempted);
+    // 3. expectation: the right one, not only a trusted one
+    const { peer } = judged;
+    const expected = options.expect(peer);
+    if (!expected.ok) throw errorOfDenial(expected, attempted);
+    // 4. live
+    if (options.connections === undefined) return { socket, peer };
+    const facts = {
+      name: attempted,
+      direction: 'outbound' as const,
+      remoteAddress: socket.remoteAddress ?? '',
+      remotePort: socket.remotePort ?? 0,
+      protocol: socket.getProtocol() ?? '',
+      resumed: false,
+      serverNames: serverNameOf(options) === '' ? [] : [serverNameOf(options)],
+    };
+    return { socket, peer, live: options.connections.add(socket, peer, facts) };
+  } catch (thrown) {
+    socket.destroy();
+    throw thrown;
+  }
+}
+
+async function handshake(options: DialOptions, attempted: string): Promise<TLSSocket> {
+  const svid = options.svids?.svid();
+  const socket = connect({
+    host: options.host,
+    port: options.port,
+    servername: serverNameOf(options),
+    secureContext:
+      svid === undefined
+        ? anonymousContext(options.minVersion)
+        : clientContext(svid, options.minVersion),
+    ALPNProtocols: [...(options.alpn ?? httpAlpn)],
+    // Verified below, by our own verifier and against our own expectation.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+  });
+  socket.setNoDelay(true);
+  const over = new AbortController();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const give = (code: ErrorCode, reason: string, cause?: unknown) => {
+        reject(new CountersignError(code, `${attempted}: ${reason}`, { cause }));
+      };
+      let connected = false;
+      socket.once('connect', () => {
+        connected = true;
+      });
+      socket.once('secureConnect', resolve);
+      socket.once('error', (thrown: Error & { code?: string }) => {
+        const code = connected ? 'ERR_TLS_HANDSHAKE' : 'ERR_DIAL_UNREACHABLE';
+        give(code, thrown.code ?? thrown.message, thrown);
+      });
+      socket.once('close', () => give('ERR_TLS_ABORTED', 'closed by the other side'));
+      const aborted = () => give('ERR_DIAL_ABORTED', 'given up');
+      options.signal?.addEventListener('abort', aborted, { once: true, signal: over.signal });
+      const timeoutMs = options.timeoutMs ?? 10_000;
+      options.clock.sleep(timeoutMs, { signal: over.signal, ref: false }).then(
+        () => give('ERR_DIAL_TIMEOUT', `no TLS connection within ${timeoutMs} ms`),
+        () => {},
+      );
+    });
+    return socket;
+  } catch (thrown) {
+    socket.destroy();
+    throw thrown;
+  } finally {
+    over.abort();
+    socket.removeAllListeners('close');
+    // What breaks later is told to whoever reads or writes; without a listener it would end the process.
+    socket.on('error', () => {});
+  }
+}
+
+type JudgedServer = { readonly ok: true; readonly peer: VerifiedPeer } | Denial;
+
+function judgeServer(options: DialOptions, socket: TLSSocket): JudgedServer {
+  const sent = sentCertificates(socket);
+  if (sent.length === 0) {
+    return denial('ERR_SERVER_CERTIFICATE_MISSING', 'server sent no certificate');
+  }
+  const chain = parseChain(sent);
+  if ('ok' in chain) return chain;
+  return verifyPeer({
+    chain,
+    bundles: options.bundles,
+    at: options.clock.now(),
+    purpose: 'server',
+    profile: options.profile ?? 'svid',
+  });
+}
+
+function parseChain(sent: readonly Uint8Array[]) {
+  try {
+    return sent.map((der) => parseCertificate(der));
+  } catch (thrown) {
+    return denial('ERR_TLS_CHAIN_MALFORMED', `chain of the server: ${messageOf(thrown)}`);
+  }
+}
+
+// RFC 6066 §3: literal addresses are not permitted in the server name.
+function serverNameOf(options: DialOptions): string {
+  const name = options.servername ?? options.host;
+  return isIP(name) === 0 ? name : '';
+}

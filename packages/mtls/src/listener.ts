@@ -1,0 +1,286 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  denial,
+  type Log,
+  type Meter,
+  messageOf,
+} from '@countersign/base';
+import { type BundleSource, type SvidSource, verifyPeer, type X509Svid } from '@countersign/spiffe';
+import { ChainMemory } from './chain-memory.ts';
+import {
+  anonymous,
+  type HandshakeFacts,
+  type LiveConnection,
+  type PeerOf,
+} from './live-connection.ts';
+import { describePeer, LiveConnections, type StillAllowed } from './live-connections.ts';
+import { followChanges } from './source-changes.ts';
+import { contextOptions, provenContext, sessionIdContext } from './tls-identity.ts';
+import { httpAlpn, type TlsVersion } from './tls-policy.ts';
+
+export interface MtlsListenerOptions {
+  /** Names the listener in logs and metrics, and binds its session tickets. */
+  readonly name: string;
+  readonly svids: SvidSource;
+  readonly bundles: BundleSource;
+  /**
+   * `require`: no certificate is a refusal. `request`: no certificate is an explicit {@link Anonymous}, a wrong one a
+   * refusal. `none`: no certificate is asked for.
+   */
+  readonly clientAuth: 'require' | 'request' | 'none';
+  /** `svid` (default): peers have a SPIFFE ID; `any`: any certificate that the bundles' authorities vouch for. */
+  readonly profile?: 'svid' | 'any';
+  /** `TLSv1.2` unless given. */
+  readonly minVersion?: TlsVersion;
+  /** Application protocols offered; `['http/1.1']` unless given. */
+  readonly alpn?: readonly string[];
+  /** From the TCP connection to the finished handshake; 10,000 unless given. */
+  readonly handshakeTimeoutMs?: number;
+  /** Open TCP connections, handshakes included; further ones are dropped. 10,000 unless given. */
+  readonly maxConnections?: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** Asked once the peer is verified, on resumed sessions too. Without it every verified peer is admitted. */
+  readonly admit?: (peer: PeerOf, facts: HandshakeFacts) => StillAllowed;
+  /** Takes an admitted connection. No byte of it has been read. */
+  readonly onConnection: (socket: TLSSocket, peer: PeerOf, live: LiveConnection) => void;
+  /**
+   * Takes a refused connection, so that the client may be told an opaque code; it must end the socket, and the
+   * listener destroys what is left of it after five seconds. Without it refused connections are destroyed at once.
+   */
+  readonly onRefused?: (socket: TLSSocket, refusal: Denial, facts: HandshakeFacts) => void;
+}
+
+export interface MtlsListener {
+  /**
+   * @param port 0 takes any free one
+   * @throws CountersignError ERR_LISTEN
+   */
+  listen(port: number, host: string): Promise<{ readonly port: number; readonly address: string }>;
+  /** Stops accepting, gives open connections `drainMs` to end by themselves, then destroys the rest. */
+  close(drainMs: number): Promise<void>;
+  /**
+   * Takes the sources' current values for the handshakes to come; tickets given so far lead to full handshakes. The
+   * new context is proved before it replaces the old one. Called by itself when the sources tell of changes, and at
+   * each accepted connection whose sources answer differently.
+   *
+   * @throws CountersignError ERR_TLS_CONTEXT, or what the source throws; the old context stays
+   */
+  reload(): void;
+  readonly connections: LiveConnections;
+}
+
+const refusedLingerMs = 5000;
+
+/**
+ * The one place that constructs TLS servers. The story of a connection: accept, handshake, chain, peer, admit, live.
+ * Node would verify with OpenSSL and reset the connection without a reason; so any certificate is let through the
+ * handshake, and our own verifier judges before the socket is handed on.
+ *
+ * @throws CountersignError ERR_SVID_NONE, ERR_TLS_CONTEXT
+ */
+export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
+  const { name, clock, log } = options;
+  const connections = new LiveConnections({ name, clock, log, meter: options.meter });
+  const handshakes = handshakeCounter(options.meter, name);
+  const memory = new ChainMemory();
+  const presented = { svid: options.svids.svid(), context: '' };
+  const first = serverOptions(options, presented.svid);
+  provenContext(first, presented.svid);
+  presented.context = first.sessionIdContext;
+  const server = createServer(first);
+  server.maxConnections = options.maxConnections ?? 10_000;
+  const accepted = new Set<Socket>();
+
+  // 1. accept: the sources are asked before each handshake, even when they don't tell of changes
+  server.prependListener('connection', function refreshBeforeHandshake(raw: Socket) {
+    accepted.add(raw);
+    raw.once('close', () => accepted.delete(raw));
+    try {
+      const svid = options.svids.svid();
+      const context = sessionIdContext(name, svid, options.bundles);
+      if (svid !== presented.svid || context !== presented.context) reload();
+    } catch (thrown) {
+      log.error({ listener: name, err: thrown }, 'new TLS identity refused, the old one is kept');
+    }
+  });
+
+  // 2. handshake: OpenSSL proves that the peer holds the key of the leaf it sent
+  server.on('secureConnection', function onSecureConnection(socket: TLSSocket) {
+    socket.on('error', (thrown) => {
+      log.debug({ listener: name, reason: messageOf(thrown) }, 'connection broke');
+    });
+    // 3.–5.
+    const judged = judge(options, memory, socket);
+    if (!judged.ok) return refuse(socket, judged.refusal, judged.facts);
+    // 6. live: from here on the peer is re-asked whenever a fact changes
+    handshakes('ok', 'none');
+    const live = connections.add(socket, judged.peer, judged.facts);
+    log.debug({ ...judged.facts, connection: live.id, ...describePeer(judged.peer) }, 'connected');
+    options.onConnection(socket, judged.peer, live);
+  });
+
+  server.on('tlsClientError', function onHandshakeFailure(thrown: Error & { code?: string }) {
+    const code = handshakeFailures[thrown.code ?? ''] ?? 'ERR_TLS_HANDSHAKE';
+    handshakes('failed', code);
+    log.debug({ listener: name, code, reason: thrown.code ?? thrown.message }, 'handshake failed');
+  });
+  server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
+  server.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
+
+  function refuse(socket: TLSSocket, refusal: Denial, facts: HandshakeFacts): void {
+    handshakes('refused', refusal.code);
+    log.warn({ ...facts, code: refusal.code, ...refusal.fields }, `refused: ${refusal.detail}`);
+    if (options.onRefused === undefined) return void socket.destroy();
+    void clock.sleep(refusedLingerMs, { ref: false }).then(() => socket.destroy());
+    options.onRefused(socket, refusal, facts);
+  }
+
+  function reload(): void {
+    const svid = options.svids.svid();
+    const next = serverOptions(options, svid);
+    provenContext(next, svid);
+    server.setSecureContext(next);
+    presented.svid = svid;
+    presented.context = next.sessionIdContext;
+    log.debug({ listener: name, spiffeId: svid.spiffeId.toString() }, 'TLS identity in force');
+  }
+
+  const unfollow = followChanges([options.svids, options.bundles], function reloadOnChange() {
+    try {
+      reload();
+    } catch (thrown) {
+      log.error({ listener: name, err: thrown }, 'new TLS identity refused, the old one is kept');
+    }
+  });
+
+  return {
+    connections,
+    reload,
+    listen: (port, host) => listen(server, port, host),
+    async close(drainMs) {
+      unfollow();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await drained(connections, clock, drainMs);
+      for (const raw of accepted) raw.destroy();
+      await closed;
+    },
+  };
+}
+
+type Judged =
+  | { readonly ok: true; readonly peer: PeerOf; readonly facts: HandshakeFacts }
+  | { readonly ok: false; readonly refusal: Denial; readonly facts: HandshakeFacts };
+
+/** Who is this, and may they stay: the same for full and resumed handshakes. */
+function judge(options: MtlsListenerOptions, memory: ChainMemory, socket: TLSSocket): Judged {
+  // 3. chain: all that the peer sent, remembered where the session was resumed
+  const sent: ReturnType<ChainMemory['read']> =
+    options.clientAuth === 'none' ? { kind: 'missing' } : memory.read(socket);
+  const facts = factsOf(options.name, socket, sent.kind === 'chain' ? sent.serverNames : []);
+  if (sent.kind === 'refused') return { ok: false, refusal: sent.denial, facts };
+  if (sent.kind === 'missing') {
+    if (options.clientAuth !== 'require') return admit(options, anonymous, facts);
+    const detail = 'client sent no certificate, one is required';
+    return { ok: false, refusal: denial('ERR_TLS_CLIENT_CERTIFICATE_MISSING', detail), facts };
+  }
+  // 4. peer: our own verifier, against the bundles as they are now
+  const verified = verifyPeer({
+    chain: sent.chain,
+    bundles: options.bundles,
+    at: options.clock.now(),
+    purpose: 'client',
+    profile: options.profile ?? 'svid',
+  });
+  if (!verified.ok) return { ok: false, refusal: verified, facts };
+  memory.remember(sent.chain, facts.resumed ? [] : facts.serverNames);
+  return admit(options, verified.peer, facts);
+}
+
+/** 5. admit: the caller's policy. What it throws refuses. */
+function admit(options: MtlsListenerOptions, peer: PeerOf, facts: HandshakeFacts): Judged {
+  try {
+    const answer = options.admit?.(peer, facts) ?? { ok: true };
+    return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts };
+  } catch (thrown) {
+    options.log.error({ listener: options.name, err: thrown }, 'admission failed, peer refused');
+    return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
+  }
+}
+
+function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
+  return {
+    ...contextOptions(svid, options.minVersion),
+    requestCert: options.clientAuth !== 'none',
+    rejectUnauthorized: false,
+    ALPNProtocols: [...(options.alpn ?? httpAlpn)],
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+    handshakeTimeout: options.handshakeTimeoutMs ?? 10_000,
+    sessionIdContext: sessionIdContext(options.name, svid, options.bundles),
+    ticketKeys: randomBytes(48),
+    sessionTimeout: 300,
+  };
+}
+
+function factsOf(name: string, socket: TLSSocket, serverNames: readonly string[]): HandshakeFacts {
+  return {
+    name,
+    direction: 'inbound',
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+    protocol: socket.getProtocol() ?? '',
+    resumed: socket.isSessionReused(),
+    serverNames,
+  };
+}
+
+/** Node's codes of handshakes that ended early, as ours; what is not here is ERR_TLS_HANDSHAKE. */
+const handshakeFailures: Readonly<Record<string, 'ERR_TLS_TIMEOUT' | 'ERR_TLS_ABORTED'>> = {
+  ERR_TLS_HANDSHAKE_TIMEOUT: 'ERR_TLS_TIMEOUT',
+  ECONNRESET: 'ERR_TLS_ABORTED',
+  EPIPE: 'ERR_TLS_ABORTED',
+};
+
+function handshakeCounter(
+  meter: Meter,
+  listener: string,
+): (result: string, reason: string) => void {
+  const counter = meter.counter({
+    name: 'countersign_handshakes_total',
+    help: 'TLS handshakes by what became of them.',
+    labels: ['listener', 'result', 'reason'],
+  });
+  return (result, reason) => counter.add(1, { listener, result, reason });
+}
+
+async function listen(server: Server, port: number, host: string) {
+  return new Promise<{ port: number; address: string }>((resolve, reject) => {
+    const failed = (thrown: Error & { code?: string }): void => {
+      const fields = { host, port, reason: thrown.code };
+      const message = `listen on "${host}:${port}": ${thrown.code ?? thrown.message}`;
+      reject(new CountersignError('ERR_LISTEN', message, { fields, cause: thrown }));
+    };
+    server.once('error', failed);
+    server.listen(port, host, () => {
+      server.off('error', failed);
+      const bound = server.address();
+      if (bound === null || typeof bound === 'string') return;
+      resolve({ port: bound.port, address: bound.address });
+    });
+  });
+}
+
+async function drained(connections: LiveConnections, clock: Clock, drainMs: number) {
+  const stopWaiting = new AbortController();
+  const overdue = clock.sleep(drainMs, { signal: stopWaiting.signal }).catch(() => {});
+  await Promise.race([connections.empty(), overdue]);
+  stopWaiting.abort();
+}

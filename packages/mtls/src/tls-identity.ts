@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { CountersignError, messageOf } from '@countersign/base';
+import type { BundleSource, X509Svid } from '@countersign/spiffe';
+import { encodePem, fingerprintOf } from '@countersign/x509';
+import { type TlsVersion, tlsPolicy } from './tls-policy.ts';
+
+/**
+ * The options of a TLS context that presents `svid`. They hold the private key as PEM text (Node takes no key object
+ * here): hand them to Node at once and keep them nowhere.
+ */
+export function contextOptions(svid: X509Svid, minVersion?: TlsVersion): SecureContextOptions {
+  return {
+    ...tlsPolicy(minVersion),
+    cert: svid.chain.map((certificate) => encodePem('CERTIFICATE', certificate.raw)).join(''),
+    key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
+}
+
+/**
+ * The TLS context of a dialling client, built once for each SVID value.
+ *
+ * @throws CountersignError ERR_TLS_CONTEXT
+ */
+export function clientContext(svid: X509Svid, minVersion?: TlsVersion): SecureContext {
+  const known = contexts.get(svid);
+  if (known !== undefined && known.minVersion === minVersion) return known.context;
+  const context = provenContext(contextOptions(svid, minVersion), svid);
+  contexts.set(svid, { minVersion, context });
+  return context;
+}
+
+/** A client context for a dialer that presents no certificate, as the first enrolment does. */
+export function anonymousContext(minVersion?: TlsVersion): SecureContext {
+  return createSecureContext(tlsPolicy(minVersion));
+}
+
+/** @throws CountersignError ERR_TLS_CONTEXT */
+export function provenContext(options: SecureContextOptions, svid: X509Svid): SecureContext {
+  try {
+    return createSecureContext(options);
+  } catch (thrown) {
+    throw new CountersignError(
+      'ERR_TLS_CONTEXT',
+      `TLS context of "${svid.spiffeId}": ${messageOf(thrown)}`,
+      { fields: { spiffeId: svid.spiffeId.toString() }, cause: thrown },
+    );
+  }
+}
+
+/**
+ * Binds session tickets to one listener and the client CAs of its own trust domain: at most 32 octets, as OpenSSL
+ * allows. A session from elsewhere is not resumed.
+ */
+export function sessionIdContext(name: string, svid: X509Svid, bundles: BundleSource): string {
+  const anchors = bundles.bundle(svid.spiffeId.trustDomain)?.authorities ?? [];
+  const hash = createHash('sha256').update(`${name}\n${svid.spiffeId.trustDomain}\n`);
+  for (const print of anchors.map(fingerprintOf).sort()) hash.update(print);
+  return hash.digest('hex').slice(0, 32);
+}
+
+const contexts = new WeakMap<
+  X509Svid,
+  { minVersion: TlsVersion | undefined; context: SecureContext }
+>();
