@@ -19,6 +19,16 @@ export type {
 } from './extension.ts';
 export type { GeneralName } from './general-name.ts';
 export type { AttributeValue, Name } from './name.ts';
+export type {
+  ExpectedName,
+  PathFound,
+  PathPurpose,
+  PathRefused,
+  PathRequest,
+  PathResult,
+} from './path/path-request.ts';
+export { SignatureCache, type SignatureCacheOptions } from './path/signature-cache.ts';
+export { defaultWorkLimits, type WorkLimits } from './path/work-budget.ts';
 export {
   isRevocationReason,
   type RevocationReason,
