@@ -32,7 +32,8 @@ export const cliCodes = {
     exit: 2,
   },
   ERR_CLI_REQUEST: {
-    meaning: 'A line of `verify --batch` is not a request: not JSON, an unknown key, or a value of the wrong kind.',
+    meaning:
+      'A line of `verify --batch` is not a request: not JSON, an unknown key, or a value of the wrong kind.',
     hint: 'one JSON object a line: {id, chain, untrusted, anchors, crls, at, purpose, names, maxDepth, policy}',
     exit: 2,
   },
@@ -40,5 +41,10 @@ export const cliCodes = {
     meaning: 'A TLS address could not be reached, or it closed before it presented a certificate.',
     hint: 'check the host and port, and that the other side speaks TLS there',
     exit: 3,
+  },
+  ERR_CLI_LISTEN: {
+    meaning: 'A port to serve on is taken, or the user may not use it.',
+    hint: 'give another port, or 0 for any free one',
+    exit: 2,
   },
 } as const satisfies CodeFamily;

@@ -1,0 +1,56 @@
+import process from 'node:process';
+import { type Log, messageOf } from '@countersign/base';
+import type { Cli } from '../cli.ts';
+
+/** What runs until it is told to end. */
+export interface Running {
+  /** What `ready` names, the first is the one to talk to. */
+  readonly urls: readonly string[];
+  /** SIGHUP: read configuration again; a failure keeps what runs. */
+  reload(): Promise<void>;
+  /** Finish what is under way, then let go of everything. */
+  close(): Promise<void>;
+  /** Settles when it can no longer do its work, with the reason. */
+  readonly broken?: Promise<Error>;
+}
+
+/**
+ * Says `ready <url>…` on standard output, the only line there, and serves until SIGTERM or SIGINT (drain, exit 0; the
+ * second of them ends at once). SIGHUP reloads. With `COUNTERSIGN_PARENT=stdin` the end of standard input counts as
+ * SIGTERM: a parent that was killed cannot leave us behind.
+ */
+export async function runUntilSignal(cli: Cli, log: Log, running: Running): Promise<void> {
+  let end: (reason: string) => void = () => {};
+  const ended = new Promise<string>((resolve) => {
+    end = resolve;
+  });
+  let asked = 0;
+  const onEnd = (signal: NodeJS.Signals) => {
+    asked += 1;
+    if (asked > 1) process.exit(130);
+    end(signal);
+  };
+  const onHup = () => {
+    log.info({}, 'reloading');
+    running.reload().then(
+      () => log.info({}, 'reloaded'),
+      (thrown) => log.error({ reason: messageOf(thrown) }, 'reload failed, the old state stays'),
+    );
+  };
+  process.on('SIGTERM', onEnd).on('SIGINT', onEnd).on('SIGHUP', onHup);
+  if (cli.env.COUNTERSIGN_PARENT === 'stdin') {
+    cli.stdin.on('end', () => end('parent gone')).on('error', () => end('parent gone'));
+    cli.stdin.resume();
+  }
+  process.on('disconnect', () => end('parent gone'));
+  try {
+    await cli.out(`ready ${running.urls.join(' ')}\n`);
+    const broken = running.broken ?? new Promise<never>(() => {});
+    const reason = await Promise.race([ended, broken]);
+    if (reason instanceof Error) throw reason;
+    log.info({ reason }, 'ending');
+  } finally {
+    await running.close();
+    process.off('SIGHUP', onHup);
+  }
+}

@@ -1,0 +1,166 @@
+import { CountersignError, fromBase64, nearestWord } from '@countersign/base';
+import type { Certificate, Crl, ExpectedName, PathRequest } from '@countersign/x509';
+import { certificatesOf, crlsOf, within } from '../read-certificates.ts';
+import { parseRfc3339 } from '../rfc3339.ts';
+
+const keys = [
+  'id',
+  'chain',
+  'untrusted',
+  'anchors',
+  'crls',
+  'at',
+  'purpose',
+  'names',
+  'maxDepth',
+  'policy',
+] as const;
+
+const nameKinds = ['dns', 'ip', 'email', 'spiffe'] as const;
+
+/**
+ * Turns one line of `verify --batch`, decoded, into a question for the path validation. An absent field asks for no
+ * such check, with one exception that a validation cannot do without: an absent `at` is `now`.
+ *
+ * @throws CountersignError ERR_CLI_REQUEST, ERR_CLI_TIME, and the codes of what a certificate or list is refused with
+ */
+export function readVerifyRequest(
+  line: unknown,
+  cache: CertificateCache,
+  now: number,
+): PathRequest {
+  if (!isObject(line)) throw refused('the line is no JSON object');
+  for (const key of Object.keys(line)) if (!isKey(key)) throw unknownKey(key);
+  const [leaf, ...presented] = cache.certificates('chain', line.chain);
+  if (leaf === undefined) throw refused('"chain" is absent or empty, it must hold the leaf');
+  const untrusted = cache.certificates('untrusted', line.untrusted);
+  const crls = cache.crls('crls', line.crls);
+  const purpose = purposeOf(line.purpose);
+  const names = namesOf(line.names);
+  const maxDepth = maxDepthOf(line.maxDepth);
+  const policies = policiesOf(line.policy);
+  return {
+    leaf,
+    intermediates: [...presented, ...untrusted],
+    anchors: cache.certificates('anchors', line.anchors),
+    at: line.at === undefined ? now : parseRfc3339(textOf('at', line.at)),
+    ...(crls.length > 0 && { crls }),
+    ...(purpose !== undefined && { purpose }),
+    ...(names.length > 0 && { names }),
+    ...(maxDepth !== undefined && { maxDepth }),
+    ...(policies !== undefined && { policies }),
+  };
+}
+
+/** Entries already parsed, by their text: batches repeat the same anchors and intermediates line after line. */
+export class CertificateCache {
+  readonly #certificates = new Map<string, readonly Certificate[]>();
+  readonly #crls = new Map<string, readonly Crl[]>();
+
+  certificates(field: string, value: unknown): Certificate[] {
+    return this.#read(this.#certificates, field, value, certificatesOf);
+  }
+
+  crls(field: string, value: unknown): Crl[] {
+    return this.#read(this.#crls, field, value, crlsOf);
+  }
+
+  #read<T>(
+    known: Map<string, readonly T[]>,
+    field: string,
+    value: unknown,
+    parse: (bytes: Uint8Array) => readonly T[],
+  ): T[] {
+    return listOf(field, value).flatMap((entry, i) => {
+      const found = known.get(entry);
+      if (found !== undefined) return found;
+      const bytes = bytesOf(field, i, entry);
+      const parsed = within(`${field}[${i}]`, () => parse(bytes));
+      if (known.size >= maxCached) known.clear();
+      known.set(entry, parsed);
+      return parsed;
+    });
+  }
+}
+
+const maxCached = 1024;
+
+function bytesOf(field: string, i: number, entry: string): Uint8Array {
+  if (entry.includes('-----BEGIN ')) return new Uint8Array(Buffer.from(entry, 'utf8'));
+  const bytes = fromBase64(entry.replaceAll(/\s/g, ''));
+  if (bytes === undefined) throw refused(`"${field}[${i}]" is neither PEM nor base64 of DER`);
+  return bytes;
+}
+
+function listOf(field: string, value: unknown): string[] {
+  if (value === undefined) return [];
+  if (Array.isArray(value) && value.every((entry) => typeof entry === 'string')) return value;
+  throw refused(`"${field}" is ${kindOf(value)}, not a list of PEM or base64 texts`);
+}
+
+function purposeOf(value: unknown): 'server' | 'client' | undefined {
+  if (value === undefined || value === 'server' || value === 'client') return value;
+  throw refused(`"purpose" is ${JSON.stringify(value)}, neither "server" nor "client"`);
+}
+
+function namesOf(value: unknown): ExpectedName[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw refused(`"names" is ${kindOf(value)}, not a list`);
+  return value.map((name, i) => {
+    const [entry, ...others] = isObject(name) ? Object.entries(name) : [];
+    const kind = nameKinds.find((known) => known === entry?.[0]);
+    if (entry === undefined || others.length > 0 || kind === undefined) {
+      throw refused(`"names[${i}]" is no object with one of "dns", "ip", "email", "spiffe"`);
+    }
+    return { [kind]: textOf(`names[${i}].${kind}`, entry[1]) } as unknown as ExpectedName;
+  });
+}
+
+function maxDepthOf(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw refused(`"maxDepth" is ${JSON.stringify(value)}, not a whole number from 0`);
+}
+
+function policiesOf(value: unknown): string[] | undefined {
+  if (value === undefined) return undefined;
+  const list = typeof value === 'string' ? [value] : value;
+  if (!Array.isArray(list) || list.length === 0) {
+    throw refused(`"policy" is ${kindOf(value)}, not an OID or a list of OIDs`);
+  }
+  return list.map((oid) => {
+    if (typeof oid === 'string' && isOid(oid)) return oid;
+    throw refused(`"policy" holds ${JSON.stringify(oid)}, which is no dotted OID`);
+  });
+}
+
+export function isOid(text: string): boolean {
+  return /^[0-2](\.(0|[1-9]\d*))+$/.test(text);
+}
+
+function textOf(field: string, value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw refused(`"${field}" is ${kindOf(value)}, not a text`);
+}
+
+function unknownKey(key: string): CountersignError {
+  const nearest = nearestWord(key, keys);
+  return refused(`unknown key "${key}"${nearest === undefined ? '' : `, nearest is "${nearest}"`}`);
+}
+
+function isKey(text: string): boolean {
+  return keys.some((key) => key === text);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+}
+
+export function refused(reason: string): CountersignError {
+  return new CountersignError('ERR_CLI_REQUEST', `read request: ${reason}`);
+}
