@@ -79,4 +79,149 @@ export const caCodes = {
     hint: 'make a new one with countersign token create',
     exit: 1,
   },
+  ERR_STATE_EXISTS: {
+    meaning: 'The data directory already holds something, and init never overwrites.',
+    hint: 'give another directory, or move the old one away first',
+    exit: 2,
+  },
+  ERR_STATE_MISSING: {
+    meaning: 'The data directory holds no authority.',
+    hint: 'make one with countersign init --config ca.yaml --data DIR',
+    exit: 2,
+  },
+  ERR_STATE_BROKEN: {
+    meaning: 'The files of the data directory do not fit together.',
+    hint: 'restore the directory from a backup as a whole; nothing was changed',
+    exit: 2,
+  },
+  ERR_STATE_CONFIG: {
+    meaning: 'The configuration asks for another hierarchy than the data directory holds.',
+    hint: 'use the ca.yaml of that init, or init a new directory with the changed one',
+    exit: 2,
+  },
+  ERR_KEY_SEALED: {
+    meaning:
+      'A sealed key does not open: the passphrase or key file is wrong, or the file was changed.',
+    hint: 'give the passphrase or key file that init used; without it the key cannot be recovered',
+    exit: 2,
+  },
+  ERR_KEY_FILE: {
+    meaning:
+      'A key file of the authority is missing, unreadable or not of a form that this version reads.',
+    hint: 'restore it from a backup; check its owner and that its mode is 0600',
+    exit: 2,
+  },
+  ERR_CSR_POSSESSION: {
+    meaning: 'The request is not signed by the key that it asks a certificate for.',
+    hint: 'make the request again with the private key at hand',
+    exit: 1,
+  },
+  ERR_CSR_KEY_WEAK: {
+    meaning: 'The key of the request is too weak to certify.',
+    hint: 'make a new key, ECDSA P-256 for example, and a new request',
+    exit: 1,
+  },
+  ERR_CSR_KEY_UNSUPPORTED: {
+    meaning: 'The key of the request is of a kind that is not certified here.',
+    hint: 'make a new key, ECDSA P-256 for example, and a new request',
+    exit: 1,
+  },
+  ERR_CSR_KEY_REUSED: {
+    meaning: 'The key of the request is a key of the authority itself.',
+    hint: 'make a new key and a new request',
+    exit: 1,
+  },
+  ERR_CSR_CA: {
+    meaning:
+      'The request asks for a certificate authority; services get end-entity certificates only.',
+    hint: 'leave basicConstraints out of the request',
+    exit: 1,
+  },
+  ERR_CSR_USAGE: {
+    meaning: 'The request asks for a key usage that service certificates do not have here.',
+    hint: 'leave it out of the request, or add it to required_extensions in ca.yaml',
+    exit: 1,
+  },
+  ERR_CSR_EXTENSION_REFUSED: {
+    meaning: 'The request asks for an extension that is not granted by request.',
+    hint: 'leave it out of the request',
+    exit: 1,
+  },
+  ERR_POLICY_NAME: {
+    meaning:
+      'A name is not granted: the token, certificate or order behind the request does not give it.',
+    hint: 'leave the name out of the request, or grant it with a new token',
+    exit: 1,
+  },
+  ERR_POLICY_NAME_KIND: {
+    meaning: 'Certificates of this authority carry SPIFFE IDs, DNS names and IP addresses only.',
+    hint: 'leave names of other kinds out of the request',
+    exit: 1,
+  },
+  ERR_POLICY_NAME_MISSING: {
+    meaning: 'A certificate needs a name, and nothing gave it one.',
+    hint: 'give --spiffe-id, --dns or --ip',
+    exit: 1,
+  },
+  ERR_POLICY_SPIFFE_REQUIRED: {
+    meaning: 'san_policies.require_spiffe wants a SPIFFE ID in every certificate.',
+    hint: 'give --spiffe-id, or set require_spiffe: false in ca.yaml',
+    exit: 1,
+  },
+  ERR_POLICY_SPIFFE_ID: {
+    meaning: 'The SPIFFE ID is malformed, without a path, or of another trust domain.',
+    hint: 'give an ID such as spiffe://TRUST-DOMAIN/ns/prod/sa/payments',
+    exit: 1,
+  },
+  ERR_POLICY_DNS: {
+    meaning:
+      'The DNS name is malformed, or no pattern of san_policies.allowed_dns_patterns admits it.',
+    hint: 'ask for another name, or add a pattern to ca.yaml',
+    exit: 1,
+  },
+  ERR_POLICY_IP: {
+    meaning: 'The IP address is malformed, or san_policies.allow_ip_san does not admit addresses.',
+    hint: 'ask for a DNS name, or set allow_ip_san: true in ca.yaml',
+    exit: 1,
+  },
+  ERR_POLICY_KEY_KIND: {
+    meaning: 'The key of the request is not of the kind that service_certificates wants.',
+    hint: 'make a key of the kind that the message names, and a new request',
+    exit: 1,
+  },
+  ERR_POLICY_TTL: {
+    meaning: 'The lifetime asked for is longer than what is granted, or too short to be used.',
+    hint: 'ask for less, or raise max_validity in ca.yaml',
+    exit: 1,
+  },
+  ERR_POLICY_ISSUER_ENDS: {
+    meaning: 'The certificate would outlive the intermediate or root that vouches for it.',
+    hint: 'ask for a shorter lifetime; the intermediate is due for replacement',
+    exit: 1,
+  },
+  ERR_POLICY_NO_ISSUER: {
+    meaning: 'No intermediate admits all the names together.',
+    hint: 'ask for the names in separate certificates, or change nameConstraints in a new hierarchy',
+    exit: 1,
+  },
+  ERR_LINT: {
+    meaning: 'A certificate was about to be signed that breaks the profile; it was not.',
+    hint: 'report it with the lines around it in the log',
+    exit: 3,
+  },
+  ERR_SIGNER: {
+    meaning: 'The signing key gave no signature, or one that its certificate does not verify.',
+    hint: 'look for the cause in the log; the certificate was abandoned and nothing was handed out',
+    exit: 3,
+  },
+  ERR_RENEW_FOREIGN: {
+    meaning: 'The certificate presented for renewal was not issued by this authority.',
+    hint: 'enrol with a token of this authority',
+    exit: 1,
+  },
+  ERR_REVOKE_FORBIDDEN: {
+    meaning: 'A workload may revoke itself; others only if ca.yaml names it under api.admins.',
+    hint: 'run countersign revoke --data DIR where the state is, or as an administrator',
+    exit: 1,
+  },
 } as const satisfies CodeFamily;

@@ -1,0 +1,103 @@
+import { durationSchema } from '@countersign/config';
+import { z } from 'zod';
+
+/** A number, also where it is written in quotes. */
+const wholeNumber = z.union(
+  [
+    z.number().int().nonnegative(),
+    z
+      .string()
+      .regex(/^\d{1,9}$/)
+      .transform(Number),
+  ],
+  { error: 'expected a whole number' },
+);
+
+const key = {
+  algorithm: z.string().optional(),
+  curve: z.string().optional(),
+  keySize: wholeNumber.optional(),
+};
+
+const subject = z.strictObject({
+  commonName: z.string().min(1).max(64).optional(),
+  organization: z.string().min(1).max(64).optional(),
+  organizationalUnit: z.string().min(1).max(64).optional(),
+  country: z
+    .string()
+    .regex(/^[A-Za-z]{2}$/, 'expected two letters')
+    .optional(),
+});
+
+const authority = {
+  ...key,
+  validity: durationSchema().optional(),
+  storage: z.string().optional(),
+  pathLenConstraint: wholeNumber.optional(),
+  commonName: z.string().min(1).max(64).optional(),
+  subject: subject.optional(),
+};
+
+const root = z.strictObject(authority);
+
+const intermediate = z.strictObject({
+  ...authority,
+  nameConstraints: z
+    .strictObject({
+      permitted: z.array(z.string()).nullish(),
+      excluded: z.array(z.string()).nullish(),
+      critical: z.literal(true).optional(),
+    })
+    .nullish(),
+});
+
+const usages = z.array(z.string()).min(1);
+
+const services = z.strictObject({
+  ...key,
+  validity: durationSchema().optional(),
+  max_validity: durationSchema().optional(),
+  required_extensions: z
+    .array(
+      z.strictObject({
+        keyUsage: usages.optional(),
+        extKeyUsage: usages.optional(),
+        extendedKeyUsage: usages.optional(),
+      }),
+    )
+    .nullish(),
+  san_policies: z
+    .strictObject({
+      require_spiffe: z.boolean().optional(),
+      spiffe_trust_domain: z.string().optional(),
+      allowed_dns_patterns: z.array(z.string()).nullish(),
+      allow_ip_san: z.boolean().optional(),
+    })
+    .nullish(),
+});
+
+const api = z.strictObject({
+  admins: z.array(z.string()).nullish(),
+  gateways: z.array(z.string()).nullish(),
+  address: z.string().min(1).optional(),
+  port: wholeNumber.optional(),
+  names: z.array(z.string()).nullish(),
+});
+
+/** The file as written; what needs a second look is in `interpretCaConfig`. */
+export const caConfigSchema = z.strictObject({
+  ca: z
+    .strictObject({
+      root: root.nullish(),
+      intermediate: z.record(z.string(), intermediate.nullable()).nullish(),
+      service_certificates: services.nullish(),
+    })
+    .nullable(),
+  service_certificates: services.nullish(),
+  api: api.nullish(),
+});
+
+export type WrittenCaConfig = z.output<typeof caConfigSchema>;
+export type WrittenAuthority = z.output<typeof intermediate>;
+export type WrittenServices = z.output<typeof services>;
+export type WrittenApi = z.output<typeof api>;

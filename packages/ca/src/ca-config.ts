@@ -1,0 +1,97 @@
+import { ConfigError, type ConfigIssue, parseConfigText, readDocument } from '@countersign/config';
+import type { KeyKind, KeyUsage } from '@countersign/x509';
+import { interpretCaConfig } from './ca-config-checks.ts';
+import { caConfigSchema } from './ca-config-schema.ts';
+import type { DnsConstraints, DnsPattern } from './dns-name.ts';
+
+/** `ca.yaml`, read and checked; every default is filled in. Durations are milliseconds. */
+export interface CaConfig {
+  /** As the operator named it; used in messages only. */
+  readonly file: string;
+  readonly trustDomain: string;
+  readonly root: RootConfig;
+  /** In file order: the first that admits every requested name signs. At least one. */
+  readonly intermediates: readonly IntermediateConfig[];
+  readonly services: ServiceConfig;
+  readonly api: ApiConfig;
+  /** What was understood but deserves a word to the operator, once. */
+  readonly notices: readonly string[];
+}
+
+export interface AuthorityCertificateConfig {
+  readonly subject: SubjectConfig;
+  readonly key: KeyKind;
+  readonly validityMs: number;
+  readonly pathLen: number;
+}
+
+export type RootConfig = AuthorityCertificateConfig;
+
+export interface IntermediateConfig extends AuthorityCertificateConfig {
+  /** Letters, digits, `-` and `_`, beginning with a letter: it names files too. */
+  readonly name: string;
+  readonly constraints: DnsConstraints;
+}
+
+/** In the order of encoding. */
+export interface SubjectConfig {
+  readonly country?: string | undefined;
+  readonly organization?: string | undefined;
+  readonly organizationalUnit?: string | undefined;
+  readonly commonName: string;
+}
+
+export interface ServiceConfig {
+  /** What `issue` generates. */
+  readonly key: KeyKind;
+  /** True where the file says so: then requests need that algorithm and at least that size. */
+  readonly keyRequired: boolean;
+  /** The lifetime where none is asked for. */
+  readonly validityMs: number;
+  readonly maxValidityMs: number;
+  /** keyEncipherment is encoded for RSA keys only. */
+  readonly keyUsage: readonly KeyUsage[];
+  /** Names (`serverAuth`) or dotted OIDs. */
+  readonly extKeyUsage: readonly string[];
+  readonly requireSpiffe: boolean;
+  /** Undefined where the file has none: then a name needs an intermediate that permits it by name. */
+  readonly dnsPatterns: readonly DnsPattern[] | undefined;
+  readonly allowIp: boolean;
+}
+
+export interface ApiConfig {
+  /** SPIFFE IDs that may revoke others over the API. Default none. */
+  readonly admins: readonly string[];
+  /** SPIFFE IDs, or beginnings that end in `*`, that may hold a lease. Default `*`. */
+  readonly gateways: readonly string[];
+  /** Default 127.0.0.1. */
+  readonly address: string;
+  /** Default 8440; 0: any free port. */
+  readonly port: number;
+  /** Further names in the authority's own TLS certificate. */
+  readonly dns: readonly string[];
+  readonly ip: readonly string[];
+}
+
+/**
+ * Reads `ca.yaml`.
+ *
+ * @throws ConfigError with every issue: ERR_CONFIG_SYNTAX, ERR_CONFIG_UNKNOWN_KEY, ERR_CONFIG_VALUE, ERR_CONFIG_UNSUPPORTED
+ */
+export function parseCaConfig(text: string, file: string): CaConfig {
+  const document = parseConfigText(text, file);
+  const written = readDocument(caConfigSchema, document);
+  const { config, findings } = interpretCaConfig(written, file);
+  const [first, ...rest] = findings
+    .map(
+      ({ path, which, code, message }): ConfigIssue => ({
+        code,
+        message,
+        path: path.join('.'),
+        ...document.positionOf(path, which ?? 'value'),
+      }),
+    )
+    .sort((a, b) => a.line - b.line || a.column - b.column);
+  if (first !== undefined) throw new ConfigError(file, [first, ...rest]);
+  return config;
+}
