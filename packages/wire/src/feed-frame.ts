@@ -1,10 +1,6 @@
+import type { RevocationReason } from '@countersign/x509';
 import { parseJsonBody, readMessage } from './read-message.ts';
-import {
-  type RevocationBy,
-  revocationBys,
-  revocationReasons,
-  type WireRevocationReason,
-} from './revoke-messages.ts';
+import { type RevocationBy, reasonWords, revocationBys } from './revoke-messages.ts';
 
 /** The first frame of every feed response, and never again in it. */
 export interface HelloFrame {
@@ -26,7 +22,7 @@ export interface RevocationFrame {
   readonly previous: number;
   readonly by: RevocationBy;
   readonly value: string;
-  readonly reason: WireRevocationReason;
+  readonly reason: RevocationReason;
   /** When it was appended, milliseconds since the Unix epoch. */
   readonly at: number;
   readonly block?: boolean;
@@ -85,7 +81,7 @@ export function parseFeedFrame(json: unknown): FeedFrame {
         previous,
         by: m.oneOf('by', revocationBys),
         value: m.text('value'),
-        reason: m.oneOf('reason', revocationReasons),
+        reason: m.oneOf('reason', reasonWords),
         at: m.integer('at', { min: 0 }),
         ...(block === undefined ? {} : { block }),
       };

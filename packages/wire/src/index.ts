@@ -1,7 +1,13 @@
+export * from './authority-client.ts';
+export * from './client-cert-headers.ts';
 export * from './feed-frame.ts';
+export * from './feed-reader.ts';
+export * from './forwarded-client-cert.ts';
+export * from './identity-headers.ts';
 export * from './issue-messages.ts';
 export * from './join-token.ts';
 export * from './lease-messages.ts';
+export * from './problem.ts';
 export { parseJsonBody } from './read-message.ts';
 export * from './revoke-messages.ts';
 export * from './routes.ts';

@@ -1,4 +1,5 @@
 import { CountersignError } from '@countersign/base';
+import { type RevocationReason, revocationReasons } from '@countersign/x509';
 import { serialRule } from './issue-messages.ts';
 import { type Members, readMessage } from './read-message.ts';
 
@@ -7,19 +8,7 @@ export type RevocationBy = 'serial' | 'spiffe-id' | 'key' | 'provisioner';
 export const revocationBys = ['serial', 'spiffe-id', 'key', 'provisioner'] as const;
 
 /** RFC 5280 §5.3.1, as the feed may carry them. */
-export const revocationReasons = [
-  'unspecified',
-  'keyCompromise',
-  'cACompromise',
-  'affiliationChanged',
-  'superseded',
-  'cessationOfOperation',
-  'certificateHold',
-  'removeFromCRL',
-  'privilegeWithdrawn',
-  'aACompromise',
-] as const;
-export type WireRevocationReason = (typeof revocationReasons)[number];
+export const reasonWords = Object.keys(revocationReasons) as readonly RevocationReason[];
 
 /**
  * `POST /v1/revoke`. On the wire exactly one of the members `serial`, `spiffeId`, `key` (SHA-256 of the
@@ -28,7 +17,7 @@ export type WireRevocationReason = (typeof revocationReasons)[number];
 export interface RevokeRequest {
   readonly by: RevocationBy;
   readonly value: string;
-  readonly reason: WireRevocationReason;
+  readonly reason: RevocationReason;
   /** Forbid re-enrolment of the same name or key as well. */
   readonly block: boolean;
   /** Answer what would be covered, append nothing. */
@@ -53,7 +42,7 @@ export interface RevokeResponse {
   readonly position: number;
   readonly by: RevocationBy;
   readonly value: string;
-  readonly reason: WireRevocationReason;
+  readonly reason: RevocationReason;
   /** Unexpired certificates that it covers. */
   readonly matched: number;
   readonly gateways: readonly GatewayAcknowledgement[];
@@ -85,7 +74,7 @@ const unsupportedReasons: ReadonlySet<string> = new Set(['certificateHold', 'rem
 export function parseRevokeRequest(json: unknown): RevokeRequest {
   return readMessage('revoke request', json, (m) => {
     const selector = selectorOf(m);
-    const reason = m.has('reason') ? m.oneOf('reason', revocationReasons) : 'unspecified';
+    const reason = m.has('reason') ? m.oneOf('reason', reasonWords) : 'unspecified';
     if (unsupportedReasons.has(reason)) throw unsupported(`reason "${reason}"`);
     const { by, rules } = selectors[selector];
     const waitMs = m.optional('waitMs', (name) => m.integer(name, { min: 0, max: 60_000 }));
@@ -117,7 +106,7 @@ export function parseRevokeResponse(json: unknown): RevokeResponse {
       position: m.integer('position', { min: 0 }),
       by: m.oneOf('by', revocationBys),
       value: m.text('value'),
-      reason: m.oneOf('reason', revocationReasons),
+      reason: m.oneOf('reason', reasonWords),
       matched: m.integer('matched', { min: 0 }),
       gateways: m.list('gateways', { maxItems: 10_000 }, readGateway),
       closed: m.integer('closed', { min: 0 }),
