@@ -1,5 +1,8 @@
+import { CountersignError, type ErrorCode } from '@countersign/base';
+import type { DerReader } from './der-reader.ts';
 import type { GeneralName } from './general-name.ts';
 import type { AttributeValue } from './name.ts';
+import { oidName } from './oids.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 
 /** As encoded; `value` is the content of the OCTET STRING, a view. */
@@ -8,17 +11,6 @@ export interface Extension {
   readonly critical: boolean;
   readonly value: Uint8Array;
 }
-
-export type KeyUsage =
-  | 'digitalSignature'
-  | 'nonRepudiation'
-  | 'keyEncipherment'
-  | 'dataEncipherment'
-  | 'keyAgreement'
-  | 'keyCertSign'
-  | 'cRLSign'
-  | 'encipherOnly'
-  | 'decipherOnly';
 
 export interface BasicConstraints {
   readonly ca: boolean;
@@ -83,4 +75,45 @@ export interface IssuingDistributionPoint {
   readonly onlySomeReasons: ReadonlySet<ReasonFlag> | undefined;
   readonly indirectCrl: boolean;
   readonly onlyContainsAttributeCerts: boolean;
+}
+
+/** The extension with this OID, or undefined. */
+export function findExtension(
+  extensions: readonly Extension[],
+  oid: string,
+): Extension | undefined {
+  return extensions.find((extension) => extension.oid === oid);
+}
+
+/**
+ * Takes Extensions (RFC 5280 §4.1.2.9), at least one.
+ *
+ * @param duplicate code for an OID that occurs twice
+ */
+export function readExtensions(reader: DerReader, what: string, duplicate: ErrorCode): Extension[] {
+  const inner = reader.sequenceOfSome(what);
+  const extensions: Extension[] = [];
+  const seen = new Set<string>();
+  while (!inner.atEnd) {
+    const { offset } = inner;
+    const extension = readExtension(inner, what);
+    const { oid } = extension;
+    // RFC 5280 §4.2: not more than one instance of a particular extension
+    if (seen.has(oid)) {
+      const message = `extension ${oidName(oid)} at offset ${offset} occurs twice`;
+      throw new CountersignError(duplicate, message, { fields: { oid, offset } });
+    }
+    seen.add(oid);
+    extensions.push(extension);
+  }
+  return extensions;
+}
+
+function readExtension(reader: DerReader, what: string): Extension {
+  const inner = reader.sequence(what);
+  const oid = inner.oid(what);
+  const critical = inner.defaultFalse(what);
+  const value = inner.octetString(what);
+  inner.end(what);
+  return { oid, critical, value };
 }

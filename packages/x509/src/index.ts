@@ -1,24 +1,65 @@
 export type { AlgorithmIdentifier } from './algorithm-identifier.ts';
+export { type AttributeTypeName, attributeTypeName, attributeTypes } from './attribute-types.ts';
+export {
+  assembleCertificate,
+  buildTbsCertificate,
+  type CertificateTemplate,
+  signCertificate,
+} from './build-certificate.ts';
 export type { Certificate } from './certificate.ts';
 export type { CertificateRequest } from './certificate-request.ts';
 export type { Crl, CrlEntry } from './crl.ts';
-export type {
-  AccessDescription,
-  AuthorityKeyId,
-  BasicConstraints,
-  DistributionPoint,
-  Extension,
-  GeneralSubtree,
-  IssuingDistributionPoint,
-  KeyUsage,
-  NameConstraints,
-  PolicyConstraints,
-  PolicyInformation,
-  PolicyMapping,
-  ReasonFlag,
+export type { DecodedExtensions } from './decoded-extensions.ts';
+export { DerError, type DerErrorCode } from './der-error.ts';
+export { certificateLimits, crlLimits, type DerLimits } from './der-limits.ts';
+export { DerReader } from './der-reader.ts';
+export { type DerTree, encodeDerTree, readDerTree } from './der-tree.ts';
+export { der } from './der-writer.ts';
+export {
+  type AccessDescription,
+  type AuthorityKeyId,
+  type BasicConstraints,
+  type DistributionPoint,
+  type Extension,
+  findExtension,
+  type GeneralSubtree,
+  type IssuingDistributionPoint,
+  type NameConstraints,
+  type PolicyConstraints,
+  type PolicyInformation,
+  type PolicyMapping,
+  type ReasonFlag,
 } from './extension.ts';
-export type { GeneralName } from './general-name.ts';
-export type { AttributeValue, Name } from './name.ts';
+export { encodeExtensions, extension, keyIdOf } from './extension-builders.ts';
+export {
+  encodeGeneralName,
+  formatGeneralName,
+  type GeneralName,
+  type GeneralNameKind,
+} from './general-name.ts';
+export { formatIpAddress, parseIpAddress, parseIpNetwork } from './ip-address.ts';
+export { type Curve, formatKeyKind, judgeKey, type KeyKind, keyKindOf } from './key-kind.ts';
+export {
+  type ExtKeyUsage,
+  extKeyUsageName,
+  extKeyUsageOid,
+  extKeyUsages,
+  isExtKeyUsage,
+  isKeyUsage,
+  type KeyUsage,
+  keyUsages,
+} from './key-usage.ts';
+export {
+  type AttributeValue,
+  attributeOf,
+  buildName,
+  formatName,
+  type Name,
+  type NameAttribute,
+  parseName,
+} from './name.ts';
+export { oidName, oids } from './oids.ts';
+export { certificatesFromPem, fingerprintOf, parseCertificate } from './parse-certificate.ts';
 export type {
   ExpectedName,
   PathFound,
@@ -29,10 +70,26 @@ export type {
 } from './path/path-request.ts';
 export { SignatureCache, type SignatureCacheOptions } from './path/signature-cache.ts';
 export { defaultWorkLimits, type WorkLimits } from './path/work-budget.ts';
+export { decodePem, decodePemOf, encodePem, type PemBlock, type PemLimits } from './pem.ts';
+export {
+  decodePrivateKey,
+  encodePrivateKey,
+  generateKeyPair,
+  type KeyPair,
+} from './private-key.ts';
 export {
   isRevocationReason,
   type RevocationReason,
   revocationReasonOf,
   revocationReasons,
 } from './revocation-reason.ts';
-export type { SubjectPublicKeyInfo } from './spki.ts';
+export { serialHexOf } from './serial.ts';
+export {
+  defaultAlgorithmOf,
+  type SignatureAlgorithm,
+  type SignatureAlgorithmName,
+  signatureAlgorithmOf,
+  signatureAlgorithms,
+} from './signature-algorithms.ts';
+export { keySigner, type Signer, verifySignature } from './signer.ts';
+export { parseSpki, publicKeyOf, type SubjectPublicKeyInfo, spkiOf } from './spki.ts';

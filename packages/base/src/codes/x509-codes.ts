@@ -157,7 +157,7 @@ export const x509Codes = {
   },
   ERR_KEY_WEAK: {
     meaning: 'A key is too weak to be trusted.',
-    hint: 'use RSA of 2048 to 8192 bits with an odd exponent of at least 65537, or an EC key',
+    hint: 'use RSA of 2048 to 8192 bits, or an EC key',
     exit: 1,
   },
   ERR_KEY_PRIVATE: {
