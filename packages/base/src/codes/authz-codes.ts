@@ -1,3 +1,35 @@
 import type { CodeFamily } from '../code-row.ts';
 
-export const authzCodes = {} as const satisfies CodeFamily;
+export const authzCodes = {
+  ERR_AUTHZ_DENIED: {
+    meaning: 'A DENY policy matches the peer and its request.',
+    hint: 'the message names the policy and rule; change it if the peer is to be let in',
+    exit: 1,
+  },
+  ERR_AUTHZ_NO_RULE: {
+    meaning: 'There are ALLOW policies, and no rule of them matches the peer and its request.',
+    hint: 'the message names the closest rule and what differs; add a rule, or change the request',
+    exit: 1,
+  },
+  ERR_AUTHZ_ANONYMOUS: {
+    meaning: 'A peer without certificate was refused: no rule lets anybody in without naming whom.',
+    hint: 'present a certificate, or add an ALLOW rule without `from`',
+    exit: 1,
+  },
+  ERR_AUTHZ_PATH: {
+    meaning: 'The path of a request cannot be judged, since servers read it in different ways.',
+    hint: 'send a path that begins with "/" and has neither a fragment nor an encoded zero byte',
+    exit: 1,
+  },
+  ERR_AUTHZ_TWICE: {
+    meaning: 'Two authorization policies have the same namespace and name.',
+    hint: 'rename one of them',
+    exit: 2,
+  },
+  ERR_REVOCATION_UNKNOWN: {
+    meaning:
+      'Nobody knows whether the peer is revoked: the revocation feed has been silent too long.',
+    hint: 'see why the gateway cannot reach the authority; it refuses until it can',
+    exit: 3,
+  },
+} as const satisfies CodeFamily;
