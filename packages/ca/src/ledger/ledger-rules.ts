@@ -70,7 +70,7 @@ export const ledgerWrites = {
       grant: draft.grant.kind,
       grantedBy: grantedBy(draft.grant),
       issuer: draft.issuer,
-      notAfter: draft.notAfter,
+      notAfter: Math.trunc(draft.notAfter),
     });
     if (draft.grant.kind === 'token') tx.store.spendToken(draft.grant.id, position);
     return { ok: true, position, serial, serialHex, provisioner };
@@ -128,8 +128,8 @@ export const ledgerWrites = {
       spiffeId: draft.spiffeId,
       names: draft.names,
       provisioner: draft.provisioner,
-      ttlMs: draft.ttlMs,
-      expiresAt: draft.expiresAt,
+      ttlMs: draft.ttlMs === undefined ? undefined : Math.trunc(draft.ttlMs),
+      expiresAt: Math.trunc(draft.expiresAt),
       spentBy: undefined,
     };
     tx.store.addToken(token);
@@ -137,7 +137,8 @@ export const ledgerWrites = {
   },
 
   holdLease(tx: LedgerTransaction, hold: LeaseHold): ({ readonly ok: true } & Lease) | Denial {
-    const { instance, spiffeId, maxSilenceMs, position, closed } = hold;
+    const { instance, spiffeId, position, closed } = hold;
+    const maxSilenceMs = Math.trunc(hold.maxSilenceMs);
     const found = tx.store.lease(instance);
     const live = found !== undefined && found.expiresAt > tx.at ? found : undefined;
     if (live !== undefined && live.spiffeId !== spiffeId) {

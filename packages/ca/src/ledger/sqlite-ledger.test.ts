@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { noLog, systemClock } from '@countersign/base';
+import { ledgerSuite } from './ledger.suite.ts';
+import type { IntentDraft } from './ledger.ts';
+import { openSqliteLedger } from './sqlite-ledger.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'countersign-ledger-'));
+let files = 0;
+const freshFile = () => join(directory, `ledger-${files++}.db`);
+after(() => rmSync(directory, { recursive: true }));
+
+ledgerSuite('sqlite ledger', {
+  open: (clock) => openSqliteLedger({ file: freshFile(), clock, log: noLog }),
+});
+
+const draft: IntentDraft = {
+  grant: { kind: 'operator' },
+  names: [],
+  spkiHash: '00'.repeat(32),
+  provisioner: 'operator',
+  issuer: 'services',
+  notAfter: 2 ** 42,
+};
+
+describe('sqlite ledger file', () => {
+  const open = (file: string) => openSqliteLedger({ file, clock: systemClock, log: noLog });
+
+  it('is readable by its owner alone and keeps its records', async () => {
+    const file = freshFile();
+    const first = await open(file);
+    await first.intend(draft);
+    await first.close();
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    const second = await open(file);
+    const next = await second.intend(draft);
+    assert.equal(next.ok && next.position, 2);
+    await second.close();
+  });
+
+  it('has one writer in a process', async () => {
+    const file = freshFile();
+    const first = await open(file);
+    await assert.rejects(open(file), {
+      code: 'ERR_LEDGER_LOCKED',
+      message: new RegExp(`pid ${process.pid}`),
+    });
+    await first.intend(draft);
+    await first.close();
+    await (await open(file)).close();
+  });
+
+  it('has one writer on a machine, whose pid the refusal names, and is free once that one is killed', async () => {
+    const file = freshFile();
+    const holder = spawn(process.execPath, [...process.execArgv, '-e', holderProgram, file], {
+      cwd: import.meta.dirname,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(holder, 'exit');
+    await Promise.race([once(holder.stdout, 'data'), ended]);
+    assert.equal(holder.exitCode, null);
+    await assert.rejects(open(file), {
+      code: 'ERR_LEDGER_LOCKED',
+      message: new RegExp(`pid ${holder.pid}`),
+    });
+    holder.kill('SIGKILL');
+    await ended;
+    const ledger = await open(file);
+    assert.equal((await ledger.status()).position, 1);
+    await ledger.close();
+  });
+
+  it('is refused when a newer version wrote it', async () => {
+    const file = freshFile();
+    await (await open(file)).close();
+    const database = new DatabaseSync(file);
+    database.exec('PRAGMA user_version = 99');
+    database.close();
+    await assert.rejects(open(file), {
+      code: 'ERR_LEDGER_VERSION',
+      message: /schema 99, this version knows up to 1/,
+    });
+  });
+
+  it('is refused when it is no ledger', async () => {
+    const file = freshFile();
+    writeFileSync(
+      file,
+      'this is not a database, and long enough to be looked at as one'.repeat(20),
+    );
+    await assert.rejects(open(file), { code: 'ERR_LEDGER_VERSION' });
+    const foreign = freshFile();
+    const database = new DatabaseSync(foreign);
+    database.exec('CREATE TABLE other (a); PRAGMA user_version = 1');
+    database.close();
+    await assert.rejects(open(foreign), { code: 'ERR_LEDGER_VERSION', message: /no ledger/ });
+  });
+
+  it('refuses further work once its file was moved away', async () => {
+    const file = freshFile();
+    const ledger = await open(file);
+    await ledger.intend(draft);
+    renameSync(file, `${file}.moved`);
+    await assert.rejects(ledger.intend(draft), { code: 'ERR_LEDGER_FAILED' });
+    await assert.rejects(ledger.status(), { code: 'ERR_LEDGER_FAILED' });
+    await ledger.close();
+  });
+
+  it('rejects what is pending and everything later when its worker dies', async () => {
+    const worker = join(directory, 'dying-worker.mjs');
+    writeFileSync(worker, dyingWorker);
+    const ledger = await openSqliteLedger({
+      file: freshFile(),
+      clock: systemClock,
+      log: noLog,
+      worker: pathToFileURL(worker),
+    });
+    const pending = [ledger.intend(draft), ledger.status()];
+    for (const one of pending) await assert.rejects(one, { code: 'ERR_LEDGER_FAILED' });
+    await assert.rejects(ledger.status(), { code: 'ERR_LEDGER_FAILED' });
+    await ledger.close();
+  });
+
+  it('cannot be opened in a directory that is not there', async () => {
+    await assert.rejects(open(join(directory, 'missing', 'ledger.db')), {
+      code: 'ERR_LEDGER_FAILED',
+    });
+  });
+});
+
+const holderProgram = `
+  import('./sqlite-ledger.ts').then(async ({ openSqliteLedger }) => {
+    const { noLog, systemClock } = await import('@countersign/base');
+    const ledger = await openSqliteLedger({ file: process.argv[1], clock: systemClock, log: noLog });
+    await ledger.intend(${JSON.stringify(draft)});
+    console.log('holding');
+    setInterval(() => {}, 1000);
+  });
+`;
+
+const dyingWorker = `
+  import { parentPort } from 'node:worker_threads';
+  parentPort.postMessage({ kind: 'ready' });
+  parentPort.on('message', () => { throw new Error('the worker dies'); });
+`;

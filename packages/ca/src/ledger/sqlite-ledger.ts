@@ -1,0 +1,223 @@
+import { Worker } from 'node:worker_threads';
+import { type Clock, CountersignError, type Log, type Meter, noMeter } from '@countersign/base';
+import type { Ledger } from './ledger.ts';
+import {
+  type ArgumentsOf,
+  type LedgerEngine,
+  LedgerFront,
+  type OperationName,
+  type ResultOf,
+} from './ledger-front.ts';
+import type { WorkerBatch, WorkerError, WorkerReply, WorkerStart } from './sqlite-protocol.ts';
+
+/*
+ * Durability contract.
+ *
+ * - One SQLite file, write-ahead log, synchronous = FULL: a commit returns when the log is synced to disk. A promise of
+ *   this ledger resolves after that commit and never before, so whatever was acknowledged survives kill -9 and a power cut
+ *   (as far as the disk keeps what it said it synced).
+ * - Not acknowledged does not mean not done: a crash between the sync and the answer leaves the record.
+ * - Group commit: what is asked for while a commit is under way waits and is committed together by the next one, in the
+ *   order asked, in one transaction under one lock of the head row. Each operation stands in a savepoint: one that is
+ *   refused or throws takes nothing else with it.
+ * - A batch is there whole after a crash or not at all; positions have no gap, since the head row is part of the batch.
+ * - One writer: the operating system's lock is held from opening to closing and ends with the process.
+ * - Fail closed: once a commit failed, the worker died or the file was moved away, everything pending rejects with
+ *   ERR_LEDGER_FAILED, and so does everything later. Pending operations may or may not be in the file; a restart tells.
+ */
+
+export interface SqliteLedgerOptions {
+  /** Path of the file; created, with mode 0600, where it is missing. `-wal` and `.pid` files stand beside it. */
+  readonly file: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter?: Meter;
+  /** Another worker's code, for tests of its death. */
+  readonly worker?: URL;
+}
+
+/**
+ * Opens the ledger for this process alone.
+ *
+ * @throws CountersignError ERR_LEDGER_LOCKED (another process has it), ERR_LEDGER_VERSION (not ours, or newer),
+ *   ERR_LEDGER_FAILED (cannot be opened)
+ */
+export async function openSqliteLedger(options: SqliteLedgerOptions): Promise<Ledger> {
+  let engine: SqliteEngine | undefined;
+  const front = new LedgerFront((committed) => {
+    engine = new SqliteEngine(options, committed);
+    return engine;
+  }, options.log);
+  await engine?.ready;
+  return front;
+}
+
+/** Operations in one transaction at most: bounds how long the first of them waits for the last. */
+const largestBatch = 512;
+
+interface Waiting {
+  readonly name: string;
+  readonly args: readonly unknown[];
+  readonly at: number;
+  resolve(value: unknown): void;
+  reject(thrown: unknown): void;
+}
+
+class SqliteEngine implements LedgerEngine {
+  readonly ready: Promise<void>;
+  readonly #options: SqliteLedgerOptions;
+  readonly #committed: (head: number) => void;
+  readonly #worker: Worker;
+  readonly #opened = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
+  #ended = false;
+  readonly #commitSeconds;
+  readonly #commitRows;
+  #waiting: Waiting[] = [];
+  #underWay: readonly Waiting[] | undefined = [];
+  #sentAt = 0;
+  #scheduled = false;
+  #closing = false;
+  #failure: CountersignError | undefined;
+
+  constructor(options: SqliteLedgerOptions, committed: (head: number) => void) {
+    const meter = options.meter ?? noMeter;
+    this.#options = options;
+    this.#committed = committed;
+    this.ready = this.#opened.promise;
+    this.#commitSeconds = meter.histogram({
+      name: 'countersign_ledger_commit_seconds',
+      help: 'Time from sending a batch to the ledger to its being on disk',
+      buckets: [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1],
+    });
+    this.#commitRows = meter.counter({
+      name: 'countersign_ledger_operations_total',
+      help: 'Operations that the ledger answered',
+    });
+    const workerData: WorkerStart = { file: options.file };
+    this.#worker = new Worker(options.worker ?? workerCode(), { workerData });
+    this.#worker.on('message', (reply: WorkerReply) => this.#onReply(reply));
+    this.#worker.on('error', (thrown) => this.#fail(failed('the worker thread died', thrown)));
+    this.#worker.on('exit', () => this.#onExit());
+  }
+
+  run<N extends OperationName>(name: N, args: ArgumentsOf<N>): Promise<ResultOf<N>> {
+    if (this.#closing) {
+      return Promise.reject(new CountersignError('ERR_LEDGER_CLOSED', 'the ledger is closed'));
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const at = Math.trunc(this.#options.clock.now());
+    return new Promise<ResultOf<N>>((resolve, reject) => {
+      this.#waiting.push({
+        name,
+        args,
+        at,
+        resolve: (value) => resolve(value as ResultOf<N>),
+        reject,
+      });
+      this.#schedule();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#failure !== undefined) {
+      await this.#worker.terminate();
+      return;
+    }
+    this.#worker.ref();
+    this.#schedule();
+    await this.#closed.promise;
+  }
+
+  /** Whatever is asked for in the same turn of the event loop goes together. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    if (this.#underWay !== undefined || this.#failure !== undefined) return;
+    const batch = this.#waiting.splice(0, largestBatch);
+    const close = this.#closing && this.#waiting.length === 0;
+    if (batch.length === 0 && !close) return;
+    this.#underWay = batch;
+    this.#sentAt = this.#options.clock.monotonic();
+    this.#worker.ref();
+    const operations = batch.map(({ name, args, at }) => ({ name, args, at }));
+    const message: WorkerBatch = { operations, close };
+    this.#worker.postMessage(message);
+  }
+
+  #onReply(reply: WorkerReply): void {
+    if (reply.kind === 'failed') {
+      this.#fail(errorOf(reply.error));
+      return;
+    }
+    if (reply.kind === 'closed') {
+      this.#ended = true;
+      this.#closed.resolve();
+      return;
+    }
+    const done = this.#underWay ?? [];
+    this.#underWay = undefined;
+    if (reply.kind === 'ready') {
+      this.#opened.resolve();
+    } else {
+      this.#commitSeconds.observe((this.#options.clock.monotonic() - this.#sentAt) / 1000);
+      this.#commitRows.add(done.length);
+      // The next batch is on its way to the disk before this one's callers run.
+      this.#send();
+      if (reply.revocationHead !== undefined) this.#committed(reply.revocationHead);
+      for (const [index, waiting] of done.entries()) settle(waiting, reply.results[index]);
+    }
+    this.#send();
+    if (this.#underWay === undefined) this.#worker.unref();
+  }
+
+  #onExit(): void {
+    if (this.#ended) return;
+    this.#fail(failed('the worker thread ended'));
+  }
+
+  #fail(failure: CountersignError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = failure;
+    const pending = [...(this.#underWay ?? []), ...this.#waiting];
+    this.#underWay = undefined;
+    this.#waiting = [];
+    const { code, message } = failure;
+    this.#options.log.error({ code, error: message, pending: pending.length }, 'ledger failed');
+    this.#opened.reject(failure);
+    this.#closed.resolve();
+    for (const waiting of pending) waiting.reject(failure);
+  }
+}
+
+function settle(waiting: Waiting, result: { ok: boolean } | undefined): void {
+  const answered = result as
+    | { ok: true; value: unknown }
+    | { ok: false; error: WorkerError }
+    | undefined;
+  if (answered === undefined) waiting.reject(failed('the worker thread left an answer out'));
+  else if (answered.ok) waiting.resolve(answered.value);
+  else waiting.reject(errorOf(answered.error));
+}
+
+function errorOf(error: WorkerError): CountersignError {
+  return new CountersignError(error.code, error.message, { fields: error.fields });
+}
+
+function failed(what: string, cause?: unknown): CountersignError {
+  return new CountersignError('ERR_LEDGER_FAILED', what, { cause });
+}
+
+/** Beside this file, under its own ending: `.ts` in the repository, `.js` once published. */
+function workerCode(): URL {
+  const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return new URL(`./sqlite-worker.${ending}`, import.meta.url);
+}

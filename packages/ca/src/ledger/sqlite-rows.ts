@@ -1,0 +1,172 @@
+import type { SQLOutputValue } from 'node:sqlite';
+import type { RevocationReason } from '@countersign/x509';
+import type {
+  Acknowledgement,
+  CertificateRecord,
+  IntentRecord,
+  Lease,
+  LedgerRecord,
+  RevocationBy,
+  RevocationRecord,
+  TokenRecord,
+} from './ledger.ts';
+
+/** Rows of SQLite to records, one function a table. The file is ours alone, so its words are trusted. */
+export type Row = Record<string, SQLOutputValue>;
+
+export interface Head {
+  position: number;
+  revocation: number;
+  intents: number;
+  issued: number;
+  abandoned: number;
+  revocations: number;
+  tokens: number;
+}
+
+export function headOf(row: Row): Head {
+  return {
+    position: Number(row.position),
+    revocation: Number(row.revocation),
+    intents: Number(row.intents),
+    issued: Number(row.issued),
+    abandoned: Number(row.abandoned),
+    revocations: Number(row.revocations),
+    tokens: Number(row.tokens),
+  };
+}
+
+export function intentOf(row: Row): IntentRecord {
+  return { kind: 'intent', position: Number(row.position), at: Number(row.at), ...saidOf(row) };
+}
+
+export const selectCertificates = `SELECT i.*, c.position AS issued_position, c.at AS issued_at, c.der
+  FROM certificates AS c JOIN intents AS i ON i.position = c.intent`;
+
+export function certificateOf(row: Row): CertificateRecord {
+  return {
+    ...saidOf(row),
+    intent: Number(row.position),
+    position: Number(row.issued_position),
+    issuedAt: Number(row.issued_at),
+    der: bytesOf(row.der),
+  };
+}
+
+export function tokenOf(row: Row): TokenRecord {
+  return {
+    kind: 'token',
+    position: Number(row.position),
+    at: Number(row.at),
+    id: String(row.id),
+    secretHash: String(row.secret_hash),
+    spiffeId: textOf(row.spiffe_id),
+    names: JSON.parse(String(row.names)),
+    provisioner: String(row.provisioner),
+    ttlMs: numberOf(row.ttl_ms),
+    expiresAt: Number(row.expires_at),
+    spentBy: numberOf(row.spent_by),
+  };
+}
+
+export function revocationOf(row: Row): RevocationRecord {
+  return {
+    kind: 'revocation',
+    position: Number(row.position),
+    previous: Number(row.previous),
+    at: Number(row.at),
+    by: String(row.by_what) as RevocationBy,
+    value: String(row.value),
+    reason: String(row.reason) as RevocationReason,
+    block: row.block === 1,
+    orderedBy: String(row.ordered_by),
+  };
+}
+
+export function leaseOf(row: Row): Lease {
+  return {
+    instance: String(row.instance),
+    spiffeId: String(row.spiffe_id),
+    maxSilenceMs: Number(row.max_silence_ms),
+    lastSeen: Number(row.last_seen),
+    expiresAt: Number(row.expires_at),
+    position: Number(row.position),
+    closed: Number(row.closed),
+  };
+}
+
+export function acknowledgementOf(row: Row): Acknowledgement {
+  return {
+    instance: String(row.instance),
+    spiffeId: String(row.spiffe_id),
+    position: Number(row.position),
+    at: Number(row.at),
+    closed: Number(row.closed),
+    kept: Number(row.kept),
+    elapsedMs: Number(row.elapsed_ms),
+  };
+}
+
+/** Where records with a position live; `select` ends with the position's column, for `> ?`; column 1 is the position. */
+export const recordTables: readonly {
+  readonly select: string;
+  readonly recordOf: (row: Row) => LedgerRecord;
+}[] = [
+  { select: 'SELECT * FROM intents WHERE position', recordOf: intentOf },
+  { select: 'SELECT * FROM tokens WHERE position', recordOf: tokenOf },
+  { select: 'SELECT * FROM revocations WHERE position', recordOf: revocationOf },
+  {
+    select: `SELECT c.position, c.intent, c.at, c.der, i.serial FROM certificates AS c
+      JOIN intents AS i ON i.position = c.intent WHERE c.position`,
+    recordOf: (row) => ({
+      kind: 'issued',
+      position: Number(row.position),
+      at: Number(row.at),
+      intent: Number(row.intent),
+      serialHex: String(row.serial),
+      der: bytesOf(row.der),
+    }),
+  },
+  {
+    select: 'SELECT position, intent, at, reason FROM abandoned WHERE position',
+    recordOf: (row) => ({
+      kind: 'abandoned',
+      position: Number(row.position),
+      at: Number(row.at),
+      intent: Number(row.intent),
+      reason: String(row.reason),
+    }),
+  },
+];
+
+export const columnFor: Readonly<Record<Exclude<RevocationBy, 'serial'>, string>> = {
+  'spiffe-id': 'spiffe_id',
+  key: 'spki_hash',
+  provisioner: 'provisioner',
+};
+
+function saidOf(row: Row) {
+  return {
+    serialHex: String(row.serial),
+    spiffeId: textOf(row.spiffe_id),
+    names: JSON.parse(String(row.names)) as string[],
+    spkiHash: String(row.spki_hash),
+    provisioner: String(row.provisioner),
+    grant: String(row.grant_kind) as IntentRecord['grant'],
+    grantedBy: textOf(row.granted_by),
+    issuer: String(row.issuer),
+    notAfter: Number(row.not_after),
+  };
+}
+
+function textOf(value: SQLOutputValue | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function numberOf(value: SQLOutputValue | undefined): number | undefined {
+  return value === null || value === undefined ? undefined : Number(value);
+}
+
+function bytesOf(value: SQLOutputValue | undefined): Uint8Array {
+  return value instanceof Uint8Array ? value : new Uint8Array();
+}

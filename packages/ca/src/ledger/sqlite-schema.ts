@@ -1,0 +1,196 @@
+import { closeSync, fsyncSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { CountersignError } from '@countersign/base';
+
+/**
+ * Step `n` brings a file from `user_version` n to n + 1. A step that has been released is never edited: append another.
+ */
+const migrations: readonly string[] = [
+  `
+  CREATE TABLE head (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL,
+    revocation INTEGER NOT NULL,
+    intents INTEGER NOT NULL,
+    issued INTEGER NOT NULL,
+    abandoned INTEGER NOT NULL,
+    revocations INTEGER NOT NULL,
+    tokens INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO head VALUES (1, 0, 0, 0, 0, 0, 0, 0);
+
+  CREATE TABLE intents (
+    position INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    serial TEXT NOT NULL CHECK (substr(serial, 1, 16) = printf('01%014x', position)),
+    spiffe_id TEXT,
+    names TEXT NOT NULL,
+    spki_hash TEXT NOT NULL,
+    provisioner TEXT NOT NULL,
+    grant_kind TEXT NOT NULL,
+    granted_by TEXT,
+    issuer TEXT NOT NULL,
+    not_after INTEGER NOT NULL,
+    outcome TEXT CHECK (outcome IN ('issued', 'abandoned'))
+  ) STRICT;
+  CREATE INDEX intents_spiffe_id ON intents (spiffe_id) WHERE spiffe_id IS NOT NULL;
+  CREATE INDEX intents_spki_hash ON intents (spki_hash);
+  CREATE INDEX intents_open ON intents (position) WHERE outcome IS NULL;
+
+  CREATE TABLE certificates (
+    intent INTEGER PRIMARY KEY REFERENCES intents (position),
+    position INTEGER NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    der BLOB NOT NULL
+  ) STRICT;
+
+  CREATE TABLE abandoned (
+    intent INTEGER PRIMARY KEY REFERENCES intents (position),
+    position INTEGER NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE tokens (
+    position INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    secret_hash TEXT NOT NULL,
+    spiffe_id TEXT,
+    names TEXT NOT NULL,
+    provisioner TEXT NOT NULL,
+    ttl_ms INTEGER,
+    expires_at INTEGER NOT NULL,
+    spent_by INTEGER REFERENCES intents (position)
+  ) STRICT;
+
+  CREATE TABLE revocations (
+    position INTEGER PRIMARY KEY,
+    previous INTEGER NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    by_what TEXT NOT NULL,
+    value TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    ordered_by TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX revocations_value ON revocations (value, by_what, position);
+
+  CREATE TABLE leases (
+    instance TEXT PRIMARY KEY,
+    spiffe_id TEXT NOT NULL,
+    max_silence_ms INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    closed INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE acks (
+    instance TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    spiffe_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    closed INTEGER NOT NULL,
+    kept INTEGER NOT NULL,
+    elapsed_ms REAL NOT NULL,
+    PRIMARY KEY (instance, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX acks_position ON acks (position);
+  `,
+];
+
+/** "CsLg": tells our file from another program's SQLite file. */
+const applicationId = 0x43734c67;
+const busy = 5;
+
+/**
+ * Opens the file for this process alone, creates it (0600) where it is missing and brings it to the present schema.
+ * The lock is the operating system's, held until the handle closes: it ends with the process, kill -9 included.
+ * Never open and close the same file by other means in this process: POSIX would drop the lock with that handle.
+ *
+ * @throws CountersignError ERR_LEDGER_LOCKED, ERR_LEDGER_VERSION
+ */
+export function openLedgerDatabase(file: string): DatabaseSync {
+  createPrivately(file);
+  const database = new DatabaseSync(file, { timeout: 0, enableForeignKeyConstraints: true });
+  try {
+    lock(database, file);
+    migrate(database, file);
+    return database;
+  } catch (thrown) {
+    database.close();
+    throw thrown;
+  }
+}
+
+function createPrivately(file: string): void {
+  let handle: number;
+  try {
+    handle = openSync(file, 'ax', 0o600);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return;
+    throw thrown;
+  }
+  closeSync(handle);
+  const directory = openSync(dirname(file), 'r');
+  fsyncSync(directory);
+  closeSync(directory);
+}
+
+function lock(database: DatabaseSync, file: string): void {
+  try {
+    database.exec(`
+      PRAGMA locking_mode = EXCLUSIVE;
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA fullfsync = ON;
+      PRAGMA checkpoint_fullfsync = ON;
+      PRAGMA trusted_schema = OFF;
+      BEGIN EXCLUSIVE;
+      COMMIT;
+    `);
+  } catch (thrown) {
+    const { errcode, message } = thrown as { errcode?: number; message?: string };
+    if (errcode === busy) {
+      throw new CountersignError(
+        'ERR_LEDGER_LOCKED',
+        `ledger "${file}" is open in another process`,
+      );
+    }
+    throw new CountersignError(
+      'ERR_LEDGER_VERSION',
+      `ledger "${file}" cannot be read: ${message}`,
+      {
+        cause: thrown,
+      },
+    );
+  }
+}
+
+function migrate(database: DatabaseSync, file: string): void {
+  const version = pragma(database, 'user_version');
+  const owner = pragma(database, 'application_id');
+  if (version > 0 && owner !== applicationId) {
+    throw new CountersignError('ERR_LEDGER_VERSION', `file "${file}" is no ledger of countersign`);
+  }
+  if (version > migrations.length) {
+    throw new CountersignError(
+      'ERR_LEDGER_VERSION',
+      `ledger "${file}" has schema ${version}, this version knows up to ${migrations.length}`,
+      { fields: { found: version, known: migrations.length } },
+    );
+  }
+  if (version === migrations.length) return;
+  database.exec('BEGIN IMMEDIATE');
+  for (const step of migrations.slice(version)) database.exec(step);
+  database.exec(`PRAGMA application_id = ${applicationId}`);
+  database.exec(`PRAGMA user_version = ${migrations.length}`);
+  database.exec('COMMIT');
+}
+
+function pragma(database: DatabaseSync, name: 'user_version' | 'application_id'): number {
+  const row = database.prepare(`PRAGMA ${name}`).get();
+  return Number(row?.[name] ?? 0);
+}

@@ -1,0 +1,347 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import { fromHex } from '@countersign/base';
+import { positionOfSerial } from '@countersign/spiffe';
+import type {
+  AbandonedRecord,
+  Acknowledgement,
+  CertificateQuery,
+  CertificateRecord,
+  IntentRecord,
+  IssuedRecord,
+  Lease,
+  LedgerRecord,
+  LedgerStatus,
+  RevocationBy,
+  RevocationRecord,
+  TokenRecord,
+} from './ledger.ts';
+import type { LedgerStore } from './ledger-store.ts';
+import * as rows from './sqlite-rows.ts';
+
+/** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
+export class SqliteStore implements LedgerStore {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #head: rows.Head;
+  #headMoved = false;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#head = this.#readHead();
+  }
+
+  begin(): void {
+    this.#database.exec('BEGIN IMMEDIATE');
+    this.#head = this.#readHead();
+    this.#headMoved = false;
+  }
+
+  /** Durable when it returns: synchronous = FULL syncs the log. */
+  commit(): void {
+    if (this.#headMoved) {
+      const { position, revocation, intents, issued, abandoned, revocations, tokens } = this.#head;
+      this.#run(
+        `UPDATE head SET position = ?, revocation = ?, intents = ?, issued = ?, abandoned = ?,
+         revocations = ?, tokens = ? WHERE id = 1`,
+        position,
+        revocation,
+        intents,
+        issued,
+        abandoned,
+        revocations,
+        tokens,
+      );
+    }
+    this.#database.exec('COMMIT');
+  }
+
+  /** Runs one operation of the batch; where it throws, what it wrote is undone and the rest of the batch stands. */
+  isolate<T>(operation: () => T): T {
+    const head = { ...this.#head };
+    this.#run('SAVEPOINT operation');
+    try {
+      const result = operation();
+      this.#run('RELEASE operation');
+      return result;
+    } catch (thrown) {
+      this.#run('ROLLBACK TO operation');
+      this.#run('RELEASE operation');
+      this.#head = head;
+      throw thrown;
+    }
+  }
+
+  nextPosition(): number {
+    this.#move('position');
+    return this.#head.position;
+  }
+
+  revocationHead(): number {
+    return this.#head.revocation;
+  }
+
+  token(id: string): TokenRecord | undefined {
+    const row = this.#get('SELECT * FROM tokens WHERE id = ?', id);
+    return row && rows.tokenOf(row);
+  }
+
+  addToken(token: TokenRecord): void {
+    this.#run(
+      'INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)',
+      token.position,
+      token.at,
+      token.id,
+      token.secretHash,
+      token.spiffeId ?? null,
+      JSON.stringify(token.names),
+      token.provisioner,
+      token.ttlMs ?? null,
+      token.expiresAt,
+    );
+    this.#move('tokens');
+  }
+
+  spendToken(id: string, intent: number): void {
+    this.#run('UPDATE tokens SET spent_by = ? WHERE id = ? AND spent_by IS NULL', intent, id);
+  }
+
+  intent(position: number): IntentRecord | undefined {
+    const row = this.#get('SELECT * FROM intents WHERE position = ?', position);
+    return row && rows.intentOf(row);
+  }
+
+  /** The serial says where its intent stands, so no index over serials is kept. */
+  intentBySerial(serialHex: string): IntentRecord | undefined {
+    const position = positionOfSerial(fromHex(serialHex) ?? new Uint8Array());
+    const intent = position === undefined ? undefined : this.intent(position);
+    return intent?.serialHex === serialHex ? intent : undefined;
+  }
+
+  addIntent(intent: IntentRecord): void {
+    this.#run(
+      'INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)',
+      intent.position,
+      intent.at,
+      intent.serialHex,
+      intent.spiffeId ?? null,
+      JSON.stringify(intent.names),
+      intent.spkiHash,
+      intent.provisioner,
+      intent.grant,
+      intent.grantedBy ?? null,
+      intent.issuer,
+      intent.notAfter,
+    );
+    this.#move('intents');
+  }
+
+  outcomeOf(intent: number): 'issued' | 'abandoned' | undefined {
+    const outcome = this.#get('SELECT outcome FROM intents WHERE position = ?', intent)?.outcome;
+    return outcome === 'issued' || outcome === 'abandoned' ? outcome : undefined;
+  }
+
+  addIssued(issued: IssuedRecord): void {
+    const { intent, position, at, der } = issued;
+    this.#run('INSERT INTO certificates VALUES (?, ?, ?, ?)', intent, position, at, der);
+    this.#endIntent(intent, 'issued');
+  }
+
+  addAbandoned(abandoned: AbandonedRecord): void {
+    const { intent, position, at, reason } = abandoned;
+    this.#run('INSERT INTO abandoned VALUES (?, ?, ?, ?)', intent, position, at, reason);
+    this.#endIntent(intent, 'abandoned');
+  }
+
+  openIntents(): readonly IntentRecord[] {
+    return this.#all('SELECT * FROM intents WHERE outcome IS NULL ORDER BY position').map(
+      rows.intentOf,
+    );
+  }
+
+  certificate(serialHex: string): CertificateRecord | undefined {
+    const intent = this.intentBySerial(serialHex);
+    if (intent === undefined) return undefined;
+    const row = this.#get(`${rows.selectCertificates} WHERE c.intent = ?`, intent.position);
+    return row && rows.certificateOf(row);
+  }
+
+  findCertificates(query: CertificateQuery): readonly CertificateRecord[] {
+    const { spiffeId, spkiHash, provisioner, validAt, limit = 100 } = query;
+    const criteria: [string, SQLInputValue | undefined][] = [
+      ['i.spiffe_id = ?', spiffeId],
+      ['i.spki_hash = ?', spkiHash],
+      ['i.provisioner = ?', provisioner],
+      ['i.not_after > ?', validAt],
+    ];
+    const given = criteria.filter(([, value]) => value !== undefined);
+    const where = given.map(([clause]) => ` AND ${clause}`).join('');
+    return this.#all(
+      `${rows.selectCertificates} WHERE TRUE${where} ORDER BY c.position DESC LIMIT ?`,
+      ...given.map(([, value]) => value ?? null),
+      limit,
+    ).map(rows.certificateOf);
+  }
+
+  addRevocation(revocation: RevocationRecord): void {
+    this.#run(
+      'INSERT INTO revocations VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      revocation.position,
+      revocation.previous,
+      revocation.at,
+      revocation.by,
+      revocation.value,
+      revocation.reason,
+      revocation.block ? 1 : 0,
+      revocation.orderedBy,
+    );
+    this.#move('revocations');
+    this.#head.revocation = revocation.position;
+  }
+
+  latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    const row = this.#get(
+      'SELECT * FROM revocations WHERE value = ? AND by_what = ? ORDER BY position DESC LIMIT 1',
+      value,
+      by,
+    );
+    return row && rows.revocationOf(row);
+  }
+
+  blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    const row = this.#get(
+      'SELECT * FROM revocations WHERE value = ? AND by_what = ? AND block = 1 ORDER BY position DESC LIMIT 1',
+      value,
+      by,
+    );
+    return row && rows.revocationOf(row);
+  }
+
+  revocationsAfter(position: number, limit: number): readonly RevocationRecord[] {
+    return this.#all(
+      'SELECT * FROM revocations WHERE position > ? ORDER BY position LIMIT ?',
+      position,
+      limit,
+    ).map(rows.revocationOf);
+  }
+
+  countCovered(by: RevocationBy, value: string, at: number): number {
+    if (by === 'serial') {
+      const intent = this.intentBySerial(value);
+      if (intent === undefined || intent.notAfter <= at) return 0;
+      return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
+    }
+    const row = this.#get(
+      `SELECT count(*) AS matched FROM intents
+       WHERE ${rows.columnFor[by]} = ? AND not_after > ? AND outcome IS NOT 'abandoned'`,
+      value,
+      at,
+    );
+    return Number(row?.matched ?? 0);
+  }
+
+  lease(instance: string): Lease | undefined {
+    const row = this.#get('SELECT * FROM leases WHERE instance = ?', instance);
+    return row && rows.leaseOf(row);
+  }
+
+  putLease(lease: Lease): void {
+    this.#run(
+      'INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?)',
+      lease.instance,
+      lease.spiffeId,
+      lease.maxSilenceMs,
+      lease.lastSeen,
+      lease.expiresAt,
+      lease.position,
+      lease.closed,
+    );
+  }
+
+  deleteLease(instance: string): void {
+    this.#run('DELETE FROM leases WHERE instance = ?', instance);
+  }
+
+  liveLeases(at: number): readonly Lease[] {
+    return this.#all('SELECT * FROM leases WHERE expires_at > ? ORDER BY instance', at).map(
+      rows.leaseOf,
+    );
+  }
+
+  addAcknowledgement(ack: Acknowledgement): void {
+    this.#run(
+      'INSERT OR IGNORE INTO acks VALUES (?, ?, ?, ?, ?, ?, ?)',
+      ack.instance,
+      ack.position,
+      ack.spiffeId,
+      ack.at,
+      ack.closed,
+      ack.kept,
+      ack.elapsedMs,
+    );
+  }
+
+  acknowledgements(position: number): readonly Acknowledgement[] {
+    return this.#all(
+      `SELECT * FROM acks AS a WHERE position = (
+         SELECT min(position) FROM acks WHERE instance = a.instance AND position >= ?
+       ) AND position >= ? ORDER BY instance`,
+      position,
+      position,
+    ).map(rows.acknowledgementOf);
+  }
+
+  status(): LedgerStatus {
+    const { position, revocation, intents, issued, abandoned, revocations, tokens } = this.#head;
+    return {
+      position,
+      revocationPosition: revocation,
+      issued,
+      abandoned,
+      openIntents: intents - issued - abandoned,
+      revocations,
+      tokens,
+    };
+  }
+
+  recordsAfter(position: number, limit: number): readonly LedgerRecord[] {
+    const found = rows.recordTables.flatMap(({ select, recordOf }) =>
+      this.#all(`${select} > ? ORDER BY 1 LIMIT ?`, position, limit).map(recordOf),
+    );
+    return found.sort((a, b) => a.position - b.position).slice(0, limit);
+  }
+
+  #readHead(): rows.Head {
+    return rows.headOf(this.#get('SELECT * FROM head WHERE id = 1') ?? {});
+  }
+
+  #move(counter: keyof rows.Head): void {
+    this.#head[counter] += 1;
+    this.#headMoved = true;
+    if (!Number.isSafeInteger(this.#head[counter])) throw new RangeError(`head ${counter} is full`);
+  }
+
+  #endIntent(intent: number, outcome: 'issued' | 'abandoned'): void {
+    this.#run('UPDATE intents SET outcome = ? WHERE position = ?', outcome, intent);
+    this.#move(outcome);
+  }
+
+  #statement(sql: string): StatementSync {
+    const held = this.#statements.get(sql);
+    if (held !== undefined) return held;
+    const prepared = this.#database.prepare(sql);
+    this.#statements.set(sql, prepared);
+    return prepared;
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]): void {
+    this.#statement(sql).run(...values);
+  }
+
+  #get(sql: string, ...values: SQLInputValue[]): rows.Row | undefined {
+    return this.#statement(sql).get(...values);
+  }
+
+  #all(sql: string, ...values: SQLInputValue[]): rows.Row[] {
+    return this.#statement(sql).all(...values);
+  }
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { CountersignError, messageOf } from '@countersign/base';
+import { ledgerReads, ledgerWrites } from './ledger-rules.ts';
+import type {
+  WorkerBatch,
+  WorkerError,
+  WorkerReply,
+  WorkerResult,
+  WorkerStart,
+} from './sqlite-protocol.ts';
+import { openLedgerDatabase } from './sqlite-schema.ts';
+import { SqliteStore } from './sqlite-store.ts';
+
+/** The worker thread of a SqliteLedger: one batch, one transaction, one sync to disk, then the answers. */
+if (parentPort !== null) serve(parentPort, (workerData as WorkerStart).file);
+
+type Operation = (tx: object, ...args: readonly unknown[]) => unknown;
+
+function serve(port: MessagePort, file: string): void {
+  const reply = (message: WorkerReply): void => port.postMessage(message);
+  const fail = (thrown: unknown): void => {
+    reply({ kind: 'failed', error: errorOf(thrown, 'ERR_LEDGER_FAILED') });
+    port.close();
+  };
+
+  let open: OpenLedger;
+  try {
+    open = openLedger(file);
+  } catch (thrown) {
+    fail(thrown);
+    return;
+  }
+  reply({ kind: 'ready' });
+
+  port.on('message', function onBatch(batch: WorkerBatch) {
+    try {
+      const before = open.store.revocationHead();
+      const results = runBatch(open, batch);
+      const head = open.store.revocationHead();
+      reply({
+        kind: 'committed',
+        results,
+        revocationHead: head === before ? undefined : head,
+      });
+      if (!batch.close) return;
+      open.database.close();
+      rmSync(pidFileOf(file), { force: true });
+      reply({ kind: 'closed' });
+      port.close();
+    } catch (thrown) {
+      // Nothing of this batch was acknowledged; the file goes back to whoever opens it next, with SQLite's recovery.
+      fail(thrown);
+    }
+  });
+}
+
+interface OpenLedger {
+  readonly file: string;
+  readonly inode: bigint;
+  readonly database: DatabaseSync;
+  readonly store: SqliteStore;
+}
+
+function openLedger(file: string): OpenLedger {
+  try {
+    const database = openLedgerDatabase(file);
+    writeFileSync(pidFileOf(file), `${process.pid}\n`, { mode: 0o600 });
+    const inode = statSync(file, { bigint: true }).ino;
+    return { file, inode, database, store: new SqliteStore(database) };
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError) || thrown.code !== 'ERR_LEDGER_LOCKED') throw thrown;
+    const pid = holderOf(file);
+    const by = pid === undefined ? '' : ` (pid ${pid})`;
+    throw new CountersignError(thrown.code, `${thrown.message}${by}`, {
+      fields: { ...thrown.fields, file, pid },
+    });
+  }
+}
+
+/** Writes in order in one transaction, then the reads: what they see is committed. */
+function runBatch(open: OpenLedger, batch: WorkerBatch): WorkerResult[] {
+  const { store } = open;
+  const results: WorkerResult[] = [];
+  const isWrite = batch.operations.map(({ name }) => Object.hasOwn(ledgerWrites, name));
+
+  if (isWrite.includes(true)) {
+    // A file that was moved or removed under us would take acknowledged records with it.
+    if (statSync(open.file, { bigint: true, throwIfNoEntry: false })?.ino !== open.inode) {
+      throw new CountersignError(
+        'ERR_LEDGER_FAILED',
+        `ledger "${open.file}" was moved or removed while it was open`,
+      );
+    }
+    store.begin();
+    for (const [index, { name, args, at }] of batch.operations.entries()) {
+      if (!isWrite[index]) continue;
+      const write = ledgerWrites[name as keyof typeof ledgerWrites] as Operation;
+      results[index] = answer(() =>
+        store.isolate(() => write({ store, at, random: randomBytes }, ...args)),
+      );
+    }
+    store.commit();
+  }
+
+  for (const [index, { name, args, at }] of batch.operations.entries()) {
+    if (isWrite[index]) continue;
+    const read = ledgerReads[name as keyof typeof ledgerReads] as Operation;
+    results[index] = answer(() => read({ store, at, random: randomBytes }, ...args));
+  }
+  return results;
+}
+
+const constraint = 19;
+
+/** A refusal to answer one operation is its own; what SQLite cannot do (disk full, I/O error) ends the ledger. */
+function answer(operation: () => unknown): WorkerResult {
+  try {
+    return { ok: true, value: operation() };
+  } catch (thrown) {
+    const sqlite = (thrown as { errcode?: number }).errcode;
+    if (sqlite !== undefined && (sqlite & 0xff) !== constraint) throw thrown;
+    return { ok: false, error: errorOf(thrown, 'ERR_LEDGER_STATE') };
+  }
+}
+
+function errorOf(thrown: unknown, otherwise: 'ERR_LEDGER_FAILED' | 'ERR_LEDGER_STATE') {
+  const known = thrown instanceof CountersignError ? thrown : undefined;
+  const error: WorkerError = {
+    code: known?.code ?? otherwise,
+    message: messageOf(thrown),
+    fields: known?.fields ?? {},
+  };
+  return error;
+}
+
+function pidFileOf(file: string): string {
+  return `${file}.pid`;
+}
+
+function holderOf(file: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidFileOf(file), 'utf8').trim());
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
