@@ -6,6 +6,11 @@ export {
   type CertificateTemplate,
   signCertificate,
 } from './build-certificate.ts';
+export {
+  buildCertificateRequest,
+  type CertificateRequestTemplate,
+} from './build-certificate-request.ts';
+export { buildCrl, type CrlTemplate, type RevokedCertificate } from './build-crl.ts';
 export type { Certificate } from './certificate.ts';
 export type { CertificateRequest } from './certificate-request.ts';
 export type { Crl, CrlEntry } from './crl.ts';
@@ -60,6 +65,12 @@ export {
 } from './name.ts';
 export { oidName, oids } from './oids.ts';
 export { certificatesFromPem, fingerprintOf, parseCertificate } from './parse-certificate.ts';
+export {
+  certificateRequestFromPem,
+  parseCertificateRequest,
+  verifyPossession,
+} from './parse-certificate-request.ts';
+export { crlsFromPem, parseCrl } from './parse-crl.ts';
 export type {
   ExpectedName,
   PathFound,
@@ -69,6 +80,7 @@ export type {
   PathResult,
 } from './path/path-request.ts';
 export { SignatureCache, type SignatureCacheOptions } from './path/signature-cache.ts';
+export { validatePath } from './path/validate-path.ts';
 export { defaultWorkLimits, type WorkLimits } from './path/work-budget.ts';
 export { decodePem, decodePemOf, encodePem, type PemBlock, type PemLimits } from './pem.ts';
 export {

@@ -68,6 +68,12 @@ export const x509PathCodes = {
     hint: 'reissue it: CAs and issuers need a subject, and an end entity without one a critical subjectAltName',
     exit: 1,
   },
+  ERR_CERT_NAME_AMBIGUOUS: {
+    meaning:
+      'A common name is an IP address in a spelling that different programs read differently.',
+    hint: 'reissue it with the address in plain decimal, and put addresses into subjectAltName',
+    exit: 1,
+  },
   ERR_CERT_CRITICAL_UNKNOWN: {
     meaning: 'A certificate has a critical extension that is not known here.',
     hint: 'reissue it without that extension, or not as critical: what is critical must be understood or refused',
