@@ -2,6 +2,7 @@ import { der } from './der-writer.ts';
 import type { Extension } from './extension.ts';
 import { encodeExtensions } from './extension-builders.ts';
 import type { Name } from './name.ts';
+import { positiveSerial } from './serial.ts';
 import type { SignatureAlgorithm } from './signature-algorithms.ts';
 import type { Signer } from './signer.ts';
 import type { SubjectPublicKeyInfo } from './spki.ts';
@@ -27,7 +28,7 @@ export function buildTbsCertificate(
 ): Uint8Array {
   const parts = [
     version3,
-    der.integerOctets(positive(template.serial)),
+    der.integerOctets(positiveSerial(template.serial)),
     algorithm.identifier,
     template.issuer.raw,
     der.sequence(der.time(template.notBefore), der.time(template.notAfter)),
@@ -59,13 +60,3 @@ export async function signCertificate(
 }
 
 const version3 = der.explicit(0, der.integer(2));
-
-function positive(serial: Uint8Array): Uint8Array {
-  let from = 0;
-  while (from < serial.byteLength - 1 && serial[from] === 0) from += 1;
-  const minimal = serial.subarray(from);
-  if ((minimal[0] ?? 0) < 0x80 && minimal.byteLength > 0) return minimal;
-  const padded = new Uint8Array(minimal.byteLength + 1);
-  padded.set(minimal, 1);
-  return padded;
-}
