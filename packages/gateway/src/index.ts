@@ -1,1 +1,15 @@
-export {};
+export { type Exchange, type Forwarded, forward } from './forward.ts';
+export {
+  type GatewayConfig,
+  type GatewayLimits,
+  parseGatewayConfig,
+  type RouteConfig,
+  type UpstreamConfig,
+} from './gateway-config.ts';
+export { type RequestTarget, readRequestTarget } from './request-target.ts';
+export {
+  type Gateway,
+  type GatewayOptions,
+  type GatewayStats,
+  startGateway,
+} from './start-gateway.ts';

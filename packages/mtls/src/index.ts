@@ -29,5 +29,6 @@ export {
   mtlsConnector,
 } from './mtls-connector.ts';
 export { followChanges } from './source-changes.ts';
+export { type AnchorQuestion, stillAnchored } from './still-anchored.ts';
 export { clientContext, contextOptions } from './tls-identity.ts';
 export { httpAlpn, type TlsVersion, tlsPolicy } from './tls-policy.ts';

@@ -52,9 +52,15 @@ export interface MtlsListenerOptions {
   readonly onConnection: (socket: TLSSocket, peer: PeerOf, live: LiveConnection) => void;
   /**
    * Takes a refused connection, so that the client may be told an opaque code; it must end the socket, and the
-   * listener destroys what is left of it after five seconds. Without it refused connections are destroyed at once.
+   * listener destroys what is left of it after five seconds. `peer` is who was verified before `admit` said no.
+   * Without this function refused connections are destroyed at once.
    */
-  readonly onRefused?: (socket: TLSSocket, refusal: Denial, facts: HandshakeFacts) => void;
+  readonly onRefused?: (
+    socket: TLSSocket,
+    refusal: Denial,
+    facts: HandshakeFacts,
+    peer: PeerOf | undefined,
+  ) => void;
 }
 
 export interface MtlsListener {
@@ -118,7 +124,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     });
     // 3.–5.
     const judged = judge(options, memory, socket);
-    if (!judged.ok) return refuse(socket, judged.refusal, judged.facts);
+    if (!judged.ok) return refuse(socket, judged);
     // 6. live: from here on the peer is re-asked whenever a fact changes
     handshakes('ok', 'none');
     const live = connections.add(socket, judged.peer, judged.facts);
@@ -134,12 +140,12 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
   server.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
 
-  function refuse(socket: TLSSocket, refusal: Denial, facts: HandshakeFacts): void {
+  function refuse(socket: TLSSocket, { refusal, facts, peer }: Judged & { ok: false }): void {
     handshakes('refused', refusal.code);
     log.warn({ ...facts, code: refusal.code, ...refusal.fields }, `refused: ${refusal.detail}`);
     if (options.onRefused === undefined) return void socket.destroy();
     void clock.sleep(refusedLingerMs, { ref: false }).then(() => socket.destroy());
-    options.onRefused(socket, refusal, facts);
+    options.onRefused(socket, refusal, facts, peer);
   }
 
   function reload(): void {
@@ -176,7 +182,12 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
 
 type Judged =
   | { readonly ok: true; readonly peer: PeerOf; readonly facts: HandshakeFacts }
-  | { readonly ok: false; readonly refusal: Denial; readonly facts: HandshakeFacts };
+  | {
+      readonly ok: false;
+      readonly refusal: Denial;
+      readonly facts: HandshakeFacts;
+      readonly peer?: PeerOf;
+    };
 
 /** Who is this, and may they stay: the same for full and resumed handshakes. */
 function judge(options: MtlsListenerOptions, memory: ChainMemory, socket: TLSSocket): Judged {
@@ -207,7 +218,7 @@ function judge(options: MtlsListenerOptions, memory: ChainMemory, socket: TLSSoc
 function admit(options: MtlsListenerOptions, peer: PeerOf, facts: HandshakeFacts): Judged {
   try {
     const answer = options.admit?.(peer, facts) ?? { ok: true };
-    return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts };
+    return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts, peer };
   } catch (thrown) {
     options.log.error({ listener: options.name, err: thrown }, 'admission failed, peer refused');
     return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };

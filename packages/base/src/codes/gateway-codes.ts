@@ -1,3 +1,75 @@
 import type { CodeFamily } from '../code-row.ts';
 
-export const gatewayCodes = {} as const satisfies CodeFamily;
+export const gatewayCodes = {
+  ERR_GATEWAY_TARGET: {
+    meaning: 'A request has a target whose meaning proxies and servers would disagree about.',
+    hint: 'send an absolute path without dot segments, empty segments and encoded slashes, such as /orders/7',
+    exit: 1,
+  },
+  ERR_GATEWAY_FRAMING: {
+    meaning: 'A request says in two ways, or wrongly, where its body ends.',
+    hint: 'send either one content-length or transfer-encoding: chunked; this is how requests are smuggled',
+    exit: 1,
+  },
+  ERR_GATEWAY_HOST: {
+    meaning: 'A request has no host header, or several, or one that is no host name.',
+    hint: 'send exactly one host header',
+    exit: 1,
+  },
+  ERR_GATEWAY_MISDIRECTED: {
+    meaning: 'A request is for another host than the one that its connection was opened for.',
+    hint: 'open a connection of its own for each host name, so that the server name (SNI) and the host header agree',
+    exit: 1,
+  },
+  ERR_GATEWAY_UPGRADE: {
+    meaning: 'A request asks for a protocol upgrade or a tunnel, which the gateway does not do.',
+    hint: 'WebSocket and CONNECT are not supported yet; use plain HTTP/1.1 requests',
+    exit: 1,
+  },
+  ERR_GATEWAY_MALFORMED: {
+    meaning: 'What a client sent is no HTTP/1.1 request, or its head is too large or too slow.',
+    hint: "the log line has the parser's reason; `limits` in gateway.yaml has the sizes and times",
+    exit: 1,
+  },
+  ERR_GATEWAY_BODY_TOO_LARGE: {
+    meaning: 'A request body is larger than the gateway lets through.',
+    hint: 'raise `limits.maxBodyBytes` in gateway.yaml if such bodies are wanted',
+    exit: 1,
+  },
+  ERR_GATEWAY_NO_ROUTE: {
+    meaning: 'A permitted request matches no route of gateway.yaml.',
+    hint: 'add a route whose `match` covers the host and path of the message',
+    exit: 1,
+  },
+  ERR_GATEWAY_RESTART: {
+    meaning: 'A reloaded configuration changes something that only a restart can change.',
+    hint: 'restart the gateway; until then the old configuration stays in force, whole',
+    exit: 2,
+  },
+  ERR_GATEWAY_STOPPING: {
+    meaning: 'A request arrived while the gateway was shutting down.',
+    hint: 'send it again on another connection',
+    exit: 3,
+  },
+  ERR_UPSTREAM_UNREACHABLE: {
+    meaning: 'The upstream of a route could not be connected to.',
+    hint: 'check that the service runs at the address in gateway.yaml',
+    exit: 3,
+  },
+  ERR_UPSTREAM_IDENTITY: {
+    meaning:
+      "What answers at the upstream's address did not prove the identity that the route expects.",
+    hint: 'compare `upstream.spiffeId` in gateway.yaml with the identity in the log line',
+    exit: 1,
+  },
+  ERR_UPSTREAM_TIMEOUT: {
+    meaning: 'The upstream did not answer within the time that the route gives it.',
+    hint: 'look at the service, or raise `upstream.timeout` in gateway.yaml',
+    exit: 3,
+  },
+  ERR_UPSTREAM_BROKE: {
+    meaning: 'The upstream broke off, or answered with something that is no HTTP/1.1 response.',
+    hint: 'look at the log of the service',
+    exit: 3,
+  },
+} as const satisfies CodeFamily;

@@ -1,0 +1,75 @@
+import { isIdentityHeader } from '@countersign/wire';
+
+// RFC 9110 §7.6.1, and proxies' own; `expect` is answered here, a trailer section is not passed on.
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** What a caller may not say of itself: the gateway says it. */
+const overwritten = new Set([
+  'expect',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-proto',
+  'x-real-ip',
+]);
+
+/**
+ * The header list of the upstream request, names and values alternating: the caller's end-to-end headers (`host`
+ * included) without anything that speaks of an identity or of this hop, then `own`.
+ *
+ * @param raw names and values alternating, as received
+ */
+export function upstreamHeaders(raw: readonly string[], own: readonly string[]): string[] {
+  const nominated = nominatedBy(raw);
+  const headers: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const plain = name.toLowerCase();
+    if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
+    // `_` for `-`: upstreams behind CGI and WSGI read both alike.
+    if (overwritten.has(plain.replaceAll('_', '-')) || isIdentityHeader(plain)) continue;
+    headers.push(name, raw[i + 1] ?? '');
+  }
+  headers.push(...own);
+  return headers;
+}
+
+/** The end-to-end headers of an upstream's response, names and values alternating. */
+export function downstreamHeaders(raw: readonly string[]): string[] {
+  const nominated = nominatedBy(raw);
+  const headers: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const plain = (raw[i] ?? '').toLowerCase();
+    if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
+    headers.push(raw[i] ?? '', raw[i + 1] ?? '');
+  }
+  return headers;
+}
+
+// RFC 9110 §7.6.1: what `connection` names belongs to this hop. Never so the framing and the host, which would let a
+// caller have them removed.
+const neverNominated = new Set(['host', 'content-length', 'close', '']);
+
+function nominatedBy(raw: readonly string[]): Set<string> | undefined {
+  let nominated: Set<string> | undefined;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    if (raw[i]?.toLowerCase() !== 'connection') continue;
+    nominated ??= new Set();
+    for (const option of (raw[i + 1] ?? '').toLowerCase().split(',')) {
+      const name = option.trim();
+      if (!neverNominated.has(name)) nominated.add(name);
+    }
+  }
+  return nominated;
+}

@@ -1,0 +1,175 @@
+import { isIP } from 'node:net';
+import { parseDuration } from '@countersign/base';
+import {
+  configIssue,
+  durationSchema,
+  parseConfigText,
+  readDocument,
+  type SourceDocument,
+  unsupported,
+} from '@countersign/config';
+import { spiffeIdOf } from '@countersign/spiffe';
+import { z } from 'zod';
+
+/** `gateway.yaml`, read and checked. Durations are milliseconds, sizes bytes. */
+export type GatewayConfig = z.output<typeof gatewaySchema>;
+export type RouteConfig = GatewayConfig['routes'][number];
+export type UpstreamConfig = RouteConfig['upstream'];
+export type GatewayLimits = GatewayConfig['limits'];
+
+const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
+const count = (fallback: number, most: number) => z.int().min(1).max(most).default(fallback);
+const portSchema = z.int().min(0).max(65_535);
+const addressSchema = z
+  .string()
+  .refine((text) => isIP(text) !== 0 || text === 'localhost', 'expected an IP address');
+
+const upstreamSchema = z.strictObject({
+  /** `https://host[:port]`, without a path. */
+  url: z.string(),
+  /** Who must answer there: one, or any of several. */
+  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]),
+  /** Until the head of the response; 504 then. */
+  timeout: duration('30s'),
+  /** Between two pieces of the response body; 0 waits for ever. */
+  idleTimeout: duration('5m'),
+  connectTimeout: duration('5s'),
+  /** Open connections to this upstream; further requests wait for one. */
+  maxConnections: count(256, 65_536),
+});
+
+const routeSchema = z.strictObject({
+  match: z.strictObject({
+    /** Whole segments: `/api` covers `/api` and `/api/x`, not `/apix`. */
+    pathPrefix: z.string().startsWith('/').default('/'),
+    /** Host header without the port, case ignored; every host where absent. */
+    host: z.string().min(1).toLowerCase().optional(),
+  }),
+  upstream: upstreamSchema,
+});
+
+const limitsSchema = z.strictObject({
+  /** Open client connections, handshakes included; further ones are dropped. */
+  maxConnections: count(10_000, 1_000_000),
+  /** Request line and headers together; 431 beyond. */
+  maxHeaderBytes: z.int().min(1024).max(1_048_576).default(16_384),
+  /** Request body; 413 beyond. Bodies are streamed, never held, so that there is no limit unless one is given. */
+  maxBodyBytes: z.int().min(0).optional(),
+  handshakeTimeout: duration('10s'),
+  /** For the head of a request, once it began; 408 then. */
+  headersTimeout: duration('10s'),
+  /** For a whole request, body included; 0 waits for ever. */
+  requestTimeout: duration('5m'),
+  /** A client connection without a request is closed after this. */
+  idleTimeout: duration('60s'),
+  /** What a response in flight may still take once its client's certificate has expired. */
+  expiryGrace: duration('30s'),
+  /** What requests in flight may still take at shutdown. */
+  drainTimeout: duration('10s'),
+});
+
+const gatewaySchema = z.strictObject({
+  listen: z
+    .strictObject({
+      address: addressSchema.default('127.0.0.1'),
+      port: portSchema.default(8443),
+      clientAuth: z.enum(['require', 'request']).default('require'),
+      minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+    })
+    .prefault({}),
+  /** Where /metrics and /healthz are served, in clear text: keep it to the machine. Absent: nowhere. */
+  admin: z
+    .strictObject({ address: addressSchema.default('127.0.0.1'), port: portSchema.default(0) })
+    .optional(),
+  /** The authority whose revocation feed is followed. */
+  ca: z.string().optional(),
+  /** Policy files, relative to this one. */
+  policies: z.array(z.string().min(1)).default([]),
+  /** Asked in file order; the first match takes the request. */
+  routes: z.array(routeSchema).min(1),
+  revocation: z
+    .strictObject({
+      /** How long a silent feed's last answers hold; then they are unknown. */
+      maxSilence: duration('1h'),
+      onUnknown: z.enum(['refuse', 'allow']).default('refuse'),
+    })
+    .prefault({}),
+  limits: limitsSchema.prefault({}),
+});
+
+/**
+ * Reads `gateway.yaml`. Relative paths in it are left as written.
+ *
+ * @param file as the operator named it, for messages
+ * @throws ConfigError with every issue of the schema, or the first across keys
+ */
+export function parseGatewayConfig(text: string, file: string): GatewayConfig {
+  const document = parseConfigText(text, file);
+  const config = readDocument(gatewaySchema, document);
+  config.routes.forEach((route, index) => {
+    checkUpstream(document, route.upstream, index);
+    checkReached(document, config.routes, index);
+  });
+  if (config.ca !== undefined) checkOrigin(document, ['ca'], config.ca);
+  return config;
+}
+
+/** The address of an upstream, as it is dialled. */
+export function addressOf(upstream: UpstreamConfig): {
+  readonly host: string;
+  readonly port: number;
+} {
+  const url = new URL(upstream.url);
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? 443 : Number(url.port),
+  };
+}
+
+export function spiffeIdsOf(upstream: UpstreamConfig): readonly string[] {
+  return typeof upstream.spiffeId === 'string' ? [upstream.spiffeId] : upstream.spiffeId;
+}
+
+function checkUpstream(document: SourceDocument, upstream: UpstreamConfig, index: number): void {
+  const path = ['routes', index, 'upstream'];
+  checkOrigin(document, [...path, 'url'], upstream.url);
+  for (const id of spiffeIdsOf(upstream)) {
+    if (spiffeIdOf(id)?.toString() === id) continue;
+    const message = `${[...path, 'spiffeId'].join('.')}: expected a SPIFFE ID such as spiffe://example.com/orders, found "${id}"`;
+    throw configIssue(document, [...path, 'spiffeId'], 'ERR_CONFIG_VALUE', message);
+  }
+}
+
+function checkOrigin(document: SourceDocument, path: (string | number)[], text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'http:') throw unsupported(document, path, `clear-text address "${text}"`);
+  const isOrigin = url !== undefined && (url.origin === text || `${url.origin}/` === text);
+  if (isOrigin && url.protocol === 'https:') return;
+  // An origin with its default port spelled out is the same origin.
+  if (isOriginWithDefaultPort(url, text)) return;
+  const message = `${path.join('.')}: expected https://host[:port] without a path, found "${text}"`;
+  throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
+}
+
+function isOriginWithDefaultPort(url: URL | undefined, text: string): boolean {
+  return url?.protocol === 'https:' && /^https:\/\/[^/?#@]+:443\/?$/i.test(text);
+}
+
+/** A route that an earlier one always takes first is a mistake of order. */
+function checkReached(document: SourceDocument, routes: readonly RouteConfig[], at: number): void {
+  const route = routes[at];
+  if (route === undefined) return;
+  const shadow = routes.slice(0, at).findIndex(({ match }) => {
+    const sameHosts = match.host === undefined || match.host === route.match.host;
+    return sameHosts && isUnder(match.pathPrefix, route.match.pathPrefix);
+  });
+  if (shadow === -1) return;
+  const message = `routes.${at} is never reached, routes.${shadow} before it takes all of its requests`;
+  throw configIssue(document, ['routes', at, 'match'], 'ERR_CONFIG_VALUE', message);
+}
+
+/** Whether `path` lies under `prefix`, by whole segments. */
+export function isUnder(prefix: string, path: string): boolean {
+  if (!path.startsWith(prefix)) return false;
+  return prefix.endsWith('/') || path.length === prefix.length || path[prefix.length] === '/';
+}

@@ -1,0 +1,69 @@
+import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ErrorCode } from '@countersign/base';
+import { type Audience, formatProblem, problemContentType, problemFrom } from '@countersign/wire';
+
+/** What a client is told when its request does not get to an upstream: RFC 9457, the detail stays in our log. */
+export interface ProblemAnswer {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  /** Look-up id; the log line has the same one. */
+  readonly id: string;
+  readonly audience: Audience;
+  /** Whether the connection ends with this answer. */
+  readonly close: boolean;
+}
+
+/** HTTP status by code; every other refusal is a 403. */
+const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_TLS_CLIENT_CERTIFICATE_MISSING: 401,
+  ERR_GATEWAY_TARGET: 400,
+  ERR_GATEWAY_FRAMING: 400,
+  ERR_GATEWAY_HOST: 400,
+  ERR_GATEWAY_MALFORMED: 400,
+  ERR_GATEWAY_NO_ROUTE: 404,
+  ERR_GATEWAY_BODY_TOO_LARGE: 413,
+  // RFC 9110 §15.5.20: on a connection that this name was not verified for.
+  ERR_GATEWAY_MISDIRECTED: 421,
+  ERR_GATEWAY_UPGRADE: 501,
+  ERR_GATEWAY_STOPPING: 503,
+  ERR_INTERNAL: 500,
+  ERR_UPSTREAM_UNREACHABLE: 503,
+  ERR_UPSTREAM_IDENTITY: 502,
+  ERR_UPSTREAM_BROKE: 502,
+  ERR_UPSTREAM_TIMEOUT: 504,
+};
+
+export function statusOf(code: ErrorCode): number {
+  return statuses[code] ?? 403;
+}
+
+export function answerProblem(response: ServerResponse, answer: ProblemAnswer): void {
+  const status = statusOf(answer.code);
+  const body = formatProblem(problemFrom(answer, { ...answer, status }));
+  response.writeHead(status, {
+    'content-type': problemContentType,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    ...(answer.close ? { connection: 'close' } : {}),
+  });
+  response.end(body);
+}
+
+/** For sockets on which no request could be parsed. @param status overrides that of the code */
+export function writeProblem(socket: Duplex, answer: ProblemAnswer, status: number): void {
+  if (!socket.writable) return void socket.destroy();
+  const problem = problemFrom(answer, { ...answer, status });
+  const body = formatProblem(problem);
+  socket.end(
+    `HTTP/1.1 ${status} ${reasons[status] ?? 'Error'}\r\nconnection: close\r\n` +
+      `content-type: ${problemContentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+const reasons: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  408: 'Request Timeout',
+  431: 'Request Header Fields Too Large',
+  501: 'Not Implemented',
+};

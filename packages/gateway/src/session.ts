@@ -1,0 +1,59 @@
+import { isAnonymous, type LiveConnection, type PeerOf } from '@countersign/mtls';
+import { clientCertHeaders, formatXfcc, subjectForHeader, xfccHeader } from '@countersign/wire';
+import { formatName, type GeneralName } from '@countersign/x509';
+
+/** What the rules were asked about a request that is on its way. */
+export interface InFlight {
+  readonly method: string;
+  readonly path: string;
+}
+
+/** One client connection and the requests that are on their way on it. */
+export class Session {
+  readonly live: LiveConnection;
+  readonly inFlight = new Set<InFlight>();
+  #identityHeaders: { readonly by: string; readonly headers: readonly string[] } | undefined;
+
+  constructor(live: LiveConnection) {
+    this.live = live;
+  }
+
+  get peer(): PeerOf {
+    return this.live.peer;
+  }
+
+  /** Names and values alternating; none for an anonymous client. @param by our own SPIFFE ID */
+  identityHeaders(by: string): readonly string[] {
+    if (this.#identityHeaders?.by !== by) {
+      this.#identityHeaders = { by, headers: identityHeadersOf(this.peer, by) };
+    }
+    return this.#identityHeaders.headers;
+  }
+
+  /**
+   * Whether the client should open another connection for its next request, since the certificate of this one nears
+   * its end: a fifth of its lifetime before. A client that rotated in time then shows its new one, and never loses a
+   * request to the old one's expiry.
+   */
+  nearsExpiry(now: number): boolean {
+    if (isAnonymous(this.peer)) return false;
+    const { notAfter, leaf } = this.peer;
+    return now >= notAfter - (notAfter - leaf.notBefore) / 5;
+  }
+}
+
+function identityHeadersOf(peer: PeerOf, by: string): string[] {
+  if (isAnonymous(peer)) return [];
+  const xfcc = formatXfcc({
+    by: [by],
+    hash: peer.fingerprint,
+    subject: subjectForHeader(formatName(peer.leaf.subject)),
+    uri: valuesOf(peer.names, 'uri'),
+    dns: valuesOf(peer.names, 'dns'),
+  });
+  return [xfccHeader, xfcc, ...Object.entries(clientCertHeaders(peer.chain)).flat()];
+}
+
+function valuesOf(names: readonly GeneralName[], kind: 'uri' | 'dns'): string[] {
+  return names.flatMap((name) => (name.kind === kind ? [name.value] : []));
+}

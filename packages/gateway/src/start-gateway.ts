@@ -1,0 +1,255 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, Server } from 'node:http';
+import { isIP } from 'node:net';
+import { allowUnknownRevocation, type RuleSet } from '@countersign/authz';
+import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
+import {
+  addReports,
+  type ConnectionScope,
+  type CutReport,
+  createMtlsListener,
+  followChanges,
+  type LiveConnection,
+  LiveConnections,
+  type MtlsListener,
+} from '@countersign/mtls';
+import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
+import { type AdminServer, startAdminServer } from './admin-server.ts';
+import { watchExpiry } from './expiry-watch.ts';
+import type { GatewayConfig } from './gateway-config.ts';
+import { gatewayMetrics } from './gateway-metrics.ts';
+import { handleRequest, type RefusedConnection } from './handle-request.ts';
+import { createHttpFront } from './http-front.ts';
+import { ask, askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
+import { openRoutes, type Route, upstreamsOf } from './routes.ts';
+import { Session } from './session.ts';
+
+export interface GatewayOptions {
+  readonly config: GatewayConfig;
+  readonly rules: RuleSet;
+  /** Our own identity, shown to clients and to upstreams. */
+  readonly svids: SvidSource;
+  readonly bundles: BundleSource;
+  /** When it tells of changes, every open connection is asked about again. */
+  readonly revocation: RevocationSource;
+  /** Prometheus text for the admin port's /metrics. */
+  readonly metricsText?: () => string | Promise<string>;
+  /** Look-up ids of refusals; random unless given. */
+  readonly newId?: () => string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+export interface GatewayStats {
+  readonly connections: number;
+  readonly upstreamConnections: number;
+  readonly requestsInFlight: number;
+}
+
+export interface Gateway {
+  readonly url: string;
+  readonly adminUrl: string | undefined;
+  readonly port: number;
+  /**
+   * Asks about every open connection and request again, in both directions, and destroys those that are no longer
+   * allowed, within this turn. Called by itself when a source tells of changes.
+   *
+   * @param scope only connections of this peer
+   */
+  recheck(scope?: ConnectionScope): CutReport;
+  /**
+   * Puts new rules, or the routes of a new configuration, in force and re-asks; all of it or nothing.
+   *
+   * @throws CountersignError ERR_GATEWAY_RESTART when anything else of the configuration differs, ERR_SVID_NONE
+   */
+  reload(next: { readonly config?: GatewayConfig; readonly rules?: RuleSet }): CutReport;
+  stats(): GatewayStats;
+  /** Stops accepting, lets requests in flight end for the drain time-out, then closes everything. */
+  close(): Promise<void>;
+}
+
+/**
+ * Accept → handshake → peer → permit → route → forward → watch. The handshake is the listener's (mtls), a request is
+ * `handleRequest`'s; this wires both to the facts that admit and cut.
+ *
+ * @throws CountersignError ERR_LISTEN, ERR_SVID_NONE, ERR_TLS_CONTEXT
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { svids, bundles, revocation, clock, log, meter } = options;
+  let { config, rules } = options;
+  const { limits } = config;
+  const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
+  const facts: Facts = {
+    rules: () => rules,
+    revocation,
+    bundles,
+    unknownRevocation: config.revocation.onUnknown === 'allow' ? allowUnknownRevocation : 'refuse',
+    clock,
+  };
+
+  // 1. Upstreams: pools that dial on demand.
+  const outbound = new LiveConnections({ name: 'upstream', clock, log, meter });
+  const around = {
+    ...{ svids, bundles, clock, log, connections: outbound },
+    allowed: (peer: Parameters<typeof askUpstream>[1]) => askUpstream(facts, peer),
+  };
+  let routes: readonly Route[] = openRoutes(config.routes, around);
+
+  // 2. Requests, on connections that the listener hands on, refused ones included: those are told so.
+  const known = new WeakMap<object, Session | RefusedConnection>();
+  const sessions = new Map<LiveConnection, Session>();
+  let stopping = false;
+  const surroundings = {
+    ...{ facts, svids, clock, log, newId, metrics: gatewayMetrics(meter) },
+    routes: () => routes,
+    connectionOf: (request: IncomingMessage) => known.get(request.socket),
+    isStopping: () => stopping,
+    maxBodyBytes: limits.maxBodyBytes,
+  };
+  const front = createHttpFront({
+    ...{ limits, newId, log },
+    onRequest(request, response, continueBody) {
+      handleRequest(surroundings, request, response, continueBody).catch((thrown) => {
+        log.error({ err: thrown }, 'request failed');
+        response.destroy();
+      });
+    },
+  });
+
+  // 3. Handshakes: whoever may hold a connection at all is admitted; each request is asked about on its own.
+  const listener = createMtlsListener({
+    ...{ name: 'gateway', svids, bundles, clock, log, meter },
+    clientAuth: config.listen.clientAuth,
+    minVersion: config.listen.minVersion,
+    handshakeTimeoutMs: limits.handshakeTimeout,
+    maxConnections: limits.maxConnections,
+    admit: (peer) => ask(facts, peer),
+    onConnection(socket, _peer, live) {
+      const session = new Session(live);
+      known.set(socket, session);
+      sessions.set(live, session);
+      socket.once('close', () => sessions.delete(live));
+      front.emit('connection', socket);
+    },
+    onRefused(socket, refusal, _facts, peer) {
+      known.set(socket, { refusal, peer });
+      front.emit('connection', socket);
+    },
+  });
+
+  // 4. Watch: the facts that admitted are asked about again whenever one of them changes.
+  const isBusy = (connection: LiveConnection) => (sessions.get(connection)?.inFlight.size ?? 0) > 0;
+  function recheck(scope: ConnectionScope = {}): CutReport {
+    const inbound = reaskClient(facts, (connection) => sessions.get(connection));
+    return addReports(
+      listener.connections.reask(inbound, scope),
+      outbound.reask(reaskUpstream(facts), scope),
+    );
+  }
+  // One turn later, so that who caused the change and re-asks itself is told what was cut.
+  const unfollow = followChanges([revocation, bundles], () => queueMicrotask(() => recheck()));
+  const watching = new AbortController();
+  const everything = () => [...listener.connections, ...outbound];
+  const watch = { connections: everything, isBusy, graceMs: limits.expiryGrace, clock, log };
+  void watchExpiry(watch, watching.signal);
+
+  const bound = await listenOn(listener, config, front);
+  const admin = await startAdmin(options, listener);
+  const url = `https://${hostInUrl(bound.address)}:${bound.port}`;
+  log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway serves');
+
+  return {
+    url,
+    adminUrl: admin?.url,
+    port: bound.port,
+    recheck,
+    reload(next) {
+      if (next.config !== undefined) checkReloadable(config, next.config);
+      const nextRoutes = openRoutes(next.config?.routes ?? config.routes, around, routes);
+      const retired = upstreamsOf(routes, nextRoutes);
+      config = next.config ?? config;
+      rules = next.rules ?? rules;
+      routes = nextRoutes;
+      for (const upstream of retired) void upstream.close();
+      log.info({ routes: routes.length }, 'configuration and rules in force');
+      return recheck();
+    },
+    stats: () => ({
+      connections: listener.connections.count(),
+      upstreamConnections: outbound.count(),
+      requestsInFlight: [...sessions.values()].reduce((sum, each) => sum + each.inFlight.size, 0),
+    }),
+    async close() {
+      stopping = true;
+      unfollow();
+      for (const [live, session] of sessions) {
+        if (session.inFlight.size === 0) live.socket.destroySoon();
+      }
+      await listener.close(limits.drainTimeout);
+      watching.abort();
+      front.close();
+      await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
+      outbound.destroyAll();
+      await admin?.close();
+    },
+  };
+}
+
+async function listenOn(listener: MtlsListener, config: GatewayConfig, front: Server) {
+  try {
+    return await listener.listen(config.listen.port, config.listen.address);
+  } catch (thrown) {
+    front.close();
+    throw thrown;
+  }
+}
+
+async function startAdmin(
+  options: GatewayOptions,
+  listener: MtlsListener,
+): Promise<AdminServer | undefined> {
+  const { admin } = options.config;
+  if (admin === undefined) return undefined;
+  if (!isLoopback(admin.address)) {
+    options.log.warn({ address: admin.address }, 'admin port is open to more than this machine');
+  }
+  try {
+    return await startAdminServer({
+      ...admin,
+      log: options.log,
+      metricsText: options.metricsText,
+      unwell: () => unwell(options),
+    });
+  } catch (thrown) {
+    await listener.close(0);
+    throw thrown;
+  }
+}
+
+function unwell({ svids, clock }: GatewayOptions): string | undefined {
+  try {
+    const { notAfter } = svids.svid();
+    if (clock.now() <= notAfter) return undefined;
+    return `own certificate expired at ${new Date(notAfter).toISOString()}`;
+  } catch (thrown) {
+    return thrown instanceof CountersignError ? thrown.message : 'no identity';
+  }
+}
+
+function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
+  for (const key of ['listen', 'admin', 'ca', 'revocation', 'limits'] as const) {
+    if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
+    throw new CountersignError('ERR_GATEWAY_RESTART', `"${key}" of the configuration has changed`, {
+      fields: { key },
+    });
+  }
+}
+
+function hostInUrl(address: string): string {
+  return isIP(address) === 6 ? `[${address}]` : address;
+}
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || address.startsWith('127.');
+}
