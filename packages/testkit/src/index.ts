@@ -1,1 +1,4 @@
-export {};
+export { type TestCa, type TestCaOptions, type TestCrlOptions, testCa } from './test-ca.ts';
+export type { Mutations, TestCredential } from './test-certificate.ts';
+export { type TestClock, testClock } from './test-clock.ts';
+export { testKey } from './test-key.ts';
