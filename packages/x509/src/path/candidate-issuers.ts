@@ -5,6 +5,8 @@ import { nameKey } from './compare-names.ts';
 export interface Candidate {
   readonly certificate: Certificate;
   readonly anchor: boolean;
+  /** It is an anchor, or the names of what is given lead on from it to one. */
+  readonly promising: boolean;
 }
 
 /**
@@ -17,8 +19,14 @@ export class CandidateIssuers {
 
   constructor(anchors: readonly Certificate[], intermediates: readonly Certificate[], at: number) {
     this.#at = at;
-    for (const certificate of anchors) this.#add({ certificate, anchor: true });
-    for (const certificate of intermediates) this.#add({ certificate, anchor: false });
+    const within = namesBelow(anchors, intermediates);
+    for (const certificate of anchors) {
+      this.#add({ certificate, anchor: true, promising: true });
+    }
+    for (const certificate of intermediates) {
+      const promising = within.has(nameKey(certificate.issuer));
+      this.#add({ certificate, anchor: false, promising });
+    }
   }
 
   isAnchor(certificate: Certificate): boolean {
@@ -51,9 +59,10 @@ export class CandidateIssuers {
   }
 
   /** The key identifier is a hint and no rule (RFC 5280 §4.2.1.1, RFC 4158 §3.5.12): it orders, it excludes nothing. */
-  #rankOf({ certificate: issuer, anchor }: Candidate, subject: Certificate): number {
+  #rankOf({ certificate: issuer, anchor, promising }: Candidate, subject: Certificate): number {
     const valid = issuer.notBefore <= this.#at && this.#at <= issuer.notAfter + 999;
-    return keyIdRank(subject, issuer) * 4 + (anchor ? 0 : 2) + (valid ? 0 : 1);
+    const place = anchor ? 0 : promising ? 2 : 12;
+    return place + keyIdRank(subject, issuer) * 4 + (valid ? 0 : 1);
   }
 }
 
@@ -62,6 +71,24 @@ export function keyIdRank(subject: Certificate, issuer: Certificate): 0 | 1 | 2 
   const wanted = subject.authorityKeyId?.keyId;
   if (wanted === undefined || issuer.subjectKeyId === undefined) return 1;
   return equalBytes(wanted, issuer.subjectKeyId) ? 0 : 2;
+}
+
+/** The subjects of anchors, and of whatever hangs below them by name alone. */
+function namesBelow(
+  anchors: readonly Certificate[],
+  intermediates: readonly Certificate[],
+): ReadonlySet<string> {
+  const below = new Map<string, string[]>();
+  for (const { issuer, subject } of intermediates) {
+    const key = nameKey(issuer);
+    const subjects = below.get(key) ?? [];
+    below.set(key, subjects);
+    subjects.push(nameKey(subject));
+  }
+  const reached = new Set(anchors.map(({ subject }) => nameKey(subject)));
+  // a set's iteration meets what is added to it on the way
+  for (const key of reached) for (const subject of below.get(key) ?? []) reached.add(subject);
+  return reached;
 }
 
 function compareContents({ certificate: a }: Candidate, { certificate: b }: Candidate): number {

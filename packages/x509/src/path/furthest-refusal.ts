@@ -12,7 +12,7 @@ export const weights = {
   proven: 3,
 } as const;
 
-/** Keeps the refusal of the path that came furthest: one that met an anchor beats any that did not. */
+/** Keeps the refusal of the path that came furthest. One that would have led to an anchor beats any that would not. */
 export class FurthestRefusal {
   #refusal: PathRefused | undefined;
   #rank = -1;
@@ -20,10 +20,10 @@ export class FurthestRefusal {
   /** `depth` is the place of the certificate that the search stood at, 0 for the leaf. */
   note(
     refusal: PathRefused,
-    { depth, weight, atAnchor }: { depth: number; weight: number; atAnchor: boolean },
+    { depth, weight, promising }: { depth: number; weight: number; promising: boolean },
   ): void {
-    const anchored = atAnchor && weight !== weights.namesake;
-    const rank = (anchored ? 1e6 : 0) + depth * 4 + weight;
+    const onTheWay = promising && weight !== weights.namesake;
+    const rank = (onTheWay ? 1e6 : 0) + depth * 4 + weight;
     // the first of its rank stays: candidates come likeliest first
     if (rank <= this.#rank) return;
     this.#rank = rank;

@@ -8,12 +8,13 @@ import type { Finding } from './check-certificate.ts';
 export function keyFinding({ spki }: Certificate): Finding | undefined {
   const verdict = judgeKey(spki);
   if (!verdict.ok) {
-    return { code: verdict.code, detail: `has ${article(verdict.detail)}`, fields: verdict.fields };
+    const detail = `has a public key that is not accepted: ${verdict.detail}`;
+    return { code: verdict.code, detail, fields: verdict.fields };
   }
   const { kind } = verdict;
   // CA/Browser Forum BR §6.1.5: the modulus is a whole number of octets; others come from broken generators
   if ((kind.type !== 'RSA' && kind.type !== 'RSA-PSS') || kind.bits % 8 === 0) return undefined;
-  const detail = `has an RSA key of ${kind.bits} bits, a multiple of 8 is required`;
+  const detail = `has a public key that is not accepted: RSA key of ${kind.bits} bits, a multiple of 8 is required`;
   return { code: 'ERR_KEY_WEAK', detail, fields: { bits: kind.bits } };
 }
 
@@ -34,11 +35,6 @@ const refusedAlgorithms: ReadonlyMap<string, string> = new Map([
 export function signatureAlgorithmFinding(algorithm: AlgorithmIdentifier): Finding | undefined {
   if (signatureAlgorithmOf(algorithm) !== undefined) return undefined;
   const name = refusedAlgorithms.get(algorithm.oid) ?? `algorithm ${algorithm.oid}`;
-  const detail = `is signed with ${name}, SHA-256 or better with ECDSA or RSA, or Ed25519, is required`;
+  const detail = `has a signature by ${name}, accepted are SHA-256 or better with ECDSA or RSA, and Ed25519`;
   return { code: 'ERR_CERT_SIGNATURE_WEAK', detail, fields: { algorithm: algorithm.oid } };
-}
-
-function article(detail: string): string {
-  if (/^an? /.test(detail)) return detail;
-  return `${/^(?:RSA|EC|Ed|ML)/.test(detail) ? 'an' : 'a'} ${detail}`;
 }

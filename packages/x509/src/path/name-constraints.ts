@@ -23,9 +23,11 @@ export function checkNameConstraints(
   const constraints = constraintsByKind(issuer.nameConstraints);
   for (const name of constrainedNames(certificate)) {
     const scope = constraints.get(name.kind);
-    const finding = scope === undefined ? undefined : checkName(name, scope, budget);
+    const bases = scope === undefined ? 0 : scope.excluded.length + scope.permitted.length;
+    // a name that nothing is compared with costs its turn, too
+    if (!budget.spend('nameComparisons', 1 + bases)) return undefined;
+    const finding = scope === undefined ? undefined : checkName(name, scope);
     if (finding !== undefined) return refusal(certificate, issuer, name, finding);
-    if (budget.exhausted !== undefined) return undefined;
   }
   return undefined;
 }
@@ -80,8 +82,18 @@ function addSubtree(
   scope[side].push({ source: base, value });
 }
 
+const namesOfCertificates = new WeakMap<Certificate, readonly GeneralName[]>();
+
 /** The names that constraints are about: alternative names, the subject, and e-mail addresses in the subject. */
-function constrainedNames(certificate: Certificate): GeneralName[] {
+function constrainedNames(certificate: Certificate): readonly GeneralName[] {
+  const known = namesOfCertificates.get(certificate);
+  if (known !== undefined) return known;
+  const names = collectNames(certificate);
+  namesOfCertificates.set(certificate, names);
+  return names;
+}
+
+function collectNames(certificate: Certificate): GeneralName[] {
   const names = [...certificate.subjectAltNames];
   if (isEmptyName(certificate.subject)) return names;
   names.push({ kind: 'directory', name: certificate.subject });
@@ -99,14 +111,11 @@ type Finding =
   | { readonly kind: 'excluded'; readonly by: GeneralName }
   | { readonly kind: 'not permitted'; readonly by: readonly Base[] };
 
-function checkName(name: GeneralName, scope: Scope, budget: WorkBudget): Finding | undefined {
+function checkName(name: GeneralName, scope: Scope): Finding | undefined {
   const row = constraintKindOf(name.kind);
   const parsed = row?.parseName(name);
   // RFC 5280 §4.2.1.10: constraints on a name that is there are processed, or the certificate is refused
   if (row === undefined || parsed === undefined) return { kind: 'uncheckable' };
-  if (!budget.spend('nameComparisons', scope.excluded.length + scope.permitted.length)) {
-    return undefined;
-  }
   const excluded = scope.excluded.find((base) => row.overlaps(parsed, base.value));
   if (excluded !== undefined) return { kind: 'excluded', by: excluded.source };
   if (scope.permitted.length === 0) return undefined;

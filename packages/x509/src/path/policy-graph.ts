@@ -98,6 +98,7 @@ class PolicyState {
     const level: Level = new Map();
     for (const { oid } of policies) {
       if (oid === anyPolicy) continue;
+      if (!this.#budget.spend('policySteps')) return;
       const any = previous.get(anyPolicy);
       const parents = byExpected.get(oid) ?? (any === undefined ? [] : [any]);
       this.#addNode(level, oid, parents);

@@ -28,10 +28,6 @@ export function validatePath(request: PathRequest): PathResult {
   const leafRefused = checkCertificate(leaf, 'leaf', at) ?? checkPurpose(leaf, request.purpose);
   if (leafRefused !== undefined) return { ...leafRefused, depth: 0 };
 
-  // 2. the names that the caller expects
-  const nameRefused = matchNames(leaf, request.names ?? []);
-  if (nameRefused !== undefined) return nameRefused;
-
   const budget = new WorkBudget(request.budget);
   const signatures = new SignatureChecks(budget, request.signatures);
   const crls = new CrlChecks(request.crls ?? [], signatures, at);
@@ -39,16 +35,18 @@ export function validatePath(request: PathRequest): PathResult {
   const candidates = new CandidateIssuers(request.anchors, request.intermediates, at);
   const furthest = new FurthestRefusal();
 
-  // 3. a leaf that is itself trusted needs nobody above it
+  // 2. a leaf that is itself trusted needs nobody above it
   const chain = candidates.isAnchor(leaf)
     ? endAt([leaf], context, furthest)
-    : // 4. else upwards, candidate by candidate
+    : // 3. else upwards, candidate by candidate
       climb([leaf], candidates, context, furthest);
 
-  // 5. the path, or why there is none
+  // 4. why there is no path
   if (budget.exhausted !== undefined) return outOfBudget(budget, leaf, furthest.refusal);
-  if (chain !== undefined) return { ok: true, chain };
-  return furthest.refusal ?? noIssuer(leaf, request, 0);
+  if (chain === undefined) return furthest.refusal ?? noIssuer(leaf, request, 0, false);
+
+  // 5. the names that the caller expects: last, since a stranger's names mean nothing
+  return matchNames(leaf, request.names ?? []) ?? { ok: true, chain };
 }
 
 /** Depth first; `path` is proved up to its last certificate. Undefined where no candidate leads to an anchor. */
@@ -61,8 +59,9 @@ function climb(
   const child = path.at(-1);
   if (child === undefined) return undefined;
   const depth = path.length - 1;
+  const issuers = candidates.issuersOf(child);
   let tried = 0;
-  for (const candidate of candidates.issuersOf(child)) {
+  for (const candidate of issuers) {
     if (!context.budget.spend('links')) return undefined;
     if (closesLoop(path, candidate)) continue;
     tried += 1;
@@ -70,7 +69,7 @@ function climb(
     if (context.budget.exhausted !== undefined) return undefined;
     if (refused !== undefined) {
       const { refusal, weight } = refused;
-      furthest.note(refusal, { depth, weight, atAnchor: candidate.anchor });
+      furthest.note(refusal, { depth, weight, promising: candidate.promising });
       continue;
     }
     const longer = [...path, candidate.certificate];
@@ -80,8 +79,8 @@ function climb(
     if (found !== undefined || context.budget.exhausted !== undefined) return found;
   }
   if (tried > 0) return undefined;
-  const refusal = noIssuer(child, context.request, depth);
-  furthest.note(refusal, { depth, weight: weights.noIssuer, atAnchor: false });
+  const refusal = noIssuer(child, context.request, depth, issuers.length > 0);
+  furthest.note(refusal, { depth, weight: weights.noIssuer, promising: false });
   return undefined;
 }
 
@@ -97,22 +96,33 @@ function endAt(
   const subject = leaf === undefined ? '' : certificateText(leaf);
   const detail = `path of certificate "${subject}" is ${wrong}`;
   const refusal = { ...denial('ERR_PATH_POLICY', detail, { subject }), subject, depth: 0 };
-  furthest.note(refusal, { depth: chain.length, weight: weights.proven, atAnchor: true });
+  furthest.note(refusal, { depth: chain.length, weight: weights.proven, promising: true });
   return undefined;
 }
 
-function noIssuer(certificate: Certificate, request: PathRequest, depth: number): PathRefused {
+function noIssuer(
+  certificate: Certificate,
+  request: PathRequest,
+  depth: number,
+  loop: boolean,
+): PathRefused {
   const subject = certificateText(certificate);
   const issuer = nameText(certificate.issuer);
-  const anchors = request.anchors.length;
-  const fields = { subject, issuer, anchors };
+  const anchors = count(request.anchors.length, 'trust anchor');
+  const fields = { subject, issuer, anchors: request.anchors.length };
   if (isSelfIssued(certificate)) {
-    const detail = `certificate "${subject}" is self-issued and none of the ${anchors} trust anchors`;
+    const detail = `certificate "${subject}" is self-issued and not among ${anchors}`;
     return { ...denial('ERR_PATH_UNTRUSTED', detail, fields), subject, depth };
   }
-  const given = `${anchors} trust anchors and ${request.intermediates.length} intermediates`;
-  const detail = `certificate "${subject}" was issued by "${issuer}", which is not among ${given}`;
+  const why = loop
+    ? `which only leads back to what it has issued, and to none of ${anchors}`
+    : `which is not among ${anchors} and ${count(request.intermediates.length, 'intermediate')}`;
+  const detail = `certificate "${subject}" was issued by "${issuer}", ${why}`;
   return { ...denial('ERR_PATH_NO_ISSUER', detail, fields), subject, depth };
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
 function outOfBudget(
