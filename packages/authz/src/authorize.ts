@@ -125,7 +125,7 @@ function verifiedPeerOf(question: AuthzQuestion): VerifiedPeer | undefined {
 function wrongWithPeer(peer: VerifiedPeer, question: AuthzQuestion): Denial | undefined {
   const { at, revocation } = question;
   const who = subjectOf(question);
-  if (at > peer.notAfter) {
+  if (peer.hasEnded(at)) {
     return denial(
       'ERR_PEER_EXPIRED',
       `${who}: its certificate expired at ${time(peer.notAfter)}, it is now ${time(at)}`,

@@ -72,15 +72,16 @@ export function formatBundleDocument(bundle: TrustBundle): string {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Public members by `kty`, and so the key types that we know (RFC 7518 §6, RFC 8037 §2). */
+/** Public members by `kty`, and so the key types that we know (RFC 7518 §6, RFC 8037 §2; AKP is ML-DSA's). */
 const publicMembers: Readonly<Record<string, readonly string[]>> = {
   EC: ['crv', 'x', 'y'],
   RSA: ['n', 'e'],
   OKP: ['crv', 'x'],
+  AKP: ['alg', 'pub'],
 };
 
 /** RFC 7518 §6: members that only a private key has. */
-const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'];
 
 // Trust Domain and Bundle §4.2: unknown key types and uses are ignored with their whole entry.
 function knownEntry(entry: JsonObject): 'x509-svid' | 'jwt-svid' | undefined {

@@ -26,6 +26,7 @@ export interface PublicJwk {
   readonly y?: string;
   readonly n?: string;
   readonly e?: string;
+  readonly pub?: string;
 }
 
 /**

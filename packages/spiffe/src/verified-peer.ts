@@ -1,6 +1,13 @@
 import { inspect } from 'node:util';
-import { type Denial, denial } from '@countersign/base';
-import { type Certificate, fingerprintOf, type GeneralName, validatePath } from '@countersign/x509';
+import { type Denial, denial, type ErrorCode } from '@countersign/base';
+import {
+  type Certificate,
+  fingerprintOf,
+  type GeneralName,
+  type PathRefused,
+  type SignatureCache,
+  validatePath,
+} from '@countersign/x509';
 import type { BundleSource } from './sources.ts';
 import type { SpiffeId } from './spiffe-id.ts';
 import {
@@ -28,7 +35,10 @@ export class VerifiedPeer {
   readonly anchorFingerprint: string;
   /** SHA-256 of the leaf's DER, lowercase hex. */
   readonly fingerprint: string;
-  /** The first moment at which the leaf or one of its intermediates is no longer valid is just after this one. */
+  /**
+   * When the leaf or the first of its intermediates ends: the last second of validity, as certificates write it.
+   * {@link hasEnded} compares.
+   */
   readonly notAfter: number;
   readonly #verified = true;
 
@@ -57,6 +67,11 @@ export class VerifiedPeer {
   /** Every subject alternative name of the leaf. */
   get names(): readonly GeneralName[] {
     return this.leaf.subjectAltNames;
+  }
+
+  // RFC 5280 §4.1.2.5: the validity includes its end, which is a whole second.
+  hasEnded(at: number): boolean {
+    return at >= this.notAfter + 1000;
   }
 
   isVerifiedPeer(): boolean {
@@ -97,6 +112,8 @@ export interface PeerVerification {
    * its own trust domain's bundle in both.
    */
   readonly profile?: 'svid' | 'any';
+  /** Spares the asker of many handshakes the signatures that it has verified before. */
+  readonly signatures?: SignatureCache;
 }
 
 export type PeerResult = { readonly ok: true; readonly peer: VerifiedPeer } | Denial;
@@ -134,8 +151,9 @@ export function verifyPeer(input: PeerVerification): PeerResult {
     anchors: claim.authorities,
     at: input.at,
     purpose: input.purpose,
+    signatures: input.signatures,
   });
-  if (!path.ok) return path;
+  if (!path.ok) return refusedPath(path, leaf, claim.spiffeId);
 
   // 5. The signing certificates of that path.
   const wrong = isSvid ? wrongWithSigners(path.chain) : undefined;
@@ -179,10 +197,10 @@ function claimOfOther(leaf: Certificate, bundles: BundleSource): Claim {
   return { ok: true, spiffeId: undefined, authorities: bundles.authorities?.() ?? [] };
 }
 
-// RFC 5280 §4.1.2.5: the validity includes both its ends.
+// RFC 5280 §4.1.2.5: the validity includes both its ends, which are whole seconds.
 function wrongWithDates(leaf: Certificate, at: number): Denial | undefined {
   const fields = { now: at, notBefore: leaf.notBefore, notAfter: leaf.notAfter };
-  if (at > leaf.notAfter) {
+  if (at >= leaf.notAfter + 1000) {
     const sides = `expired at ${time(leaf.notAfter)}, it is now ${time(at)}`;
     return refuse(leaf, 'ERR_PEER_EXPIRED', sides, fields);
   }
@@ -191,6 +209,24 @@ function wrongWithDates(leaf: Certificate, at: number): Denial | undefined {
     return refuse(leaf, 'ERR_PEER_NOT_YET_VALID', sides, fields);
   }
   return undefined;
+}
+
+/** What path validation says of a chain, in words for a peer; its other codes are precise enough as they are. */
+const peerCodes: Partial<Record<ErrorCode, ErrorCode>> = {
+  ERR_PATH_NO_ISSUER: 'ERR_PEER_UNTRUSTED',
+  ERR_PATH_UNTRUSTED: 'ERR_PEER_UNTRUSTED',
+  ERR_CERT_EXPIRED: 'ERR_PEER_EXPIRED',
+  ERR_CERT_NOT_YET_VALID: 'ERR_PEER_NOT_YET_VALID',
+};
+
+function refusedPath(path: PathRefused, leaf: Certificate, spiffeId: SpiffeId | undefined): Denial {
+  const who = spiffeId === undefined ? `certificate ${leaf.serialHex}` : `"${spiffeId}"`;
+  return denial(peerCodes[path.code] ?? path.code, `peer ${who}: ${path.detail}`, {
+    ...path.fields,
+    spiffeId: spiffeId?.toString(),
+    serial: leaf.serialHex,
+    pathCode: path.code,
+  });
 }
 
 function wrongWithSigners(path: readonly Certificate[]): Denial | undefined {

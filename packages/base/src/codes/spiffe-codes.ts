@@ -98,11 +98,6 @@ export const spiffeCodes = {
     hint: 'compare the issuers: countersign verify --bundle BUNDLE CHAIN',
     exit: 1,
   },
-  ERR_PEER_CERTIFICATE: {
-    meaning: 'A certificate of the peer could not be read.',
-    hint: 'look at it with countersign inspect',
-    exit: 1,
-  },
   ERR_PEER_EXPIRED: {
     meaning: 'The certificate of the peer, or one that vouches for it, has expired.',
     hint: 'renew it: countersign renew --ca URL --identity DIR; then see why its renewal stopped',
