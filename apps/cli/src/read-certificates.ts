@@ -9,7 +9,7 @@ import {
   parseCrl,
 } from '@countersign/x509';
 import type { Cli } from './cli.ts';
-import { readInput } from './read-input.ts';
+import { inputName, readInput } from './read-input.ts';
 
 /** Certificates of a file, all its PEM blocks in order, or one in DER, or the authorities of a SPIFFE bundle document. */
 export async function readCertificates(
@@ -18,14 +18,14 @@ export async function readCertificates(
   attempted: string,
 ): Promise<readonly Certificate[]> {
   const bytes = await readInput(cli, source, attempted);
-  return within(`${attempted}: read "${source}"`, () =>
+  return within(`${attempted}: read ${inputName(source)}`, () =>
     looksLikeJson(bytes) ? bundleOf(bytes).authorities : certificatesOf(bytes),
   );
 }
 
 export async function readCrls(cli: Cli, source: string, attempted: string): Promise<Crl[]> {
   const bytes = await readInput(cli, source, attempted);
-  return within(`${attempted}: read "${source}"`, () => crlsOf(bytes));
+  return within(`${attempted}: read ${inputName(source)}`, () => crlsOf(bytes));
 }
 
 /** @throws CountersignError ERR_PEM_*, ERR_DER_*, ERR_CERT_*, ERR_CLI_INPUT_KIND */

@@ -14,12 +14,17 @@ export async function readInput(cli: Cli, source: string, attempted: string): Pr
   return source === '-' ? readStandardInput(cli, attempted) : readFile(source, attempted);
 }
 
+/** How messages name an input. */
+export function inputName(source: string): string {
+  return source === '-' ? 'standard input' : `"${source}"`;
+}
+
 async function readStandardInput(cli: Cli, attempted: string): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of cli.stdin) {
     size += chunk.length;
-    if (size > maxBytes) throw tooLarge('standard input', attempted);
+    if (size > maxBytes) throw tooLarge(inputName('-'), attempted);
     chunks.push(chunk);
   }
   return concatBytes(...chunks);
@@ -30,7 +35,7 @@ async function readFile(path: string, attempted: string): Promise<Uint8Array> {
     const file = await open(path, 'r');
     try {
       const { size } = await file.stat();
-      if (size > maxBytes) throw tooLarge(`"${path}"`, attempted);
+      if (size > maxBytes) throw tooLarge(inputName(path), attempted);
       return new Uint8Array(await file.readFile());
     } finally {
       await file.close();
@@ -39,7 +44,7 @@ async function readFile(path: string, attempted: string): Promise<Uint8Array> {
     if (thrown instanceof CountersignError) throw thrown;
     throw new CountersignError(
       'ERR_FILE',
-      `${attempted}: cannot read "${path}": ${reasonOf(thrown)}`,
+      `${attempted}: cannot read ${inputName(path)}: ${reasonOf(thrown)}`,
       { fields: { path }, cause: thrown },
     );
   }

@@ -20,6 +20,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/verify.ts')).verifyVerb,
   },
   {
+    name: 'check',
+    summary: 'read configuration files of any kind, and list every finding',
+    load: async () => (await import('./verbs/check.ts')).checkVerb,
+  },
+  {
     name: 'explain',
     summary: 'say what an error code means and what to do next, offline',
     load: async () => (await import('./verbs/explain.ts')).explainVerb,

@@ -11,6 +11,7 @@ import {
   type Name,
   oidName,
   type SubjectPublicKeyInfo,
+  signatureAlgorithmOf,
 } from '@countersign/x509';
 import { roughDuration, validityAt } from '../relative-time.ts';
 import { formatRfc3339 } from '../rfc3339.ts';
@@ -76,5 +77,5 @@ export function nameLine(name: Name): string {
 }
 
 export function algorithmName(algorithm: AlgorithmIdentifier): string {
-  return oidName(algorithm.oid);
+  return signatureAlgorithmOf(algorithm)?.name ?? oidName(algorithm.oid);
 }

@@ -99,12 +99,12 @@ function inspectBlocks(
 }
 
 /** DER does not say what it is; the structures differ early, so the first that reads it whole is the one. */
-const readDer: readonly { readonly what: string; readonly read: Read }[] = [
-  { what: 'certificate', read: (bytes) => parseCertificate(bytes) },
-  { what: 'request', read: (bytes) => inspectRequest(parseCertificateRequest(bytes)) },
-  { what: 'revocation list', read: (bytes, now) => inspectCrl(parseCrl(bytes), now) },
-  { what: 'public key', read: (bytes) => inspectPublicKey(parseSpki(bytes)) },
-  { what: 'private key', read: (bytes) => inspectPrivateKey('PRIVATE KEY', bytes) },
+const derReaders: readonly Read[] = [
+  (bytes) => parseCertificate(bytes),
+  (bytes) => inspectRequest(parseCertificateRequest(bytes)),
+  (bytes, now) => inspectCrl(parseCrl(bytes), now),
+  (bytes) => inspectPublicKey(parseSpki(bytes)),
+  (bytes) => inspectPrivateKey('PRIVATE KEY', bytes),
 ];
 
 function inspectDer(bytes: Uint8Array, now: number): InspectedInput {
@@ -114,18 +114,21 @@ function inspectDer(bytes: Uint8Array, now: number): InspectedInput {
       'it is neither PEM, DER nor a bundle document',
     );
   }
-  const reasons: string[] = [];
-  for (const { what, read } of readDer) {
+  let asCertificate: string | undefined;
+  for (const read of derReaders) {
     try {
       const found = read(bytes, now);
       if (!('tbs' in found)) return { items: [found], certificates: [] };
       return inspectCertificates([found], now);
     } catch (thrown) {
       if (!(thrown instanceof CountersignError)) throw thrown;
-      reasons.push(`no ${what} (${thrown.message})`);
+      asCertificate ??= thrown.message;
     }
   }
-  throw new CountersignError('ERR_CLI_INPUT_KIND', `its DER is ${reasons.join(', ')}`);
+  throw new CountersignError(
+    'ERR_CLI_INPUT_KIND',
+    `its DER is no certificate, request, revocation list or key; as a certificate: ${asCertificate}`,
+  );
 }
 
 function inspectBundle(bytes: Uint8Array, now: number): InspectedInput {

@@ -16,7 +16,13 @@ export function formatInspection(
 ): string {
   const lines = inspection.rows.flatMap(([label, value]) => {
     const list = typeof value === 'string' ? [value] : value;
-    return list.map((line, i) => `  ${(i === 0 ? label : '').padEnd(12)} ${line}\n`);
+    return list.map((line, i) => `  ${(i === 0 ? label : '').padEnd(12)} ${printable(line)}\n`);
   });
   return `${bold(title)}\n${lines.join('')}`;
+}
+
+/** Names are a stranger's text: what would steer the terminal is shown, not sent. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
 }

@@ -16,8 +16,8 @@ export interface Running {
 
 /**
  * Says `ready <url>…` on standard output, the only line there, and serves until SIGTERM or SIGINT (drain, exit 0; the
- * second of them ends at once). SIGHUP reloads. With `COUNTERSIGN_PARENT=stdin` the end of standard input counts as
- * SIGTERM: a parent that was killed cannot leave us behind.
+ * second of them ends at once). SIGHUP reloads. Where a parent started us with a channel, its end counts as SIGTERM: a
+ * parent that was killed cannot leave us behind.
  */
 export async function runUntilSignal(cli: Cli, log: Log, running: Running): Promise<void> {
   let end: (reason: string) => void = () => {};
@@ -38,11 +38,8 @@ export async function runUntilSignal(cli: Cli, log: Log, running: Running): Prom
     );
   };
   process.on('SIGTERM', onEnd).on('SIGINT', onEnd).on('SIGHUP', onHup);
-  if (cli.env.COUNTERSIGN_PARENT === 'stdin') {
-    cli.stdin.on('end', () => end('parent gone')).on('error', () => end('parent gone'));
-    cli.stdin.resume();
-  }
   process.on('disconnect', () => end('parent gone'));
+  if (process.connected === false) end('parent gone');
   try {
     await cli.out(`ready ${running.urls.join(' ')}\n`);
     const broken = running.broken ?? new Promise<never>(() => {});

@@ -9,7 +9,7 @@ import { formatInspection } from '../inspect/inspection.ts';
 import { outputOption } from '../output-option.ts';
 import { presentedChain, tlsAddressOf } from '../presented-chain.ts';
 import { within } from '../read-certificates.ts';
-import { readInput } from '../read-input.ts';
+import { inputName, readInput } from '../read-input.ts';
 import type { Verb } from '../verb.ts';
 
 /** `countersign inspect`: says what an input holds, and judges nothing (`verify` does). */
@@ -36,7 +36,7 @@ export const inspectVerb: Verb = {
 };
 
 async function readAndInspect(cli: Cli, source: string): Promise<InspectedInput> {
-  const attempted = `inspect "${source}"`;
+  const attempted = `inspect ${inputName(source)}`;
   const now = cli.clock.now();
   const address = tlsAddressOf(source);
   if (address === undefined) {

@@ -15,6 +15,7 @@ import type { Cli } from '../cli.ts';
 import { outputOption } from '../output-option.ts';
 import { presentedChain, type TlsAddress, tlsAddressOf } from '../presented-chain.ts';
 import { readCertificates, readCrls } from '../read-certificates.ts';
+import { inputName } from '../read-input.ts';
 import { validityAt } from '../relative-time.ts';
 import { failureOfDenial, reportFailure } from '../report-error.ts';
 import { formatRfc3339, parseRfc3339 } from '../rfc3339.ts';
@@ -90,7 +91,7 @@ async function verifyOne(cli: Cli, source: string | undefined, options: VerifyOp
   if (source === undefined) throw usage('a chain is missing: a file, "-" or an https:// address');
   if (options.bundle === undefined)
     throw usage('--bundle is missing, nothing is trusted without it');
-  const attempted = `verify "${source}"`;
+  const attempted = `verify ${inputName(source)}`;
   // 1. the question: what is presented, who is trusted, what is asked of it
   const address = tlsAddressOf(source);
   const request = await readRequest(cli, source, address, options, attempted);

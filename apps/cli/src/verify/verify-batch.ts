@@ -1,4 +1,4 @@
-import { validatePath } from '@countersign/x509';
+import { SignatureCache, validatePath } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { failureOf } from '../report-error.ts';
 import { type InputLine, inputLines } from './input-lines.ts';
@@ -19,19 +19,27 @@ interface Answer {
 /** Answers requests, one JSON object a line, until the input ends. A bad line is answered, and stops nothing. */
 export async function verifyBatch(cli: Cli): Promise<void> {
   const cache = new CertificateCache();
+  const signatures = new SignatureCache();
   for await (const lines of inputLines(cli.stdin, maxLineBytes)) {
-    const answers = lines.map((line) => JSON.stringify(answer(line, cache, cli.clock.now())));
+    const answers = lines.map((line) =>
+      JSON.stringify(answer(line, cache, signatures, cli.clock.now())),
+    );
     await cli.out(`${answers.join('\n')}\n`);
   }
 }
 
-function answer(line: InputLine, cache: CertificateCache, now: number): Answer {
+function answer(
+  line: InputLine,
+  cache: CertificateCache,
+  signatures: SignatureCache,
+  now: number,
+): Answer {
   let id: unknown = null;
   try {
     if ('tooLong' in line) throw refused(`the line is longer than ${maxLineBytes} bytes`);
     const request = parseJson(line.text);
     id = idOf(request);
-    const result = validatePath(readVerifyRequest(request, cache, now));
+    const result = validatePath({ ...readVerifyRequest(request, cache, now), signatures });
     if (result.ok) return { id, ok: true, code: null, detail: null };
     return { id, ok: false, code: result.code, detail: result.detail };
   } catch (thrown) {

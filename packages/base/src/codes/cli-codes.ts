@@ -42,9 +42,14 @@ export const cliCodes = {
     hint: 'check the host and port, and that the other side speaks TLS there',
     exit: 3,
   },
-  ERR_CLI_LISTEN: {
-    meaning: 'A port to serve on is taken, or the user may not use it.',
-    hint: 'give another port, or 0 for any free one',
+  ERR_CLI_CONFIG_KIND: {
+    meaning: 'A configuration file is of no kind that countersign knows.',
+    hint: 'an authority has "ca:", a gateway has "routes:", a policy has "kind: AuthorizationPolicy"',
     exit: 2,
+  },
+  ERR_CLI_DEMO_STEP: {
+    meaning: 'A step of the demo did not happen as it should.',
+    hint: 'read the log that the message names, or remove .countersign and run it again',
+    exit: 1,
   },
 } as const satisfies CodeFamily;

@@ -1,0 +1,76 @@
+import { CountersignError, nearestWord } from '@countersign/base';
+import { parseYamlDocuments, type SourceDocument } from '@countersign/config';
+
+/** A kind of configuration file, told by its content rather than its name. */
+export interface ConfigKind {
+  readonly name: 'authority' | 'gateway' | 'authorization policies';
+  /** Reads the whole file as the command that uses it would. Returns notes for the operator. */
+  read(text: string, file: string): Promise<readonly string[]>;
+}
+
+const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
+  {
+    name: 'authorization policies',
+    recognise: (value) => 'kind' in value || 'apiVersion' in value,
+    async read(text, file) {
+      const { parseAuthorizationPolicies } = await import('@countersign/authz');
+      const policies = parseAuthorizationPolicies(parseYamlDocuments(text, file), file);
+      return policies.length === 0 ? ['it holds no policy'] : [];
+    },
+  },
+  {
+    name: 'gateway',
+    recognise: (value) => 'routes' in value || 'listen' in value,
+    async read(text, file) {
+      const { parseGatewayConfig } = await import('@countersign/gateway');
+      parseGatewayConfig(text, file);
+      return [];
+    },
+  },
+  {
+    name: 'authority',
+    recognise: (value) => 'ca' in value || 'service_certificates' in value,
+    async read(text, file) {
+      const { parseCaConfig } = await import('@countersign/ca');
+      return parseCaConfig(text, file).notices;
+    },
+  },
+];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const markers = ['ca', 'service_certificates', 'routes', 'listen', 'kind', 'apiVersion'];
+
+/**
+ * The kind of a configuration file by the keys of its first document.
+ *
+ * @throws ConfigError where it is no YAML; CountersignError ERR_CLI_CONFIG_KIND where no key tells
+ */
+export function configKindOf(text: string, file: string): ConfigKind {
+  const [first] = parseYamlDocuments(text, file);
+  const value = fieldsOf(first);
+  const found = kinds.find((kind) => kind.recognise(value));
+  if (found !== undefined) return found;
+  const keys = Object.keys(value);
+  const close = keys
+    .map((key) => ({ key, nearest: nearestWord(key, markers) }))
+    .find(({ nearest }) => nearest !== undefined);
+  const also = close === undefined ? '' : `; for "${close.key}" the nearest is "${close.nearest}"`;
+  const has =
+    keys.length === 0
+      ? 'no keys'
+      : `the keys ${keys
+          .slice(0, 8)
+          .map((key) => `"${key}"`)
+          .join(', ')}`;
+  throw new CountersignError(
+    'ERR_CLI_CONFIG_KIND',
+    `${file}: it has ${has}, none of ${markers.map((key) => `"${key}"`).join(', ')}${also}`,
+  );
+}
+
+function fieldsOf(document: SourceDocument | undefined): Fields {
+  const value = document?.value;
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isMap ? (value as Fields) : {};
+}

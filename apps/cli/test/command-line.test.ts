@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { codeTable } from '@countersign/base';
+import { systemCli } from '../src/cli.ts';
+import { fullProgram } from '../src/program.ts';
+import { verbTable } from '../src/verb-table.ts';
+import { countersign } from './countersign.ts';
+
+test('an unknown command is refused with the nearest word, a hint and the code', async () => {
+  const ran = await countersign(['explian']);
+  assert.equal(ran.code, 2);
+  assert.equal(ran.stdout, '');
+  assert.deepEqual(ran.stderr.trimEnd().split('\n'), [
+    'countersign: unknown command "explian", nearest is "explain"',
+    'hint: run `countersign --help`',
+    'ERR_USAGE',
+  ]);
+});
+
+test('an unknown option is refused with the nearest word, as JSON where JSON was asked for', async () => {
+  const ran = await countersign(['verify', '--nmae', 'dns:a.example', '-o', 'json', 'x.pem']);
+  assert.equal(ran.code, 2);
+  assert.equal(ran.stdout, '');
+  assert.deepEqual(JSON.parse(ran.stderr), {
+    error: {
+      code: 'ERR_USAGE',
+      message: 'countersign verify: unknown option "--nmae", nearest is "--name"',
+      hint: 'run `countersign verify --help`',
+      exit: 2,
+    },
+  });
+});
+
+test('--version prints the version, and no words at all print the help with exit code 2', async () => {
+  const [version, bare] = await Promise.all([countersign(['--version']), countersign([])]);
+  assert.equal(version.code, 0);
+  assert.match(version.stdout, /^countersign \d+\.\d+\.\d+\n$/);
+  assert.equal(bare.code, 2);
+  assert.equal(bare.stdout, '');
+  for (const row of verbTable) {
+    assert.ok(bare.stderr.includes(row.name.split(' ')[0]!), `help does not name "${row.name}"`);
+  }
+});
+
+test('the help of every verb has a summary, documented options and an example', async () => {
+  const program = await fullProgram(systemCli());
+  for (const row of verbTable) {
+    const command = row.name
+      .split(' ')
+      .reduce((at, word) => at.commands.find((sub) => sub.name() === word)!, program);
+    let help = '';
+    command.configureOutput({ writeOut: (text) => (help += text) });
+    command.outputHelp();
+    assert.match(help, /\nExample:\n {2}.*countersign /, `${row.name} has no example`);
+    assert.ok(help.includes(row.summary.split(' ')[0]!), `${row.name} has no summary`);
+    for (const option of command.options) {
+      assert.ok(option.description !== '', `${row.name} ${option.flags} is not described`);
+    }
+  }
+});
+
+test('explain says what a code means, offline, and its JSON is the row of the table', async () => {
+  const [text, json, list] = await Promise.all([
+    countersign(['explain', 'err_duration']),
+    countersign(['explain', 'ERR_DURATION', '-o', 'json']),
+    countersign(['explain', '-o', 'json']),
+  ]);
+  assert.equal(text.code, 0);
+  assert.ok(text.stdout.includes(codeTable.ERR_DURATION.meaning));
+  assert.ok(text.stdout.includes(`hint: ${codeTable.ERR_DURATION.hint}`));
+  assert.deepEqual(JSON.parse(json.stdout), {
+    code: 'ERR_DURATION',
+    family: 'base',
+    ...codeTable.ERR_DURATION,
+  });
+  assert.deepEqual(
+    JSON.parse(list.stdout).map((row: { code: string }) => row.code),
+    Object.keys(codeTable),
+  );
+});
+
+test('explain of a code that does not exist names the nearest one', async () => {
+  const ran = await countersign(['explain', 'ERR_DURATOIN']);
+  assert.equal(ran.code, 2);
+  assert.match(
+    ran.stderr,
+    /nearest is "ERR_DURATION"\nhint: .*explain ERR_DURATION`\nERR_CLI_CODE_UNKNOWN\n$/,
+  );
+});
+
+test('completion of bash knows the verbs and the options of a verb', async () => {
+  const { stdout, code } = await countersign(['completion', 'bash']);
+  assert.equal(code, 0);
+  const complete = async (words: string) => {
+    const script = `${stdout}\nCOMP_WORDS=(countersign ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _countersign; echo "\${COMPREPLY[*]}"`;
+    return (await promisify(execFile)('bash', ['-c', script])).stdout.trim();
+  };
+  assert.equal(await complete('expl'), 'explain');
+  assert.equal(await complete('verify --ba'), '--batch');
+  assert.equal(await complete('verify --bun'), '--bundle');
+});
