@@ -1,3 +1,37 @@
 import type { CodeFamily } from '../code-row.ts';
 
-export const revocationCodes = {} as const satisfies CodeFamily;
+export const revocationCodes = {
+  ERR_REVOCATION_GAP: {
+    meaning: 'A revocation frame does not follow the last one applied: one in between is missing.',
+    hint: 'nothing to do: the follower asks again from its last position; if it repeats, look for a proxy before the authority',
+    exit: 3,
+  },
+  ERR_REVOCATION_ORDER: {
+    meaning: 'A revocation frame came twice or out of order.',
+    hint: 'nothing to do: the follower asks again from its last position; if it repeats, look for a proxy before the authority',
+    exit: 3,
+  },
+  ERR_REVOCATION_BEHIND: {
+    meaning:
+      'The authority knows fewer revocations than were already received from it, as after a restore of an old backup.',
+    hint: 'find out why its ledger went back; revoke again what it lost, then remove the state file that the message names and restart',
+    exit: 3,
+  },
+  ERR_REVOCATION_AUTHORITY: {
+    meaning: 'The feed is of another trust domain than the one followed so far.',
+    hint: 'check the address of the authority; for a new authority remove the state file and restart',
+    exit: 2,
+  },
+  ERR_REVOCATION_UNMATCHABLE: {
+    meaning:
+      'A revocation is by something that cannot be seen in a certificate, so that it cannot be applied here.',
+    hint: 'this edge has stopped following and fails closed after its maximum silence; update it, revoke by serial, SPIFFE ID or key meanwhile',
+    exit: 3,
+  },
+  ERR_REVOCATION_STATE: {
+    meaning:
+      'The file that keeps the revocations received so far is damaged or of another authority.',
+    hint: 'nothing to do while the authority can be reached: the file is written anew from its feed',
+    exit: 3,
+  },
+} as const satisfies CodeFamily;

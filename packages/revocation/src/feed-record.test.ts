@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { testClock } from '@countersign/testkit';
+import { FeedDouble, following, peerOf } from './feed-double.suite.ts';
+import { FeedRecord } from './index.ts';
+
+async function statePathFor(t: { after(f: () => Promise<void>): void }): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'revocation-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  return join(directory, 'revocations.ndjson');
+}
+
+/** Follows until one revocation is applied and acknowledged, then vanishes without a goodbye. */
+async function crashedAfterRevoking(t: { after(f: () => Promise<void>): void }, statePath: string) {
+  const clock = testClock();
+  const feed = new FeedDouble();
+  const { follower } = await following(t, { feed, clock, statePath });
+  await waitUntil(clock, () => feed.isConnected);
+  feed.revoke({ value: 'c3' });
+  await waitUntil(clock, () => follower.acknowledged === 10);
+  feed.heartbeat();
+  await waitUntil(clock, async () => (await readFile(statePath, 'utf8')).includes('heartbeat'));
+  return { clock, feed, crashed: await readFile(statePath) };
+}
+
+async function waitUntil(
+  clock: { advance(ms: number): Promise<void> },
+  is: () => boolean | Promise<boolean>,
+): Promise<void> {
+  // The disk takes its own time, whatever the test's clock says.
+  for (let i = 0; i < 2000; i += 1) {
+    if (await is()) return;
+    await clock.advance(0);
+    if (i > 100) await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  assert.fail('did not come about');
+}
+
+test('what is acknowledged is on disk before, for the owner alone', async (t) => {
+  const statePath = await statePathFor(t);
+  const { crashed } = await crashedAfterRevoking(t, statePath);
+  assert.match(crashed.toString(), /"type":"hello".*"value":"c3".*"heartbeat"/s);
+  assert.equal((await stat(statePath)).mode & 0o777, 0o600);
+});
+
+test('an edge restarted while the authority is down knows the last set, until the silence is over', async (t) => {
+  const statePath = await statePathFor(t);
+  const { clock, crashed } = await crashedAfterRevoking(t, statePath);
+  const copy = `${statePath}.copy`;
+  await writeFile(copy, crashed);
+  const feed = new FeedDouble();
+  feed.isDown = true;
+  const { follower } = await following(t, { feed, clock, statePath: copy });
+  await follower.ready;
+  assert.equal(follower.position, 10);
+  assert.equal(follower.check(peerOf()).status, 'revoked');
+  assert.equal(follower.check(peerOf({ serial: 'd4' })).status, 'good');
+  await clock.advance(3_601_000);
+  assert.equal(follower.check(peerOf({ serial: 'd4' })).status, 'unknown');
+  assert.equal(follower.check(peerOf()).status, 'revoked');
+});
+
+test('an edge restarted with its record asks the feed from its cursor', async (t) => {
+  const statePath = await statePathFor(t);
+  const { clock, feed, crashed } = await crashedAfterRevoking(t, statePath);
+  const copy = `${statePath}.copy`;
+  await writeFile(copy, crashed);
+  const again = await following(t, { feed, clock, statePath: copy });
+  await waitUntil(clock, () => feed.cursors.length === 2);
+  assert.equal(feed.cursors.at(-1), 10);
+  await again.follower.ready;
+});
+
+test('after a stop that released the lease, the record alone is not enough to answer', async (t) => {
+  const statePath = await statePathFor(t);
+  const clock = testClock();
+  const feed = new FeedDouble();
+  const { follower } = await following(t, { feed, clock, statePath });
+  await waitUntil(clock, () => follower.silentMs() < 1000);
+  await follower.stop();
+  feed.isDown = true;
+  const again = await following(t, { feed, clock, statePath });
+  await waitUntil(clock, () => again.logged.some((line) => line.includes('ECONNREFUSED')));
+  assert.equal(again.follower.check(peerOf()).status, 'unknown');
+});
+
+test('after a stop that could not release the lease, the record is as good as after a crash', async (t) => {
+  const statePath = await statePathFor(t);
+  const clock = testClock();
+  const feed = new FeedDouble();
+  const { follower } = await following(t, { feed, clock, statePath });
+  await waitUntil(clock, () => follower.silentMs() < 1000);
+  feed.isDown = true;
+  await follower.stop();
+  const again = await following(t, { feed, clock, statePath });
+  await waitUntil(clock, () => again.follower.check(peerOf()).status === 'good');
+});
+
+test('a record torn at any byte gives a true prefix or nothing, and is written anew', async (t) => {
+  const statePath = await statePathFor(t);
+  const { crashed } = await crashedAfterRevoking(t, statePath);
+  const copy = `${statePath}.copy`;
+  for (let length = 0; length < crashed.byteLength; length += 7) {
+    await writeFile(copy, crashed.subarray(0, length));
+    const { record, set, damaged } = await FeedRecord.open(copy);
+    await record.close();
+    assert.equal(damaged, undefined);
+    assert.ok(set.position === 0 || set.position === 10);
+    const again = await FeedRecord.open(copy);
+    await again.record.close();
+    assert.equal(again.set.position, set.position);
+  }
+});
+
+test('a record from whose middle a line is missing is of no use, which is told', async (t) => {
+  const statePath = await statePathFor(t);
+  const { clock, feed, crashed } = await crashedAfterRevoking(t, statePath);
+  const lines = crashed.toString().trimEnd().split('\n');
+  const copy = `${statePath}.copy`;
+  const revocation = lines.findIndex((line) => line.includes('"revocation"'));
+  await writeFile(copy, `${lines.toSpliced(revocation, 1).join('\n')}\n`);
+  const { follower, logged } = await following(t, { feed, clock, statePath: copy });
+  await waitUntil(clock, () => follower.position === 10);
+  assert.ok(
+    logged.some((line) => line.includes('revocation state is of no use')),
+    logged.join(),
+  );
+  assert.equal(feed.cursors.at(-1), 0);
+});
+
+test('a record says at most a silence ahead: a clock set back, or a forged moment, is not believed', async (t) => {
+  const statePath = await statePathFor(t);
+  const { clock, crashed } = await crashedAfterRevoking(t, statePath);
+  const copy = `${statePath}.copy`;
+  await writeFile(copy, crashed);
+  const heartbeat = { type: 'heartbeat', position: 10, at: clock.now() + 3_700_000 };
+  await appendFile(copy, `${JSON.stringify(heartbeat)}\n`);
+  const feed = new FeedDouble();
+  feed.isDown = true;
+  const { follower, logged } = await following(t, { feed, clock, statePath: copy });
+  await waitUntil(clock, () => logged.some((line) => line.includes('ECONNREFUSED')));
+  assert.equal(follower.check(peerOf({ serial: 'd4' })).status, 'unknown');
+});
+
+test('a record that cannot be written is told, and following goes on without it', async (t) => {
+  const statePath = join(await statePathFor(t), 'no-such-directory', 'x');
+  const { clock, feed, follower, logged } = await following(t, { statePath });
+  await waitUntil(clock, () => feed.isConnected);
+  await follower.ready;
+  assert.ok(logged.some((line) => line.startsWith('error open revocation state')));
+});
