@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { CountersignError } from '@countersign/base';
 import type { AlgorithmIdentifier } from './algorithm-identifier.ts';
 import { DerReader } from './der-reader.ts';
-import { formatKeyKind, keyKindOf } from './key-kind.ts';
+import { formatKeyKind, type KeyKind, keyKindOf } from './key-kind.ts';
 import {
   defaultAlgorithmOf,
   type SignatureAlgorithm,
@@ -36,9 +36,10 @@ export function keySigner(privateKey: KeyObject, algorithm?: SignatureAlgorithm)
     const message = `key algorithm "${privateKey.asymmetricKeyType}" cannot sign certificates`;
     throw new CountersignError('ERR_KEY_UNSUPPORTED', message);
   }
-  const row = algorithm ?? defaultAlgorithmOf(kind);
-  if (!row.keyTypes.includes(kind.type)) {
-    const message = `${row.name} needs a key of ${row.keyTypes.join(' or ')}, it is ${formatKeyKind(kind)}`;
+  const row = algorithm ?? algorithmOf(spki, kind);
+  if (!row?.keyTypes.includes(kind.type)) {
+    const wanted = row === undefined ? 'parameters of this key' : row.name;
+    const message = `${wanted} cannot be used with a key ${formatKeyKind(kind)}`;
     throw new CountersignError('ERR_KEY_SIGNATURE_ALGORITHM', message);
   }
   return new SoftwareSigner(privateKey, spki, row);
@@ -62,6 +63,12 @@ export function verifySignature(
     // a point off its curve, a salt longer than the modulus: no such signature verifies
     return false;
   }
+}
+
+/** A restricted RSA-PSS key says itself what it signs with (RFC 4055 §3.3). */
+function algorithmOf(spki: SubjectPublicKeyInfo, kind: KeyKind): SignatureAlgorithm | undefined {
+  const isRestricted = kind.type === 'RSA-PSS' && spki.algorithm.parameters !== undefined;
+  return isRestricted ? signatureAlgorithmOf(spki.algorithm) : defaultAlgorithmOf(kind);
 }
 
 class SoftwareSigner implements Signer {
