@@ -5,11 +5,14 @@ import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Paths from the root with `/`, of what git tracks or would track and what is there; sorted. */
+/**
+ * Paths from the root with `/`, of what git tracks or would track and what is there; sorted. In a pattern with `**` it
+ * stands for any number of directories, none included; in one without, `*` goes across directories.
+ */
 export function workspaceFiles(...patterns: string[]): string[] {
   const listed = execFileSync(
     'git',
-    ['ls-files', '-co', '--exclude-standard', '-z', '--', ...patterns],
+    ['ls-files', '-co', '--exclude-standard', '-z', '--', ...patterns.map(pathspec)],
     {
       cwd: root,
       encoding: 'utf8',
@@ -19,6 +22,11 @@ export function workspaceFiles(...patterns: string[]): string[] {
   return [...new Set(listed.split('\0'))]
     .filter((path) => path !== '' && existsSync(join(root, path)))
     .sort();
+}
+
+/** Without the magic word git reads `**` as `*`, and misses what stands in the directory before it. */
+function pathspec(pattern: string): string {
+  return pattern.includes('**') ? `:(glob)${pattern}` : pattern;
 }
 
 export function readWorkspaceFile(path: string): string {
