@@ -132,10 +132,12 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     options.onConnection(socket, judged.peer, live);
   });
 
-  server.on('tlsClientError', function onHandshakeFailure(thrown: Error & { code?: string }) {
+  server.on('tlsClientError', function onHandshakeFailure(thrown: NodeError, socket: TLSSocket) {
     const code = handshakeFailures[thrown.code ?? ''] ?? 'ERR_TLS_HANDSHAKE';
     handshakes('failed', code);
     log.debug({ listener: name, code, reason: thrown.code ?? thrown.message }, 'handshake failed');
+    // Node reports the time-out, and leaves the connection open.
+    if (code === 'ERR_TLS_TIMEOUT') socket.destroy();
   });
   server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
   server.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
@@ -179,6 +181,8 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     },
   };
 }
+
+type NodeError = Error & { readonly code?: string };
 
 type Judged =
   | { readonly ok: true; readonly peer: PeerOf; readonly facts: HandshakeFacts }
@@ -274,7 +278,7 @@ function handshakeCounter(
 
 async function listen(server: Server, port: number, host: string) {
   return new Promise<{ port: number; address: string }>((resolve, reject) => {
-    const failed = (thrown: Error & { code?: string }): void => {
+    const failed = (thrown: NodeError): void => {
       const fields = { host, port, reason: thrown.code };
       const message = `listen on "${host}:${port}": ${thrown.code ?? thrown.message}`;
       reject(new CountersignError('ERR_LISTEN', message, { fields, cause: thrown }));
