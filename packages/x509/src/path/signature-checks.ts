@@ -12,11 +12,14 @@ export interface Signed {
   readonly signature: Uint8Array;
 }
 
-/** Verifies each pair of a signed document and a key once in a validation, within the budget. */
+/**
+ * Verifies each pair of a signed document and a key once in a validation, within the budget. Keys are told apart by their
+ * bytes: a key that many certificates certify is still one.
+ */
 export class SignatureChecks {
   readonly #budget: WorkBudget;
   readonly #cache: SignatureCache | undefined;
-  readonly #answers = new Map<Signed, Map<SubjectPublicKeyInfo, boolean>>();
+  readonly #answers = new Map<Signed, Map<string, boolean>>();
 
   constructor(budget: WorkBudget, cache: SignatureCache | undefined) {
     this.#budget = budget;
@@ -25,17 +28,18 @@ export class SignatureChecks {
 
   /** False also where the budget is used up; the caller looks at the budget before it believes a refusal. */
   verify(signed: Signed, spki: SubjectPublicKeyInfo): boolean {
-    const answers = this.#answers.get(signed) ?? new Map<SubjectPublicKeyInfo, boolean>();
+    const answers = this.#answers.get(signed) ?? new Map<string, boolean>();
     this.#answers.set(signed, answers);
-    const known = answers.get(spki);
+    const key = Buffer.from(spki.raw).toString('latin1');
+    const known = answers.get(key);
     if (known !== undefined) return known;
     if (this.#cache?.has(spki.raw, signed.raw) === true) {
-      answers.set(spki, true);
+      answers.set(key, true);
       return true;
     }
     if (!this.#budget.spend('signatureChecks')) return false;
     const verified = verifySignature(spki, signed.signatureAlgorithm, signed.tbs, signed.signature);
-    answers.set(spki, verified);
+    answers.set(key, verified);
     if (verified) this.#cache?.add(spki.raw, signed.raw);
     return verified;
   }
