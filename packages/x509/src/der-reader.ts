@@ -342,9 +342,9 @@ export class DerReader {
 
   #expect(what: string, tag: number): void {
     const found = this.nextTag;
+    if (found === -1) this.fail('ERR_DER_TRUNCATED', what, `missing, ${tagName(tag)} expected`);
     if (found !== tag) {
-      const got = found === -1 ? 'the end' : tagName(found);
-      this.fail('ERR_DER_TAG', what, `${got} found, ${tagName(tag)} expected`);
+      this.fail('ERR_DER_TAG', what, `${tagName(found)} found, ${tagName(tag)} expected`);
     }
     this.#header(what);
   }
