@@ -45,7 +45,10 @@ export function explainRule(rule: CompiledRule, facts: RuleFacts): RuleExplanati
   };
 }
 
-/** The rule that fewest clauses keep from applying; of equals one whose principals match, then the first. */
+/**
+ * The rule that fewest clauses keep from applying; of equals the one of which most holds, then one that names the peer,
+ * then the first.
+ */
 export function closestRule(
   rules: readonly CompiledRule[],
   facts: RuleFacts,
@@ -53,7 +56,7 @@ export function closestRule(
   let closest: RuleExplanation | undefined;
   for (const rule of rules) {
     const explained = explainRule(rule, facts);
-    if (closest === undefined || distance(explained) < distance(closest)) closest = explained;
+    if (closest === undefined || isCloser(explained, closest)) closest = explained;
   }
   return closest;
 }
@@ -70,11 +73,20 @@ export function formatClause(clause: ClauseExplanation): string {
   return `${clause.field} is ${listOf(clause.expected, ' or ')}, found ${found}`;
 }
 
-/** Missing clauses count twice, so that a matching principal only decides between equals. */
-function distance(explained: RuleExplanation): number {
-  const missing = explained.clauses.filter((clause) => !clause.applies);
-  const strange = missing.some((clause) => clause.field === 'source.principals');
-  return missing.length * 2 + Number(strange);
+function isCloser(one: RuleExplanation, other: RuleExplanation): boolean {
+  const [a, b] = [differences(one), differences(other)];
+  if (a.missing !== b.missing) return a.missing < b.missing;
+  if (a.holding !== b.holding) return a.holding > b.holding;
+  return a.knowsPeer && !b.knowsPeer;
+}
+
+function differences({ clauses }: RuleExplanation) {
+  const holding = clauses.filter((clause) => clause.applies);
+  return {
+    missing: clauses.length - holding.length,
+    holding: holding.length,
+    knowsPeer: holding.some((clause) => clause.field === 'source.principals'),
+  };
 }
 
 function sourceClauses(rule: CompiledRule, facts: RuleFacts): ClauseExplanation[] {
