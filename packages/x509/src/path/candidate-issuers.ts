@@ -10,8 +10,9 @@ export interface Candidate {
 }
 
 /**
- * The certificates that could have issued another, found by name. The order of what a search is given does not show in
- * what it finds: duplicates count once, and candidates are ranked by their contents alone.
+ * The certificates that could have issued another, found by name. The order of what a search is
+ * given does not show in what it finds: duplicates count once, and candidates are ranked by their
+ * contents alone.
  */
 export class CandidateIssuers {
   readonly #bySubject = new Map<string, Candidate[]>();
@@ -58,7 +59,10 @@ export class CandidateIssuers {
       namesakes.push(candidate);
   }
 
-  /** The key identifier is a hint and no rule (RFC 5280 §4.2.1.1, RFC 4158 §3.5.12): it orders, it excludes nothing. */
+  /**
+   * The key identifier is a hint and no rule (RFC 5280 §4.2.1.1, RFC 4158 §3.5.12): it orders, it
+   * excludes nothing.
+   */
   #rankOf({ certificate: issuer, anchor, promising }: Candidate, subject: Certificate): number {
     const valid = issuer.notBefore <= this.#at && this.#at <= issuer.notAfter + 999;
     const place = anchor ? 0 : promising ? 2 : 12;

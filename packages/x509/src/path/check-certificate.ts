@@ -3,18 +3,21 @@ import type { Certificate } from '../certificate.ts';
 import { attributeOf } from '../name.ts';
 import { oidName, oids } from '../oids.ts';
 import { verifySignature } from '../signer.ts';
+import { certificateText, shorten, timeText } from './certificate-text.ts';
 import { isEmptyName, sameName } from './compare-names.ts';
-import { certificateText, shorten, timeText } from './describe.ts';
 import { keyFinding, signatureAlgorithmFinding } from './key-rules.ts';
 import { malformedConstraint } from './name-constraints.ts';
 import type { PathRefused } from './path-request.ts';
 
-/** What a certificate is on the path: the end entity, a CA above it, or the trust anchor, which is a CA too. */
+/**
+ * What a certificate is on the path: the end entity, a CA above it, or the trust anchor, which is a
+ * CA too.
+ */
 export type CertificateRole = 'leaf' | 'issuer' | 'anchor';
 
 /**
- * Judges one certificate by itself: its dates, and the rules of the RFC 5280 profile that need no other certificate.
- * The first rule of the table that fails is the answer.
+ * Judges one certificate by itself: its dates, and the rules of the RFC 5280 profile that need no
+ * other certificate. The first rule of the table that fails is the answer.
  */
 export function checkCertificate(
   certificate: Certificate,
@@ -118,7 +121,8 @@ function checkNames(certificate: Certificate, role: CertificateRole): Finding | 
   return { code: 'ERR_CERT_CRITICALITY', detail, fields: { extension: 'subjectAltName' } };
 }
 
-// RFC 6943 §3.1.1: some read 010.0.0.1 as octal, and no two readers may take one certificate for different hosts
+// RFC 6943 §3.1.1: some read 010.0.0.1 as octal, and no two readers may take one certificate for
+// different hosts
 function checkCommonName({ subject }: Certificate): Finding | undefined {
   const common = attributeOf(subject, 'CN');
   if (common === undefined || !/^\d{1,3}(?:\.\d{1,3}){3}$/.test(common)) return undefined;
@@ -201,8 +205,8 @@ function checkKeyIds(certificate: Certificate, role: CertificateRole): Finding |
     return { code: 'ERR_CERT_KEY_ID', detail: 'is a CA without a subjectKeyIdentifier' };
   }
   if (authorityKeyId === undefined) {
-    // RFC 5280 §4.2.1.1: only what is self-signed may go without (that the key is the same is left to the signature);
-    // nor does an anchor need it, as nobody looks for its issuer
+    // RFC 5280 §4.2.1.1: only what is self-signed may go without (that the key is the same is left
+    // to the signature); nor does an anchor need it, as nobody looks for its issuer
     if (role === 'anchor' || isSelfIssued(certificate)) return undefined;
     return { code: 'ERR_CERT_KEY_ID', detail: 'has no authorityKeyIdentifier' };
   }
@@ -221,7 +225,10 @@ function checkKeyIds(certificate: Certificate, role: CertificateRole): Finding |
   return isSelfIssued(certificate) ? checkOwnKeyId(certificate, keyId, role) : undefined;
 }
 
-/** Another key's identifier in a self-issued certificate is a key rollover, unless its own key has signed it. */
+/**
+ * Another key's identifier in a self-issued certificate is a key rollover, unless its own key has
+ * signed it.
+ */
 function checkOwnKeyId(
   certificate: Certificate,
   keyId: Uint8Array,

@@ -2,18 +2,20 @@ import { denial } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
 import type { Crl } from '../crl.ts';
 import { oidName, oids } from '../oids.ts';
+import { certificateText, nameText, timeText } from './certificate-text.ts';
 import { nameKey, sameName } from './compare-names.ts';
-import { certificateText, nameText, timeText } from './describe.ts';
 import { signatureAlgorithmFinding } from './key-rules.ts';
 import type { PathRefused } from './path-request.ts';
 import type { SignatureChecks } from './signature-checks.ts';
 
 /**
- * Asks the lists of a certificate's issuer about it (RFC 5280 §6.3.3, for complete lists signed by the issuer's own key).
+ * Asks the lists of a certificate's issuer about it (RFC 5280 §6.3.3, for complete lists signed by
+ * the issuer's own key).
  *
- * No list of the issuer was given, or none whose scope the certificate is in: nothing is checked, and the answer is yes.
- * Lists were given: one of them must be usable and none of the usable may have the certificate, else the answer is no; a list that is
- * stale or does not verify is thus no better than a revocation, and cannot be used to hide one.
+ * No list of the issuer was given, or none whose scope the certificate is in: nothing is checked,
+ * and the answer is yes. Lists were given: one of them must be usable and none of the usable may
+ * have the certificate, else the answer is no; a list that is stale or does not verify is thus no
+ * better than a revocation, and cannot be used to hide one.
  */
 export class CrlChecks {
   readonly #byIssuer = new Map<string, Crl[]>();
@@ -76,7 +78,8 @@ export class CrlChecks {
       const detail = `is from the future: thisUpdate ${timeText(thisUpdate)}, now ${timeText(now)}`;
       return ['ERR_CRL_STALE', detail];
     }
-    // RFC 5280 §5.1.2.5: conforming issuers say when the next list is due; without that, nothing is known to be fresh
+    // RFC 5280 §5.1.2.5: conforming issuers say when the next list is due; without that, nothing is
+    // known to be fresh
     if (nextUpdate === undefined)
       return ['ERR_CRL_STALE', 'does not say when its next update is due'];
     if (now <= nextUpdate) return undefined;

@@ -1,10 +1,10 @@
 import { denial, equalBytes } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
 import { type Candidate, keyIdRank } from './candidate-issuers.ts';
+import { certificateText } from './certificate-text.ts';
 import { type CertificateRole, checkCertificate, isSelfIssued } from './check-certificate.ts';
 import type { CrlChecks } from './check-crl.ts';
 import { sameName } from './compare-names.ts';
-import { certificateText } from './describe.ts';
 import { weights } from './furthest-refusal.ts';
 import { checkNameConstraints } from './name-constraints.ts';
 import type { PathPurpose, PathRefused, PathRequest } from './path-request.ts';
@@ -27,8 +27,9 @@ export interface LinkRefused {
 }
 
 /**
- * Whether `candidate` may stand above `path` (leaf first, never empty): it is sound as a CA, everything below keeps within its limits, and
- * it has signed the last of the path. Cheap rules first, the signature last. The budget must be looked at before the answer is believed.
+ * Whether `candidate` may stand above `path` (leaf first, never empty): it is sound as a CA,
+ * everything below keeps within its limits, and it has signed the last of the path. Cheap rules
+ * first, the signature last. The budget must be looked at before the answer is believed.
  */
 export function checkLink(
   path: readonly Certificate[],
@@ -54,7 +55,10 @@ export function checkLink(
   return { refusal: at(revoked, path.length - 1), weight: weights.proven };
 }
 
-/** RFC 4158 §2.4.2: the same name and key twice on a path is a loop, whatever else the certificates say. */
+/**
+ * RFC 4158 §2.4.2: the same name and key twice on a path is a loop, whatever else the certificates
+ * say.
+ */
 export function closesLoop(
   path: readonly Certificate[],
   { certificate, anchor }: Candidate,
@@ -93,7 +97,8 @@ function verdictOn(
   return verdict;
 }
 
-// RFC 5280 §4.2.1.9: intermediates that are not self-issued and follow this CA; the leaf is no intermediate
+// RFC 5280 §4.2.1.9: intermediates that are not self-issued and follow this CA; the leaf is no
+// intermediate
 function checkPathLength(
   path: readonly Certificate[],
   issuer: Certificate,

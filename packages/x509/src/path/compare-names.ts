@@ -8,7 +8,9 @@ interface NormalizedName {
 
 const normalized = new WeakMap<Name, NormalizedName>();
 
-/** Equal texts mean equal names (RFC 5280 §7.1): case, spacing and the kind of string do not count. */
+/**
+ * Equal texts mean equal names (RFC 5280 §7.1): case, spacing and the kind of string do not count.
+ */
 export function nameKey(name: Name): string {
   return normalize(name).whole;
 }
@@ -21,7 +23,10 @@ export function isEmptyName(name: Name): boolean {
   return name.rdns.length === 0;
 }
 
-/** RFC 5280 §4.2.1.10: whether `name` is `base` or lies below it: the base's RDNs are the first of the name's. */
+/**
+ * RFC 5280 §4.2.1.10: whether `name` is `base` or lies below it: the base's RDNs are the first of
+ * the name's.
+ */
 export function isNameWithin(name: Name, base: Name): boolean {
   const inner = normalize(name).rdns;
   return normalize(base).rdns.every((rdn, i) => inner[i] === rdn);
@@ -36,7 +41,10 @@ function normalize(name: Name): NormalizedName {
   return result;
 }
 
-/** Texts hold no control characters after preparation, so the separators above and here are unambiguous. */
+/**
+ * Texts hold no control characters after preparation, so the separators above and here are
+ * unambiguous.
+ */
 function attributeKey(attribute: AttributeValue): string {
   const value =
     attribute.value === undefined ? `#${toHex(attribute.raw)}` : `=${prepareText(attribute.value)}`;

@@ -1,4 +1,4 @@
-import type { GeneralName } from '../general-name.ts';
+import type { GeneralName, GeneralNameKind } from '../general-name.ts';
 import type { Name } from '../name.ts';
 import { isNameWithin } from './compare-names.ts';
 import {
@@ -10,23 +10,16 @@ import {
   parseMailbox,
 } from './name-syntax.ts';
 
-export type GeneralNameKind = GeneralName['kind'];
-
 /**
- * How names of one kind compare with constraints of that kind. `N` is a name and `B` a constraint, parsed; undefined where malformed.
- * `within`: the whole of the name lies inside; `overlaps`: some of it may (they differ for wildcards).
+ * How names of one kind compare with constraints of that kind. `N` is a name and `B` a constraint,
+ * parsed; undefined where malformed. `within`: the whole of the name lies inside; `overlaps`: some
+ * of it may (they differ for wildcards).
  */
 interface ConstraintKind<K extends GeneralNameKind, N, B> {
   parseName(name: Extract<GeneralName, { kind: K }>): N | undefined;
   parseBase(base: Extract<GeneralName, { kind: K }>): B | undefined;
   within(name: N, base: B): boolean;
   overlaps(name: N, base: B): boolean;
-}
-
-/** A constraint or name ready to be compared: the row of its kind closes over what it parsed to. */
-export interface ParsedBase {
-  readonly source: GeneralName;
-  readonly value: unknown;
 }
 
 // RFC 5280 §4.2.1.10: host.example itself and whatever has labels added on its left
@@ -101,7 +94,9 @@ const directoryKind: ConstraintKind<'directory', Name, Name> = {
   overlaps: isNameWithin,
 };
 
-/** Kinds that have no row cannot be compared: RFC 5280 §4.2.1.10 then has the certificate refused. */
+/**
+ * Kinds that have no row cannot be compared: RFC 5280 §4.2.1.10 then has the certificate refused.
+ */
 const kinds = {
   dns: dnsKind,
   email: emailKind,
@@ -109,8 +104,6 @@ const kinds = {
   ip: ipKind,
   directory: directoryKind,
 };
-
-export type ComparableKind = keyof typeof kinds;
 
 /** The row of a kind, with its parsed values opaque to the caller. */
 export function constraintKindOf(

@@ -12,7 +12,10 @@ export const weights = {
   proven: 3,
 } as const;
 
-/** Keeps the refusal of the path that came furthest. One that would have led to an anchor beats any that would not. */
+/**
+ * Keeps the refusal of the path that came furthest. One that would have led to an anchor beats any
+ * that would not.
+ */
 export class FurthestRefusal {
   #refusal: PathRefused | undefined;
   #rank = -1;

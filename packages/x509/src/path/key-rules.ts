@@ -12,7 +12,8 @@ export function keyFinding({ spki }: Certificate): Finding | undefined {
     return { code: verdict.code, detail, fields: verdict.fields };
   }
   const { kind } = verdict;
-  // CA/Browser Forum BR §6.1.5: the modulus is a whole number of octets; others come from broken generators
+  // CA/Browser Forum BR §6.1.5: the modulus is a whole number of octets; others come from broken
+  // generators
   if ((kind.type !== 'RSA' && kind.type !== 'RSA-PSS') || kind.bits % 8 === 0) return undefined;
   const detail = `has a public key that is not accepted: RSA key of ${kind.bits} bits, a multiple of 8 is required`;
   return { code: 'ERR_KEY_WEAK', detail, fields: { bits: kind.bits } };

@@ -1,6 +1,7 @@
 /**
- * The cases of C2SP/x509-limbo that are judged otherwise here, each with its reason; the tests fail where this list is not exact.
- * `accepts`: limbo expects a refusal; `refuses`: limbo expects success.
+ * The cases of C2SP/x509-limbo that are judged otherwise here, each with its reason; the tests fail
+ * where this list is not exact. `accepts`: limbo expects a refusal; `refuses`: limbo expects
+ * success.
  */
 export interface LimboDeviation {
   readonly id: string;

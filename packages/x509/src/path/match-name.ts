@@ -2,7 +2,7 @@ import { denial, equalBytes } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
 import { formatGeneralName, type GeneralName } from '../general-name.ts';
 import { parseIpAddress } from '../ip-address.ts';
-import { certificateText, shorten } from './describe.ts';
+import { certificateText, shorten } from './certificate-text.ts';
 import { isPreferredHost, parseHostPattern, parseMailbox } from './name-syntax.ts';
 import type { ExpectedName, PathRefused } from './path-request.ts';
 
@@ -73,7 +73,10 @@ function dnsMatcher(text: string): NameMatcher | string {
   };
 }
 
-/** A wildcard directly below a top-level domain, or below what most countries hand out names under, spans strangers. */
+/**
+ * A wildcard directly below a top-level domain, or below what most countries hand out names under,
+ * spans strangers.
+ */
 function isRegistrySuffix(host: string): boolean {
   return !host.includes('.') || /^(?:ac|co|com|edu|gov|mil|net|org)\.[a-z]{2}$/.test(host);
 }
@@ -95,7 +98,8 @@ function emailMatcher(text: string): NameMatcher | string {
   };
 }
 
-// SPIFFE X.509-SVID §2: one exact identifier; whether it is well-formed is for the SPIFFE profile to say
+// SPIFFE X.509-SVID §2: one exact identifier; whether it is well-formed is for the SPIFFE profile
+// to say
 function spiffeMatcher(text: string): NameMatcher | string {
   if (!text.startsWith('spiffe://')) return 'no SPIFFE ID: it does not start with spiffe://';
   return (presented) => presented.kind === 'uri' && presented.value === text;

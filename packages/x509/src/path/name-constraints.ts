@@ -1,18 +1,19 @@
 import { denial } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
 import type { GeneralSubtree, NameConstraints } from '../extension.ts';
-import type { GeneralName } from '../general-name.ts';
+import type { GeneralName, GeneralNameKind } from '../general-name.ts';
 import { oids } from '../oids.ts';
+import { certificateText, generalNameText } from './certificate-text.ts';
 import { isEmptyName } from './compare-names.ts';
-import { constraintKindOf, type GeneralNameKind } from './constraint-kinds.ts';
-import { certificateText, generalNameText } from './describe.ts';
+import { constraintKindOf } from './constraint-kinds.ts';
 import type { PathRefused } from './path-request.ts';
 import type { WorkBudget } from './work-budget.ts';
 
 /**
- * Whether every name of `certificate` lies within what `issuer`, a CA somewhere above it, may certify. Whoever builds the path calls
- * this for each certificate below each constrained CA, which together is RFC 5280 §6.1.3 (b) and (c); self-issued
- * certificates other than the leaf are exempt, and the caller leaves them out.
+ * Whether every name of `certificate` lies within what `issuer`, a CA somewhere above it, may
+ * certify. Whoever builds the path calls this for each certificate below each constrained CA, which
+ * together is RFC 5280 §6.1.3 (b) and (c); self-issued certificates other than the leaf are exempt,
+ * and the caller leaves them out.
  */
 export function checkNameConstraints(
   certificate: Certificate,
@@ -84,7 +85,10 @@ function addSubtree(
 
 const namesOfCertificates = new WeakMap<Certificate, readonly GeneralName[]>();
 
-/** The names that constraints are about: alternative names, the subject, and e-mail addresses in the subject. */
+/**
+ * The names that constraints are about: alternative names, the subject, and e-mail addresses in the
+ * subject.
+ */
 function constrainedNames(certificate: Certificate): readonly GeneralName[] {
   const known = namesOfCertificates.get(certificate);
   if (known !== undefined) return known;
@@ -97,7 +101,8 @@ function collectNames(certificate: Certificate): GeneralName[] {
   const names = [...certificate.subjectAltNames];
   if (isEmptyName(certificate.subject)) return names;
   names.push({ kind: 'directory', name: certificate.subject });
-  // RFC 5280 §4.2.1.10: without a subjectAltName of that kind, the subject's emailAddress attributes are constrained
+  // RFC 5280 §4.2.1.10: without a subjectAltName of that kind, the subject's emailAddress
+  // attributes are constrained
   if (names.some((name) => name.kind === 'email')) return names;
   for (const attribute of certificate.subject.rdns.flat()) {
     if (attribute.oid !== oids.emailAddress) continue;
@@ -114,7 +119,8 @@ type Finding =
 function checkName(name: GeneralName, scope: Scope): Finding | undefined {
   const row = constraintKindOf(name.kind);
   const parsed = row?.parseName(name);
-  // RFC 5280 §4.2.1.10: constraints on a name that is there are processed, or the certificate is refused
+  // RFC 5280 §4.2.1.10: constraints on a name that is there are processed, or the certificate is
+  // refused
   if (row === undefined || parsed === undefined) return { kind: 'uncheckable' };
   const excluded = scope.excluded.find((base) => row.overlaps(parsed, base.value));
   if (excluded !== undefined) return { kind: 'excluded', by: excluded.source };

@@ -29,8 +29,8 @@ export function parseHostPattern(text: string): HostPattern | undefined {
 }
 
 /**
- * RFC 5280 §4.2.1.6: the preferred name syntax, RFC 1034 §3.5 with RFC 1123 §2.1: no underscore, and no address either, as its last label would
- * be a number.
+ * RFC 5280 §4.2.1.6: the preferred name syntax, RFC 1034 §3.5 with RFC 1123 §2.1: no underscore,
+ * and no address either, as its last label would be a number.
  */
 export function isPreferredHost(lowercase: string): boolean {
   return (
@@ -59,10 +59,16 @@ export function parseMailbox(text: string): Mailbox | undefined {
   return host === undefined ? undefined : { local, host };
 }
 
-/** The host of a URI's authority in lowercase, or undefined where there is none or it is an IP address. */
+// RFC 3986 §3.2: nothing but user information, a host and a port, so that all readers find the same
+// host
+const authoritySyntax =
+  /^[a-z][a-z0-9+.-]*:\/\/(?:[\w.~!$&'()*+,;=:%-]*@)?([\w.-]*)(?::\d*)?(?:[/?#]|$)/i;
+
+/**
+ * The host of a URI's authority in lowercase, or undefined where there is none or it is an IP
+ * address.
+ */
 export function hostOfUri(text: string): string | undefined {
-  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(text)?.[1];
-  if (authority === undefined) return undefined;
-  const host = parseHost(authority.slice(authority.lastIndexOf('@') + 1).replace(/:\d*$/, ''));
+  const host = parseHost(authoritySyntax.exec(text)?.[1] ?? '');
   return host === undefined || ipv4Syntax.test(host) ? undefined : host;
 }

@@ -5,8 +5,10 @@ import type { SignatureCache } from './signature-cache.ts';
 import type { WorkLimits } from './work-budget.ts';
 
 /**
- * A name that the end-entity certificate must carry in its subjectAltName; the subject's common name is never a name.
- * - `dns`: an A-label host name, as RFC 9525 matches it (a whole leftmost wildcard label, no IP address)
+ * A name that the end-entity certificate must carry in its subjectAltName; the subject's common
+ * name is never a name.
+ * - `dns`: an A-label host name, as RFC 9525 matches it (a whole leftmost wildcard label, no IP
+ * address)
  * - `ip`: an IPv4 or IPv6 address without brackets, equal byte for byte
  * - `email`: a mailbox; the local part is equal letter for letter, the host ignores case
  * - `spiffe`: a SPIFFE ID, equal to a URI name character for character
@@ -25,9 +27,9 @@ export interface PathRequest {
   /** Untrusted help for building: in any order, with duplicates, strangers and cycles. */
   readonly intermediates: readonly Certificate[];
   /**
-   * Trusted keys as certificates, self-signed or not. An anchor must be a sound CA certificate, valid at `at`, and its own
-   * constraints (path length, names, EKU, policies) hold for what is below it; its signature is not checked.
-   * The leaf itself may be one.
+   * Trusted keys as certificates, self-signed or not. An anchor must be a sound CA certificate,
+   * valid at `at`, and its own constraints (path length, names, EKU, policies) hold for what is
+   * below it; its signature is not checked. The leaf itself may be one.
    */
   readonly anchors: readonly Certificate[];
   /** Milliseconds since the epoch; compared in whole seconds, as certificates are written. */
@@ -37,20 +39,27 @@ export interface PathRequest {
   /** Every one must match. Absent or empty: the name is not checked here. */
   readonly names?: readonly ExpectedName[] | undefined;
   /**
-   * A certificate whose issuer has a list here must not be on it, and the list must be usable: signed by the issuer's
-   * key, fresh, understood. An issuer without a list here: no such check.
+   * A certificate whose issuer has a list here must not be on it, and the list must be usable:
+   * signed by the issuer's key, fresh, understood. An issuer without a list here: no such check.
    */
   readonly crls?: readonly Crl[] | undefined;
-  /** How many intermediates that are not self-issued may stand between leaf and anchor. Absent: no such limit. */
+  /**
+   * How many intermediates that are not self-issued may stand between leaf and anchor. Absent: no
+   * such limit.
+   */
   readonly maxDepth?: number | undefined;
   /**
-   * Dotted OIDs of certificate policies, of which the path must be valid for at least one (user-initial-policy-set with
-   * initial-explicit-policy, RFC 5280 §6.1.1). Absent: any, and none is required unless a CA on the path requires it.
+   * Dotted OIDs of certificate policies, of which the path must be valid for at least one
+   * (user-initial-policy-set with initial-explicit-policy, RFC 5280 §6.1.1). Absent: any, and none
+   * is required unless a CA on the path requires it.
    */
   readonly policies?: readonly string[] | undefined;
   /** Overrides of {@link defaultWorkLimits}. */
   readonly budget?: Partial<WorkLimits> | undefined;
-  /** Remembers verified signatures between calls; see {@link SignatureCache}. Absent: nothing is remembered. */
+  /**
+   * Remembers verified signatures between calls; see {@link SignatureCache}. Absent: nothing is
+   * remembered.
+   */
   readonly signatures?: SignatureCache | undefined;
 }
 

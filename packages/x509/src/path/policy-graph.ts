@@ -6,14 +6,16 @@ import type { WorkBudget } from './work-budget.ts';
 const { anyPolicy } = oids;
 
 /**
- * Policy processing of RFC 5280 §6.1 with the graph of RFC 9618, which holds one node a policy and certificate where the tree it
- * replaces doubles at each. Undefined where the path is valid for what is asked, else what is not.
+ * Policy processing of RFC 5280 §6.1 with the graph of RFC 9618, which holds one node a policy and
+ * certificate where the tree it replaces doubles at each. Undefined where the path is valid for
+ * what is asked, else what is not.
  *
- * An anchor's own policies and constraints count as those of a first certificate (as RFC 5937 suggests); an anchor without a policies
- * extension restricts nothing.
+ * An anchor's own policies and constraints count as those of a first certificate (as RFC 5937
+ * suggests); an anchor without a policies extension restricts nothing.
  *
  * @param chain leaf first, anchor last; a leaf that is itself the anchor alone
- * @param wanted user-initial-policy-set, one of which must hold; undefined for any, required only where a CA says so
+ * @param wanted user-initial-policy-set, one of which must hold; undefined for any, required only
+ * where a CA says so
  */
 export function checkPolicies(
   chain: readonly Certificate[],
@@ -210,7 +212,9 @@ class PolicyState {
     if (added !== undefined) added.expected = targets;
   }
 
-  /** Drops nodes above the newest level that lead nowhere; an empty newest level is the NULL graph. */
+  /**
+   * Drops nodes above the newest level that lead nowhere; an empty newest level is the NULL graph.
+   */
   #prune(): void {
     for (let i = this.#levels.length - 2; i >= 0; i -= 1) {
       const level = this.#levels[i];

@@ -10,7 +10,10 @@ import { validatePath } from './validate-path.ts';
 const at = Date.parse('2026-05-01T12:00:00Z');
 const cn = (value: string) => [{ type: 'CN', value }] as const;
 
-/** Two roots, CAs that sign each other, good and bad twins: more than one way up, and many that fail. */
+/**
+ * Two roots, CAs that sign each other, good and bad twins: more than one way up, and many that
+ * fail.
+ */
 function tangle() {
   const root = testCa({ at });
   const stranger = testCa({ at, name: 'stranger' });

@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
 
 export interface SignatureCacheOptions {
-  /** At least 1. Default 1024; at the limit the entry longest unused goes. About 150 bytes an entry. */
+  /**
+   * At least 1. Default 1024; at the limit the entry longest unused goes. About 150 bytes an entry.
+   */
   readonly maxEntries?: number;
 }
 
 /**
- * Remembers which (issuer key, certificate or CRL) signatures have verified, so that a process that meets the same peers again
- * does not verify them again. Only successes are kept, by SHA-256 of both sides whole. The owner decides its life
- * and passes it in; it never expires, since a signature that has verified always will.
+ * Remembers which (issuer key, certificate or CRL) signatures have verified, so that a process that
+ * meets the same peers again does not verify them again. Only successes are kept, by SHA-256 of
+ * both sides whole. The owner decides its life and passes it in; it never expires, since a
+ * signature that has verified always will.
  */
 export class SignatureCache {
   readonly #maxEntries: number;

@@ -13,8 +13,8 @@ export interface Signed {
 }
 
 /**
- * Verifies each pair of a signed document and a key once in a validation, within the budget. Keys are told apart by their
- * bytes: a key that many certificates certify is still one.
+ * Verifies each pair of a signed document and a key once in a validation, within the budget. Keys
+ * are told apart by their bytes: a key that many certificates certify is still one.
  */
 export class SignatureChecks {
   readonly #budget: WorkBudget;
@@ -26,11 +26,14 @@ export class SignatureChecks {
     this.#cache = cache;
   }
 
-  /** False also where the budget is used up; the caller looks at the budget before it believes a refusal. */
+  /**
+   * False also where the budget is used up; the caller looks at the budget before it believes a
+   * refusal.
+   */
   verify(signed: Signed, spki: SubjectPublicKeyInfo): boolean {
     const answers = this.#answers.get(signed) ?? new Map<string, boolean>();
     this.#answers.set(signed, answers);
-    const key = Buffer.from(spki.raw).toString('latin1');
+    const key = latin1(spki.raw);
     const known = answers.get(key);
     if (known !== undefined) return known;
     if (this.#cache?.has(spki.raw, signed.raw) === true) {
@@ -43,4 +46,8 @@ export class SignatureChecks {
     if (verified) this.#cache?.add(spki.raw, signed.raw);
     return verified;
   }
+}
+
+function latin1({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
 }

@@ -1,10 +1,10 @@
 import { denial } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
 import { CandidateIssuers } from './candidate-issuers.ts';
+import { certificateText, nameText } from './certificate-text.ts';
 import { checkCertificate, isSelfIssued } from './check-certificate.ts';
 import { CrlChecks } from './check-crl.ts';
 import { checkLink, checkPurpose, closesLoop, type LinkContext } from './check-link.ts';
-import { certificateText, nameText } from './describe.ts';
 import { FurthestRefusal, weights } from './furthest-refusal.ts';
 import { matchNames } from './match-name.ts';
 import type { PathRefused, PathRequest, PathResult } from './path-request.ts';
@@ -13,13 +13,15 @@ import { SignatureChecks } from './signature-checks.ts';
 import { WorkBudget } from './work-budget.ts';
 
 /**
- * Builds a path from the leaf to a trust anchor and validates it (RFC 5280 §6, RFC 4158 for the building). Every candidate
- * issuer is tried until one path holds; where none does, the answer is the refusal of the path that came furthest.
+ * Builds a path from the leaf to a trust anchor and validates it (RFC 5280 §6, RFC 4158 for the
+ * building). Every candidate issuer is tried until one path holds; where none does, the answer is
+ * the refusal of the path that came furthest.
  *
- * The verdict depends on what is given and not on its order. It never throws for what a certificate contains, and costs
- * at most `request.budget`, beyond which it is ERR_PATH_BUDGET.
+ * The verdict depends on what is given and not on its order. It never throws for what a certificate
+ * contains, and costs at most `request.budget`, beyond which it is ERR_PATH_BUDGET.
  *
- * Refuses with ERR_PATH_*, ERR_CERT_*, ERR_NAME_*, ERR_CRL_*, and ERR_KEY_* for keys that are not accepted.
+ * Refuses with ERR_PATH_*, ERR_CERT_*, ERR_NAME_*, ERR_CRL_*, and ERR_KEY_* for keys that are not
+ * accepted.
  */
 export function validatePath(request: PathRequest): PathResult {
   const { leaf, at } = request;
@@ -49,7 +51,10 @@ export function validatePath(request: PathRequest): PathResult {
   return matchNames(leaf, request.names ?? []) ?? { ok: true, chain };
 }
 
-/** Depth first; `path` is proved up to its last certificate. Undefined where no candidate leads to an anchor. */
+/**
+ * Depth first; `path` is proved up to its last certificate. Undefined where no candidate leads to
+ * an anchor.
+ */
 function climb(
   path: readonly Certificate[],
   candidates: CandidateIssuers,

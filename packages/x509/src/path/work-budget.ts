@@ -1,6 +1,7 @@
 /**
- * How much work one validation may cost. The defaults end any input within a second on a small machine, and are several times what
- * honest, much cross-signed hierarchies need (a 36-certificate mesh: under 100 signature checks).
+ * How much work one validation may cost. The defaults end any input within a second on a small
+ * machine, and are several times what honest, much cross-signed hierarchies need (a 36-certificate
+ * mesh: under 100 signature checks).
  */
 export interface WorkLimits {
   /** Public-key operations, for certificates and CRLs. Default 256. */
@@ -20,7 +21,9 @@ export const defaultWorkLimits: WorkLimits = {
   policySteps: 20_000,
 };
 
-/** What is left of the limits in one validation. Once anything is used up, the whole search ends. */
+/**
+ * What is left of the limits in one validation. Once anything is used up, the whole search ends.
+ */
 export class WorkBudget {
   readonly limits: WorkLimits;
   readonly #left: Record<keyof WorkLimits, number>;

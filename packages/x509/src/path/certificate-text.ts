@@ -4,7 +4,10 @@ import { formatName, type Name } from '../name.ts';
 
 const longestText = 160;
 
-/** How refusals call a certificate: its subject, else its first name, else its serial number. Bounded in length. */
+/**
+ * How refusals call a certificate: its subject, else its first name, else its serial number.
+ * Bounded in length.
+ */
 export function certificateText(certificate: Certificate): string {
   if (certificate.subject.rdns.length > 0) return nameText(certificate.subject);
   const [first] = certificate.subjectAltNames;

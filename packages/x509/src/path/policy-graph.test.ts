@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Mutations, type TestCa, testCa } from '@countersign/testkit';
+import type { Certificate } from '../certificate.ts';
+import { extension } from '../extension-builders.ts';
+import { oids } from '../oids.ts';
+import { validatePath } from './validate-path.ts';
+
+const at = Date.parse('2026-05-01T12:00:00Z');
+const { anyPolicy } = oids;
+const gold = '1.2.3.1';
+const silver = '1.2.3.2';
+const bronze = '1.2.3.3';
+const root = testCa({ at });
+
+/** A path of CAs from the root down; the last of `links` is the leaf. */
+function verdict(
+  links: readonly Mutations[],
+  wanted?: readonly string[],
+  from: TestCa = root,
+): string {
+  let ca = from;
+  const intermediates: Certificate[] = [];
+  for (const link of links.slice(0, -1)) {
+    ca = ca.intermediate(link);
+    intermediates.push(ca.certificate);
+  }
+  const { certificate: leaf } = ca.leaf(links.at(-1) ?? {});
+  const result = validatePath({ leaf, intermediates, anchors: [from.root], at, policies: wanted });
+  return result.ok ? 'ok' : result.code;
+}
+
+const map = (from: string, to: string) =>
+  extension.policyMappings([{ issuerDomainPolicy: from, subjectDomainPolicy: to }]);
+const explicit = extension.policyConstraints({ requireExplicitPolicy: 0 });
+const refused = 'ERR_PATH_POLICY';
+
+test('a wanted policy has to be asserted all the way', () => {
+  assert.equal(verdict([{ policies: [gold] }, { policies: [gold] }], [gold]), 'ok');
+  assert.equal(
+    verdict([{ policies: [gold, silver] }, { policies: [silver] }], [gold, silver]),
+    'ok',
+  );
+  assert.equal(verdict([{ policies: [gold] }, { policies: [gold] }], [silver]), refused);
+  assert.equal(verdict([{ policies: [gold] }, { policies: [silver] }], [gold, silver]), refused);
+  assert.equal(verdict([{}, { policies: [gold] }], [gold]), refused);
+  assert.equal(verdict([{ policies: [gold] }, {}], [gold]), refused);
+  assert.equal(verdict([{ policies: [gold] }, { policies: [gold] }], []), refused);
+});
+
+test('without a wish and without a demand, policies do not matter', () => {
+  assert.equal(verdict([{ policies: [gold] }, { policies: [silver] }]), 'ok');
+  assert.equal(verdict([{ extensions: [extension.inhibitAnyPolicy(0)] }, {}]), 'ok');
+});
+
+test('a CA can demand a policy', () => {
+  assert.equal(verdict([{ policies: [gold], extensions: [explicit] }, { policies: [gold] }]), 'ok');
+  assert.equal(
+    verdict([{ policies: [gold], extensions: [explicit] }, { policies: [silver] }]),
+    refused,
+  );
+  assert.equal(verdict([{ extensions: [explicit] }, { policies: [gold] }]), refused);
+  const later = extension.policyConstraints({ requireExplicitPolicy: 1 });
+  assert.equal(verdict([{ policies: [gold], extensions: [later] }, {}]), refused);
+  const never = extension.policyConstraints({ requireExplicitPolicy: 5 });
+  assert.equal(verdict([{ policies: [gold], extensions: [never] }, {}]), 'ok');
+});
+
+test('an anchor can demand a policy and limit it', () => {
+  const demanding = testCa({ at, extensions: [explicit] });
+  assert.equal(verdict([{ policies: [gold] }, { policies: [gold] }], undefined, demanding), 'ok');
+  assert.equal(verdict([{}, {}], undefined, demanding), refused);
+  const golden = testCa({ at, policies: [gold] });
+  assert.equal(verdict([{ policies: [gold] }, { policies: [gold] }], [gold], golden), 'ok');
+  assert.equal(
+    verdict([{ policies: [silver] }, { policies: [silver] }], [silver], golden),
+    refused,
+  );
+});
+
+test('anyPolicy stands for any, until it is inhibited', () => {
+  assert.equal(verdict([{ policies: [anyPolicy] }, { policies: [gold] }], [gold]), 'ok');
+  assert.equal(verdict([{ policies: [gold] }, { policies: [anyPolicy] }], [gold]), 'ok');
+  assert.equal(verdict([{ policies: [anyPolicy] }, { policies: [anyPolicy] }], [gold]), 'ok');
+  assert.equal(verdict([{ policies: [gold] }, { policies: [gold] }], [anyPolicy]), 'ok');
+  const inhibited = { policies: [anyPolicy], extensions: [extension.inhibitAnyPolicy(0)] };
+  assert.equal(verdict([inhibited, { policies: [gold] }], [gold]), 'ok');
+  assert.equal(verdict([inhibited, { policies: [anyPolicy] }], [gold]), refused);
+});
+
+test('a mapping translates, and only what is mapped', () => {
+  const mapping = { policies: [gold], extensions: [map(gold, silver)] };
+  assert.equal(verdict([mapping, { policies: [silver] }], [gold]), 'ok');
+  assert.equal(verdict([mapping, { policies: [silver] }], [silver]), refused);
+  assert.equal(verdict([mapping, { policies: [gold] }], [gold]), refused);
+  const twice = [
+    mapping,
+    { policies: [silver], extensions: [map(silver, bronze)] },
+    { policies: [bronze] },
+  ];
+  assert.equal(verdict(twice, [gold]), 'ok');
+  const fromAny = { policies: [anyPolicy], extensions: [map(gold, silver)] };
+  assert.equal(verdict([fromAny, { policies: [silver] }], [gold]), 'ok');
+});
+
+test('an inhibited mapping removes the policy', () => {
+  const inhibit = extension.policyConstraints({ inhibitPolicyMapping: 0 });
+  const links: Mutations[] = [
+    { policies: [gold], extensions: [inhibit] },
+    { policies: [gold], extensions: [map(gold, silver)] },
+    { policies: [silver] },
+  ];
+  assert.equal(verdict(links, [gold]), refused);
+});
+
+test('mappings that would double a tree at each level stay linear', () => {
+  // RFC 9618 §1: two policies, each mapped to both, on every CA
+  const both = extension.policyMappings(
+    [gold, silver].flatMap((from) =>
+      [gold, silver].map((to) => ({ issuerDomainPolicy: from, subjectDomainPolicy: to })),
+    ),
+  );
+  const level: Mutations = { policies: [gold, silver], extensions: [both] };
+  const links = [...Array.from({ length: 40 }, () => level), { policies: [gold] }];
+  const start = performance.now();
+  assert.equal(verdict(links, [gold]), 'ok');
+  assert.ok(performance.now() - start < 1000);
+});
+
+test('the refusal names what the path is valid for and what is accepted', () => {
+  const ca = root.intermediate({ policies: [gold] });
+  const { certificate: leaf } = ca.leaf({
+    policies: [gold],
+    subject: [{ type: 'CN', value: 'x' }],
+  });
+  const result = validatePath({
+    leaf,
+    intermediates: [ca.certificate],
+    anchors: [root.root],
+    at,
+    policies: [silver],
+  });
+  assert.ok(!result.ok);
+  assert.equal(
+    result.detail,
+    `path of certificate "CN=x" is valid for policies ${gold}, accepted are ${silver}`,
+  );
+});
