@@ -1,5 +1,35 @@
+export {
+  Authority,
+  type AuthorityParts,
+  type CsrAndTtl,
+  type IntermediateStatus,
+} from './authority.ts';
+export {
+  type ApiConfig,
+  type AuthorityCertificateConfig,
+  type CaConfig,
+  type IntermediateConfig,
+  parseCaConfig,
+  type RootConfig,
+  type ServiceConfig,
+  type SubjectConfig,
+} from './ca-config.ts';
+export type { WrittenNames } from './certificate-names.ts';
+export type { CreatedToken, TokenOrder } from './create-token.ts';
+export { type EphemeralOptions, ephemeralAuthority } from './ephemeral-authority.ts';
+export { type Initialised, type InitOptions, initAuthority } from './init-authority.ts';
+export type { Issued, Refusal } from './issue.ts';
 export { type Acknowledged, auditLedger, type LedgerAudit } from './ledger/audit-ledger.ts';
 export { covers } from './ledger/covers.ts';
 export type * from './ledger/ledger.ts';
 export { type MemoryLedgerOptions, memoryLedger } from './ledger/memory-ledger.ts';
 export { openSqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite-ledger.ts';
+export { type OpenOptions, openAuthority } from './open-authority.ts';
+export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
+export { adminClient } from './serve/admin-client.ts';
+export {
+  type AuthorityServer,
+  type ServeAuthorityOptions,
+  serveAuthority,
+} from './serve/serve-authority.ts';
+export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';

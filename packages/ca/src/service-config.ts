@@ -6,6 +6,7 @@ import type { Report } from './ca-config-checks.ts';
 import type { WrittenServices } from './ca-config-schema.ts';
 import { type DnsPattern, parseDnsPattern } from './dns-name.ts';
 import { keyKindFromConfig } from './key-kind-config.ts';
+import { isServiceKeyType, usagesFor } from './key-usage-by-kind.ts';
 
 const hour = 3_600_000;
 const ec256: KeyKind = { type: 'EC', curve: 'P-256' };
@@ -51,9 +52,13 @@ export function interpretServices(
     [...path, 'required_extensions'],
     report,
   );
-  if (usages.keyUsageWritten?.includes('keyEncipherment') === true && kind.type !== 'RSA') {
-    // RFC 8813 §3: an EC key cannot encipher keys; the bit would be wrong in such a certificate.
-    notices.push('keyEncipherment is for RSA keys only (RFC 8813), it is left out for other keys');
+  const left = usages.keyUsageWritten ?? [];
+  const kept = isServiceKeyType(kind.type) ? usagesFor(kind.type, left) : left;
+  for (const usage of left.filter((each) => !kept.includes(each))) {
+    // RFC 8813 §3 for the common one, keyEncipherment with EC keys.
+    notices.push(
+      `${usage} is left out of certificates for ${kind.type} keys, which cannot do that (RFC 8813)`,
+    );
   }
   const policies = written.san_policies ?? {};
   return {

@@ -1,0 +1,182 @@
+import type { Clock, Denial, Log, Meter } from '@countersign/base';
+import {
+  formatBundleDocument,
+  makeBundle,
+  type TrustBundle,
+  type VerifiedPeer,
+} from '@countersign/spiffe';
+import type { IssueResponse, JoinToken } from '@countersign/wire';
+import { type Certificate, fingerprintOf } from '@countersign/x509';
+import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
+import type { CaConfig } from './ca-config.ts';
+import type { WrittenNames } from './certificate-names.ts';
+import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
+import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
+import type { Issuer } from './issuer.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import {
+  type Caller,
+  type EdgeWait,
+  type RevokeAnswer,
+  type RevokeOrder,
+  revoke,
+} from './revoke.ts';
+
+export interface AuthorityParts {
+  readonly config: CaConfig;
+  readonly root: Certificate;
+  readonly issuers: readonly Issuer[];
+  readonly ledger: Ledger;
+  /** Intents without a certificate that start-up found and closed. */
+  readonly orphans: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+/** How a request for a certificate reaches the authority: the request itself, and the lifetime wished for. */
+export interface CsrAndTtl {
+  /** PKCS #10, DER. */
+  readonly csr: Uint8Array;
+  readonly ttlMs?: number | undefined;
+}
+
+export interface IntermediateStatus {
+  readonly name: string;
+  /** SHA-256 of its DER, lowercase hex. */
+  readonly fingerprint: string;
+  readonly notAfter: number;
+}
+
+/**
+ * A certificate authority with its keys opened: each flow by its name, each a story in a file of its own. Refusals are
+ * values; what is thrown is a defect or a broken ledger.
+ */
+export class Authority {
+  readonly config: CaConfig;
+  readonly root: Certificate;
+  readonly rootFingerprint: string;
+  readonly ledger: Ledger;
+  readonly orphans: number;
+  readonly #context: IssueContext;
+  readonly #bundle: TrustBundle;
+
+  constructor(parts: AuthorityParts) {
+    const { config, root, issuers, ledger, clock, log } = parts;
+    const metrics = authorityMetrics(parts.meter);
+    this.config = config;
+    this.root = root;
+    this.rootFingerprint = fingerprintOf(root);
+    this.ledger = ledger;
+    this.orphans = parts.orphans;
+    this.#bundle = {
+      ...makeBundle(config.trustDomain, [root]),
+      sequence: 1,
+      refreshHintSeconds: 300,
+    };
+    this.#context = {
+      config,
+      issuers,
+      authorityKeys: [root, ...issuers.map((each) => each.certificate)].map(
+        (each) => each.spki.raw,
+      ),
+      rootFingerprint: this.rootFingerprint,
+      ledger,
+      clock,
+      log,
+      metrics,
+    };
+    metrics.orphans.add(parts.orphans);
+    tellNotAfter(root, issuers, metrics);
+    for (const notice of config.notices) log.info({ file: config.file }, notice);
+  }
+
+  /** A first certificate, under the names of a one-time token. Refusals as of {@link issueCertificate}. */
+  enrol(request: CsrAndTtl & { readonly token: JoinToken }): Promise<Issued | Refusal> {
+    const { csr, ttlMs, token } = request;
+    return issueCertificate({ csr, ttlMs, grant: { by: 'token', token } }, this.#context);
+  }
+
+  /** A further certificate under the names of the one that the peer presented, for whatever key the request has. */
+  renew(request: CsrAndTtl & { readonly peer: VerifiedPeer }): Promise<Issued | Refusal> {
+    const { csr, ttlMs, peer } = request;
+    return issueCertificate({ csr, ttlMs, grant: { by: 'peer', peer } }, this.#context);
+  }
+
+  /** By order of whoever holds the state; without names, under those of the request. */
+  issue(request: CsrAndTtl & WrittenNames): Promise<Issued | Refusal> {
+    const { csr, ttlMs, ...names } = request;
+    return issueCertificate({ csr, ttlMs, grant: { by: 'operator', names } }, this.#context);
+  }
+
+  /** The authority's own TLS certificate: {@link ownSpiffeId} and these names, within its issuer's constraints. */
+  issueOwn(request: CsrAndTtl & Omit<WrittenNames, 'spiffeId'>): Promise<Issued | Refusal> {
+    const { csr, ttlMs, ...others } = request;
+    const names = { ...others, spiffeId: this.ownSpiffeId };
+    return issueCertificate({ csr, ttlMs, grant: { by: 'authority', names } }, this.#context);
+  }
+
+  createToken(order: TokenOrder): Promise<CreatedToken | Denial> {
+    return createToken(order, this.#context);
+  }
+
+  revoke(order: RevokeOrder, caller: Caller, wait?: EdgeWait): Promise<RevokeAnswer> {
+    return revoke(order, caller, this.#context, wait);
+  }
+
+  get ownSpiffeId(): string {
+    return `spiffe://${this.config.trustDomain}/countersign/ca`;
+  }
+
+  /** Roots of our own trust domain. */
+  bundle(): TrustBundle {
+    return this.#bundle;
+  }
+
+  intermediates(): readonly IntermediateStatus[] {
+    return this.#context.issuers.map(({ name, certificate }) => ({
+      name,
+      fingerprint: fingerprintOf(certificate),
+      notAfter: certificate.notAfter,
+    }));
+  }
+
+  /** Whether a peer may follow the feed under a lease (`api.gateways`): others wait for leases before they call it done. */
+  mayHoldLease(peer: VerifiedPeer): boolean {
+    const id = peer.spiffeId?.toString();
+    return (
+      id !== undefined &&
+      this.config.api.gateways.some((pattern) =>
+        pattern.endsWith('*') ? id.startsWith(pattern.slice(0, -1)) : id === pattern,
+      )
+    );
+  }
+
+  /** The answer that the API gives. */
+  issueResponseOf(issued: Issued): IssueResponse {
+    return {
+      ...(issued.spiffeId === undefined ? {} : { spiffeId: issued.spiffeId }),
+      serial: issued.serialHex,
+      notAfter: issued.notAfter,
+      chain: issued.chain,
+      bundle: JSON.parse(formatBundleDocument(this.#bundle)),
+      trustDomain: this.config.trustDomain,
+    };
+  }
+
+  /** Commits what is under way and lets the ledger go. */
+  close(): Promise<void> {
+    return this.ledger.close();
+  }
+}
+
+function tellNotAfter(
+  root: Certificate,
+  issuers: readonly Issuer[],
+  metrics: AuthorityMetrics,
+): void {
+  const all = [{ name: 'root', certificate: root }, ...issuers];
+  for (const { name, certificate } of all) {
+    metrics.notAfter.set(certificate.notAfter / 1000, { certificate: name });
+  }
+}

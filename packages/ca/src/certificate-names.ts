@@ -1,0 +1,130 @@
+import { type Denial, denial, messageOf } from '@countersign/base';
+import { parseSpiffeId, type SpiffeId } from '@countersign/spiffe';
+import {
+  formatGeneralName,
+  formatIpAddress,
+  type GeneralName,
+  parseIpAddress,
+} from '@countersign/x509';
+import { parseDnsName } from './dns-name.ts';
+
+/** Names of one certificate, each in its one spelling, none twice, in the order given. */
+export interface CertificateNames {
+  readonly spiffeId: SpiffeId | undefined;
+  readonly dns: readonly string[];
+  /** RFC 5952 for IPv6. */
+  readonly ip: readonly string[];
+}
+
+/** As people and messages write them. */
+export interface WrittenNames {
+  readonly spiffeId?: string | undefined;
+  readonly dns?: readonly string[] | undefined;
+  readonly ip?: readonly string[] | undefined;
+}
+
+export type NamesResult = { readonly ok: true; readonly names: CertificateNames } | Denial;
+
+/** In one certificate: what the messages and the ledger's rows are bounded for. */
+const mostNames = 64;
+
+/** Denials: ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP, ERR_POLICY_NAME (too many). */
+export function parseNames(written: WrittenNames): NamesResult {
+  const { spiffeId, dns = [], ip = [] } = written;
+  if (dns.length + ip.length >= mostNames) {
+    const sides = `${dns.length + ip.length} names are asked for, at most ${mostNames - 1}`;
+    return denial('ERR_POLICY_NAME', `${sides} and a SPIFFE ID fit into a certificate`);
+  }
+  const names = {
+    spiffeId: undefined as SpiffeId | undefined,
+    dns: [] as string[],
+    ip: [] as string[],
+  };
+  if (spiffeId !== undefined) {
+    try {
+      names.spiffeId = parseSpiffeId(spiffeId);
+    } catch (thrown) {
+      return denial('ERR_POLICY_SPIFFE_ID', messageOf(thrown), { spiffeId });
+    }
+  }
+  for (const text of dns) {
+    const read = parseDnsName(text);
+    if (!read.ok)
+      return denial('ERR_POLICY_DNS', `DNS name "${text}" ${read.wrong}`, { name: text });
+    if (!names.dns.includes(read.name)) names.dns.push(read.name);
+  }
+  for (const text of ip) {
+    const bytes = parseIpAddress(text);
+    if (bytes === undefined) {
+      return denial('ERR_POLICY_IP', `"${text}" is no IP address`, { address: text });
+    }
+    const address = formatIpAddress(bytes);
+    if (!names.ip.includes(address)) names.ip.push(address);
+  }
+  return { ok: true, names };
+}
+
+/**
+ * The names of subject alternative names: of a request, or of a certificate that is renewed.
+ * Denials as {@link parseNames}, and ERR_POLICY_NAME_KIND.
+ */
+export function namesOf(alternatives: readonly GeneralName[]): NamesResult {
+  const uris: string[] = [];
+  const dns: string[] = [];
+  const ip: string[] = [];
+  for (const name of alternatives) {
+    if (name.kind === 'dns') dns.push(name.value);
+    else if (name.kind === 'ip') ip.push(formatIpAddress(name.bytes));
+    else if (name.kind === 'uri') uris.push(name.value);
+    else return refuseKind(name);
+  }
+  const [spiffeId, second] = uris;
+  if (second !== undefined) {
+    // X509-SVID §2: exactly one URI in the subject alternative names.
+    const sides = `${uris.length} URIs are asked for, a certificate has one SPIFFE ID`;
+    return denial('ERR_POLICY_SPIFFE_ID', sides, { uris });
+  }
+  return parseNames({ spiffeId, dns, ip });
+}
+
+/** Names as the ledger keeps them, back in their kinds. */
+export function writtenNames(formatted: readonly string[]): WrittenNames {
+  const of = (kind: string): string[] =>
+    formatted.flatMap((name) => (name.startsWith(kind) ? [name.slice(kind.length)] : []));
+  return { spiffeId: of('uri:')[0], dns: of('dns:'), ip: of('ip:') };
+}
+
+/** In the order of encoding: SPIFFE ID, DNS names, addresses. */
+export function alternativesOf(names: CertificateNames): GeneralName[] {
+  const { spiffeId, dns, ip } = names;
+  return [
+    ...(spiffeId === undefined ? [] : [{ kind: 'uri', value: spiffeId.toString() } as const]),
+    ...dns.map((value) => ({ kind: 'dns', value }) as const),
+    ...ip.map((text) => ({ kind: 'ip', bytes: parseIpAddress(text) ?? new Uint8Array() }) as const),
+  ];
+}
+
+/** As `formatGeneralName` writes them: `uri:…`, `dns:…`, `ip:…`. */
+export function formatNames(names: CertificateNames): string[] {
+  return [
+    ...(names.spiffeId === undefined ? [] : [`uri:${names.spiffeId}`]),
+    ...names.dns.map((name) => `dns:${name}`),
+    ...names.ip.map((address) => `ip:${address}`),
+  ];
+}
+
+/** The names of `asked` that `granted` lacks. */
+export function namesBeyond(asked: CertificateNames, granted: CertificateNames): string[] {
+  const has = new Set(formatNames(granted));
+  return formatNames(asked).filter((name) => !has.has(name));
+}
+
+export function countNames(names: CertificateNames): number {
+  return names.dns.length + names.ip.length + (names.spiffeId === undefined ? 0 : 1);
+}
+
+function refuseKind(name: GeneralName): Denial {
+  const written = formatGeneralName(name).slice(0, 200);
+  const sides = `"${written}" is asked for, certificates here carry SPIFFE IDs, DNS names and IP addresses`;
+  return denial('ERR_POLICY_NAME_KIND', sides, { kind: name.kind });
+}

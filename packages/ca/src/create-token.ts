@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import { type Denial, denial, formatDuration } from '@countersign/base';
+import { createJoinToken, type JoinToken, secretHashOf } from '@countersign/wire';
+import { formatNames, parseNames, type WrittenNames } from './certificate-names.ts';
+import type { IssueContext } from './issue.ts';
+import type { Ledger, RevocationRecord } from './ledger/ledger.ts';
+import { judgeNames } from './name-policy.ts';
+
+export interface TokenOrder extends WrittenNames {
+  /** How long it can be redeemed. Default 1 h, at most 30 days. */
+  readonly ttlMs?: number | undefined;
+  /** The longest lifetime of the certificate that it gives. Default: the policy's. */
+  readonly certificateTtlMs?: number | undefined;
+}
+
+export interface CreatedToken {
+  readonly ok: true;
+  readonly token: JoinToken;
+  readonly expiresAt: number;
+}
+
+const defaultTtlMs = 3_600_000;
+const longestTtlMs = 30 * 24 * 3_600_000;
+
+/**
+ * A token for one enrolment under these names. They are held to the policy now: a token that could never be redeemed is
+ * not handed out.
+ *
+ * Denials: ERR_POLICY_*, ERR_LEDGER_BLOCKED.
+ */
+export async function createToken(
+  order: TokenOrder,
+  context: Pick<
+    IssueContext,
+    'config' | 'issuers' | 'ledger' | 'clock' | 'log' | 'metrics' | 'rootFingerprint'
+  >,
+): Promise<CreatedToken | Denial> {
+  const { config, ledger, clock } = context;
+
+  // 1. Names: what the policy and some intermediate admit.
+  const named = parseNames(order);
+  if (!named.ok) return named;
+  const judged = judgeNames(named.names, config, context.issuers);
+  if (!judged.ok) return judged;
+
+  // 2. Lifetimes: of the token, and of the certificate.
+  const ttlMs = order.ttlMs ?? defaultTtlMs;
+  if (ttlMs < 1000 || ttlMs > longestTtlMs) {
+    const sides = `"${formatDuration(ttlMs)}", a join token lives from "1s" to "${formatDuration(longestTtlMs)}"`;
+    return denial('ERR_POLICY_TTL', `token lifetime ${sides}`, { ttlMs });
+  }
+  const { certificateTtlMs } = order;
+  const { maxValidityMs } = config.services;
+  if (certificateTtlMs !== undefined && certificateTtlMs > maxValidityMs) {
+    const sides = `"${formatDuration(certificateTtlMs)}" is longer than max_validity "${formatDuration(maxValidityMs)}"`;
+    return denial('ERR_POLICY_TTL', `certificate lifetime ${sides}`, { certificateTtlMs });
+  }
+
+  // 3. Blocks.
+  const spiffeId = named.names.spiffeId?.toString();
+  const block = spiffeId === undefined ? undefined : await blockOf(spiffeId, ledger);
+  if (block !== undefined) {
+    const sides = `was blocked by the revocation at position ${block.position}`;
+    return denial('ERR_LEDGER_BLOCKED', `SPIFFE ID "${spiffeId}" ${sides}`, { spiffeId });
+  }
+
+  // 4. The record; the secret itself is in the answer alone.
+  const token = createJoinToken(
+    (size) => new Uint8Array(randomBytes(size)),
+    context.rootFingerprint,
+  );
+  const expiresAt = clock.now() + ttlMs;
+  await ledger.createToken({
+    id: token.id,
+    secretHash: secretHashOf(token),
+    ...(spiffeId === undefined ? {} : { spiffeId }),
+    names: formatNames({ ...named.names, spiffeId: undefined }),
+    provisioner: 'operator',
+    ...(certificateTtlMs === undefined ? {} : { ttlMs: certificateTtlMs }),
+    expiresAt,
+  });
+  context.metrics.tokens.add();
+  context.log.info(
+    { token: token.id, spiffeId, dns: named.names.dns, expiresAt },
+    'join token created',
+  );
+  return { ok: true, token, expiresAt };
+}
+
+const page = 10_000;
+
+async function blockOf(spiffeId: string, ledger: Ledger): Promise<RevocationRecord | undefined> {
+  for (let after = 0; ; ) {
+    const records = await ledger.revocationsAfter(after, page);
+    const block = records.find(
+      (each) => each.block && each.by === 'spiffe-id' && each.value === spiffeId,
+    );
+    if (block !== undefined || records.length < page) return block;
+    after = records.at(-1)?.position ?? Number.MAX_SAFE_INTEGER;
+  }
+}

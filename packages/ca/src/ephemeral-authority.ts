@@ -1,0 +1,42 @@
+import { type Clock, type Log, type Meter, noLog, noMeter } from '@countersign/base';
+import { keySigner } from '@countersign/x509';
+import { Authority } from './authority.ts';
+import type { CaConfig } from './ca-config.ts';
+import { createHierarchy } from './hierarchy.ts';
+import { makeIssuer } from './issuer.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import { memoryLedger } from './ledger/memory-ledger.ts';
+
+export interface EphemeralOptions {
+  readonly config: CaConfig;
+  readonly clock: Clock;
+  /** Default: in memory. */
+  readonly ledger?: Ledger | undefined;
+  readonly log?: Log | undefined;
+  readonly meter?: Meter | undefined;
+}
+
+/** A whole authority that leaves nothing behind: for tests, and for what lives as long as its process. */
+export async function ephemeralAuthority(options: EphemeralOptions): Promise<Authority> {
+  const { config, clock, log = noLog, meter = noMeter } = options;
+  const ledger = options.ledger ?? memoryLedger({ clock });
+  const { root, intermediates } = await createHierarchy({ config, ledger, clock });
+  const issuers = intermediates.map(({ name, certificate, privateKey }) =>
+    makeIssuer(
+      name,
+      { certificate, signer: keySigner(privateKey) },
+      root.certificate,
+      config.services,
+    ),
+  );
+  return new Authority({
+    config,
+    root: root.certificate,
+    issuers,
+    ledger,
+    orphans: 0,
+    clock,
+    log,
+    meter,
+  });
+}

@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import {
+  type Clock,
+  CountersignError,
+  type Log,
+  messageOf,
+  type Secret,
+  writeFileDurably,
+} from '@countersign/base';
+import { encodePem, fingerprintOf } from '@countersign/x509';
+import type { CaConfig } from './ca-config.ts';
+import { type AuthorityPair, createHierarchy, type Hierarchy } from './hierarchy.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import { openSqliteLedger } from './ledger/sqlite-ledger.ts';
+import { sealPair } from './seal-pair.ts';
+import { formatSealedKey, type Sealer } from './sealed-key.ts';
+import {
+  formatStateManifest,
+  keyFileName,
+  type StateLayout,
+  type StateManifest,
+  stateLayout,
+} from './state-layout.ts';
+import { createKeyFile, sealerOfPassphrase } from './unseal-secret.ts';
+
+export interface InitOptions {
+  readonly config: CaConfig;
+  /** The data directory: missing, or empty. */
+  readonly data: string;
+  /** Seals the keys. Without it a key file is made. */
+  readonly passphrase?: Secret<string> | undefined;
+  /** Where the key file goes; default `unseal.key` in the data directory. Another place keeps backups of both apart. */
+  readonly keyFile?: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Initialised {
+  /** SHA-256 of the root's DER, lowercase hex. */
+  readonly rootFingerprint: string;
+  /** The key file that was made, or undefined where a passphrase seals the keys. */
+  readonly keyFile: string | undefined;
+  readonly intermediates: readonly string[];
+}
+
+/**
+ * Makes a new authority in a directory, whole or not at all: everything is built beside it, synced, and moved in place
+ * by a rename. A crash leaves at most a directory `.NAME.init-…` beside, which nothing reads.
+ *
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_FILE, ERR_KEY_SEALED (an empty passphrase), ERR_USAGE (two ways to seal)
+ */
+export async function initAuthority(options: InitOptions): Promise<Initialised> {
+  const { config, log } = options;
+  const data = resolve(options.data);
+
+  // 1. Nothing is overwritten.
+  const place = await placeFor(data);
+  await checkKeyFilePlace(options);
+
+  const staging = stateLayout(place.staging);
+  let madeKeyFile: string | undefined;
+  try {
+    // 2. The secret that seals the keys.
+    await mkdir(staging.intermediates, { recursive: true, mode: 0o700 });
+    const { sealer, seal, keyFile } = await makeSealer(options, staging, data);
+    madeKeyFile = keyFile;
+
+    // 3. Keys and certificates, each through the ledger.
+    const hierarchy = await buildHierarchy(options, staging);
+
+    // 4. Files; the manifest last, since it is what makes the directory an authority.
+    await writeHierarchy(hierarchy, staging, sealer);
+    const rootFingerprint = fingerprintOf(hierarchy.root.certificate);
+    const intermediates = config.intermediates.map((each) => each.name);
+    const createdAt = new Date(options.clock.now()).toISOString();
+    const manifest = {
+      trustDomain: config.trustDomain,
+      rootFingerprint,
+      intermediates,
+      seal,
+      createdAt,
+    };
+    await writeFileDurably(staging.manifest, formatStateManifest(manifest));
+
+    // 5. In place, in one step.
+    await place.commit();
+    for (const notice of config.notices) log.info({ file: config.file }, notice);
+    log.info({ data, rootFingerprint, intermediates, keyFile }, 'authority initialised');
+    return { rootFingerprint, keyFile, intermediates };
+  } catch (thrown) {
+    await rm(place.staging, { recursive: true, force: true });
+    if (madeKeyFile !== undefined && options.keyFile !== undefined) {
+      await rm(madeKeyFile, { force: true });
+    }
+    if (thrown instanceof CountersignError) throw thrown;
+    throw new CountersignError('ERR_FILE', `init an authority in "${data}": ${messageOf(thrown)}`, {
+      fields: { data },
+      cause: thrown,
+    });
+  }
+}
+
+interface Place {
+  /** Where to build. */
+  readonly staging: string;
+  /** Makes what was built the data directory. */
+  commit(): Promise<void>;
+}
+
+async function placeFor(data: string): Promise<Place> {
+  const suffix = `init-${randomBytes(6).toString('hex')}`;
+  const found = await entriesOf(data);
+  if (found === undefined) {
+    await mkdir(dirname(data), { recursive: true });
+    const staging = join(dirname(data), `.${basename(data)}.${suffix}`);
+    return { staging, commit: () => moveWhole(staging, data) };
+  }
+  const [first] = found;
+  if (first !== undefined) {
+    const what = found.includes('state.json') ? 'an authority' : `"${first}"`;
+    throw new CountersignError(
+      'ERR_STATE_EXISTS',
+      `init an authority in "${data}": it holds ${what}`,
+      {
+        fields: { data, entries: found.slice(0, 10) },
+      },
+    );
+  }
+  // An empty directory may be a mount point, which nothing can be renamed onto: build inside it.
+  const staging = join(data, `.${suffix}`);
+  return { staging, commit: () => moveEntries(staging, data) };
+}
+
+async function entriesOf(directory: string): Promise<string[] | undefined> {
+  try {
+    return await readdir(directory);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new CountersignError(
+      'ERR_FILE',
+      `read the directory "${directory}": ${messageOf(thrown)}`,
+      {
+        fields: { directory },
+        cause: thrown,
+      },
+    );
+  }
+}
+
+async function moveWhole(staging: string, data: string): Promise<void> {
+  await syncDirectory(staging);
+  await rename(staging, data);
+  await syncDirectory(dirname(data));
+}
+
+/** The manifest goes last: until it is there, the directory is no authority. */
+async function moveEntries(staging: string, data: string): Promise<void> {
+  const entries = await readdir(staging);
+  const ordered = [...entries.filter((entry) => entry !== 'state.json'), 'state.json'];
+  const moved: string[] = [];
+  try {
+    for (const entry of ordered) {
+      await rename(join(staging, entry), join(data, entry));
+      moved.push(entry);
+    }
+  } catch (thrown) {
+    for (const entry of moved) await rm(join(data, entry), { recursive: true, force: true });
+    throw thrown;
+  }
+  await rm(staging, { recursive: true });
+  await syncDirectory(data);
+}
+
+async function checkKeyFilePlace({ keyFile, passphrase }: InitOptions): Promise<void> {
+  if (keyFile === undefined) return;
+  if (passphrase !== undefined) {
+    throw new CountersignError(
+      'ERR_USAGE',
+      'a passphrase and a key file are given, one seals the keys',
+    );
+  }
+  const path = resolve(keyFile);
+  const exists = (await entriesOf(dirname(path)))?.includes(basename(path)) === true;
+  if (!exists) return;
+  throw new CountersignError('ERR_STATE_EXISTS', `make the key file "${path}": it exists already`, {
+    fields: { keyFile: path },
+  });
+}
+
+async function makeSealer(
+  options: InitOptions,
+  staging: StateLayout,
+  data: string,
+): Promise<{
+  readonly sealer: Sealer;
+  readonly seal: StateManifest['seal'];
+  readonly keyFile: string | undefined;
+}> {
+  if (options.passphrase !== undefined) {
+    const sealer = sealerOfPassphrase(options.passphrase);
+    return { sealer, seal: { kind: 'passphrase' }, keyFile: undefined };
+  }
+  if (options.keyFile === undefined) {
+    const sealer = await createKeyFile(staging.keyFile);
+    const seal = { kind: 'key-file', path: keyFileName } as const;
+    return { sealer, seal, keyFile: join(data, keyFileName) };
+  }
+  const path = resolve(options.keyFile);
+  return { sealer: await createKeyFile(path), seal: { kind: 'key-file', path }, keyFile: path };
+}
+
+async function buildHierarchy(options: InitOptions, staging: StateLayout): Promise<Hierarchy> {
+  const { config, clock, log } = options;
+  const ledger: Ledger = await openSqliteLedger({ file: staging.ledger, clock, log });
+  try {
+    return await createHierarchy({ config, ledger, clock });
+  } finally {
+    await ledger.close();
+  }
+}
+
+async function writeHierarchy(
+  { root, intermediates }: Hierarchy,
+  staging: StateLayout,
+  sealer: Sealer,
+): Promise<void> {
+  const write = async (pair: AuthorityPair, certificateFile: string, keyFile: string) => {
+    const sealed = await sealPair(pair, sealer);
+    await writeFileDurably(keyFile, formatSealedKey(sealed), { mode: 0o600 });
+    await writeFileDurably(certificateFile, encodePem('CERTIFICATE', pair.certificate.raw));
+  };
+  await write(root, staging.rootCertificate, staging.rootKey);
+  for (const pair of intermediates) {
+    const { name } = pair;
+    await write(pair, staging.intermediateCertificate(name), staging.intermediateKey(name));
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

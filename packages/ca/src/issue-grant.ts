@@ -1,0 +1,128 @@
+import { type Denial, denial } from '@countersign/base';
+import type { VerifiedPeer } from '@countersign/spiffe';
+import { type JoinToken, secretHashOf } from '@countersign/wire';
+import type { CertificateRequest } from '@countersign/x509';
+import {
+  type CertificateNames,
+  countNames,
+  namesOf,
+  parseNames,
+  type WrittenNames,
+  writtenNames,
+} from './certificate-names.ts';
+import type { Grant, Ledger } from './ledger/ledger.ts';
+import { lifetimeOf } from './lifetime-policy.ts';
+
+/** On whose word a certificate is issued; it decides the names. */
+export type IssueGrant =
+  /** Enrolment: the names that the token was created with. */
+  | { readonly by: 'token'; readonly token: JoinToken }
+  /** Renewal: the names of the certificate that the peer presented. */
+  | { readonly by: 'peer'; readonly peer: VerifiedPeer }
+  /** Whoever holds the state: these names, or those of the request where none are given. */
+  | { readonly by: 'operator'; readonly names: WrittenNames }
+  /** The authority's own TLS certificate: bound by its issuer's constraints, not by the policy for services. */
+  | { readonly by: 'authority'; readonly names: WrittenNames };
+
+/** What a grant gives. */
+export interface Granted {
+  readonly ok: true;
+  readonly names: CertificateNames;
+  /** The grant in words, for the refusal of a name that it does not give. */
+  readonly describe: string;
+  readonly ledgerGrant: Grant;
+  readonly provisioner: string;
+  /** The lifetime where none is asked for; the policy's default where absent. */
+  readonly defaultTtlMs?: number | undefined;
+  /** The longest lifetime that it gives; the policy's where absent. */
+  readonly limitTtlMs?: number | undefined;
+}
+
+/** What the grant of a request gives: names, lifetime, and what the ledger redeems. */
+export function readGrant(
+  grant: IssueGrant,
+  csr: CertificateRequest,
+  context: GrantContext,
+): Promise<Granted | Denial> | Granted | Denial {
+  const read = grantReaders[grant.by] as GrantReader<IssueGrant['by']>;
+  return read(grant as never, csr, context);
+}
+
+interface GrantContext {
+  readonly ledger: Pick<Ledger, 'checkToken'>;
+  readonly rootFingerprint: string;
+}
+
+type GrantReader<B extends IssueGrant['by']> = (
+  grant: Extract<IssueGrant, { by: B }>,
+  csr: CertificateRequest,
+  context: GrantContext,
+) => Promise<Granted | Denial> | Granted | Denial;
+
+const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
+  async token({ token }, _csr, { ledger, rootFingerprint }) {
+    if (token.rootFingerprint !== rootFingerprint) {
+      const sides = `is for the authority with root "${token.rootFingerprint}", this one has "${rootFingerprint}"`;
+      return denial('ERR_TOKEN_UNKNOWN', `join token ${sides}`);
+    }
+    const secretHash = secretHashOf(token);
+    const record = await ledger.checkToken(token.id, secretHash);
+    if (!record.ok) return record;
+    const { spiffeId } = record;
+    const named = parseNames({ ...writtenNames(record.names), spiffeId });
+    if (!named.ok) return named;
+    return {
+      ok: true,
+      names: named.names,
+      describe: `join token "${token.id}"`,
+      ledgerGrant: { kind: 'token', id: token.id, secretHash },
+      provisioner: record.provisioner,
+      defaultTtlMs: record.ttlMs,
+      limitTtlMs: record.ttlMs,
+    };
+  },
+
+  peer({ peer }, _csr, { rootFingerprint }) {
+    if (peer.anchorFingerprint !== rootFingerprint) {
+      const sides = `leads to root "${peer.anchorFingerprint}", this authority's is "${rootFingerprint}"`;
+      return denial('ERR_RENEW_FOREIGN', `certificate "${peer.serialHex}" ${sides}`);
+    }
+    // The present names, whatever the request says: a renewal changes the key and the dates alone.
+    const named = namesOf(peer.names);
+    if (!named.ok) return named;
+    return {
+      ok: true,
+      names: named.names,
+      describe: `certificate "${peer.serialHex}"`,
+      ledgerGrant: { kind: 'renewal', serialHex: peer.serialHex },
+      provisioner: 'renewal',
+      defaultTtlMs: lifetimeOf(peer.leaf),
+    };
+  },
+
+  operator({ names }, csr) {
+    const written = parseNames(names);
+    if (!written.ok) return written;
+    const named = countNames(written.names) > 0 ? written : namesOf(csr.subjectAltNames);
+    if (!named.ok) return named;
+    return {
+      ok: true,
+      names: named.names,
+      describe: 'the order',
+      ledgerGrant: { kind: 'operator' },
+      provisioner: 'operator',
+    };
+  },
+
+  authority({ names }) {
+    const named = parseNames(names);
+    if (!named.ok) return named;
+    return {
+      ok: true,
+      names: named.names,
+      describe: 'the authority',
+      ledgerGrant: { kind: 'operator' },
+      provisioner: 'authority',
+    };
+  },
+};

@@ -1,0 +1,230 @@
+import { createHash } from 'node:crypto';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  denial,
+  type Log,
+  messageOf,
+} from '@countersign/base';
+import {
+  type Certificate,
+  type CertificateRequest,
+  parseCertificateRequest,
+} from '@countersign/x509';
+import type { AuthorityMetrics } from './authority-metrics.ts';
+import type { CaConfig } from './ca-config.ts';
+import { formatNames } from './certificate-names.ts';
+import { draftService } from './draft.ts';
+import { type Granted, type IssueGrant, readGrant } from './issue-grant.ts';
+import type { Issuer } from './issuer.ts';
+import type { Intent, Ledger } from './ledger/ledger.ts';
+import { decideLifetime } from './lifetime-policy.ts';
+import { lintDraft } from './linted-draft.ts';
+import { chooseIssuer, judgeNames } from './name-policy.ts';
+import { judgeRequestContent, judgeRequestKey } from './request-policy.ts';
+import { signDraft } from './sign-draft.ts';
+
+export interface IssueRequest {
+  /** PKCS #10, DER. */
+  readonly csr: Uint8Array;
+  /** Absent: the policy's default; for a renewal, the lifetime that its certificate had. */
+  readonly ttlMs?: number | undefined;
+  readonly grant: IssueGrant;
+}
+
+export interface Issued {
+  readonly ok: true;
+  readonly certificate: Certificate;
+  readonly spiffeId: string | undefined;
+  readonly serialHex: string;
+  readonly notAfter: number;
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly [Uint8Array, Uint8Array];
+  /** Name of the intermediate that signed. */
+  readonly issuer: string;
+  readonly provisioner: string;
+  /** Ledger position of the intent; it is in the serial too. */
+  readonly position: number;
+}
+
+export type Refusal = Denial;
+
+export interface IssueContext {
+  readonly config: CaConfig;
+  readonly issuers: readonly Issuer[];
+  /** SubjectPublicKeyInfo of the root and of every intermediate. */
+  readonly authorityKeys: readonly Uint8Array[];
+  readonly rootFingerprint: string;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: AuthorityMetrics;
+}
+
+/**
+ * From a request to a certificate that the ledger has, or the reason why not.
+ *
+ * Refusals: ERR_DER_*, ERR_CSR_*, ERR_POLICY_*, ERR_TOKEN_*, ERR_RENEW_FOREIGN, ERR_LEDGER_BLOCKED, ERR_LEDGER_REVOKED,
+ * ERR_LEDGER_NEEDS_TOKEN, ERR_LEDGER_CERTIFICATE_UNKNOWN.
+ *
+ * @throws CountersignError ERR_LINT, ERR_SIGNER, ERR_LEDGER_FAILED: nothing was handed out
+ */
+export async function issueCertificate(
+  request: IssueRequest,
+  context: IssueContext,
+): Promise<Issued | Refusal> {
+  const { clock, metrics } = context;
+  const started = clock.monotonic();
+  let result = 'ERR_INTERNAL';
+  try {
+    const outcome = await issueInSteps(request, context);
+    result = outcome.ok ? 'issued' : outcome.code;
+    tell(outcome, request, context);
+    return outcome;
+  } catch (thrown) {
+    if (thrown instanceof CountersignError) result = thrown.code;
+    throw thrown;
+  } finally {
+    metrics.issuance.add(1, { result });
+    metrics.issuanceSeconds.observe((clock.monotonic() - started) / 1000);
+  }
+}
+
+async function issueInSteps(
+  request: IssueRequest,
+  context: IssueContext,
+): Promise<Issued | Refusal> {
+  const { config, ledger } = context;
+  const { services } = config;
+  const at = context.clock.now();
+
+  // 1. Possession: the request is read, its key is one to certify, and its sender holds the private half.
+  const read = readRequest(request.csr);
+  if (!read.ok) return read;
+  const { csr } = read;
+  const isOwn = request.grant.by === 'authority';
+  const keyPolicy = isOwn ? { ...services, keyRequired: false } : services;
+  const key = judgeRequestKey(csr, keyPolicy, context.authorityKeys);
+  if (!key.ok) return key;
+
+  // 2. Policy: what the grant gives, what the request asks beyond it, who may sign the names, and for how long.
+  const granted = await readGrant(request.grant, csr, context);
+  if (!granted.ok) return granted;
+  const { names } = granted;
+  const unwanted = judgeRequestContent(csr, services, { names, by: granted.describe });
+  if (unwanted !== undefined) return unwanted;
+  const chosen = isOwn
+    ? chooseIssuer(names, context.issuers)
+    : judgeNames(names, config, context.issuers);
+  if (!chosen.ok) return chosen;
+  const { issuer } = chosen;
+  const lifetime = decideLifetime({
+    at,
+    askedMs: request.ttlMs,
+    defaultMs: granted.defaultTtlMs ?? services.validityMs,
+    ...limitOf(granted, services.maxValidityMs),
+    issuer,
+  });
+  if (!lifetime.ok) return lifetime;
+
+  // 3. Draft: everything but the serial number.
+  const { notBefore, notAfter } = lifetime;
+  const facts = { names, spki: csr.spki, kind: key.kind, notBefore, notAfter };
+  const draft = draftService(isOwn ? issuer.own : issuer.services, facts);
+
+  // 4. Lint: the very bytes, read back, keep every rule.
+  const linted = lintDraft(draft, issuer.signer.algorithm);
+
+  // 5. Intent: the ledger redeems the token, looks for blocks and revocations, and assigns position and serial.
+  //    A crash before it resolves: nothing was signed. After: an orphan, which start-up closes.
+  const intent = await ledger.intend({
+    grant: granted.ledgerGrant,
+    ...(names.spiffeId === undefined ? {} : { spiffeId: names.spiffeId.toString() }),
+    names: formatNames(names),
+    spkiHash: createHash('sha256').update(csr.spki.raw).digest('hex'),
+    provisioner: granted.provisioner,
+    issuer: issuer.name,
+    notAfter,
+  });
+  if (!intent.ok) return intent;
+
+  // 6. Sign.
+  const certificate = await signOrAbandon(
+    () => signDraft(linted, intent, issuer.signer),
+    intent,
+    context,
+  );
+
+  // 7. Issued: once this resolves the certificate is in the ledger, whether or not the caller hears of it.
+  await ledger.issued({
+    intent: intent.position,
+    serialHex: intent.serialHex,
+    der: certificate.raw,
+  });
+  return {
+    ok: true,
+    certificate,
+    spiffeId: names.spiffeId?.toString(),
+    serialHex: certificate.serialHex,
+    notAfter: certificate.notAfter,
+    chain: [certificate.raw, issuer.certificate.raw],
+    issuer: issuer.name,
+    provisioner: intent.provisioner,
+    position: intent.position,
+  };
+}
+
+function readRequest(
+  der: Uint8Array,
+): { readonly ok: true; readonly csr: CertificateRequest } | Refusal {
+  try {
+    return { ok: true, csr: parseCertificateRequest(der) };
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError)) throw thrown;
+    return denial(thrown.code, `read the certificate request: ${thrown.message}`, thrown.fields);
+  }
+}
+
+function limitOf(
+  granted: Granted,
+  maxMs: number,
+): { readonly limitMs: number; readonly limitedBy: string } {
+  const { limitTtlMs } = granted;
+  return limitTtlMs !== undefined && limitTtlMs < maxMs
+    ? { limitMs: limitTtlMs, limitedBy: "the join token's" }
+    : { limitMs: maxMs, limitedBy: 'max_validity' };
+}
+
+async function signOrAbandon(
+  sign: () => Promise<Certificate>,
+  intent: Intent,
+  { ledger, log }: IssueContext,
+): Promise<Certificate> {
+  try {
+    return await sign();
+  } catch (thrown) {
+    const reason = messageOf(thrown);
+    // Should this fail too, the intent stays open and start-up closes it.
+    await ledger.abandoned(intent.position, reason).catch((failed: unknown) => {
+      log.error({ position: intent.position, reason: messageOf(failed) }, 'intent not abandoned');
+    });
+    throw thrown;
+  }
+}
+
+function tell(outcome: Issued | Refusal, { grant }: IssueRequest, { log }: IssueContext): void {
+  if (!outcome.ok) {
+    log.warn(
+      { grant: grant.by, code: outcome.code, detail: outcome.detail },
+      'certificate refused',
+    );
+    return;
+  }
+  const { spiffeId, serialHex, issuer, position } = outcome;
+  const notAfter = new Date(outcome.notAfter).toISOString();
+  log.info(
+    { grant: grant.by, spiffeId, serial: serialHex, issuer, position, notAfter },
+    'certificate issued',
+  );
+}

@@ -1,0 +1,114 @@
+import { type Denial, denial } from '@countersign/base';
+import type { CaConfig } from './ca-config.ts';
+import { type CertificateNames, countNames } from './certificate-names.ts';
+import {
+  constraintAgainst,
+  type DnsConstraints,
+  isWithin,
+  matchesDnsPattern,
+  quotedList,
+} from './dns-name.ts';
+
+/** What choosing needs of an intermediate; the constraints are those of its certificate. */
+export interface ConstrainedIssuer {
+  readonly name: string;
+  readonly constraints: DnsConstraints;
+}
+
+/**
+ * Whether a certificate may carry these names, and who signs it: the first intermediate in file order that admits them
+ * all. Pure: asked for tokens, enrolments, renewals and orders alike.
+ *
+ * Denials: ERR_POLICY_NAME_MISSING, ERR_POLICY_SPIFFE_REQUIRED, ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP,
+ * ERR_POLICY_NO_ISSUER.
+ */
+export function judgeNames<I extends ConstrainedIssuer>(
+  names: CertificateNames,
+  config: Pick<CaConfig, 'trustDomain' | 'services'>,
+  issuers: readonly I[],
+): { readonly ok: true; readonly issuer: I } | Denial {
+  const { services } = config;
+  if (services.requireSpiffe && names.spiffeId === undefined) {
+    const sides = `${names.dns.length + names.ip.length} other names, and require_spiffe is true`;
+    return denial('ERR_POLICY_SPIFFE_REQUIRED', `no SPIFFE ID is asked for, ${sides}`);
+  }
+  if (countNames(names) === 0) return denial('ERR_POLICY_NAME_MISSING', 'no name is asked for');
+  const wrongId = wrongWithSpiffeId(names, config.trustDomain);
+  if (wrongId !== undefined) return wrongId;
+  for (const name of names.dns) {
+    const wrong = wrongWithDns(name, config, issuers);
+    if (wrong !== undefined) return wrong;
+  }
+  const [address] = names.ip;
+  if (address !== undefined && !services.allowIp) {
+    const sides = `IP address "${address}" is asked for, and allow_ip_san is false`;
+    return denial('ERR_POLICY_IP', sides, { address });
+  }
+  return chooseIssuer(names, issuers);
+}
+
+/** The first that admits all names; the one step of {@link judgeNames} that also binds the authority's own certificate. */
+export function chooseIssuer<I extends ConstrainedIssuer>(
+  names: CertificateNames,
+  issuers: readonly I[],
+): { readonly ok: true; readonly issuer: I } | Denial {
+  const reasons: string[] = [];
+  for (const issuer of issuers) {
+    const refused = names.dns.flatMap((name) => {
+      const against = constraintAgainst(issuer.constraints, name);
+      return against === undefined ? [] : [`"${issuer.name}" ${against}, "${name}" is asked for`];
+    });
+    const [first] = refused;
+    if (first === undefined) return { ok: true, issuer };
+    reasons.push(first);
+  }
+  return denial(
+    'ERR_POLICY_NO_ISSUER',
+    `no intermediate admits every name: ${reasons.join('; ')}`,
+    {
+      dns: names.dns,
+    },
+  );
+}
+
+function wrongWithSpiffeId(names: CertificateNames, trustDomain: string): Denial | undefined {
+  const { spiffeId } = names;
+  if (spiffeId === undefined) return undefined;
+  if (spiffeId.trustDomain !== trustDomain) {
+    const sides = `is of trust domain "${spiffeId.trustDomain}", this authority's is "${trustDomain}"`;
+    return refuse(`SPIFFE ID "${spiffeId}" ${sides}`);
+  }
+  // X509-SVID §2: the SPIFFE ID of a leaf has a path.
+  return spiffeId.path === ''
+    ? refuse(`SPIFFE ID "${spiffeId}" has no path, so it names no workload`)
+    : undefined;
+
+  function refuse(detail: string): Denial {
+    return denial('ERR_POLICY_SPIFFE_ID', detail, { spiffeId: `${spiffeId}`, trustDomain });
+  }
+}
+
+function wrongWithDns(
+  name: string,
+  { services }: Pick<CaConfig, 'services'>,
+  issuers: readonly ConstrainedIssuer[],
+): Denial | undefined {
+  const { dnsPatterns } = services;
+  if (dnsPatterns?.some((pattern) => matchesDnsPattern(pattern, name)) === true) return undefined;
+  if (dnsPatterns !== undefined) {
+    const allowed = dnsPatterns.map((pattern) => pattern.written);
+    const sides =
+      allowed.length === 0
+        ? 'allowed_dns_patterns is empty'
+        : `allowed_dns_patterns admits ${quotedList(allowed)} ("*" is one label)`;
+    return denial('ERR_POLICY_DNS', `DNS name "${name}" is asked for, ${sides}`, { name, allowed });
+  }
+  // Without patterns a name needs an intermediate that permits it by name: what nobody wrote down is not issued.
+  const permitted = issuers.flatMap((issuer) => issuer.constraints.permitted);
+  if (permitted.some((domain) => isWithin(name, domain))) return undefined;
+  const sides =
+    permitted.length === 0
+      ? 'there is neither allowed_dns_patterns nor an intermediate with permitted names'
+      : `the intermediates permit ${quotedList(permitted)}`;
+  return denial('ERR_POLICY_DNS', `DNS name "${name}" is asked for, ${sides}`, { name });
+}

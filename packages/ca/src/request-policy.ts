@@ -1,0 +1,128 @@
+import { type Denial, denial, equalBytes } from '@countersign/base';
+import {
+  type CertificateRequest,
+  formatKeyKind,
+  judgeKey,
+  type KeyKind,
+  type KeyUsage,
+  oids,
+  verifyPossession,
+} from '@countersign/x509';
+import type { ServiceConfig } from './ca-config.ts';
+import { type CertificateNames, namesBeyond, namesOf } from './certificate-names.ts';
+import { rsaBits } from './key-kind-config.ts';
+import { isServiceKeyType } from './key-usage-by-kind.ts';
+
+/**
+ * Whether the request's key is one to certify, and its sender holds the private half of it. The kind is judged first:
+ * nobody makes us compute with a monstrous key.
+ *
+ * Denials: ERR_CSR_KEY_WEAK, ERR_CSR_KEY_UNSUPPORTED, ERR_CSR_KEY_REUSED, ERR_CSR_POSSESSION, ERR_POLICY_KEY_KIND.
+ */
+export function judgeRequestKey(
+  csr: CertificateRequest,
+  services: ServiceConfig,
+  authorityKeys: readonly Uint8Array[],
+): { readonly ok: true; readonly kind: KeyKind } | Denial {
+  const judged = judgeKey(csr.spki);
+  if (!judged.ok) {
+    const code = judged.code === 'ERR_KEY_WEAK' ? 'ERR_CSR_KEY_WEAK' : 'ERR_CSR_KEY_UNSUPPORTED';
+    return denial(code, `key of the request: ${judged.detail}`, judged.fields);
+  }
+  const { kind } = judged;
+  const unfit = wrongWithKind(kind, services);
+  if (unfit !== undefined) return unfit;
+  if (authorityKeys.some((key) => equalBytes(key, csr.spki.raw))) {
+    return denial('ERR_CSR_KEY_REUSED', 'key of the request is a key of this authority');
+  }
+  // RFC 2986 §3: the signature is what proves that the requester holds the key.
+  if (!verifyPossession(csr)) {
+    const sides = `signature does not verify with the request's own ${formatKeyKind(kind)} key`;
+    return denial('ERR_CSR_POSSESSION', sides, { algorithm: csr.signatureAlgorithm.oid });
+  }
+  return judged;
+}
+
+/**
+ * Whether everything that the request asks for is granted. Its subject is not among that: subjects are ours, services
+ * are known by their alternative names.
+ *
+ * Denials: ERR_CSR_CA, ERR_CSR_USAGE, ERR_CSR_EXTENSION_REFUSED, ERR_POLICY_NAME and those of `namesOf`.
+ */
+export function judgeRequestContent(
+  csr: CertificateRequest,
+  services: ServiceConfig,
+  granted: { readonly names: CertificateNames; readonly by: string },
+): Denial | undefined {
+  if (csr.basicConstraints?.ca === true) {
+    return denial(
+      'ERR_CSR_CA',
+      'the request has the CA flag set, end-entity certificates are issued',
+    );
+  }
+  const usage = wrongWithUsages(csr, services);
+  if (usage !== undefined) return usage;
+  const other = csr.extensions.find((each) => !understoodExtensions.has(each.oid));
+  if (other !== undefined) {
+    const sides = `the request asks for extension "${other.oid}", none but names and usages are granted by request`;
+    return denial('ERR_CSR_EXTENSION_REFUSED', sides, { oid: other.oid });
+  }
+  if (csr.subjectAltNames.length === 0) return undefined;
+  const asked = namesOf(csr.subjectAltNames);
+  if (!asked.ok) return asked;
+  const [first, ...more] = namesBeyond(asked.names, granted.names);
+  if (first === undefined) return undefined;
+  const rest = more.length === 0 ? '' : ` and ${more.length} more`;
+  const sides = `the request asks for "${first}"${rest}, ${granted.by} does not grant that`;
+  return denial('ERR_POLICY_NAME', sides, { names: [first, ...more] });
+}
+
+/** What a request may mention: its value is judged (first four) or is ours anyway. */
+const understoodExtensions: ReadonlySet<string> = new Set([
+  oids.subjectAltName,
+  oids.keyUsage,
+  oids.extKeyUsage,
+  oids.basicConstraints,
+  oids.subjectKeyIdentifier,
+]);
+
+function wrongWithUsages(csr: CertificateRequest, services: ServiceConfig): Denial | undefined {
+  // RFC 8813 §3 takes keyEncipherment away from EC keys, yet common tools ask for it with any key: asking is no harm.
+  const usages: ReadonlySet<KeyUsage> = new Set([...services.keyUsage, 'keyEncipherment']);
+  const usage = [...(csr.keyUsage ?? [])].find((each) => !usages.has(each));
+  if (usage !== undefined) {
+    const sides = `"${usage}", service certificates have ${services.keyUsage.join(', ')}`;
+    return denial('ERR_CSR_USAGE', `the request asks for key usage ${sides}`, { usage });
+  }
+  const purpose = csr.extKeyUsage?.find((each) => !services.extKeyUsage.includes(each));
+  if (purpose === undefined) return undefined;
+  const sides = `"${purpose}", service certificates have ${services.extKeyUsage.join(', ')}`;
+  return denial('ERR_CSR_USAGE', `the request asks for extended key usage ${sides}`, { purpose });
+}
+
+function wrongWithKind(kind: KeyKind, services: ServiceConfig): Denial | undefined {
+  const found = formatKeyKind(kind);
+  if (!isServiceKeyType(kind.type)) {
+    const sides = `is "${found}", ECDSA, RSA and Ed25519 keys are certified`;
+    return denial('ERR_CSR_KEY_UNSUPPORTED', `key of the request ${sides}`, { found });
+  }
+  if (kind.type === 'RSA' && kind.bits > rsaBits.max) {
+    const sides = `has ${kind.bits} bits, at most ${rsaBits.max} are certified`;
+    return denial('ERR_CSR_KEY_UNSUPPORTED', `RSA key of the request ${sides}`, { found });
+  }
+  if (!services.keyRequired || isAtLeast(kind, services.key)) return undefined;
+  const wanted = formatKeyKind(services.key);
+  const sides = `is "${found}", service_certificates wants "${wanted}" or longer`;
+  return denial('ERR_POLICY_KEY_KIND', `key of the request ${sides}`, { found, wanted });
+}
+
+/** Of the same algorithm, and no shorter. */
+function isAtLeast(kind: KeyKind, wanted: KeyKind): boolean {
+  if (kind.type !== wanted.type) return false;
+  return sizeOf(kind) >= sizeOf(wanted);
+}
+
+function sizeOf(kind: KeyKind): number {
+  if (kind.type === 'RSA') return kind.bits;
+  return kind.type === 'EC' ? Number(kind.curve.slice(2)) : 256;
+}

@@ -1,0 +1,113 @@
+import { readFile } from 'node:fs/promises';
+import { isAbsolute, join, resolve } from 'node:path';
+import { CountersignError, messageOf } from '@countersign/base';
+
+/**
+ * What stands in the data directory (mode 0700):
+ *
+ * ```
+ * state.json                     what this is: format, trust domain, how the keys are sealed; written last by init
+ * root.pem                       the trust anchor
+ * root.key.json                  its key, sealed (0600); only init needs it opened
+ * intermediates/NAME.pem         one a signing certificate
+ * intermediates/NAME.key.json    its key, sealed (0600)
+ * unseal.key                     opens the sealed keys (0600), unless init was given a passphrase or another place
+ * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
+ * admin.sock                     while a server runs: the operator's way in (0600)
+ * ```
+ */
+export interface StateLayout {
+  readonly directory: string;
+  readonly manifest: string;
+  readonly rootCertificate: string;
+  readonly rootKey: string;
+  readonly intermediates: string;
+  intermediateCertificate(name: string): string;
+  intermediateKey(name: string): string;
+  readonly keyFile: string;
+  readonly ledger: string;
+  readonly adminSocket: string;
+}
+
+export function stateLayout(directory: string): StateLayout {
+  return {
+    directory,
+    manifest: join(directory, 'state.json'),
+    rootCertificate: join(directory, 'root.pem'),
+    rootKey: join(directory, 'root.key.json'),
+    intermediates: join(directory, 'intermediates'),
+    intermediateCertificate: (name) => join(directory, 'intermediates', `${name}.pem`),
+    intermediateKey: (name) => join(directory, 'intermediates', `${name}.key.json`),
+    keyFile: join(directory, keyFileName),
+    ledger: join(directory, 'ledger.db'),
+    adminSocket: join(directory, 'admin.sock'),
+  };
+}
+
+export const keyFileName = 'unseal.key';
+
+export interface StateManifest {
+  readonly format: typeof format;
+  readonly version: 1;
+  readonly trustDomain: string;
+  /** SHA-256 of the root's DER, lowercase hex. */
+  readonly rootFingerprint: string;
+  /** In the order of the configuration at init. */
+  readonly intermediates: readonly string[];
+  readonly seal:
+    | { readonly kind: 'passphrase' }
+    /** Relative paths are below the data directory. */
+    | { readonly kind: 'key-file'; readonly path: string };
+  /** RFC 3339. */
+  readonly createdAt: string;
+}
+
+const format = 'countersign-state';
+
+export function formatStateManifest(manifest: Omit<StateManifest, 'format' | 'version'>): string {
+  return `${JSON.stringify({ format, version: 1, ...manifest }, undefined, 2)}\n`;
+}
+
+/** @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN */
+export async function readStateManifest(directory: string): Promise<StateManifest> {
+  const { manifest: file } = stateLayout(directory);
+  const text = await readFile(file, 'utf8').catch((thrown: unknown) => {
+    throw new CountersignError(
+      'ERR_STATE_MISSING',
+      `open the authority in "${directory}": there is no state.json`,
+      { fields: { directory }, cause: thrown },
+    );
+  });
+  return parseStateManifest(text, file);
+}
+
+/** Where the key file of a state stands, or undefined for one that is sealed with a passphrase. */
+export function keyFileOf(manifest: StateManifest, directory: string): string | undefined {
+  if (manifest.seal.kind === 'passphrase') return undefined;
+  const { path } = manifest.seal;
+  return isAbsolute(path) ? path : resolve(directory, path);
+}
+
+function parseStateManifest(text: string, file: string): StateManifest {
+  try {
+    const json = JSON.parse(text);
+    if (json?.format !== format) throw new TypeError('it is no state of countersign');
+    if (json.version !== 1) {
+      throw new TypeError(`it has version ${json.version}, this program reads version 1`);
+    }
+    const { trustDomain, rootFingerprint, intermediates, seal } = json;
+    const isWhole =
+      typeof trustDomain === 'string' &&
+      /^[0-9a-f]{64}$/.test(rootFingerprint) &&
+      Array.isArray(intermediates) &&
+      intermediates.every((name) => /^[A-Za-z][A-Za-z0-9_-]*$/.test(name)) &&
+      (seal?.kind === 'passphrase' || (seal?.kind === 'key-file' && typeof seal.path === 'string'));
+    if (!isWhole) throw new TypeError('a member is missing or malformed');
+    return json;
+  } catch (thrown) {
+    throw new CountersignError('ERR_STATE_BROKEN', `read "${file}": ${messageOf(thrown)}`, {
+      fields: { file },
+      cause: thrown,
+    });
+  }
+}
