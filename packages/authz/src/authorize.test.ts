@@ -301,7 +301,7 @@ test('a denial names the rule that denies, or the closest one and both sides of 
   assert.ok(!none.ok);
   assert.match(
     none.detail,
-    /no rule allows it; closest is policy prod\/shop rules\[0\] \(policy\.yaml:6:7\): operation\.methods is "GET" or "HEAD", found "DELETE"$/,
+    /closest is policy prod\/shop rules\[0\] \(policy\.yaml:6:7\): operation\.methods is "GET" or "HEAD", found "DELETE"$/,
   );
   const stranger = peer('spiffe://example.com/ns/dev/sa/x');
   const other = authorize(shop, asking('POST', '/orders', { peer: stranger }));
