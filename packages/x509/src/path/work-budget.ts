@@ -1,7 +1,7 @@
 /**
  * How much work one validation may cost. The defaults end any input within a second on a small
- * machine, and are several times what honest, much cross-signed hierarchies need (a 36-certificate
- * mesh: under 100 signature checks).
+ * machine, and are far beyond honest, much cross-signed hierarchies: the densest of bettertls, 36
+ * certificates, takes 8 signature checks and 23 links.
  */
 export interface WorkLimits {
   /** Public-key operations, for certificates and CRLs. Default 256. */
