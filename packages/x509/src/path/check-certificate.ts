@@ -219,7 +219,9 @@ function checkKeyIds(certificate: Certificate, role: CertificateRole): Finding |
   }
   // RFC 5280 Appendix A.2: both or neither
   if ((issuer === undefined) !== (serial === undefined)) {
-    const detail = `has an authorityKeyIdentifier with ${issuer === undefined ? 'a serial number but no issuer' : 'an issuer but no serial number'}`;
+    const has =
+      issuer === undefined ? 'a serial number but no issuer' : 'an issuer but no serial number';
+    const detail = `has an authorityKeyIdentifier with ${has}`;
     return { code: 'ERR_CERT_KEY_ID', detail };
   }
   return isSelfIssued(certificate) ? checkOwnKeyId(certificate, keyId, role) : undefined;

@@ -150,7 +150,8 @@ function checkEntry(certificate: Certificate, crl: Crl): PathRefused | undefined
   const subject = certificateText(certificate);
   const { serialHex } = certificate;
   const { reason, date } = entry;
-  const detail = `certificate "${subject}" is revoked: serial "${serialHex}" is on the list of "${nameText(crl.issuer)}" since ${timeText(date)}, reason ${reason}`;
+  const entryText = `on the list of "${nameText(crl.issuer)}" since ${timeText(date)}, reason ${reason}`;
+  const detail = `certificate "${subject}" is revoked: serial "${serialHex}" is ${entryText}`;
   return { ...denial('ERR_CERT_REVOKED', detail, { subject, serialHex, reason, date }), subject };
 }
 
