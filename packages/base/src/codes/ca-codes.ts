@@ -224,4 +224,50 @@ export const caCodes = {
     hint: 'run countersign revoke --data DIR where the state is, or as an administrator',
     exit: 1,
   },
+  ERR_API_CERTIFICATE_NEEDED: {
+    meaning: 'The route needs a client certificate of this authority, and none was shown.',
+    hint: 'enrol first, then call with the identity (--identity DIR)',
+    exit: 1,
+  },
+  ERR_API_CERTIFICATE_REVOKED: {
+    meaning: 'The client certificate has been revoked.',
+    hint: 'enrol again with a new token from countersign token create',
+    exit: 1,
+  },
+  ERR_API_CERTIFICATE_UNKNOWN: {
+    meaning: 'The client certificate leads to our root, and its serial is not in this ledger.',
+    hint: 'the ledger was restored from an old copy, or the key of the authority signed elsewhere: find out which',
+    exit: 1,
+  },
+  ERR_API_FORBIDDEN: {
+    meaning: 'The identity is known, and ca.yaml does not let it do this.',
+    hint: 'name its SPIFFE ID under api in ca.yaml, or use an identity that is named there',
+    exit: 1,
+  },
+  ERR_API_GUESSES: {
+    meaning: 'Too many wrong join tokens came from one address.',
+    hint: 'wait as long as the message in the log says, then enrol with the right token',
+    exit: 1,
+  },
+  ERR_API_FEED_LIMIT: {
+    meaning: 'The authority holds as many streams of the revocation feed as it may.',
+    hint: 'find who opens so many streams, or raise the limit',
+    exit: 3,
+  },
+  ERR_API_FEED_CURSOR: {
+    meaning:
+      'A reader of the revocation feed is ahead of the ledger, so one of them is of another history.',
+    hint: 'the ledger was restored from an old copy: remove the state of the reader so that it reads from the start',
+    exit: 3,
+  },
+  ERR_API_CLOSING: {
+    meaning: 'The authority is shutting down.',
+    hint: 'try again once it runs',
+    exit: 3,
+  },
+  ERR_API_SOCKET: {
+    meaning: 'The admin socket of a data directory could not be opened.',
+    hint: 'check who owns the data directory, and run the command as that user',
+    exit: 3,
+  },
 } as const satisfies CodeFamily;

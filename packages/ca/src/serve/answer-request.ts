@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { denial } from '@countersign/base';
+import { type Audience, findRoute, type Route, type RouteName, routes } from '@countersign/wire';
+import type { ApiAnswer, Caller } from './api-call.ts';
+import type { ApiContext } from './api-context.ts';
+import { authorizeCaller } from './authorize-caller.ts';
+import { answerProblem } from './problem-answer.ts';
+import { readBody } from './read-body.ts';
+import { handlers } from './route-handlers.ts';
+
+/** One request from its head to its answer. Never rejects: whatever goes wrong is answered as a problem, or hung up. */
+export async function answerRequest(
+  context: ApiContext,
+  caller: Caller,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { clock, log } = context;
+  const startedAt = clock.monotonic();
+  const id = randomBytes(9).toString('base64url');
+  const { path, query } = targetOf(request);
+  const found = findRoute(request.method ?? '', path);
+  const route = 'route' in found ? found.route : undefined;
+
+  let answer: ApiAnswer | { readonly ok: false; readonly thrown: unknown };
+  try {
+    answer =
+      route === undefined
+        ? denial('ERR_WIRE_ROUTE', `no ${request.method} "${path.slice(0, 200)}"`)
+        : await answerOf(context, { route, caller, query, id }, request);
+  } catch (thrown) {
+    answer = { ok: false, thrown };
+  }
+
+  if ('refused' in found && found.refused === 'method') response.setHeader('allow', found.allow);
+  // An unread body would be taken for the next request.
+  if (context.closing() || !request.complete) response.setHeader('connection', 'close');
+  let result = 'ok';
+  if (answer.ok && 'stream' in answer) await answer.stream(response);
+  else if (answer.ok) send(response, route ?? routes.status, answer.body);
+  else {
+    const asked = `${request.method} ${route?.path ?? 'unknown path'}`;
+    const audience = audienceOf(context, caller, route);
+    const cause = 'thrown' in answer ? answer.thrown : answer;
+    result = answerProblem(response, { cause, caller, audience, id, asked }, log);
+  }
+
+  context.requests.add(1, { route: route?.name ?? 'none', result });
+  if (route === undefined || route.name === 'feed') return;
+  const seconds = (clock.monotonic() - startedAt) / 1000;
+  context.requestSeconds.observe(seconds, { route: route.name });
+}
+
+async function answerOf(
+  context: ApiContext,
+  asked: {
+    readonly route: Route;
+    readonly caller: Caller;
+    readonly query: URLSearchParams;
+    readonly id: string;
+  },
+  request: IncomingMessage,
+): Promise<ApiAnswer> {
+  const { route, caller } = asked;
+  const { ledger } = context.authority;
+  // 1. may this caller ask this route
+  const allowed = await authorizeCaller(route, caller, { ledger, now: context.clock.now() });
+  if (!allowed.ok) return allowed;
+  // 2. the whole body, within limits
+  const body = await readBody(request, route);
+  // 3. the answer
+  return handlers[route.name as RouteName](context, { ...asked, body });
+}
+
+function send(response: ServerResponse, route: Route, body: string): void {
+  response.writeHead(200, {
+    'content-type': route.answer,
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+  });
+  response.end(body);
+}
+
+/** Our targets are plain paths: nothing is decoded or resolved, so there is one spelling of each. */
+function targetOf(request: IncomingMessage): { path: string; query: URLSearchParams } {
+  const [path = '', ...query] = (request.url ?? '').split('?');
+  return { path, query: new URLSearchParams(query.join('?')) };
+}
+
+/** Detail is for operators; who found a route learns the code; anybody else an id to ask about. */
+function audienceOf(context: ApiContext, caller: Caller, route: Route | undefined): Audience {
+  if (caller.kind === 'operator') return 'operator';
+  if (route === undefined || route.auth === 'admin') return 'stranger';
+  if (caller.kind === 'anonymous') return route.auth === 'mtls' ? 'stranger' : 'caller';
+  return context.isAdmin(caller.peer) ? 'operator' : 'caller';
+}

@@ -1,0 +1,36 @@
+import type { ServerResponse } from 'node:http';
+import type { Denial } from '@countersign/base';
+import type { LiveConnection } from '@countersign/mtls';
+import type { VerifiedPeer } from '@countersign/spiffe';
+import type { Route } from '@countersign/wire';
+
+/** Who is asking, as the transport proved it. */
+export type Caller =
+  | { readonly kind: 'anonymous'; readonly address: string }
+  | { readonly kind: 'peer'; readonly peer: VerifiedPeer; readonly live: LiveConnection }
+  /** Whoever may open the admin socket. */
+  | { readonly kind: 'operator' };
+
+/** One request, routed and allowed to be asked. */
+export interface ApiCall {
+  readonly route: Route;
+  readonly caller: Caller;
+  readonly query: URLSearchParams;
+  /** Whole, within the route's limit. */
+  readonly body: Uint8Array;
+  /** Opaque: the answer of a refusal and its log line have the same. */
+  readonly id: string;
+}
+
+export type ApiAnswer =
+  | { readonly ok: true; readonly body: string }
+  /** Takes the response over, to its end. */
+  | { readonly ok: true; readonly stream: (response: ServerResponse) => Promise<void> }
+  | Denial;
+
+/** Log fields and ledger words that name a caller. */
+export function nameOf(caller: Caller): string {
+  if (caller.kind === 'operator') return 'operator';
+  if (caller.kind === 'anonymous') return 'anonymous';
+  return caller.peer.spiffeId?.toString() ?? `serial ${caller.peer.serialHex}`;
+}

@@ -1,0 +1,158 @@
+import {
+  type Clock,
+  type Denial,
+  denial,
+  type Gauge,
+  type Log,
+  type Meter,
+} from '@countersign/base';
+import { formatFeedFrame } from '@countersign/wire';
+import type { Ledger, RevocationRecord } from '../ledger/ledger.ts';
+import { Bell } from './bell.ts';
+
+export interface FeedLimits {
+  /** A heartbeat is sent when nothing else was for this long. Default 5000. */
+  readonly heartbeatMs?: number;
+  /** Streams at once. Default 4096. */
+  readonly maxStreams?: number;
+  /** Streams of one identity at once. Default 256. */
+  readonly maxStreamsEach?: number;
+  /** A reader that takes nothing for this long is dropped. Default 10,000. */
+  readonly slowReaderMs?: number;
+}
+
+export interface FeedPage {
+  /** Frames as they are sent; empty when there is nothing after the cursor. */
+  readonly lines: string;
+  /** The cursor after it. */
+  readonly position: number;
+}
+
+/** A place among the bounded number of streams. */
+export interface FeedSeat {
+  readonly ok: true;
+  readonly signal: AbortSignal;
+  leave(): void;
+}
+
+const pageSize = 256;
+
+/**
+ * What all feed streams share: the wake-up at each commit, pages read once for everybody who stands at the same cursor,
+ * and the number of seats. The frames come from the ledger and from nowhere else.
+ */
+export class FeedHub {
+  readonly commits = new Bell();
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly heartbeatMs: number;
+  readonly slowReaderMs: number;
+  readonly #ledger: Ledger;
+  readonly #maxStreams: number;
+  readonly #maxStreamsEach: number;
+  readonly #seats = new Map<string, { readonly holder: string; readonly end: AbortController }>();
+  readonly #seatsOf = new Map<string, number>();
+  readonly #open: Gauge;
+  readonly #unsubscribe: () => void;
+  #pages = new Map<number, Promise<FeedPage>>();
+  #closed = false;
+
+  constructor(options: {
+    readonly ledger: Ledger;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly meter: Meter;
+    readonly limits?: FeedLimits | undefined;
+  }) {
+    const { limits = {} } = options;
+    this.#ledger = options.ledger;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.heartbeatMs = limits.heartbeatMs ?? 5000;
+    this.slowReaderMs = limits.slowReaderMs ?? 10_000;
+    this.#maxStreams = limits.maxStreams ?? 4096;
+    this.#maxStreamsEach = limits.maxStreamsEach ?? 256;
+    this.#open = options.meter.gauge({
+      name: 'countersign_feed_streams',
+      help: 'Open streams of the revocation feed.',
+    });
+    this.#open.set(0);
+    this.#unsubscribe = options.ledger.onCommit(() => {
+      this.#pages = new Map();
+      this.commits.ring();
+    });
+  }
+
+  /**
+   * A seat for one stream. The same instance of the same holder connecting again ends its earlier stream, which is most
+   * likely a dead connection.
+   *
+   * Denials: ERR_API_FEED_LIMIT, ERR_API_CLOSING.
+   */
+  sit(holder: string, instance: string): FeedSeat | Denial {
+    if (this.#closed) return denial('ERR_API_CLOSING', 'the authority is shutting down');
+    const key = `${holder}\n${instance}`;
+    this.#seats.get(key)?.end.abort();
+    const held = this.#seatsOf.get(holder) ?? 0;
+    if (this.#seats.size >= this.#maxStreams || held >= this.#maxStreamsEach) {
+      return denial(
+        'ERR_API_FEED_LIMIT',
+        `${held} streams of "${holder}" and ${this.#seats.size} in all are open, at most ${this.#maxStreamsEach} and ${this.#maxStreams}`,
+      );
+    }
+    const end = new AbortController();
+    this.#seats.set(key, { holder, end });
+    this.#count(holder, 1);
+    end.signal.addEventListener('abort', () => {
+      if (this.#seats.get(key)?.end === end) this.#seats.delete(key);
+      this.#count(holder, -1);
+    });
+    return { ok: true, signal: end.signal, leave: () => end.abort() };
+  }
+
+  /** The frames after `cursor`, at most a page. */
+  page(cursor: number): Promise<FeedPage> {
+    const held = this.#pages.get(cursor);
+    if (held !== undefined) return held;
+    const page = this.#read(cursor);
+    this.#pages.set(cursor, page);
+    // A failure is not remembered for the next reader.
+    page.catch(() => this.#pages.delete(cursor));
+    return page;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unsubscribe();
+    for (const { end } of [...this.#seats.values()]) end.abort();
+  }
+
+  async #read(cursor: number): Promise<FeedPage> {
+    const records = await this.#ledger.revocationsAfter(cursor, pageSize);
+    return {
+      lines: records.map(frameOf).join(''),
+      position: records.at(-1)?.position ?? cursor,
+    };
+  }
+
+  #count(holder: string, change: 1 | -1): void {
+    const held = (this.#seatsOf.get(holder) ?? 0) + change;
+    if (held === 0) this.#seatsOf.delete(holder);
+    else this.#seatsOf.set(holder, held);
+    this.#open.set([...this.#seatsOf.values()].reduce((sum, each) => sum + each, 0));
+  }
+}
+
+function frameOf(record: RevocationRecord): string {
+  const { position, previous, by, value, reason, at, block } = record;
+  return formatFeedFrame({
+    type: 'revocation',
+    position,
+    previous,
+    by,
+    value,
+    reason,
+    at,
+    ...(block ? { block } : {}),
+  });
+}

@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { type Denial, messageOf } from '@countersign/base';
+import { formatFeedFrame, type HelloFrame, routes } from '@countersign/wire';
+import type { FeedHub, FeedSeat } from './feed-hub.ts';
+
+export interface FeedStream {
+  readonly hub: FeedHub;
+  readonly seat: FeedSeat;
+  readonly response: ServerResponse;
+  /** The reader has everything up to it. */
+  readonly after: number;
+  readonly hello: Omit<HelloFrame, 'type' | 'heartbeatMs'>;
+  /** Asked before each heartbeat: certificates end while streams are open. */
+  readonly stillAllowed: () => Denial | undefined;
+}
+
+/**
+ * One reader's stream, from hello to its end: the backlog after the cursor, then each revocation as it is committed, and
+ * a heartbeat when nothing else was sent. Frames come in order and once; the reader's pace is respected, within limits.
+ */
+export async function streamRevocations(stream: FeedStream): Promise<void> {
+  const { hub, seat, response } = stream;
+  const { signal } = seat;
+  response.once('close', () => seat.leave());
+  response.writeHead(200, {
+    'content-type': routes.feed.answer,
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  try {
+    // 1. who speaks, and how far there is to go
+    const { heartbeatMs } = hub;
+    await send(stream, formatFeedFrame({ type: 'hello', ...stream.hello, heartbeatMs }));
+    let cursor = stream.after;
+    while (!signal.aborted) {
+      // 2. what is committed; noted first, so that a commit while reading is not slept through
+      const rings = hub.commits.rings;
+      const page = await hub.page(cursor);
+      if (page.position > cursor) {
+        await send(stream, page.lines);
+        cursor = page.position;
+        continue;
+      }
+      // 3. nothing more: until the next commit, or the next heartbeat
+      await hub.commits.wait(rings, heartbeatMs, hub.clock, signal);
+      if (signal.aborted || hub.commits.rings !== rings) continue;
+      const refused = stream.stillAllowed();
+      if (refused !== undefined) {
+        hub.log.info({ code: refused.code }, `feed ended: ${refused.detail}`);
+        break;
+      }
+      const heartbeat = { type: 'heartbeat', position: cursor, at: hub.clock.now() } as const;
+      await send(stream, formatFeedFrame(heartbeat));
+    }
+    response.end();
+  } catch (thrown) {
+    // The reader is gone, too slow, or the ledger failed: it comes back with its cursor.
+    if (!signal.aborted) hub.log.warn({ error: messageOf(thrown) }, 'feed stream broke');
+    response.destroy();
+  } finally {
+    seat.leave();
+  }
+}
+
+async function send({ hub, seat, response }: FeedStream, lines: string): Promise<void> {
+  if (response.destroyed || response.write(lines)) return;
+  const over = new AbortController();
+  const tooSlow = hub.clock
+    .sleep(hub.slowReaderMs, { signal: over.signal, ref: false })
+    .then(() => Promise.reject(new Error(`reader took nothing for ${hub.slowReaderMs} ms`)));
+  try {
+    const signal = AbortSignal.any([over.signal, seat.signal]);
+    await Promise.race([once(response, 'drain', { signal }), tooSlow]);
+  } finally {
+    tooSlow.catch(() => {});
+    over.abort();
+  }
+}

@@ -1,0 +1,141 @@
+import {
+  type Clock,
+  type Counter,
+  CountersignError,
+  errorOfDenial,
+  type Gauge,
+  type Log,
+  type Meter,
+  messageOf,
+} from '@countersign/base';
+import {
+  ChangeSignal,
+  type Changes,
+  makeSvid,
+  type SvidSource,
+  staticBundles,
+  verifyPeer,
+  type X509Svid,
+} from '@countersign/spiffe';
+import { buildCertificateRequest, generateKeyPair, keySigner } from '@countersign/x509';
+import type { Authority } from '../authority.ts';
+
+export interface OwnIdentityOptions {
+  readonly authority: Authority;
+  readonly dns: readonly string[];
+  readonly ip: readonly string[];
+  readonly ttlMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+const firstRetryMs = 1000;
+const longestRetryMs = 60_000;
+
+/**
+ * The authority's own TLS identity: issued by itself through the ordinary flow, renewed at half its lifetime while it
+ * serves. A new one is proved before it replaces the old; a failure keeps the old and is tried again.
+ */
+export class OwnIdentity implements SvidSource, Changes {
+  readonly #options: OwnIdentityOptions;
+  readonly #changes: ChangeSignal;
+  readonly #stopped = new AbortController();
+  readonly #renewals: Counter;
+  readonly #notAfter: Gauge;
+  #current: X509Svid;
+
+  private constructor(options: OwnIdentityOptions, first: X509Svid) {
+    const { meter, log } = options;
+    this.#options = options;
+    this.#current = first;
+    this.#changes = new ChangeSignal((thrown) => {
+      log.error({ error: messageOf(thrown) }, 'a listener of the own identity failed');
+    });
+    this.#renewals = meter.counter({
+      name: 'countersign_own_renewals_total',
+      help: 'Renewals of the own certificate by result.',
+      labels: ['result'],
+    });
+    this.#notAfter = meter.gauge({
+      name: 'countersign_certificate_not_after_timestamp_seconds',
+      help: 'End of the certificates of the authority itself.',
+      labels: ['certificate'],
+    });
+    this.#tellNotAfter();
+  }
+
+  /** @throws CountersignError where the first certificate is refused: then there is nothing to serve with */
+  static async start(options: OwnIdentityOptions): Promise<OwnIdentity> {
+    const identity = new OwnIdentity(options, await issueProved(options));
+    void identity.#rotate();
+    return identity;
+  }
+
+  svid(): X509Svid {
+    return this.#current;
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#changes.onChange(listener);
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  async #rotate(): Promise<void> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#stopped;
+    let retryMs = firstRetryMs;
+    let waitMs = this.#halfLifeMs();
+    while (!signal.aborted) {
+      await clock.sleep(waitMs, { signal, ref: false }).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        this.#current = await issueProved(this.#options);
+        this.#renewals.add(1, { result: 'ok' });
+        this.#tellNotAfter();
+        this.#changes.notify();
+        retryMs = firstRetryMs;
+        waitMs = this.#halfLifeMs();
+      } catch (thrown) {
+        this.#renewals.add(1, { result: 'failed' });
+        const code = thrown instanceof CountersignError ? thrown.code : undefined;
+        log.error(
+          { code, error: messageOf(thrown), retryMs, notAfter: this.#current.notAfter },
+          'own certificate was not renewed, the old one is kept',
+        );
+        waitMs = retryMs;
+        retryMs = Math.min(retryMs * 2, longestRetryMs);
+      }
+    }
+  }
+
+  #halfLifeMs(): number {
+    const { notAfter, leaf } = this.#current;
+    const half = notAfter - (notAfter - leaf.notBefore) / 2;
+    return Math.max(firstRetryMs, half - this.#options.clock.now());
+  }
+
+  #tellNotAfter(): void {
+    this.#notAfter.set(this.#current.notAfter / 1000, { certificate: 'authority' });
+  }
+}
+
+async function issueProved(options: OwnIdentityOptions): Promise<X509Svid> {
+  const { authority, clock, dns, ip, ttlMs } = options;
+  const { privateKey } = await generateKeyPair({ type: 'EC', curve: 'P-256' });
+  const csr = await buildCertificateRequest({ signer: keySigner(privateKey) });
+  const issued = await authority.issueOwn({ csr, dns, ip, ttlMs });
+  if (!issued.ok) throw errorOfDenial(issued, 'issue the own TLS certificate');
+  const svid = makeSvid(issued.chain, privateKey);
+  const verified = verifyPeer({
+    chain: svid.chain,
+    bundles: staticBundles(authority.bundle()),
+    at: clock.now(),
+    purpose: 'server',
+  });
+  if (!verified.ok) throw errorOfDenial(verified, 'prove the own TLS certificate');
+  return svid;
+}

@@ -1,0 +1,78 @@
+import type { ServerResponse } from 'node:http';
+import { CountersignError, type Denial, type ErrorCode, type Log } from '@countersign/base';
+import {
+  type Audience,
+  formatProblem,
+  problemCauseOf,
+  problemContentType,
+  problemFrom,
+  statusOfCode,
+} from '@countersign/wire';
+import { type Caller, nameOf } from './api-call.ts';
+
+/** HTTP status of our own codes; what is not here is `wire`'s to say. */
+const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_API_CERTIFICATE_NEEDED: 401,
+  ERR_API_CERTIFICATE_REVOKED: 403,
+  ERR_API_CERTIFICATE_UNKNOWN: 403,
+  ERR_API_FORBIDDEN: 403,
+  ERR_API_GUESSES: 429,
+  ERR_API_FEED_LIMIT: 503,
+  ERR_API_FEED_CURSOR: 409,
+  ERR_API_CLOSING: 503,
+  ERR_LEDGER_CERTIFICATE_UNKNOWN: 404,
+  ERR_LEDGER_ORDER: 422,
+  ERR_LEDGER_BLOCKED: 403,
+  ERR_LEDGER_REVOKED: 403,
+  ERR_LEDGER_NEEDS_TOKEN: 403,
+  ERR_LEDGER_LEASE: 409,
+  ERR_LEDGER_FAILED: 503,
+  ERR_LEDGER_CLOSED: 503,
+  ERR_RENEW_FOREIGN: 403,
+  ERR_REVOKE_FORBIDDEN: 403,
+};
+
+export interface Refusal {
+  /** A Denial, or anything thrown. */
+  readonly cause: unknown;
+  readonly caller: Caller;
+  readonly audience: Audience;
+  readonly id: string;
+  /** What was asked, for the log. */
+  readonly asked: string;
+}
+
+/** Answers a refusal: a problem document for the caller, the detail for the log, the same opaque id on both. */
+export function answerProblem(response: ServerResponse, refusal: Refusal, log: Log): ErrorCode {
+  const { cause, id, audience } = refusal;
+  const refused = isDenial(cause) ? cause : problemCauseOf(cause);
+  const status = statuses[refused.code] ?? statusOfCode(refused.code);
+  const line = {
+    id,
+    code: refused.code,
+    status,
+    asked: refusal.asked,
+    caller: nameOf(refusal.caller),
+    ...(isDenial(cause) ? cause.fields : {}),
+    ...(cause instanceof CountersignError ? cause.fields : {}),
+    ...(refused.code === 'ERR_INTERNAL' ? { err: cause } : {}),
+  };
+  if (status >= 500) log.error(line, `request failed: ${refused.detail}`);
+  else log.warn(line, `request refused: ${refused.detail}`);
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return refused.code;
+  }
+  const body = formatProblem(problemFrom(refused, { id, audience, status }));
+  response.writeHead(status, {
+    'content-type': problemContentType,
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+  });
+  response.end(body);
+  return refused.code;
+}
+
+function isDenial(cause: unknown): cause is Denial {
+  return typeof cause === 'object' && cause !== null && 'ok' in cause && cause.ok === false;
+}

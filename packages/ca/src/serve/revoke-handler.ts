@@ -1,0 +1,48 @@
+import { denial } from '@countersign/base';
+import { formatRevokeResponse, parseJsonBody, parseRevokeRequest } from '@countersign/wire';
+import type { ApiAnswer, ApiCall } from './api-call.ts';
+import type { ApiContext } from './api-context.ts';
+
+/** `POST /v1/revoke`: the authority's own flow, for whoever called; and an answer even for who revoked itself. */
+export async function answerRevoke(context: ApiContext, call: ApiCall): Promise<ApiAnswer> {
+  const { authority, leases } = context;
+  const { caller } = call;
+  if (caller.kind === 'anonymous') {
+    return denial('ERR_API_CERTIFICATE_NEEDED', `"${call.route.path}" needs a client certificate`);
+  }
+  const request = parseRevokeRequest(
+    parseJsonBody(call.body, 'revoke request', call.route.maxBodyBytes),
+  );
+  const order = { ...request, waitMs: request.waitMs ?? context.waitMs };
+
+  // Its own connection is left alone until the answer is on its way, then judged like the others.
+  const spareNoLonger = caller.kind === 'peer' ? context.cutter()?.spare(caller.live) : undefined;
+  try {
+    const answer = await authority.revoke(order, caller, { leases });
+    if (!answer.ok) {
+      spareNoLonger?.();
+      return answer;
+    }
+    const { ok: _, ...report } = answer;
+    return answerThen(formatRevokeResponse(report), spareNoLonger);
+  } catch (thrown) {
+    spareNoLonger?.();
+    throw thrown;
+  }
+}
+
+function answerThen(body: string, afterwards: (() => void) | undefined): ApiAnswer {
+  if (afterwards === undefined) return { ok: true, body };
+  return {
+    ok: true,
+    async stream(response) {
+      response.once('close', afterwards);
+      response.writeHead(200, {
+        'content-type': 'application/json',
+        'cache-control': 'no-store',
+        'content-length': Buffer.byteLength(body),
+      });
+      response.end(body);
+    },
+  };
+}

@@ -1,0 +1,197 @@
+import { type Denial, denial } from '@countersign/base';
+import { formatBundleDocument, type VerifiedPeer } from '@countersign/spiffe';
+import {
+  formatIssueResponse,
+  formatLeaseResponse,
+  formatStatusResponse,
+  formatTokenResponse,
+  instanceRule,
+  parseAdminIssueRequest,
+  parseEnrolRequest,
+  parseJsonBody,
+  parseLeaseRequest,
+  parseRenewRequest,
+  parseTokenRequest,
+  type RouteName,
+} from '@countersign/wire';
+import { encodePem } from '@countersign/x509';
+import type { Issued, Refusal } from '../issue.ts';
+import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
+import type { ApiContext } from './api-context.ts';
+import { expiryOf } from './authorize-caller.ts';
+import { streamRevocations } from './feed-stream.ts';
+import { answerRevoke } from './revoke-handler.ts';
+
+type Handler = (context: ApiContext, call: ApiCall) => ApiAnswer | Promise<ApiAnswer>;
+
+/** What each route does, once its caller may ask and its body is read. */
+export const handlers: Readonly<Record<RouteName, Handler>> = {
+  bundle: ({ authority }) => ({ ok: true, body: formatBundleDocument(authority.bundle()) }),
+
+  bundlePem({ authority }) {
+    const anchors = authority.bundle().authorities;
+    return { ok: true, body: anchors.map((each) => encodePem('CERTIFICATE', each.raw)).join('') };
+  },
+
+  async enrol(context, call) {
+    const { caller } = call;
+    const address = caller.kind === 'anonymous' ? caller.address : undefined;
+    const waitMs = address === undefined ? 0 : context.guesses.waitMs(address);
+    if (waitMs > 0) {
+      const detail = `too many wrong tokens from "${address}", the next is looked at in ${waitMs} ms`;
+      return denial('ERR_API_GUESSES', detail, { address, waitMs });
+    }
+    const answer = await context.authority.enrol(parseEnrolRequest(bodyOf(call)));
+    if (!answer.ok && answer.code === 'ERR_TOKEN_UNKNOWN' && address !== undefined) {
+      context.guesses.failed(address);
+    }
+    return issued(context, answer);
+  },
+
+  async renew(context, call) {
+    const peer = peerOf(call);
+    if (!peer.ok) return peer;
+    const request = parseRenewRequest(bodyOf(call));
+    return issued(context, await context.authority.renew({ peer: peer.peer, ...request }));
+  },
+
+  revoke: answerRevoke,
+
+  async status({ authority, clock, version, startedAt, anchors, liveLeases }) {
+    const [ledger, leases] = await Promise.all([
+      authority.ledger.status(),
+      authority.ledger.leases(),
+    ]);
+    liveLeases.set(leases.length);
+    const now = clock.now();
+    const body = formatStatusResponse({
+      version,
+      trustDomain: authority.config.trustDomain,
+      rootFingerprint: anchors()[0] ?? '',
+      ledger: {
+        position: ledger.position,
+        revocationPosition: ledger.revocationPosition,
+        issued: ledger.issued,
+        revoked: ledger.revocations,
+      },
+      gateways: leases.map(({ instance, spiffeId, position, lastSeen }) => ({
+        id: instance,
+        spiffeId,
+        position,
+        lastSeenMsAgo: Math.max(0, now - lastSeen),
+      })),
+      intermediates: authority.intermediates(),
+      uptimeMs: clock.monotonic() - startedAt,
+    });
+    return { ok: true, body };
+  },
+
+  async feed(context, call) {
+    const { authority, feed, clock } = context;
+    const cursor = cursorOf(call.query);
+    if (!cursor.ok) return cursor;
+    const { revocationPosition } = await authority.ledger.status();
+    if (cursor.after > revocationPosition) {
+      return denial(
+        'ERR_API_FEED_CURSOR',
+        `the reader has revocations up to ${cursor.after}, the newest in this ledger is ${revocationPosition}`,
+        { after: cursor.after, head: revocationPosition },
+      );
+    }
+    const seat = feed.sit(nameOf(call.caller), cursor.instance);
+    if (!seat.ok) return seat;
+    const { caller } = call;
+    const hello = {
+      trustDomain: authority.config.trustDomain,
+      anchors: context.anchors(),
+      position: revocationPosition,
+    };
+    return {
+      ok: true,
+      stream: (response) =>
+        streamRevocations({
+          hub: feed,
+          seat,
+          response,
+          after: cursor.after,
+          hello,
+          stillAllowed: () =>
+            caller.kind === 'peer' ? expiryOf(caller.peer, clock.now()) : undefined,
+        }),
+    };
+  },
+
+  async lease(context, call) {
+    const { ledger } = context.authority;
+    const peer = peerOf(call);
+    if (!peer.ok) return peer;
+    if (!context.authority.mayHoldLease(peer.peer)) {
+      const detail = `"${nameOf(call.caller)}" may not hold a lease: api.gateways does not name it`;
+      return denial('ERR_API_FORBIDDEN', detail);
+    }
+    const request = parseLeaseRequest(bodyOf(call));
+    const spiffeId = nameOf(call.caller);
+    if (request.release) {
+      await ledger.releaseLease(request.instance, spiffeId);
+      context.leases.ring();
+      const { revocationPosition } = await ledger.status();
+      return {
+        ok: true,
+        body: formatLeaseResponse({ expiresAt: 0, position: revocationPosition }),
+      };
+    }
+    const { release: _, ...hold } = request;
+    const lease = await ledger.holdLease({ ...hold, spiffeId });
+    if (!lease.ok) return lease;
+    context.leases.ring();
+    const { revocationPosition: position } = await ledger.status();
+    return { ok: true, body: formatLeaseResponse({ expiresAt: lease.expiresAt, position }) };
+  },
+
+  async adminToken({ authority }, call) {
+    const created = await authority.createToken(parseTokenRequest(bodyOf(call)));
+    return created.ok ? { ok: true, body: formatTokenResponse(created) } : created;
+  },
+
+  async adminIssue(context, call) {
+    const request = parseAdminIssueRequest(bodyOf(call));
+    return issued(context, await context.authority.issue(request));
+  },
+};
+
+function bodyOf(call: ApiCall): unknown {
+  return parseJsonBody(call.body, `${call.route.name} request`, call.route.maxBodyBytes);
+}
+
+/** The admin socket answers every route, yet some ask about the caller's own certificate. */
+function peerOf(call: ApiCall): { readonly ok: true; readonly peer: VerifiedPeer } | Denial {
+  if (call.caller.kind === 'peer') return { ok: true, peer: call.caller.peer };
+  const detail = `"${call.route.path}" is about the caller's own certificate, and none was shown`;
+  return denial('ERR_API_CERTIFICATE_NEEDED', detail);
+}
+
+function issued({ authority }: ApiContext, answer: Issued | Refusal): ApiAnswer {
+  if (!answer.ok) return answer;
+  return { ok: true, body: formatIssueResponse(authority.issueResponseOf(answer)) };
+}
+
+function cursorOf(
+  query: URLSearchParams,
+): { readonly ok: true; readonly after: number; readonly instance: string } | Denial {
+  const after = query.get('after') ?? '0';
+  const instance = query.get('instance') ?? '';
+  const unknown = [...query.keys()].find((key) => key !== 'after' && key !== 'instance');
+  if (unknown !== undefined) {
+    return denial(
+      'ERR_WIRE_UNKNOWN_MEMBER',
+      `feed query has unknown "${unknown.slice(0, 80)}", expected "after" and "instance"`,
+    );
+  }
+  if (!/^\d{1,15}$/.test(after)) {
+    return denial('ERR_WIRE_MESSAGE', `feed query: after "${after.slice(0, 80)}" is no position`);
+  }
+  if (!instanceRule.pattern.test(instance)) {
+    return denial('ERR_WIRE_MESSAGE', `feed query: instance is not ${instanceRule.form}`);
+  }
+  return { ok: true, after: Number(after), instance };
+}

@@ -1,0 +1,215 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Clock, Denial, Log, Meter } from '@countersign/base';
+import { createMtlsListener, isAnonymous } from '@countersign/mtls';
+import { staticBundles } from '@countersign/spiffe';
+import type { Authority } from '../authority.ts';
+import { listenOnAdminSocket } from './admin-socket.ts';
+import { answerRequest } from './answer-request.ts';
+import type { Caller } from './api-call.ts';
+import { apiContext } from './api-context.ts';
+import { cutRevokedPeers, type RevokedPeerCutter } from './cut-revoked-peers.ts';
+import type { FeedLimits } from './feed-hub.ts';
+import type { GuessLimits } from './guess-limiter.ts';
+import { OwnIdentity } from './own-identity.ts';
+import { answerProblem } from './problem-answer.ts';
+
+export interface ServeAuthorityOptions {
+  readonly authority: Authority;
+  /** 0 takes any free one; `api.port` of ca.yaml unless given. */
+  readonly port?: number;
+  /** An IP address to listen on; `api.address` of ca.yaml unless given. */
+  readonly host?: string;
+  /** Where the admin socket stands. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** Shown by the status route; `unknown` unless given. */
+  readonly version?: string;
+  /** How long a revocation waits for acknowledgements unless its request says. Default 5000. */
+  readonly waitMs?: number;
+  /** Lifetime of the own TLS certificate; 24 h, or `max_validity` where that is shorter, unless given. */
+  readonly ownTtlMs?: number;
+  /** Open connections, handshakes included. Default 10,000. */
+  readonly maxConnections?: number;
+  readonly feed?: FeedLimits;
+  readonly guesses?: GuessLimits;
+}
+
+export interface AuthorityServer {
+  /** `https://<address>:<port>`. */
+  readonly url: string;
+  readonly port: number;
+  readonly adminSocket: string;
+  /** Ends feed streams, lets requests under way finish within `drainMs` (default 5000), then hangs up. The authority stays open. */
+  close(drainMs?: number): Promise<void>;
+}
+
+const day = 86_400_000;
+const headTimeoutMs = 10_000;
+const requestTimeoutMs = 30_000;
+const idleTimeoutMs = 60_000;
+
+/**
+ * Serves an authority: HTTPS for whoever can reach it, and the admin socket for whoever holds the state.
+ *
+ * @throws CountersignError ERR_LISTEN, ERR_API_SOCKET, or why the own certificate was refused
+ */
+export async function serveAuthority(options: ServeAuthorityOptions): Promise<AuthorityServer> {
+  const { authority, clock, log, meter } = options;
+  const { api, services } = authority.config;
+  const host = options.host ?? api.address;
+  let closing = false;
+  let cutter: RevokedPeerCutter | undefined;
+
+  // 1. what every handler works with
+  const context = apiContext({
+    authority,
+    clock,
+    log,
+    meter,
+    waitMs: options.waitMs ?? 5000,
+    version: options.version ?? 'unknown',
+    feed: options.feed,
+    guesses: options.guesses,
+    closing: () => closing,
+    cutter: () => cutter,
+  });
+
+  // 2. the own certificate, by the ordinary flow: its address as an IP name, further names where ca.yaml gives them
+  const identity = await OwnIdentity.start({
+    authority,
+    dns: api.dns,
+    ip: [...new Set([...addressesOf(host), ...api.ip])],
+    ttlMs: options.ownTtlMs ?? Math.min(day, services.maxValidityMs),
+    clock,
+    log,
+    meter,
+  });
+
+  // 3. HTTPS: the listener proves who calls, and hands on sockets; HTTP is spoken on them
+  const callers = new WeakMap<TLSSocket, Caller>();
+  const refusals = new WeakMap<TLSSocket, Denial>();
+  const web = createServer(httpLimits, (request, response) => {
+    const socket = request.socket as TLSSocket;
+    const caller = callers.get(socket) ?? { kind: 'anonymous', address: '' };
+    const refusal = refusals.get(socket);
+    if (refusal === undefined) return void answerRequest(context, caller, request, response);
+    const id = randomBytes(9).toString('base64url');
+    response.setHeader('connection', 'close');
+    const asked = 'handshake';
+    answerProblem(response, { cause: refusal, caller, audience: 'stranger', id, asked }, log);
+  });
+  const listener = createMtlsListener({
+    name: 'api',
+    svids: identity,
+    bundles: staticBundles(authority.bundle()),
+    clientAuth: 'request',
+    maxConnections: options.maxConnections ?? 10_000,
+    clock,
+    log,
+    meter,
+    onConnection(socket, peer, live) {
+      const address = socket.remoteAddress ?? '';
+      callers.set(
+        socket,
+        isAnonymous(peer) ? { kind: 'anonymous', address } : { kind: 'peer', peer, live },
+      );
+      web.emit('connection', socket);
+    },
+    onRefused(socket, refusal) {
+      refusals.set(socket, refusal);
+      web.emit('connection', socket);
+    },
+  });
+  enforceHttpTimeouts(web);
+
+  // 4. revoke and cut, here too
+  const { ledger } = authority;
+  const { revocationPosition } = await ledger.status();
+  const { connections } = listener;
+  cutter = cutRevokedPeers({ ledger, connections, clock, log, from: revocationPosition });
+
+  // 5. the admin socket
+  const admin = createServer(httpLimits, (request, response) => {
+    void answerRequest(context, { kind: 'operator' }, request, response);
+  });
+  const stop = async (drainMs: number): Promise<void> => {
+    closing = true;
+    identity.stop();
+    context.feed.close();
+    web.closeIdleConnections();
+    const drained = listener.close(drainMs);
+    await Promise.all([drained, closeHttp(admin, drainMs, clock)]);
+    cutter?.stop();
+    // Not listening, so it has nothing to close; what it checks time-outs with ends.
+    web.close();
+  };
+  try {
+    const socket = await listenOnAdminSocket(admin, options.dataDir);
+    const bound = await listener.listen(options.port ?? api.port, host);
+    const url = `https://${bracketed(reachable(host))}:${bound.port}`;
+    log.info({ url, adminSocket: socket.path }, 'authority serves');
+    return {
+      url,
+      port: bound.port,
+      adminSocket: socket.path,
+      async close(drainMs = 5000) {
+        await socket.remove();
+        await stop(drainMs);
+        log.info({ url }, 'authority stopped serving');
+      },
+    };
+  } catch (thrown) {
+    await stop(0);
+    throw thrown;
+  }
+}
+
+const httpLimits = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: headTimeoutMs,
+  requestTimeout: requestTimeoutMs,
+  keepAliveTimeout: idleTimeoutMs,
+  connectionsCheckingInterval: 2000,
+  noDelay: true,
+} as const;
+
+/** Node starts its check of these time-outs when a server listens; this one is handed its sockets instead. */
+function enforceHttpTimeouts(server: Server): void {
+  server.emit('listening');
+}
+
+async function closeHttp(server: Server, drainMs: number, clock: Clock): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const over = new AbortController();
+  const overdue = clock.sleep(drainMs, { signal: over.signal, ref: false }).catch(() => {});
+  await Promise.race([closed, overdue]);
+  over.abort();
+  server.closeAllConnections();
+  await closed;
+}
+
+const wildcards: Readonly<Record<string, readonly string[]>> = {
+  '0.0.0.0': ['127.0.0.1'],
+  '::': ['::1', '127.0.0.1'],
+};
+
+/** What the own certificate names for a listening address: for all of them the loopback alone, the rest is `api.names`. */
+function addressesOf(host: string): readonly string[] {
+  if (wildcards[host] !== undefined) return wildcards[host];
+  if (host === 'localhost') return ['127.0.0.1', '::1'];
+  return isIP(host) === 0 ? [] : [host];
+}
+
+function reachable(host: string): string {
+  return wildcards[host]?.[0] ?? host;
+}
+
+function bracketed(host: string): string {
+  return isIP(host) === 6 ? `[${host}]` : host;
+}
