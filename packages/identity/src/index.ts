@@ -1,1 +1,27 @@
-export {};
+export {
+  type AuthorityTransportOptions,
+  authorityClient,
+  authorityTransport,
+} from './authority-transport.ts';
+export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
+export { type EnrolOptions, enrol } from './enrol.ts';
+export { authorityPath, expectAuthority } from './expect-authority.ts';
+export type { Identity } from './identity.ts';
+export {
+  identityFiles,
+  prepareIdentityDirectory,
+  readIdentity,
+  writeIdentity,
+} from './identity-files.ts';
+export { type LearnRootOptions, learnRoot } from './learn-root.ts';
+export { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
+export { type ProofOptions, proveIdentity, proveIssued } from './prove-issued.ts';
+export { type RenewOnceOptions, renewOnce } from './renew-once.ts';
+export { type Renew, type RenewalRequest, renewOverMtls } from './renewal.ts';
+export type { BackoffRange } from './rotation-schedule.ts';
+export {
+  type RotatingIdentity,
+  type RotationOptions,
+  type RotationStats,
+  startRotation,
+} from './start-rotation.ts';

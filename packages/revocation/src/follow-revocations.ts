@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import {
   type Clock,
   type Counter,
@@ -122,7 +122,7 @@ class Follower implements RevocationFollower {
     this.ready = this.#ready.promise;
     // Whoever does not wait for it must not be ended by it.
     this.ready.catch(() => {});
-    const shared = { clock, log: this.#log, random: options.random ?? Math.random };
+    const shared = { clock, log: this.#log, random: options.random ?? cryptoRandom };
     this.#silence = new FeedSilence({
       ...shared,
       maxSilenceMs: options.maxSilenceMs ?? 3_600_000,
@@ -213,7 +213,7 @@ class Follower implements RevocationFollower {
       this.#connected.set(0);
       if (signal.aborted) return;
       this.#failures += 1;
-      const waitMs = backoffMs(this.#failures, reconnect, this.#options.random ?? Math.random);
+      const waitMs = backoffMs(this.#failures, reconnect, this.#options.random ?? cryptoRandom);
       const reason = ended === undefined ? 'ended by the authority' : messageOf(ended);
       const level = this.#failures === 1 ? 'warn' : 'debug';
       this.#log[level]({ err: ended, position: this.position, waitMs }, `feed: ${reason}`);
@@ -351,6 +351,10 @@ const metrics = {
     help: 'Whether the revocation feed is silent for longer than the alarm allows.',
   },
 } as const;
+
+function cryptoRandom(): number {
+  return randomInt(2 ** 32) / 2 ** 32;
+}
 
 function gap(head: number, applied: number): CountersignError {
   return new CountersignError(

@@ -1,3 +1,42 @@
 import type { CodeFamily } from '../code-row.ts';
 
-export const identityCodes = {} as const satisfies CodeFamily;
+export const identityCodes = {
+  ERR_IDENTITY_URL: {
+    meaning: 'The address of an authority is not an https origin.',
+    hint: 'write it as https://HOST:PORT, as `countersign ca serve` printed it',
+    exit: 2,
+  },
+  ERR_IDENTITY_PIN: {
+    meaning:
+      'The fingerprint that was given and the one in the join token name two different roots.',
+    hint: 'find out which authority made the token; compare with what its `countersign init` printed',
+    exit: 2,
+  },
+  ERR_IDENTITY_ROOT: {
+    meaning:
+      'The authority at that address does not have the pinned root. The token was not sent to it.',
+    hint: 'check the address and the fingerprint; if both are right, something else answers there',
+    exit: 1,
+  },
+  ERR_IDENTITY_AUTHORITY: {
+    meaning:
+      'Who answered has a trusted certificate, but not that of an authority at that address.',
+    hint: 'check the address; it must be that of `countersign ca serve`, not of another service',
+    exit: 1,
+  },
+  ERR_IDENTITY_RESPONSE: {
+    meaning: 'The authority issued something else than was asked for; it was not put to use.',
+    hint: 'ask the operator of the authority; the identity before it, if any, stays in use',
+    exit: 1,
+  },
+  ERR_IDENTITY_EXPIRED: {
+    meaning: 'An identity has expired, and the authority renews no expired certificate.',
+    hint: 'enrol again with a new token: `countersign token create`, then `countersign enrol`',
+    exit: 1,
+  },
+  ERR_IDENTITY_FILES: {
+    meaning: 'The files of an identity could not be read or written, or do not belong together.',
+    hint: 'check that the directory was written by `countersign enrol` or `issue`, and who may read it',
+    exit: 2,
+  },
+} as const satisfies CodeFamily;

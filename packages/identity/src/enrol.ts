@@ -1,0 +1,99 @@
+import { type Clock, CountersignError } from '@countersign/base';
+import type { BundleSource } from '@countersign/spiffe';
+import {
+  AuthorityClient,
+  type JoinToken,
+  parseFingerprint,
+  parseJoinToken,
+} from '@countersign/wire';
+import type { Certificate, KeyKind } from '@countersign/x509';
+import { authorityTransport } from './authority-transport.ts';
+import { parseAuthorityUrl } from './authority-url.ts';
+import type { Identity } from './identity.ts';
+import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
+import { learnRoot } from './learn-root.ts';
+import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
+import { proveIssued } from './prove-issued.ts';
+
+export interface EnrolOptions {
+  /** The authority: `https://HOST:PORT`. */
+  readonly url: string;
+  /** One-time join token, as text or parsed. It pins the root. */
+  readonly token: string | JoinToken;
+  /** SHA-256 of the root's DER; where given it must be the token's. */
+  readonly fingerprint?: string;
+  /** ECDSA P-256 unless given. */
+  readonly keyKind?: KeyKind;
+  /** Wished lifetime; the authority's default unless given. */
+  readonly ttlMs?: number;
+  /** The SPIFFE ID that the token is expected to be for. */
+  readonly spiffeId?: string;
+  /** Where to write the files; made sure of before the token is spent. Absent: nowhere. */
+  readonly out?: string;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal;
+  /** For each of the calls. 15,000 unless given. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * A first identity for a machine that has nothing but a token.
+ *
+ * The token leaves this process once, on a connection whose other end proved to be the authority under the pinned root;
+ * the key never does. If the connection breaks after that, the token may be spent: a new one is needed.
+ *
+ * @throws CountersignError ERR_WIRE_TOKEN, ERR_WIRE_FINGERPRINT, ERR_IDENTITY_*, ERR_DIAL_*, ERR_TLS_*, ERR_PEER_*,
+ *   and what the authority refuses
+ */
+export async function enrol(options: EnrolOptions): Promise<Identity> {
+  const { clock, out, signal, timeoutMs = 15_000 } = options;
+  // 1. what is pinned, before any byte is sent
+  const address = parseAuthorityUrl(options.url);
+  const token = typeof options.token === 'string' ? parseJoinToken(options.token) : options.token;
+  const fingerprint = pinOf(token, options.fingerprint);
+  // 2. a place for the files and a key of our own
+  if (out !== undefined) await prepareIdentityDirectory(out);
+  const { privateKey, csr } = await makeOwnRequest(options.keyKind ?? defaultKeyKind);
+  // 3. the root, from anybody, compared with the pin
+  const abort = signal === undefined ? {} : { signal };
+  const pinnedRoot = await learnRoot({ address, fingerprint, timeoutMs, ...abort });
+  // 4. mutual proof: connect again, verified by our own verifier against that root alone; only then the token
+  const client = new AuthorityClient({
+    url: address.origin,
+    timeoutMs,
+    transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
+  });
+  const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
+  const response = await client.enrol({ token, csr, ...ttl }, abort);
+  // 5. the answer, proved before anything relies on it
+  const identity = proveIssued({
+    response,
+    privateKey,
+    clock,
+    pinnedRoot,
+    ca: address.origin,
+    ...(options.spiffeId === undefined ? {} : { spiffeId: options.spiffeId }),
+  });
+  // 6. on disk, in one step
+  if (out !== undefined) await writeIdentity(out, identity);
+  return identity;
+}
+
+function pinOf(token: JoinToken, given: string | undefined): string {
+  if (given === undefined) return token.rootFingerprint;
+  const fingerprint = parseFingerprint(given);
+  if (fingerprint === token.rootFingerprint) return fingerprint;
+  throw new CountersignError(
+    'ERR_IDENTITY_PIN',
+    `fingerprint is ${fingerprint}, the token is for root ${token.rootFingerprint}`,
+    { fields: { fingerprint, token: token.rootFingerprint } },
+  );
+}
+
+/** The pinned root speaks for whatever trust domain its authority has: that is what pinning it says. */
+function vouchedBy(root: Certificate): BundleSource {
+  return {
+    bundle: (trustDomain) => ({ trustDomain, authorities: [root] }),
+    authorities: () => [root],
+  };
+}

@@ -1,0 +1,28 @@
+import { denial } from '@countersign/base';
+import { type ExpectPeer, expectName } from '@countersign/mtls';
+import type { AuthorityAddress } from './authority-url.ts';
+
+/** Path of the SPIFFE ID that an authority gives to itself and to nobody else. */
+export const authorityPath = '/countersign/ca';
+
+/**
+ * Accepts the authority of a trust domain. Its certificate has the SPIFFE ID `spiffe://<trust domain>/countersign/ca`;
+ * one without any SPIFFE ID must be for the host that was dialled. A workload's certificate is neither, however
+ * trusted, so that no workload can pose as the authority and collect tokens.
+ *
+ * @param trustDomain undefined while it is not known yet: then the trusted root alone says whose authority it is
+ */
+export function expectAuthority(address: AuthorityAddress, trustDomain?: string): ExpectPeer {
+  const named = expectName(address.isAddress ? { ip: address.host } : { dns: address.host });
+  return function expectTheAuthority(peer) {
+    const { spiffeId } = peer;
+    if (spiffeId === undefined) return named(peer);
+    const isOurs = trustDomain === undefined || spiffeId.trustDomain === trustDomain;
+    if (isOurs && spiffeId.path === authorityPath) return { ok: true };
+    const expected = `spiffe://${trustDomain ?? spiffeId.trustDomain}${authorityPath}`;
+    return denial('ERR_IDENTITY_AUTHORITY', `peer is "${spiffeId}", expected "${expected}"`, {
+      shown: spiffeId.toString(),
+      expected,
+    });
+  };
+}

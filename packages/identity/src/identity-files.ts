@@ -1,0 +1,247 @@
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
+import { makeBundle, makeSvid, type X509Svid } from '@countersign/spiffe';
+import {
+  type Certificate,
+  certificatesFromPem,
+  decodePrivateKey,
+  encodePem,
+  encodePrivateKey,
+} from '@countersign/x509';
+import { parseAuthorityUrl } from './authority-url.ts';
+import type { Identity } from './identity.ts';
+
+/**
+ * An identity's files, and how they change all at once.
+ *
+ * ```
+ * payments/key.pem, cert.pem, chain.pem, bundle.pem, identity.json   symbolic links into .current/, made once
+ * payments/.current                                                 symbolic link to .versions/<n>, replaced by a rename
+ * payments/.versions/<n>/                                           the files of one version, never changed once written
+ * ```
+ *
+ * So a swap is one rename: killed at any moment, the paths name the files of the old version or of the new one, whole.
+ * Durable when {@link writeIdentity} resolved: the files, then the rename, are synced. Earlier versions stay for ten
+ * minutes, for whoever has them open just then. A reader that opens several of the files can meet a swap in
+ * between: {@link readIdentity} resolves `.current` first; other programs should read again when told to reload.
+ * Copying with `cp -RL` gives plain files, which are read as well.
+ */
+export const identityFiles = {
+  key: 'key.pem',
+  cert: 'cert.pem',
+  /** Leaf first, without the root. */
+  chain: 'chain.pem',
+  /** The trust anchors. */
+  bundle: 'bundle.pem',
+  meta: 'identity.json',
+} as const;
+
+const fileNames = Object.values(identityFiles);
+const current = '.current';
+const versions = '.versions';
+const maxFileBytes = 1024 * 1024;
+
+/**
+ * Makes sure that an identity can be written there, before a token is spent on it.
+ *
+ * @throws CountersignError ERR_IDENTITY_FILES
+ */
+export async function prepareIdentityDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(join(directory, versions), { recursive: true });
+    for (const name of fileNames) await checkReplaceable(directory, name);
+    const probe = join(directory, versions, `.probe-${randomBytes(4).toString('hex')}`);
+    await mkdir(probe);
+    await rm(probe, { recursive: true });
+  } catch (thrown) {
+    throw failed(`write identity to "${directory}"`, thrown);
+  }
+}
+
+/** @throws CountersignError ERR_IDENTITY_FILES; the version before is then untouched */
+export async function writeIdentity(directory: string, identity: Identity): Promise<void> {
+  await prepareIdentityDirectory(directory);
+  try {
+    // 1. a version of its own, that nobody looks at yet
+    const version = randomBytes(8).toString('hex');
+    await writeVersion(join(directory, versions, version), identity);
+    // 2. the documented paths, once; they lead nowhere before the first swap
+    for (const name of fileNames) await linkOnce(join(current, name), join(directory, name));
+    await syncDirectory(join(directory, versions));
+    // 3. the swap
+    const fresh = join(directory, `${current}-${version}`);
+    await symlink(join(versions, version), fresh);
+    await rename(fresh, join(directory, current));
+    await syncDirectory(directory);
+    // 4. what nobody can be reading any more, left-overs of a crash included
+    await removeOthers(directory, version);
+  } catch (thrown) {
+    throw failed(`write identity to "${directory}"`, thrown);
+  }
+}
+
+/**
+ * Reads the files of one version, which belong together. The key must be that of the certificate, the bundle that of
+ * its trust domain; whether it is valid now is not asked.
+ *
+ * @throws CountersignError ERR_IDENTITY_FILES; nothing of the key is in it
+ */
+export async function readIdentity(directory: string): Promise<Identity> {
+  const attempted = `read identity from "${directory}"`;
+  for (let attempt = 1; ; attempt += 1) {
+    const version = await currentVersion(directory).catch((thrown: unknown) => {
+      throw failed(attempted, thrown);
+    });
+    const from = version === undefined ? directory : join(directory, versions, version);
+    try {
+      return parseFiles(await readFiles(from));
+    } catch (thrown) {
+      // Two swaps while we were reading: the version that we had resolved is gone.
+      const isSwapped = version !== undefined && version !== (await currentVersion(directory));
+      if (!isSwapped || attempt === 5) throw failed(attempted, thrown);
+    }
+  }
+}
+
+interface Files {
+  readonly key: string;
+  readonly chain: string;
+  readonly bundle: string;
+  readonly meta: string | undefined;
+}
+
+async function readFiles(directory: string): Promise<Files> {
+  const read = (name: string) => readLimited(join(directory, name));
+  return {
+    key: await read(identityFiles.key),
+    chain: await read(identityFiles.chain),
+    bundle: await read(identityFiles.bundle),
+    meta: await read(identityFiles.meta).catch((thrown: NodeJS.ErrnoException) => {
+      if (thrown.code === 'ENOENT') return undefined;
+      throw thrown;
+    }),
+  };
+}
+
+async function readLimited(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size > maxFileBytes) {
+      const sides = `"${path}" has ${size} bytes, at most ${maxFileBytes} are read`;
+      throw new CountersignError('ERR_IDENTITY_FILES', sides);
+    }
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+function parseFiles(files: Files): Identity {
+  const svid = makeSvid(certificatesFromPem(files.chain), decodePrivateKey(files.key));
+  const bundle = makeBundle(svid.spiffeId.trustDomain, certificatesFromPem(files.bundle));
+  const ca = files.meta === undefined ? undefined : authorityOf(files.meta, svid);
+  return { svid, bundle, ...(ca === undefined ? {} : { ca }) };
+}
+
+function authorityOf(meta: string, svid: X509Svid): string | undefined {
+  const json: unknown = JSON.parse(meta);
+  const { spiffeId, ca } = Object(json) as Readonly<Record<string, unknown>>;
+  if (spiffeId !== svid.spiffeId.toString()) {
+    const sides = `${identityFiles.meta} is for "${spiffeId}", the certificate for "${svid.spiffeId}"`;
+    throw new CountersignError('ERR_IDENTITY_FILES', sides);
+  }
+  return ca === undefined ? undefined : parseAuthorityUrl(String(ca)).origin;
+}
+
+async function writeVersion(directory: string, { svid, bundle, ca }: Identity): Promise<void> {
+  const { spiffeId, chain, leaf, privateKey } = svid;
+  const { trustDomain } = bundle;
+  const meta = { spiffeId, trustDomain, ...(ca === undefined ? {} : { ca }) };
+  await mkdir(directory);
+  const write = (name: string, text: string, mode = 0o644) =>
+    writeFileDurably(join(directory, name), text, { mode });
+  await write(identityFiles.key, encodePrivateKey(privateKey), 0o600);
+  await write(identityFiles.cert, pemOf([leaf]));
+  await write(identityFiles.chain, pemOf(chain));
+  await write(identityFiles.bundle, pemOf(bundle.authorities));
+  await write(identityFiles.meta, `${JSON.stringify(meta, undefined, 2)}\n`);
+}
+
+function pemOf(certificates: readonly Certificate[]): string {
+  return certificates.map((each) => encodePem('CERTIFICATE', each.raw)).join('');
+}
+
+/** The name of the version that the paths lead to; undefined before the first swap, and in a plain copy. */
+async function currentVersion(directory: string): Promise<string | undefined> {
+  try {
+    const target = await readlink(join(directory, current));
+    const version = /^\.versions\/([0-9a-f]{16})$/.exec(target)?.[1];
+    if (version !== undefined) return version;
+    throw new CountersignError('ERR_IDENTITY_FILES', `"${current}" leads to "${target}"`);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw thrown;
+  }
+}
+
+/** Somebody else's file of that name is theirs: it is not replaced. */
+async function checkReplaceable(directory: string, name: string): Promise<void> {
+  const path = join(directory, name);
+  const target = await readlink(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return join(current, name);
+    if (thrown.code === 'EINVAL') return 'no link';
+    throw thrown;
+  });
+  if (target === join(current, name)) return;
+  throw new CountersignError(
+    'ERR_IDENTITY_FILES',
+    `"${path}" is there already and was not written by countersign`,
+    { hint: 'move it away, or choose another directory' },
+  );
+}
+
+async function linkOnce(target: string, path: string): Promise<void> {
+  await symlink(target, path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== 'EEXIST') throw thrown;
+  });
+}
+
+/** Versions stay that long: for slow readers, and for another writer's that is not swapped in yet. */
+const keptMs = 600_000;
+
+async function removeOthers(directory: string, version: string): Promise<void> {
+  const inside = join(directory, versions);
+  const now = (await stat(join(inside, version))).mtimeMs;
+  const isOld = async (path: string) => now - (await lstat(path)).mtimeMs > keptMs;
+  const links = (await readdir(directory)).filter((name) => name.startsWith(`${current}-`));
+  const others = (await readdir(inside)).filter((name) => name !== version);
+  const paths = [
+    ...links.map((name) => join(directory, name)),
+    ...others.map((name) => join(inside, name)),
+  ];
+  for (const path of paths) {
+    // Another writer may have removed it first.
+    if (await isOld(path).catch(() => false)) await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function failed(attempted: string, thrown: unknown): CountersignError {
+  if (thrown instanceof CountersignError && thrown.message.startsWith(attempted)) return thrown;
+  const options = thrown instanceof CountersignError ? { hint: thrown.hint } : {};
+  return new CountersignError('ERR_IDENTITY_FILES', `${attempted}: ${messageOf(thrown)}`, {
+    ...options,
+    cause: thrown,
+  });
+}

@@ -1,0 +1,44 @@
+import type { Clock } from '@countersign/base';
+import { staticBundles, staticSvid } from '@countersign/spiffe';
+import type { IssueResponse } from '@countersign/wire';
+import { authorityClient } from './authority-transport.ts';
+import type { Identity } from './identity.ts';
+
+export interface RenewalRequest {
+  /** What is to be renewed. */
+  readonly current: Identity;
+  /** PKCS #10 by a new key, DER. */
+  readonly csr: Uint8Array;
+  readonly signal: AbortSignal;
+}
+
+/** Whoever can have a request signed for the same names: the authority over mTLS, or one in this process. */
+export type Renew = (request: RenewalRequest) => Promise<IssueResponse>;
+
+/**
+ * Renews at the authority, proving to be who is renewed by showing the current certificate.
+ *
+ * @throws CountersignError ERR_IDENTITY_URL at the first call
+ */
+export function renewOverMtls(options: {
+  readonly url: string;
+  readonly clock: Clock;
+  /** Wished lifetime; the authority's default unless given. */
+  readonly ttlMs?: number;
+  /** 15,000 unless given. */
+  readonly timeoutMs?: number;
+}): Renew {
+  const { url, clock, timeoutMs } = options;
+  const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
+  return async function renewAtAuthority({ current, csr, signal }) {
+    const client = authorityClient({
+      url,
+      clock,
+      svids: staticSvid(current.svid),
+      bundles: staticBundles(current.bundle),
+      trustDomain: current.bundle.trustDomain,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
+    return await client.renew({ csr, ...ttl }, { signal });
+  };
+}
