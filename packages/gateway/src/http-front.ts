@@ -32,15 +32,28 @@ export function createHttpFront(options: HttpFrontOptions): Server {
     connectionsCheckingInterval: 1000,
   });
   server.maxHeadersCount = 0; // bounded by bytes; a count would drop headers silently
-  server.on('request', (request, response) => options.onRequest(request, response, () => {}));
+  const answering = new Map<Duplex, number>();
+  function take(request: IncomingMessage, response: ServerResponse, continueBody: () => void) {
+    const { socket } = request;
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = (answering.get(socket) ?? 1) - 1;
+      if (left > 0) answering.set(socket, left);
+      else answering.delete(socket);
+    });
+    options.onRequest(request, response, continueBody);
+  }
+  server.on('request', (request, response) => take(request, response, () => {}));
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    options.onRequest(request, response, () => response.writeContinue());
+    take(request, response, () => response.writeContinue());
   });
   // RFC 9110 §9.3.6, §7.8: no tunnels.
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     refuse(options, socket, 501, 'ERR_GATEWAY_UPGRADE', 'CONNECT is not supported yet');
   });
   server.on('clientError', (thrown: Error & { code?: string }, socket: Duplex) => {
+    // In the middle of another response a second one would be taken for its body.
+    if (answering.has(socket)) return void destroySoon(socket);
     if (thrown.code === 'ECONNRESET') return void socket.destroy();
     const status = statuses[thrown.code ?? ''] ?? 400;
     refuse(options, socket, status, 'ERR_GATEWAY_MALFORMED', thrown.code ?? thrown.message);
@@ -48,6 +61,10 @@ export function createHttpFront(options: HttpFrontOptions): Server {
   // Starts Node's check of the time-outs, which a server that never listens would not do.
   server.emit('listening');
   return server;
+}
+
+function destroySoon(socket: Duplex): void {
+  socket.end(() => socket.destroy());
 }
 
 const statuses: Readonly<Record<string, number>> = {

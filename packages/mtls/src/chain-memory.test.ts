@@ -35,12 +35,17 @@ test('names of full handshakes stand for the name that a resumed one does not sh
   memory.remember(one.chain, ['b.test']);
   const again = memory.read(resumed(one.certificatePem));
   assert.deepEqual(again.kind === 'chain' && again.serverNames, ['a.test', 'b.test']);
+  memory.remember(one.chain, []);
+  const unknown = memory.read(resumed(one.certificatePem));
+  assert.deepEqual(unknown.kind === 'chain' && unknown.serverNames, []);
 });
 
 /** As much of a socket as is looked at; the real ones are in listener.test.ts. */
 function full(pem: string, isReused = false): TLSSocket {
   const getPeerX509Certificate = () => new X509Certificate(pem);
-  return { getPeerX509Certificate, isSessionReused: () => isReused } as unknown as TLSSocket;
+  const getProtocol = () => 'TLSv1.2';
+  const isSessionReused = () => isReused;
+  return { getPeerX509Certificate, getProtocol, isSessionReused } as unknown as TLSSocket;
 }
 
 function resumed(pem: string): TLSSocket {

@@ -16,6 +16,7 @@ export type SentChain =
 
 const longestChain = 10;
 const mostServerNames = 8;
+const noName = '';
 
 /**
  * Reads the chain that a peer sent, and remembers verified ones by their leaf: a resumed session shows the leaf alone
@@ -50,8 +51,10 @@ export class ChainMemory {
         const detail = 'chain of the resumed session is not remembered';
         return refused('ERR_TLS_RESUMED_CHAIN_GONE', detail);
       }
-      const names = serverNames.length > 0 ? serverNames : [...known.serverNames];
-      return { kind: 'chain', chain: known.chain, serverNames: names };
+      const isShown = serverNames.length > 0 || socket.getProtocol() !== 'TLSv1.2';
+      // Where one full handshake was without a name, the ticket may be from that one.
+      const names = known.serverNames.has(noName) ? [] : [...known.serverNames];
+      return { kind: 'chain', chain: known.chain, serverNames: isShown ? serverNames : names };
     }
     if (known !== undefined && sameChain(known.chain, sent)) {
       return { kind: 'chain', chain: known.chain, serverNames };
@@ -63,13 +66,16 @@ export class ChainMemory {
     }
   }
 
-  /** To be called once the chain is verified, never before: strangers must not fill the memory. */
+  /**
+   * To be called after a full handshake once the chain is verified, never before: strangers must not fill the memory.
+   */
   remember(chain: readonly Certificate[], serverNames: readonly string[]): void {
     const leaf = chain[0];
     if (leaf === undefined) return;
     const key = keyOf(leaf.raw);
     const names = this.#known.get(key)?.serverNames ?? new Set<string>();
-    for (const name of serverNames) if (names.size < mostServerNames) names.add(name);
+    const shown = serverNames.length === 0 ? [noName] : serverNames;
+    for (const name of shown) if (names.size < mostServerNames) names.add(name);
     this.#known.delete(key);
     this.#known.set(key, { chain, serverNames: names });
     if (this.#known.size <= this.#capacity) return;

@@ -214,7 +214,7 @@ function judge(options: MtlsListenerOptions, memory: ChainMemory, socket: TLSSoc
     profile: options.profile ?? 'svid',
   });
   if (!verified.ok) return { ok: false, refusal: verified, facts };
-  memory.remember(sent.chain, facts.resumed ? [] : facts.serverNames);
+  memory.remember(sent.chain, facts.serverNames);
   return admit(options, verified.peer, facts);
 }
 

@@ -164,6 +164,7 @@ export class LiveConnections {
     if (this.#cutAlready.has(connection) || connection.socket.destroyed) return;
     this.#cutAlready.add(connection);
     connection.socket.destroy();
+    this.#forget(connection);
     this.#cuts.add(1, { ...this.#labels, reason: reason.code });
     this.#log.warn(
       {
@@ -194,7 +195,7 @@ export class LiveConnections {
   }
 
   #forget(connection: LiveConnection): void {
-    this.#all.delete(connection);
+    if (!this.#all.delete(connection)) return;
     this.#active.set(this.#all.size, this.#labels);
     const { peer } = connection;
     if (!isAnonymous(peer)) {
