@@ -47,7 +47,7 @@ export function assembleCertificate(
   algorithm: SignatureAlgorithm,
   signature: Uint8Array,
 ): Uint8Array {
-  return der.sequence(tbs, algorithm.identifier, der.bitString(signature));
+  return der.sequence(tbs, algorithm.identifier, der.bitString(signature)).slice();
 }
 
 /** Both in one: DER of a signed certificate. */

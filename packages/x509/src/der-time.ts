@@ -45,9 +45,16 @@ export function encodeTime(ms: number): { readonly tag: number; readonly text: s
 
 /** @throws RangeError for a year outside 0–9999 */
 export function generalizedText(ms: number): string {
-  const iso = new Date(ms).toISOString();
-  if (iso.length !== 24) throw new RangeError(`year of ${iso} has more than four digits`);
-  return `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`;
+  const date = new Date(ms);
+  const year = date.getUTCFullYear();
+  if (!(year >= 0 && year <= 9999)) throw new RangeError(`${ms} ms is no time of the years 0–9999`);
+  const day = two(date.getUTCMonth() + 1) + two(date.getUTCDate());
+  const time = two(date.getUTCHours()) + two(date.getUTCMinutes()) + two(date.getUTCSeconds());
+  return `${two(Math.trunc(year / 100))}${two(year % 100)}${day}${time}Z`;
+}
+
+function two(number: number): string {
+  return number < 10 ? `0${number}` : `${number}`;
 }
 
 function daysOf(year: number, month: number): number {

@@ -57,7 +57,7 @@ function element(tag: number, parts: Parts): Uint8Array {
   for (const part of parts) length += part.byteLength;
   const octets =
     length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x10000 ? 2 : length < 0x1000000 ? 3 : 4;
-  const whole = new Uint8Array(2 + octets + length);
+  const whole = allocate(2 + octets + length);
   whole[0] = tag;
   whole[1] = octets === 0 ? length : 0x80 | octets;
   for (let i = 0; i < octets; i += 1) whole[2 + i] = (length >>> (8 * (octets - 1 - i))) & 0xff;
@@ -67,6 +67,26 @@ function element(tag: number, parts: Parts): Uint8Array {
     at += part.byteLength;
   }
   return whole;
+}
+
+/**
+ * Small elements share slabs: one ArrayBuffer each would cost more than all else in building a certificate. So a kept
+ * element keeps its slab, and whole documents are copied out.
+ */
+const slabBytes = 16 * 1024;
+const largestShared = 1024;
+let slab = new ArrayBuffer(slabBytes);
+let slabUsed = 0;
+
+function allocate(length: number): Uint8Array {
+  if (length > largestShared) return new Uint8Array(length);
+  if (slabUsed + length > slabBytes) {
+    slab = new ArrayBuffer(slabBytes);
+    slabUsed = 0;
+  }
+  const view = new Uint8Array(slab, slabUsed, length);
+  slabUsed += length;
+  return view;
 }
 
 function sorted(parts: Parts): Parts {
@@ -110,7 +130,7 @@ function namedBitsContent(bits: Iterable<number>): Uint8Array {
 }
 
 function ia5Content(text: string): Uint8Array {
-  const content = new Uint8Array(text.length);
+  const content = allocate(text.length);
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
     if (code > 0x7f) throw new RangeError(`"${text}" has a character above U+007F`);

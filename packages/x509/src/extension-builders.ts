@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { der } from './der-writer.ts';
 import type { Extension, PolicyConstraints, PolicyMapping } from './extension.ts';
 import { encodeGeneralName, type GeneralName } from './general-name.ts';
@@ -141,7 +141,7 @@ export const extension = {
 
 /** RFC 5280 §4.2.1.2 with SHA-256 cut to 160 bits (RFC 7093 §2, method 1). */
 export function keyIdOf(spki: SubjectPublicKeyInfo): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(spki.bits).digest().subarray(0, 20));
+  return new Uint8Array(hash('sha256', spki.bits, 'buffer').subarray(0, 20));
 }
 
 /** DER of an Extensions SEQUENCE. */
@@ -149,16 +149,9 @@ export function encodeExtensions(extensions: readonly Extension[]): Uint8Array {
   return der.sequence(...extensions.map(encodeExtension));
 }
 
-const encoded = new WeakMap<Extension, Uint8Array>();
-
-/** Kept by object, so that one that goes into every certificate is encoded once. */
-function encodeExtension(value: Extension): Uint8Array {
-  const known = encoded.get(value);
-  if (known !== undefined) return known;
-  const critical = value.critical ? [der.boolean(true)] : [];
-  const bytes = der.sequence(der.oid(value.oid), ...critical, der.octetString(value.value));
-  encoded.set(value, bytes);
-  return bytes;
+function encodeExtension({ oid, critical, value }: Extension): Uint8Array {
+  if (!critical) return der.sequence(der.oid(oid), der.octetString(value));
+  return der.sequence(der.oid(oid), der.boolean(true), der.octetString(value));
 }
 
 function make(oid: string, critical: boolean, value: Uint8Array): Extension {

@@ -118,14 +118,16 @@ function readDirectoryName(reader: DerReader, what: string): GeneralName {
 
 function asciiOf(name: { readonly kind: string; readonly value: string }): Uint8Array {
   const { kind, value } = name;
-  const content = Buffer.from(value, 'latin1');
-  if (value !== '' && content.every((octet, i) => octet < 0x80 && octet === value.charCodeAt(i))) {
-    return content;
-  }
+  if (value !== '' && isAscii(value)) return der.ia5Content(value);
   const detail = value === '' ? 'is empty' : 'has characters outside ASCII';
   throw new CountersignError('ERR_DER_STRING', `${kind} name "${value}" ${detail}`, {
     fields: { kind, value },
   });
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
 }
 
 function checkedAddress(bytes: Uint8Array): Uint8Array {

@@ -71,15 +71,9 @@ const curves: readonly {
   { curve: 'P-521', parameters: der.oid(oids.p521), octets: 66 },
 ];
 
-const factsBySpki = new WeakMap<SubjectPublicKeyInfo, KeyFacts>();
-
 function factsOf(spki: SubjectPublicKeyInfo): KeyFacts {
-  const known = factsBySpki.get(spki);
-  if (known !== undefined) return known;
   const read = readers.get(spki.algorithm.oid);
-  const facts = read?.(spki) ?? unsupported(`key algorithm ${spki.algorithm.oid}`);
-  factsBySpki.set(spki, facts);
-  return facts;
+  return read?.(spki) ?? unsupported(`key algorithm ${spki.algorithm.oid}`);
 }
 
 // RFC 5480 §2.1.1, §2.2: namedCurve alone, and we take uncompressed points alone

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { CountersignError, type ErrorCode, equalBytes } from '@countersign/base';
 import { type AlgorithmIdentifier, readAlgorithmIdentifier } from './algorithm-identifier.ts';
 import type { Certificate } from './certificate.ts';
@@ -79,7 +79,7 @@ export function certificatesFromPem(text: string | Uint8Array): Certificate[] {
 
 /** SHA-256 of the DER, lowercase hexadecimal. */
 export function fingerprintOf(certificate: { readonly raw: Uint8Array }): string {
-  return createHash('sha256').update(certificate.raw).digest('hex');
+  return hash('sha256', certificate.raw, 'hex');
 }
 
 /** RFC 5280 §4.1.1.2: the two places MUST hold the same. */

@@ -1,4 +1,4 @@
-import { type KeyObject, sign, verify } from 'node:crypto';
+import { type KeyObject, type SignKeyObjectInput, sign, verify } from 'node:crypto';
 import { inspect } from 'node:util';
 import { CountersignError } from '@countersign/base';
 import type { AlgorithmIdentifier } from './algorithm-identifier.ts';
@@ -57,8 +57,7 @@ export function verifySignature(
   if (row === undefined || kind === undefined || !row.keyTypes.includes(kind.type)) return false;
   if (kind.type === 'EC' && !isEcdsaSignature(signature)) return false;
   try {
-    const key = publicKeyOf(spki);
-    return verify(row.hash, data, { key, ...row.options }, signature);
+    return verify(row.hash, data, keyInput(publicKeyOf(spki), row), signature);
   } catch {
     // a point off its curve, a salt longer than the modulus: no such signature verifies
     return false;
@@ -83,7 +82,7 @@ class SoftwareSigner implements Signer {
   }
 
   sign(data: Uint8Array): Uint8Array {
-    return sign(this.algorithm.hash, data, { key: this.#key, ...this.algorithm.options });
+    return sign(this.algorithm.hash, data, keyInput(this.#key, this.algorithm));
   }
 
   toJSON(): string {
@@ -93,6 +92,11 @@ class SoftwareSigner implements Signer {
   [inspect.custom](): string {
     return this.toJSON();
   }
+}
+
+/** A bare key where the scheme has no options: Node looks at those one by one. */
+function keyInput(key: KeyObject, { options }: SignatureAlgorithm): KeyObject | SignKeyObjectInput {
+  return options.padding === undefined ? key : { key, ...options };
 }
 
 /** RFC 3279 §2.2.3: a SEQUENCE of two positive INTEGERs in DER, and nothing behind. */

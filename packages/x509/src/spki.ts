@@ -27,42 +27,51 @@ export function readSpki(reader: DerReader, what: string): SubjectPublicKeyInfo 
   const algorithm = readAlgorithmIdentifier(inner, what);
   const bits = inner.bitString(what);
   inner.end(what);
-  return { raw: reader.since(start), algorithm, bits };
+  return new KeyInfo(reader.since(start), algorithm, bits);
 }
 
 /** Of a public key, or of the public half of a private one. */
 export function spkiOf(key: KeyObject): SubjectPublicKeyInfo {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   const spki = parseSpki(publicKey.export({ format: 'der', type: 'spki' }));
-  keysBySpki.set(spki, publicKey);
+  KeyInfo.keep(spki, publicKey);
   return spki;
 }
 
 /**
- * The key for `node:crypto`. Imported once per object, and once per bytes while among the last {@link keptKeys}: a
- * chain that arrives with every handshake costs its imports once.
+ * The key for `node:crypto`, imported once per object: who keeps the object keeps the import.
  *
  * @throws CountersignError ERR_KEY_MALFORMED, ERR_KEY_UNSUPPORTED; ERR_KEY_WEAK only beyond the largest size
  */
 export function publicKeyOf(spki: SubjectPublicKeyInfo): KeyObject {
-  const known = keysBySpki.get(spki);
+  const known = KeyInfo.keyOf(spki);
   if (known !== undefined) return known;
-  const text = Buffer.from(spki.raw.buffer, spki.raw.byteOffset, spki.raw.byteLength).toString(
-    'latin1',
-  );
-  const key = keysByBytes.get(text) ?? importKey(spki);
-  keysBySpki.set(spki, key);
-  if (keysByBytes.size >= keptKeys) {
-    const [oldest = text] = keysByBytes.keys();
-    keysByBytes.delete(oldest);
-  }
-  keysByBytes.set(text, key);
+  const key = importKey(spki);
+  KeyInfo.keep(spki, key);
   return key;
 }
 
-const keysBySpki = new WeakMap<SubjectPublicKeyInfo, KeyObject>();
-const keysByBytes = new Map<string, KeyObject>();
-const keptKeys = 256;
+/** Holds the imported key beside the bytes, unseen: a WeakMap costs the collector more than the import saves. */
+class KeyInfo implements SubjectPublicKeyInfo {
+  readonly raw: Uint8Array;
+  readonly algorithm: AlgorithmIdentifier;
+  readonly bits: Uint8Array;
+  #key: KeyObject | undefined;
+
+  constructor(raw: Uint8Array, algorithm: AlgorithmIdentifier, bits: Uint8Array) {
+    this.raw = raw;
+    this.algorithm = algorithm;
+    this.bits = bits;
+  }
+
+  static keyOf(spki: SubjectPublicKeyInfo): KeyObject | undefined {
+    return #key in spki ? spki.#key : undefined;
+  }
+
+  static keep(spki: SubjectPublicKeyInfo, key: KeyObject): void {
+    if (#key in spki) spki.#key = key;
+  }
+}
 
 function importKey(spki: SubjectPublicKeyInfo): KeyObject {
   const verdict = judgeKey(spki);
