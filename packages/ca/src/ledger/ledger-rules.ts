@@ -315,10 +315,12 @@ function refusalOfRenewal(
 ): Denial | undefined {
   const covering = coveringRevocation(tx, renewed);
   if (covering !== undefined) {
+    const { by, value, position, reason } = covering;
+    const sides = `is covered by the revocation of ${by} "${value}" at position ${position}`;
     return denial(
       'ERR_LEDGER_REVOKED',
-      `the certificate to renew, serial "${renewed.serialHex}", is covered by the revocation of ${covering.by} "${covering.value}" at position ${covering.position}`,
-      { by: covering.by, position: covering.position, reason: covering.reason },
+      `the certificate to renew, serial "${renewed.serialHex}", ${sides}`,
+      { by, position, reason },
     );
   }
   for (const [by, value] of revocable(wanted)) {

@@ -37,18 +37,28 @@ class MemoryEngine implements LedgerEngine {
 
   async run<N extends OperationName>(name: N, args: ArgumentsOf<N>): Promise<ResultOf<N>> {
     if (this.#closed) throw new CountersignError('ERR_LEDGER_CLOSED', 'the ledger is closed');
-    const operation = { ...ledgerReads, ...ledgerWrites }[name] as (
-      ...all: unknown[]
-    ) => ResultOf<N>;
+    const operation = operations[name] as (...all: unknown[]) => ResultOf<N>;
     const before = this.#store.revocationHead();
     const tx = { store: this.#store, at: this.#clock.now(), random: randomBytes };
-    const result = operation(tx, ...structuredClone(args as unknown[]));
+    const result = operation(tx, ...(args as unknown[]).map(copyOf));
     const head = this.#store.revocationHead();
     if (head !== before) this.#committed(head);
-    return structuredClone(result);
+    return copyOf(result);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
   }
+}
+
+const operations = { ...ledgerReads, ...ledgerWrites };
+
+/** Nothing is shared with the caller, as if it had crossed a thread: of plain values, several times faster than a clone. */
+function copyOf<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return value.slice() as T;
+  if (Array.isArray(value)) return value.map(copyOf) as T;
+  const copy: Record<string, unknown> = {};
+  for (const key in value) copy[key] = copyOf(value[key]);
+  return copy as T;
 }

@@ -17,6 +17,9 @@ export async function answerRequest(
   response: ServerResponse,
 ): Promise<void> {
   const { clock, log } = context;
+  response.once('close', function hangUpWhenClosing() {
+    if (context.closing()) request.socket.end();
+  });
   const startedAt = clock.monotonic();
   const id = randomBytes(9).toString('base64url');
   const { path, query } = targetOf(request);
