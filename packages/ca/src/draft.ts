@@ -19,6 +19,8 @@ export type Profile = 'root' | 'intermediate' | 'service';
 /** A certificate but for its serial number, which the ledger gives. */
 export interface Draft extends Omit<CertificateTemplate, 'serial'> {
   readonly profile: Profile;
+  /** Of the key (RFC 5280 §4.2.1.2). */
+  readonly keyId: Uint8Array;
   /** Undefined for the root, which vouches for itself. */
   readonly issuedBy: Certificate | undefined;
 }
@@ -34,6 +36,7 @@ export function draftRoot(config: AuthorityCertificateConfig, facts: AuthorityDr
   const subject = subjectName(config);
   return {
     profile: 'root',
+    keyId: keyIdOf(facts.spki),
     issuedBy: undefined,
     issuer: subject,
     subject,
@@ -65,6 +68,7 @@ export function draftIntermediate(
         ];
   return {
     profile: 'intermediate',
+    keyId: keyIdOf(facts.spki),
     issuedBy: root,
     issuer: root.subject,
     subject: subjectName(config),
@@ -110,8 +114,10 @@ export interface ServiceDraftFacts {
 export function draftService(template: ServiceTemplate, facts: ServiceDraftFacts): Draft {
   const { issuer } = template;
   const subject = serviceSubject(facts.names);
+  const keyId = keyIdOf(facts.spki);
   return {
     profile: 'service',
+    keyId,
     issuedBy: issuer,
     issuer: issuer.subject,
     subject,
@@ -122,7 +128,7 @@ export function draftService(template: ServiceTemplate, facts: ServiceDraftFacts
       notAnAuthority,
       template.keyUsage.get(facts.kind.type) ?? signing,
       template.extKeyUsage,
-      extension.subjectKeyId(keyIdOf(facts.spki)),
+      extension.subjectKeyId(keyId),
       template.authorityKeyId,
       // RFC 5280 §4.2.1.6: critical exactly where the subject is empty.
       extension.subjectAltName(alternativesOf(facts.names), subject === emptyName),

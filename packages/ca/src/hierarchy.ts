@@ -4,6 +4,7 @@ import {
   type Certificate,
   generateKeyPair,
   keySigner,
+  parseCertificate,
   type Signer,
   spkiOf,
 } from '@countersign/x509';
@@ -83,12 +84,12 @@ export async function createHierarchy(options: {
       notAfter: draft.notAfter,
     });
     if (!intent.ok) throw errorOfDenial(intent, `order the ${draft.profile} certificate`);
-    const signed = await signDraft(linted, intent, signer);
+    const der = await signDraft(linted, intent, signer);
     await options.ledger.issued({
       intent: intent.position,
       serialHex: intent.serialHex,
-      der: signed.raw,
+      der,
     });
-    return signed;
+    return parseCertificate(der);
   }
 }

@@ -7,11 +7,7 @@ import {
   type Log,
   messageOf,
 } from '@countersign/base';
-import {
-  type Certificate,
-  type CertificateRequest,
-  parseCertificateRequest,
-} from '@countersign/x509';
+import { type CertificateRequest, parseCertificateRequest } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
 import { formatNames } from './certificate-names.ts';
@@ -35,7 +31,6 @@ export interface IssueRequest {
 
 export interface Issued {
   readonly ok: true;
-  readonly certificate: Certificate;
   readonly spiffeId: string | undefined;
   readonly serialHex: string;
   readonly notAfter: number;
@@ -150,25 +145,17 @@ async function issueInSteps(
   if (!intent.ok) return intent;
 
   // 6. Sign.
-  const certificate = await signOrAbandon(
-    () => signDraft(linted, intent, issuer.signer),
-    intent,
-    context,
-  );
+  const sign = () => signDraft(linted, intent, issuer.signer);
+  const der = await signOrAbandon(sign, intent, context);
 
   // 7. Issued: once this resolves the certificate is in the ledger, whether or not the caller hears of it.
-  await ledger.issued({
-    intent: intent.position,
-    serialHex: intent.serialHex,
-    der: certificate.raw,
-  });
+  await ledger.issued({ intent: intent.position, serialHex: intent.serialHex, der });
   return {
     ok: true,
-    certificate,
     spiffeId: names.spiffeId?.toString(),
-    serialHex: certificate.serialHex,
-    notAfter: certificate.notAfter,
-    chain: [certificate.raw, issuer.certificate.raw],
+    serialHex: intent.serialHex,
+    notAfter,
+    chain: [der, issuer.certificate.raw],
     issuer: issuer.name,
     provisioner: intent.provisioner,
     position: intent.position,
@@ -197,10 +184,10 @@ function limitOf(
 }
 
 async function signOrAbandon(
-  sign: () => Promise<Certificate>,
+  sign: () => Promise<Uint8Array>,
   intent: Intent,
   { ledger, log }: IssueContext,
-): Promise<Certificate> {
+): Promise<Uint8Array> {
   try {
     return await sign();
   } catch (thrown) {

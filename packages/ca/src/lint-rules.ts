@@ -4,7 +4,6 @@ import {
   formatGeneralName,
   type GeneralName,
   judgeKey,
-  keyIdOf,
   oids,
 } from '@countersign/x509';
 import { constraintAgainst, type DnsConstraints, parseDnsName } from './dns-name.ts';
@@ -92,7 +91,7 @@ export const lintRules: readonly LintRule[] = [
     name: 'key',
     clause: 'NIST SP 800-131A',
     profiles: all,
-    check: ({ spki }) => {
+    check: (_, { spki }) => {
       const judged = judgeKey(spki);
       return judged.ok ? undefined : judged.detail;
     },
@@ -168,7 +167,7 @@ export const lintRules: readonly LintRule[] = [
     name: 'key-usage-of-kind',
     clause: 'RFC 8813 §3, RFC 8410 §5',
     profiles: services,
-    check: ({ keyUsage, spki }) => {
+    check: ({ keyUsage }, { spki }) => {
       const judged = judgeKey(spki);
       if (!judged.ok || !isServiceKeyType(judged.kind.type)) return 'key of no kind for services';
       const usages = [...(keyUsage ?? [])];
@@ -190,10 +189,10 @@ export const lintRules: readonly LintRule[] = [
     name: 'alternative-names',
     clause: 'RFC 5280 §4.2.1.6',
     profiles: services,
-    check: ({ subjectAltNames, subject, ...certificate }) => {
-      if (subjectAltNames.length === 0) return 'no subject alternative name';
+    check: (certificate) => {
+      if (certificate.subjectAltNames.length === 0) return 'no subject alternative name';
       const critical = isCritical(certificate, oids.subjectAltName);
-      const empty = subject.rdns.length === 0;
+      const empty = certificate.subject.rdns.length === 0;
       return critical === empty
         ? undefined
         : `subjectAltName is ${critical ? 'critical beside a' : 'not critical without a'} subject`;
@@ -237,8 +236,8 @@ export const lintRules: readonly LintRule[] = [
     name: 'subject-key-id',
     clause: 'RFC 5280 §4.2.1.2',
     profiles: all,
-    check: ({ subjectKeyId, spki }) =>
-      subjectKeyId !== undefined && equalBytes(subjectKeyId, keyIdOf(spki))
+    check: ({ subjectKeyId }, { keyId }) =>
+      subjectKeyId !== undefined && equalBytes(subjectKeyId, keyId)
         ? undefined
         : 'subject key identifier is not that of the key',
   },

@@ -7,8 +7,8 @@ import {
   parseCertificate,
   type SignatureAlgorithm,
 } from '@countersign/x509';
-import type { Draft } from './draft.ts';
-import { lintRules } from './lint-rules.ts';
+import type { Draft, Profile } from './draft.ts';
+import { type LintRule, lintRules } from './lint-rules.ts';
 
 const minted = Symbol('linted draft');
 const serialOctets = 20;
@@ -64,8 +64,7 @@ export class LintedDraft {
 export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDraft {
   const tbs = buildTbsCertificate({ ...draft, serial: placeholderSerial }, algorithm);
   const preview = parseCertificate(assembleCertificate(tbs, algorithm, placeholderSignature));
-  for (const rule of lintRules) {
-    if (!rule.profiles.includes(draft.profile)) continue;
+  for (const rule of rulesOf[draft.profile]) {
     const wrong = rule.check(preview, draft);
     if (wrong === undefined) continue;
     throw new CountersignError('ERR_LINT', `lint ${draft.profile} certificate: ${wrong}`, {
@@ -74,6 +73,13 @@ export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDr
   }
   return new LintedDraft(minted, preview, algorithm, tbs);
 }
+
+const rulesFor = (profile: Profile) => lintRules.filter((rule) => rule.profiles.includes(profile));
+const rulesOf: Readonly<Record<Profile, readonly LintRule[]>> = {
+  root: rulesFor('root'),
+  intermediate: rulesFor('intermediate'),
+  service: rulesFor('service'),
+};
 
 /** Of the form that serials have; never signed, since {@link LintedDraft.spend} writes over it. */
 const placeholderSerial = Uint8Array.of(0x01, ...randomBytes(serialOctets - 1));
