@@ -88,6 +88,7 @@ const time = (tag: string, text: string): Uint8Array =>
 test('times are UTC to the second, UTCTime through 2049', () => {
   const read = (encoded: Uint8Array): number => DerReader.over(encoded, 'time').time('time');
   assert.equal(read(time('17', '500101000000Z')), Date.UTC(1950, 0, 1));
+  assert.equal(read(time('18', '19491231235959Z')), Date.UTC(1949, 11, 31, 23, 59, 59));
   assert.equal(read(time('17', '491231235959Z')), Date.UTC(2049, 11, 31, 23, 59, 59));
   assert.equal(read(time('18', '20500101000000Z')), Date.UTC(2050, 0, 1));
   assert.equal(read(time('18', '99991231235959Z')), Date.UTC(9999, 11, 31, 23, 59, 59));
@@ -102,6 +103,7 @@ test('times are UTC to the second, UTCTime through 2049', () => {
     time('17', '240101000060Z'),
     time('17', '24010100000 Z'),
     time('18', '20490101000000Z'),
+    time('18', '19600101000000Z'),
     time('18', '20500101000000.5Z'),
     time('18', '205001010000Z'),
   ]) {

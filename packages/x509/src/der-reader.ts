@@ -327,8 +327,9 @@ export class DerReader {
     if (ms === undefined) {
       this.fail('ERR_DER_TIME', what, 'not a time in UTC to the second, written with "Z"');
     }
-    // RFC 5280 §4.1.2.5: UTCTime through the year 2049
-    if (profile && tag === tags.generalizedTime && ms < firstGeneralizedMs && ms >= 0) {
+    // RFC 5280 §4.1.2.5: UTCTime through the year 2049; it begins with 1950
+    const isShort = ms >= firstUtcMs && ms < firstGeneralizedMs;
+    if (profile && tag === tags.generalizedTime && isShort) {
       this.fail('ERR_DER_TIME', what, 'GeneralizedTime before 2050, UTCTime expected');
     }
     this.#at = this.#to;
@@ -387,6 +388,7 @@ export class DerReader {
   }
 }
 
+const firstUtcMs = Date.UTC(1950, 0, 1);
 const firstGeneralizedMs = Date.UTC(2050, 0, 1);
 
 /** SEQUENCE, SET, EXTERNAL and EMBEDDED PDV; all other universal types are primitive in DER. */

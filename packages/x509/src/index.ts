@@ -78,6 +78,7 @@ export type {
   PathRefused,
   PathRequest,
   PathResult,
+  PolicyInputs,
 } from './path/path-request.ts';
 export { SignatureCache, type SignatureCacheOptions } from './path/signature-cache.ts';
 export { validatePath } from './path/validate-path.ts';

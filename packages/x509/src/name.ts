@@ -24,7 +24,7 @@ export interface Name {
 
 export interface NameAttribute {
   readonly type: AttributeTypeName;
-  /** 1 to 256 characters. */
+  /** At least one character; at most 64 for most types (RFC 5280 Appendix A.1). */
   readonly value: string;
 }
 
@@ -101,10 +101,10 @@ function readAttribute(reader: DerReader, what: string): AttributeValue {
 }
 
 function encodeValue({ type, value }: NameAttribute): Uint8Array {
-  const form = attributeTypeRow(type).string;
+  const { string: form, max } = attributeTypeRow(type);
   const length = [...value].length;
-  if (length < 1 || length > 256 || !value.isWellFormed()) {
-    refuse(type, value, `has ${length} characters, 1 to 256 of Unicode are allowed`);
+  if (length < 1 || length > max || !value.isWellFormed()) {
+    refuse(type, value, `has ${length} characters, 1 to ${max} of Unicode are allowed`);
   }
   if (form === undefined) return der.utf8(value);
   if (form === 'printable') {

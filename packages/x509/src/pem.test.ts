@@ -6,7 +6,7 @@ const body = new Uint8Array(100).map((_, i) => i);
 const block = encodePem('CERTIFICATE', body);
 
 test('blocks are found among explanatory text, whatever the line ends', () => {
-  const text = `Subject: CN=a\n${block}\nIssuer: -----\n${encodePem('X509 CRL', body.subarray(0, 48))}trailing`;
+  const text = `Subject: CN=a\n-----------\n${block}\nIssuer: -----\n${encodePem('X509 CRL', body.subarray(0, 48))}trailing`;
   for (const variant of [text, text.replaceAll('\n', '\r\n'), Buffer.from(text)]) {
     const blocks = decodePem(variant);
     assert.deepEqual(

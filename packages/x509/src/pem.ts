@@ -78,7 +78,7 @@ function boundary(which: 'BEGIN' | 'END', line = ''): string | undefined {
 }
 
 function refuseStray(line: string | undefined, at: number): void {
-  if (line?.startsWith('-----') !== true) return;
+  if (line === undefined || !/^-----(?:BEGIN|END) /.test(line)) return;
   malformed(at, 'a boundary that opens no block');
 }
 
