@@ -71,6 +71,9 @@ export function testRevocation() {
       const fields = { reason: 'keyCompromise', by: 'spiffe-id', position: 9, at } as const;
       byId.set(id, { status: 'revoked', ...fields });
     },
+    restore(id: string) {
+      byId.delete(id);
+    },
     forget(id: string) {
       byId.set(id, { status: 'unknown', detail: 'feed is silent' });
     },

@@ -109,7 +109,10 @@ export async function handleRequest(
 
   // 7. Forward, and be re-asked until it is over.
   session.inFlight.add(asked);
-  response.once('close', () => session.inFlight.delete(asked));
+  response.once('close', () => {
+    session.inFlight.delete(asked);
+    if (around.isStopping() && session.inFlight.size === 0) session.live.socket.destroySoon();
+  });
   if (head.hasBody) continueBody();
   const outcome = await forward(permit, {
     request,

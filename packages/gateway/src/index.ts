@@ -1,3 +1,4 @@
+export { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts';
 export { type Exchange, type Forwarded, forward } from './forward.ts';
 export {
   type GatewayConfig,

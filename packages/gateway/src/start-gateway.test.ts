@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
+import tls from 'node:tls';
 import { parseClientCert, parseXfcc } from '@countersign/wire';
 import { parseGatewayConfig } from './gateway-config.ts';
 import {
@@ -16,6 +17,7 @@ import {
   startUpstream,
   startWorld,
   textOf,
+  tlsOf,
 } from './gateway-world.suite.ts';
 
 test('a permitted request reaches the upstream with what the handshake proved, and nothing else', async (t) => {
@@ -157,6 +159,33 @@ test('revoking a peer cuts exactly its connections, in the middle of a response'
   assert.equal(again.status, 403);
   assert.equal(JSON.parse(again.body).code, 'ERR_PEER_REVOKED');
 });
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`a session that a revoked peer resumes is asked about again, on ${version}`, async (t) => {
+    const upstream = await startUpstream(t, echo);
+    const { gateway, revocation } = await startWorld(t, upstream.url);
+    const options = { host: '127.0.0.1', port: gateway.port, maxVersion: version, ...tlsOf(alice) };
+    const first = tls.connect(options);
+    first.on('error', () => {});
+    first.resume();
+    const [session] = await once(first, 'session');
+    const ask = async () => {
+      const socket = tls.connect({ ...options, session });
+      await once(socket, 'secureConnect');
+      const resumed = socket.isSessionReused();
+      socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+      return { answer: await textOf(socket), resumed };
+    };
+    const before = await ask();
+    assert.match(before.answer, /^HTTP\/1\.1 200/);
+    revocation.revoke(idOf('alice'));
+    gateway.recheck();
+    const after = await ask();
+    assert.match(after.answer, /^HTTP\/1\.1 403/);
+    assert.match(after.answer, /ERR_PEER_REVOKED/);
+    assert.deepEqual([before.resumed, after.resumed], [true, true]);
+  });
+}
 
 test('a source that tells of a change is enough to be cut', async (t) => {
   const upstream = await startUpstream(t, echo);

@@ -31,8 +31,12 @@ export function clientContext(svid: X509Svid, minVersion?: TlsVersion): SecureCo
 }
 
 /** A client context for a dialer that presents no certificate, as the first enrolment does. */
-export function anonymousContext(minVersion?: TlsVersion): SecureContext {
-  return createSecureContext(tlsPolicy(minVersion));
+export function anonymousContext(minVersion: TlsVersion = 'TLSv1.2'): SecureContext {
+  const known = anonymousContexts.get(minVersion);
+  if (known !== undefined) return known;
+  const context = createSecureContext(tlsPolicy(minVersion));
+  anonymousContexts.set(minVersion, context);
+  return context;
 }
 
 /** @throws CountersignError ERR_TLS_CONTEXT */
@@ -63,3 +67,5 @@ const contexts = new WeakMap<
   X509Svid,
   { minVersion: TlsVersion | undefined; context: SecureContext }
 >();
+
+const anonymousContexts = new Map<TlsVersion, SecureContext>();

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ConfigError } from '@countersign/config';
+import { addressOf, isUnder, parseGatewayConfig } from './gateway-config.ts';
+
+const route = 'upstream: { url: "https://127.0.0.1:9001", spiffeId: spiffe://example.com/orders }';
+const minimal = `routes: [{ match: {}, ${route} }]`;
+
+test('a minimal file is complete with safe defaults', () => {
+  const config = parseGatewayConfig(minimal, 'gateway.yaml');
+  assert.deepEqual(config.listen, {
+    address: '127.0.0.1',
+    port: 8443,
+    clientAuth: 'require',
+    minVersion: 'TLSv1.2',
+  });
+  assert.equal(config.admin, undefined);
+  assert.deepEqual(config.revocation, { maxSilence: 3_600_000, onUnknown: 'refuse' });
+  assert.equal(config.routes[0]?.match.pathPrefix, '/');
+  assert.equal(config.routes[0]?.upstream.timeout, 30_000);
+});
+
+test('what is wrong is named with file, line and column, and what was expected', () => {
+  const cases: readonly (readonly [yaml: string, message: RegExp])[] = [
+    [
+      `listn: {}\n${minimal}`,
+      /^gateway\.yaml:1:1: unknown key "listn", the nearest valid key is "listen"/,
+    ],
+    [`listen: { port: 70000 }\n${minimal}`, /^gateway\.yaml:1:17: listen\.port/],
+    [
+      `listen: { address: everywhere }\n${minimal}`,
+      /^gateway\.yaml:1:20: .*expected an IP address/,
+    ],
+    [`listen: { clientAuth: requir }\n${minimal}`, /nearest is "require"/],
+    ['routes: []', /^gateway\.yaml:1:9: routes/],
+    ['{}', /routes: missing/],
+    [
+      minimal.replace('https://127.0.0.1:9001', 'http://127.0.0.1:9001'),
+      /^gateway\.yaml:1:\d+: clear-text address "http:.*not supported yet/,
+    ],
+    [minimal.replace(':9001', ':9001/base'), /expected https:\/\/host\[:port\] without a path/],
+    [minimal.replace(':9001', ':99999'), /expected https:\/\/host\[:port\] without a path/],
+    [minimal.replace('spiffe://example.com/orders', 'example.com/orders'), /expected a SPIFFE ID/],
+    [minimal.replace('match: {}', 'match: { pathPrefix: api }'), /pathPrefix/],
+    [minimal.replace('orders }', 'orders, timeout: soon }'), /duration "soon"/],
+    [
+      `routes:\n  - { match: {}, ${route} }\n  - { match: { pathPrefix: /x }, ${route} }`,
+      /^gateway\.yaml:3:.*routes\.1 is never reached, routes\.0/,
+    ],
+    [`${minimal}\nca: http://127.0.0.1:1`, /not supported yet/],
+    [`${minimal}\nlimits: { idleTimout: 1s }`, /nearest valid key is "idleTimeout"/],
+  ];
+  for (const [yaml, message] of cases) {
+    assert.throws(
+      () => parseGatewayConfig(yaml, 'gateway.yaml'),
+      (thrown: ConfigError) => {
+        assert.match(thrown.message, message, yaml);
+        assert.equal(thrown.exit, 2);
+        return true;
+      },
+    );
+  }
+});
+
+test('addresses are those that are dialled', () => {
+  for (const [url, host, port] of [
+    ['https://orders.test', 'orders.test', 443],
+    ['https://orders.test:443/', 'orders.test', 443],
+    ['https://[::1]:9001', '::1', 9001],
+  ] as const) {
+    const yaml = minimal.replace('https://127.0.0.1:9001', url);
+    const config = parseGatewayConfig(yaml, 'gateway.yaml');
+    assert.deepEqual(addressOf(config.routes[0]!.upstream), { host, port });
+  }
+});
+
+test('a prefix covers whole segments', () => {
+  for (const [prefix, path, covers] of [
+    ['/', '/x', true],
+    ['/api', '/api', true],
+    ['/api', '/api/x', true],
+    ['/api', '/apix', false],
+    ['/api/', '/api/x', true],
+    ['/api/', '/api', false],
+  ] as const) {
+    assert.equal(isUnder(prefix, path), covers, `${prefix} ${path}`);
+  }
+});

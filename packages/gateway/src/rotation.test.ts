@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import tls from 'node:tls';
+import { noMeter } from '@countersign/base';
+import {
+  alice,
+  clientOf,
+  credentialOf,
+  echo,
+  idOf,
+  issuing,
+  startUpstream,
+  startWorld,
+  svidOf,
+  textOf,
+  tlsOf,
+} from './gateway-world.suite.ts';
+
+test('our own rotation is shown to both sides, and breaks nothing that is under way', async (t) => {
+  const serials: string[] = [];
+  const upstream = await startUpstream(t, (request, response) => {
+    const socket = request.socket as tls.TLSSocket;
+    serials.push(socket.getPeerCertificate().serialNumber.toLowerCase());
+    response.writeHead(200);
+    response.write('begun');
+    if (request.url !== '/slow') response.end();
+    else setTimeout(() => response.end('ended'), 150);
+  });
+  let current = svidOf(credentialOf('gateway'));
+  const { serialHex: before } = current;
+  const { gateway } = await startWorld(t, upstream.url, { svids: { svid: () => current } });
+  const client = clientOf(t, gateway.url, alice);
+  const [slow] = (await once(client.request('/slow', { body: '' }), 'response')) as [
+    IncomingMessage,
+  ];
+  current = svidOf(credentialOf('gateway'));
+  assert.equal((await client.ask('/')).status, 200);
+  assert.equal(await textOf(slow), 'begunended');
+  assert.deepEqual(serials, [before, current.serialHex]);
+  const fresh = tls.connect({ port: gateway.port, ...tlsOf(alice) });
+  await once(fresh, 'secureConnect');
+  assert.equal(fresh.getPeerCertificate().serialNumber.toLowerCase(), current.serialHex);
+  fresh.destroy();
+});
+
+test('near its end a certificate gets its answers with "connection: close", at its end it is closed', async (t) => {
+  const upstream = await startUpstream(t, echo);
+  const { gateway } = await startWorld(t, upstream.url);
+  const now = Math.floor(Date.now() / 1000) * 1000;
+  // Ends in one to two seconds of the nine that it lives.
+  const brief = issuing.svid(idOf('alice'), { notBefore: now - 7000, notAfter: now + 2000 });
+  const answer = await clientOf(t, gateway.url, brief).ask('/');
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers.connection, 'close');
+  const idle = tls.connect({ port: gateway.port, ...tlsOf(brief) });
+  idle.resume();
+  await once(idle, 'end');
+  assert.ok(Date.now() > now + 2000, 'not before it ended');
+  assert.ok(Date.now() < now + 2500, 'and soon after');
+});
+
+test("a response in flight outlives its client's certificate by the grace, and no longer", async (t) => {
+  const upstream = await startUpstream(t, (_request, response) => {
+    response.writeHead(200);
+    const ticking = setInterval(() => response.write('.'), 50);
+    response.on('close', () => clearInterval(ticking));
+  });
+  const yaml = 'limits: { expiryGrace: 600ms }';
+  const { gateway } = await startWorld(t, upstream.url, { yaml });
+  const end = Math.floor(Date.now() / 1000) * 1000 + 1000;
+  const brief = issuing.svid(idOf('alice'), { notBefore: end - 9000, notAfter: end });
+  const sent = clientOf(t, gateway.url, brief).request('/', { body: '' });
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  gateway.recheck();
+  await assert.rejects(textOf(response));
+  const late = Date.now() - end;
+  assert.ok(late >= 600 && late < 1200, `cut ${late} ms after the end`);
+});
+
+test('an upstream that does not answer is told apart by status', async (t) => {
+  const closed = createServer().listen(0, '127.0.0.1');
+  await once(closed, 'listening');
+  const { port } = closed.address() as { port: number };
+  await new Promise((resolve) => closed.close(resolve));
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const slow = await startUpstream(t, () => {});
+  const broken = await startUpstream(t, (request) => request.socket.destroy());
+  const garbled = await startUpstream(t, (request) => request.socket.end('HTTP/1.1 2\r\n\r\n'));
+  const silentPort = (silent.address() as { port: number }).port;
+  for (const [url, status, code] of [
+    [`https://127.0.0.1:${port}`, 503, 'ERR_UPSTREAM_UNREACHABLE'],
+    [`https://127.0.0.1:${silentPort}`, 504, 'ERR_UPSTREAM_TIMEOUT'],
+    [slow.url, 504, 'ERR_UPSTREAM_TIMEOUT'],
+    [broken.url, 502, 'ERR_UPSTREAM_BROKE'],
+    [garbled.url, 502, 'ERR_UPSTREAM_BROKE'],
+  ] as const) {
+    const upstreamYaml = ', timeout: 200ms, connectTimeout: 100ms';
+    const { gateway } = await startWorld(t, url, { upstreamYaml });
+    const answer = await clientOf(t, gateway.url, alice).ask('/');
+    assert.equal(answer.status, status, url);
+    assert.equal(JSON.parse(answer.body).code, code);
+  }
+});
+
+test('a pooled connection that the upstream has closed costs no safe request', async (t) => {
+  let served = 0;
+  const upstream = await startUpstream(t, (request, response) => {
+    served += 1;
+    if (served === 2) request.socket.destroy();
+    else response.end('ok');
+  });
+  const { gateway } = await startWorld(t, upstream.url);
+  const { ask } = clientOf(t, gateway.url, alice);
+  assert.equal((await ask('/')).status, 200);
+  assert.equal((await ask('/')).status, 200);
+  assert.equal(served, 3);
+});
+
+test('a broken response is a broken connection, not a short answer', async (t) => {
+  const upstream = await startUpstream(t, (request, response) => {
+    response.writeHead(200);
+    response.write('half', () => request.socket.destroy());
+  });
+  const { gateway } = await startWorld(t, upstream.url);
+  await assert.rejects(clientOf(t, gateway.url, alice).ask('/'));
+});
+
+test('a client that leaves ends its request at the upstream', async (t) => {
+  let gone: Promise<unknown> | undefined;
+  const upstream = await startUpstream(t, (request, response) => {
+    gone = once(request.socket, 'close');
+    response.writeHead(200);
+    response.write('begun');
+  });
+  const { gateway } = await startWorld(t, upstream.url);
+  const sent = clientOf(t, gateway.url, alice).request('/', { body: '' });
+  sent.on('error', () => {});
+  await once(sent, 'response');
+  sent.destroy();
+  await gone;
+});
+
+test('closing lets a response end, and takes no more requests', async (t) => {
+  const upstream = await startUpstream(t, (_request, response) => {
+    response.writeHead(200);
+    response.write('begun');
+    setTimeout(() => response.end('ended'), 100);
+  });
+  const { gateway } = await startWorld(t, upstream.url);
+  const { request } = clientOf(t, gateway.url, alice);
+  const [response] = (await once(request('/', { body: '' }), 'response')) as [IncomingMessage];
+  const closing = gateway.close();
+  await assert.rejects(clientOf(t, gateway.url, alice).ask('/'), { code: 'ECONNREFUSED' });
+  assert.equal(await textOf(response), 'begunended');
+  await closing;
+  assert.equal(gateway.stats().connections, 0);
+});
+
+test('the admin port tells health and metrics, and nothing else', async (t) => {
+  const upstream = await startUpstream(t, echo);
+  let current = svidOf(credentialOf('gateway'));
+  const { gateway } = await startWorld(t, upstream.url, {
+    yaml: 'admin: {}',
+    svids: { svid: () => current },
+    metricsText: () => 'countersign_up 1\n',
+    meter: noMeter,
+  });
+  const get = (path: string) => fetch(`${gateway.adminUrl}${path}`);
+  assert.equal((await get('/healthz')).status, 200);
+  assert.equal(await (await get('/metrics')).text(), 'countersign_up 1\n');
+  assert.equal((await get('/')).status, 404);
+  const past = { notBefore: Date.now() - 7_200_000, notAfter: Date.now() - 3_600_000 };
+  current = svidOf(issuing.svid(idOf('gateway'), past));
+  const unwell = await get('/healthz');
+  assert.equal(unwell.status, 503);
+  assert.match(await unwell.text(), /expired/);
+});
