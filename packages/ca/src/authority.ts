@@ -1,4 +1,4 @@
-import type { Clock, Denial, Log, Meter } from '@countersign/base';
+import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
 import {
   formatBundleDocument,
   makeBundle,
@@ -12,7 +12,7 @@ import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
-import type { Issuer } from './issuer.ts';
+import { type Issuer, makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import {
   type Caller,
@@ -53,18 +53,16 @@ export interface IntermediateStatus {
  * values; what is thrown is a defect or a broken ledger.
  */
 export class Authority {
-  readonly config: CaConfig;
   readonly root: Certificate;
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly orphans: number;
-  readonly #context: IssueContext;
+  #context: IssueContext;
   readonly #bundle: TrustBundle;
 
   constructor(parts: AuthorityParts) {
     const { config, root, issuers, ledger, clock, log } = parts;
     const metrics = authorityMetrics(parts.meter);
-    this.config = config;
     this.root = root;
     this.rootFingerprint = fingerprintOf(root);
     this.ledger = ledger;
@@ -89,6 +87,34 @@ export class Authority {
     metrics.orphans.add(parts.orphans);
     tellNotAfter(root, issuers, metrics);
     for (const notice of config.notices) log.info({ file: config.file }, notice);
+  }
+
+  get config(): CaConfig {
+    return this.#context.config;
+  }
+
+  /**
+   * Puts the policy of a changed `ca.yaml` in force for requests from now on: `service_certificates`, `api.admins` and
+   * `api.gateways`. What else differs is refused, and nothing changes.
+   *
+   * @throws CountersignError ERR_STATE_CONFIG
+   */
+  reconfigure(config: CaConfig): void {
+    const differing = fixedParts(config).filter(
+      ([, value], i) => value !== fixedParts(this.config)[i]?.[1],
+    );
+    if (differing.length > 0) {
+      const names = differing.map(([name]) => `"${name}"`).join(', ');
+      const message = `"${config.file}" has another ${names} than the authority that runs`;
+      throw new CountersignError('ERR_STATE_CONFIG', message, {
+        fields: { differing: differing.map(([name]) => name) },
+        hint: 'restart it for another address, init a new directory for another hierarchy',
+      });
+    }
+    const issuers = this.#context.issuers.map(({ name, certificate, signer }) =>
+      makeIssuer(name, { certificate, signer }, this.root, config.services),
+    );
+    this.#context = { ...this.#context, config, issuers };
   }
 
   /** A first certificate, under the names of a one-time token. Refusals as of {@link issueCertificate}. */
@@ -179,4 +205,15 @@ function tellNotAfter(
   for (const { name, certificate } of all) {
     metrics.notAfter.set(certificate.notAfter / 1000, { certificate: name });
   }
+}
+
+/** What stands for as long as an authority is open. */
+function fixedParts({ trustDomain, root, intermediates, api }: CaConfig): [string, string][] {
+  const { address, port, dns, ip } = api;
+  return [
+    ['spiffe_trust_domain', trustDomain],
+    ['ca.root', JSON.stringify(root)],
+    ['ca.intermediate', JSON.stringify(intermediates)],
+    ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
+  ];
 }

@@ -45,7 +45,6 @@ export interface ApiContextOptions {
 
 export function apiContext(options: ApiContextOptions): ApiContext {
   const { authority, clock, log, meter } = options;
-  const admins = new Set(authority.config.api.admins);
   return {
     authority,
     clock,
@@ -57,7 +56,8 @@ export function apiContext(options: ApiContextOptions): ApiContext {
     version: options.version,
     startedAt: clock.monotonic(),
     anchors: () => authority.bundle().authorities.map(fingerprintOf),
-    isAdmin: ({ spiffeId }) => spiffeId !== undefined && admins.has(spiffeId.toString()),
+    isAdmin: ({ spiffeId }) =>
+      spiffeId !== undefined && authority.config.api.admins.includes(spiffeId.toString()),
     closing: options.closing,
     cutter: options.cutter,
     ...instruments(meter),
