@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import type { Cli } from './cli.ts';
 import { failureOf, reportFailure } from './report-error.ts';
 import { usageFailure } from './usage-failure.ts';
 import { ExitWith } from './verb.ts';
 import { groupSummaries, type VerbRow, verbTable } from './verb-table.ts';
+import { versionNumber } from './version.ts';
 
 /**
  * Runs one command line.
@@ -50,7 +50,7 @@ function createProgram(cli: Cli): Command {
       'Short-lived identities for every service, and only the right ones may talk.\n' +
         'Exit codes: 0 done, 1 the answer is no, 2 usage or configuration error, 3 could not find out.',
     )
-    .version(version(), '-V, --version', 'print the version')
+    .version(`countersign ${versionNumber()}`, '-V, --version', 'print the version')
     .helpCommand(false)
     .addHelpText(
       'after',
@@ -112,15 +112,4 @@ function wantsJson(words: readonly string[]): boolean {
       word === '--output=json' ||
       ((word === '-o' || word === '--output') && words[i + 1] === 'json'),
   );
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  );
-  const found =
-    typeof manifest === 'object' && manifest !== null && 'version' in manifest
-      ? manifest.version
-      : undefined;
-  return `countersign ${String(found)}`;
 }

@@ -10,6 +10,51 @@ export interface VerbRow {
 
 export const verbTable: readonly VerbRow[] = [
   {
+    name: 'demo',
+    summary: 'tell the whole story on this machine, with real processes',
+    load: async () => (await import('./verbs/demo.ts')).demoVerb,
+  },
+  {
+    name: 'init',
+    summary: 'make a certificate authority: root, intermediates, ledger',
+    load: async () => (await import('./verbs/init.ts')).initVerb,
+  },
+  {
+    name: 'ca serve',
+    summary: 'serve its API: enrolment, renewal, revocation and the feed',
+    load: async () => (await import('./verbs/ca-serve.ts')).caServeVerb,
+  },
+  {
+    name: 'token create',
+    summary: 'make a token for one enrolment',
+    load: async () => (await import('./verbs/token-create.ts')).tokenCreateVerb,
+  },
+  {
+    name: 'enrol',
+    summary: 'get a first identity with a token',
+    load: async () => (await import('./verbs/enrol.ts')).enrolVerb,
+  },
+  {
+    name: 'renew',
+    summary: 'replace an identity by a fresh one for the same names',
+    load: async () => (await import('./verbs/renew.ts')).renewVerb,
+  },
+  {
+    name: 'issue',
+    summary: 'make key and certificate, for whoever holds the state',
+    load: async () => (await import('./verbs/issue.ts')).issueVerb,
+  },
+  {
+    name: 'revoke',
+    summary: 'revoke certificates, and cut the connections that they hold open',
+    load: async () => (await import('./verbs/revoke.ts')).revokeVerb,
+  },
+  {
+    name: 'gateway',
+    summary: 'serve an API gateway with mTLS on both sides',
+    load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,
+  },
+  {
     name: 'inspect',
     summary: 'say what a certificate, chain, request, CRL, key or bundle holds',
     load: async () => (await import('./verbs/inspect.ts')).inspectVerb,

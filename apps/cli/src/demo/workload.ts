@@ -1,8 +1,7 @@
 // A small service and caller of the demo, in a process of its own: gets an identity, serves with it, calls with it.
-import { mkdirSync } from 'node:fs';
 import process from 'node:process';
 import { messageOf, noMeter, systemClock } from '@countersign/base';
-import { enrol, type RotatingIdentity, startRotation, writeIdentity } from '@countersign/identity';
+import { enrol, type RotatingIdentity, renewOverMtls, startRotation } from '@countersign/identity';
 import { systemCli } from '../cli.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { Caller } from './workload-caller.ts';
@@ -52,21 +51,20 @@ function answer(message: WorkloadAnswer): void {
 }
 
 async function start(order: Extract<WorkloadOrder, { do: 'start' }>): Promise<StartedValue> {
+  const { authorityUrl: url, directory, token } = order;
   // 1. an identity: the key is made here and leaves this process for its own file alone
-  const enrolled = await enrol({
-    url: order.authorityUrl,
-    token: order.token,
-    clock: systemClock,
-  });
-  mkdirSync(order.directory, { recursive: true, mode: 0o700 });
-  await writeIdentity(order.directory, enrolled);
+  const enrolled = await enrol({ url, token, out: directory, clock: systemClock });
   // 2. kept fresh for as long as this runs
-  const live = startRotation({ identity: enrolled, clock: systemClock, log, meter: noMeter });
+  const live = startRotation({
+    ...{ identity: enrolled, directory, log },
+    renew: renewOverMtls({ url, clock: systemClock }),
+    ...{ clock: systemClock, meter: noMeter },
+  });
   identity = live;
   // 3. used on both sides, asked at each handshake
   caller = new Caller(live, live);
-  const { leaf } = live.svid();
-  const facts = { serial: leaf.serialHex, notAfter: leaf.notAfter };
+  const { serialHex: serial, notAfter } = live.svid();
+  const facts = { serial, notAfter };
   if (!order.serves) return facts;
   const { name, admits } = order;
   return { ...facts, url: await serveWorkload({ name, svids: live, bundles: live, admits, log }) };
@@ -74,9 +72,9 @@ async function start(order: Extract<WorkloadOrder, { do: 'start' }>): Promise<St
 
 async function renew(): Promise<RenewValue> {
   if (identity === undefined) throw new Error('not started');
-  const before = identity.svid().leaf.serialHex;
+  const before = identity.svid().serialHex;
   await identity.renewNow();
-  return { before, after: identity.svid().leaf.serialHex };
+  return { before, after: identity.svid().serialHex };
 }
 
 function theCaller(): Caller {

@@ -12,6 +12,7 @@ import {
 } from '@countersign/x509';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Cli } from '../cli.ts';
+import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
 import { presentedChain, type TlsAddress, tlsAddressOf } from '../presented-chain.ts';
 import { readCertificates, readCrls } from '../read-certificates.ts';
@@ -21,10 +22,10 @@ import { failureOfDenial, reportFailure } from '../report-error.ts';
 import { formatRfc3339, parseRfc3339 } from '../rfc3339.ts';
 import { ExitWith, type Verb } from '../verb.ts';
 import { parseExpectedName } from '../verify/expected-name.ts';
+import { type PolicyOptions, policyInputsOf, policyOptions } from '../verify/policy-options.ts';
 import { verifyBatch } from '../verify/verify-batch.ts';
-import { isOid } from '../verify/verify-request.ts';
 
-interface VerifyOptions {
+interface VerifyOptions extends PolicyOptions {
   readonly bundle?: string[];
   readonly at?: string;
   readonly purpose?: 'server' | 'client';
@@ -32,7 +33,6 @@ interface VerifyOptions {
   readonly untrusted?: string[];
   readonly crl?: string[];
   readonly maxDepth?: number;
-  readonly policy?: string[];
   readonly batch?: true;
   readonly output: 'text' | 'json';
 }
@@ -42,7 +42,9 @@ export const verifyVerb: Verb = {
   define(command, cli) {
     command
       .argument('[chain]', 'PEM (leaf first) or DER file, "-", or an https:// address')
-      .addOption(list('--bundle <file>', 'trust anchors: PEM, DER or a SPIFFE bundle document'))
+      .addOption(
+        listOption('--bundle <file>', 'trust anchors: PEM, DER or a SPIFFE bundle document'),
+      )
       .option('--at <time>', 'judge at this RFC 3339 time; without it, now')
       .addOption(
         new Option(
@@ -51,20 +53,21 @@ export const verifyVerb: Verb = {
         ).choices(['server', 'client']),
       )
       .addOption(
-        list(
+        listOption(
           '--name <name>',
           'dns:…, ip:…, email:… or spiffe:… that the leaf must have; every one must match. Without it, the host of an https:// address',
         ),
       )
-      .addOption(list('--untrusted <file>', 'intermediates that may be used, trusted by nobody'))
-      .addOption(list('--crl <file>', 'revocation lists, PEM or DER'))
+      .addOption(
+        listOption('--untrusted <file>', 'intermediates that may be used, trusted by nobody'),
+      )
+      .addOption(listOption('--crl <file>', 'revocation lists, PEM or DER'))
       .addOption(
         new Option(
           '--max-depth <n>',
           'at most so many intermediates that are not self-issued',
         ).argParser(wholeNumber),
       )
-      .addOption(list('--policy <oid>', 'acceptable certificate policy (user-initial-policy-set)'))
       .option('--batch', 'answer JSON requests, one a line, from standard input')
       .addOption(outputOption())
       .addHelpText('after', help)
@@ -72,6 +75,7 @@ export const verifyVerb: Verb = {
         if (options.batch === true) await runBatch(cli, chain, self);
         else await verifyOne(cli, chain, options);
       });
+    for (const option of policyOptions) command.addOption(option);
   },
 };
 
@@ -80,7 +84,9 @@ Every option that takes a file or a name may be given several times.
 
 --batch reads {id, chain, untrusted, anchors, crls, at, purpose, names, maxDepth, policy} and writes
 {id, ok, code, detail} in the same order. Lists hold PEM or base64 DER, the leaf first; names are objects
-with one of dns, ip, email, spiffe; an absent field means no such check, an absent "at" means now.
+with one of dns, ip, email, spiffe; policy is {initialPolicySet, requireExplicitPolicy, inhibitPolicyMapping,
+inhibitAnyPolicy} or, short, OIDs of which one is required. A field that is absent, null or an empty list means
+no such check, an absent "at" means now. Where crls are given, every certificate but the anchor must be covered.
 
 Example:
   countersign verify --bundle payments/bundle.pem payments/chain.pem
@@ -121,9 +127,7 @@ async function readRequest(
 ): Promise<PathRequest> {
   const at = options.at === undefined ? cli.clock.now() : parseRfc3339(options.at);
   const given = options.name?.map(parseExpectedName);
-  for (const oid of options.policy ?? []) {
-    if (!isOid(oid)) throw usage(`--policy "${oid}" is no dotted OID`);
-  }
+  const policies = policyInputsOf(options, usage);
   const anchors = await readEach(options.bundle, (file) => readCertificates(cli, file, attempted));
   const untrusted = await readEach(options.untrusted, (file) =>
     readCertificates(cli, file, attempted),
@@ -145,7 +149,7 @@ async function readRequest(
     ...(names.length > 0 && { names }),
     ...(crls.length > 0 && { crls }),
     ...(options.maxDepth !== undefined && { maxDepth: options.maxDepth }),
-    ...(options.policy !== undefined && { policies: options.policy }),
+    ...(policies !== undefined && { policies }),
   };
 }
 
@@ -230,13 +234,6 @@ async function readEach<T>(
   const all: T[] = [];
   for (const file of files ?? []) all.push(...(await read(file)));
   return all;
-}
-
-function list(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((value: string, before?: string[]) => [
-    ...(before ?? []),
-    value,
-  ]);
 }
 
 function wholeNumber(text: string): number {

@@ -1,5 +1,5 @@
 import { CountersignError, fromBase64, nearestWord } from '@countersign/base';
-import type { Certificate, Crl, ExpectedName, PathRequest } from '@countersign/x509';
+import type { Certificate, Crl, ExpectedName, PathRequest, PolicyInputs } from '@countersign/x509';
 import { certificatesOf, crlsOf, within } from '../read-certificates.ts';
 import { parseRfc3339 } from '../rfc3339.ts';
 
@@ -16,21 +16,29 @@ const keys = [
   'policy',
 ] as const;
 
+const policyKeys = [
+  'initialPolicySet',
+  'requireExplicitPolicy',
+  'inhibitPolicyMapping',
+  'inhibitAnyPolicy',
+] as const;
+
 const nameKinds = ['dns', 'ip', 'email', 'spiffe'] as const;
 
 /**
- * Turns one line of `verify --batch`, decoded, into a question for the path validation. An absent field asks for no
- * such check, with one exception that a validation cannot do without: an absent `at` is `now`.
+ * Turns one line of `verify --batch`, decoded, into a question for the path validation. A field that is absent, null
+ * or an empty list asks for no such check, with one exception that a validation cannot do without: an absent `at` is
+ * `now`.
  *
  * @throws CountersignError ERR_CLI_REQUEST, ERR_CLI_TIME, and the codes of what a certificate or list is refused with
  */
 export function readVerifyRequest(
-  line: unknown,
+  request: unknown,
   cache: CertificateCache,
   now: number,
 ): PathRequest {
-  if (!isObject(line)) throw refused('the line is no JSON object');
-  for (const key of Object.keys(line)) if (!isKey(key)) throw unknownKey(key);
+  if (!isObject(request)) throw refused('the line is no JSON object');
+  const line = fieldsOf(request, keys, 'key');
   const [leaf, ...presented] = cache.certificates('chain', line.chain);
   if (leaf === undefined) throw refused('"chain" is absent or empty, it must hold the leaf');
   const untrusted = cache.certificates('untrusted', line.untrusted);
@@ -122,16 +130,38 @@ function maxDepthOf(value: unknown): number | undefined {
   throw refused(`"maxDepth" is ${JSON.stringify(value)}, not a whole number from 0`);
 }
 
-function policiesOf(value: unknown): string[] | undefined {
+/** Short for an object: an OID or a list of them is the initial policy set, and a policy of it is required. */
+function policiesOf(value: unknown): PolicyInputs | undefined {
   if (value === undefined) return undefined;
-  const list = typeof value === 'string' ? [value] : value;
-  if (!Array.isArray(list) || list.length === 0) {
-    throw refused(`"policy" is ${kindOf(value)}, not an OID or a list of OIDs`);
+  if (!isObject(value)) {
+    const initialPolicySet = oidsOf('policy', typeof value === 'string' ? [value] : value);
+    return { initialPolicySet, requireExplicitPolicy: true };
   }
-  return list.map((oid) => {
+  const inputs = fieldsOf(value, policyKeys, 'key of "policy"');
+  const { initialPolicySet: set } = inputs;
+  const asksForNone = set === undefined || (Array.isArray(set) && set.length === 0);
+  return {
+    ...(!asksForNone && { initialPolicySet: oidsOf('policy.initialPolicySet', set) }),
+    requireExplicitPolicy: flagOf(inputs, 'requireExplicitPolicy'),
+    inhibitPolicyMapping: flagOf(inputs, 'inhibitPolicyMapping'),
+    inhibitAnyPolicy: flagOf(inputs, 'inhibitAnyPolicy'),
+  };
+}
+
+function oidsOf(field: string, value: unknown): string[] {
+  if (!Array.isArray(value) || value.length === 0) {
+    throw refused(`"${field}" is ${kindOf(value)}, not a list of at least one OID`);
+  }
+  return value.map((oid) => {
     if (typeof oid === 'string' && isOid(oid)) return oid;
-    throw refused(`"policy" holds ${JSON.stringify(oid)}, which is no dotted OID`);
+    throw refused(`"${field}" holds ${JSON.stringify(oid)}, which is no dotted OID`);
   });
+}
+
+function flagOf(inputs: Readonly<Record<string, unknown>>, key: string): boolean {
+  const value = inputs[key] ?? false;
+  if (typeof value === 'boolean') return value;
+  throw refused(`"policy.${key}" is ${kindOf(value)}, neither true nor false`);
 }
 
 export function isOid(text: string): boolean {
@@ -143,13 +173,19 @@ function textOf(field: string, value: unknown): string {
   throw refused(`"${field}" is ${kindOf(value)}, not a text`);
 }
 
-function unknownKey(key: string): CountersignError {
-  const nearest = nearestWord(key, keys);
-  return refused(`unknown key "${key}"${nearest === undefined ? '' : `, nearest is "${nearest}"`}`);
-}
-
-function isKey(text: string): boolean {
-  return keys.some((key) => key === text);
+/** The fields that say something; one of another name is refused. */
+function fieldsOf(
+  object: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+  what: string,
+): Readonly<Record<string, unknown>> {
+  for (const key of Object.keys(object)) {
+    if (known.includes(key)) continue;
+    const nearest = nearestWord(key, known);
+    const hint = nearest === undefined ? '' : `, nearest is "${nearest}"`;
+    throw refused(`unknown ${what} "${key}"${hint}`);
+  }
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -158,7 +194,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
-  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 export function refused(reason: string): CountersignError {

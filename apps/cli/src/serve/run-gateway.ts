@@ -1,0 +1,164 @@
+import { join } from 'node:path';
+import type { Secret } from '@countersign/base';
+import { CountersignError, type Log } from '@countersign/base';
+import { type Gateway, startGateway } from '@countersign/gateway';
+import {
+  authorityClient,
+  enrol,
+  type Identity,
+  type RotatingIdentity,
+  readIdentity,
+  renewOverMtls,
+  startRotation,
+} from '@countersign/identity';
+import { followRevocations } from '@countersign/revocation';
+import type { Cli } from '../cli.ts';
+import { type GatewayFiles, type GatewayFilesOptions, readGatewayFiles } from './gateway-files.ts';
+import type { Running } from './long-running.ts';
+import type { PrometheusMeter } from './prometheus-meter.ts';
+
+export interface RunGatewayOptions extends GatewayFilesOptions {
+  /** Where the identity is kept, and taken from when somebody else renews it there. */
+  readonly identity?: string;
+  /** Enrols where there is no identity yet. */
+  readonly token?: Secret<string>;
+  readonly ca?: string;
+  /** Where what was received of revocations is kept, for a start while the authority is down. */
+  readonly data?: string;
+}
+
+interface Tools {
+  readonly cli: Cli;
+  readonly log: Log;
+  readonly meter: PrometheusMeter;
+}
+
+/** Before it is said to be ready, it should know who is revoked; without that word it refuses everybody. */
+const feedPatienceMs = 10_000;
+
+/**
+ * Wires a gateway: identity → rotation → revocation feed → listener. Only this file knows that the gateway's identity
+ * is the rotator, and its revocation source the feed's follower.
+ */
+export async function runGateway(options: RunGatewayOptions, tools: Tools): Promise<Running> {
+  const { cli, log, meter } = tools;
+  const { clock } = cli;
+  // 1. configuration and rules
+  const files = await readGatewayFiles(cli, options);
+  if (files.policies === 0)
+    log.warn({}, 'no policy is given: every verified peer may call everything');
+  // 2. who we are, kept fresh from here on
+  const { identity, url } = await obtainIdentity(options, files, tools);
+  const live = startRotation({
+    identity,
+    renew: renewOverMtls({ url, clock }),
+    ...(options.identity !== undefined && { directory: options.identity }),
+    ...{ clock, log, meter },
+  });
+  // 3. who is revoked; what is applied re-asks the connections, and what that cut is acknowledged
+  let gateway: Gateway | undefined;
+  const follower = followRevocations({
+    client: authorityClient({
+      ...{ url, clock, svids: live, bundles: live },
+      trustDomain: identity.bundle.trustDomain,
+    }),
+    maxSilenceMs: files.config.revocation.maxSilence,
+    onApplied: () => gateway?.recheck() ?? nothingCut,
+    ...(options.data !== undefined && { statePath: join(options.data, 'revocations.ndjson') }),
+    ...{ clock, log, meter },
+  });
+  try {
+    // 4. the gateway itself
+    gateway = await startGateway({
+      ...{ config: files.config, rules: files.rules, clock, log, meter },
+      ...{ svids: live, bundles: live, revocation: follower },
+      metricsText: meter.metricsText,
+    });
+    await knowRevocations(follower.ready, tools);
+  } catch (thrown) {
+    await gateway?.close();
+    await Promise.all([follower.stop(), live.stop()]);
+    throw thrown;
+  }
+  const serving = gateway;
+  return {
+    urls: [serving.url, ...(serving.adminUrl === undefined ? [] : [serving.adminUrl])],
+    async reload() {
+      const next = await readGatewayFiles(cli, options);
+      serving.reload({ config: next.config, rules: next.rules });
+      await takeOver(live, options.identity);
+    },
+    async close() {
+      await serving.close();
+      await Promise.all([follower.stop(), live.stop()]);
+    },
+  };
+}
+
+const nothingCut = { closed: 0, kept: 0, elapsedMs: 0, codes: {} };
+
+/** The identity of the directory; where it has none yet and there is a token, a new one. */
+async function obtainIdentity(
+  options: RunGatewayOptions,
+  { config }: GatewayFiles,
+  { cli, log }: Tools,
+): Promise<{ identity: Identity; url: string }> {
+  const { identity: directory, token } = options;
+  const configured = options.ca ?? config.ca;
+  const existing = directory === undefined ? undefined : await existingIdentity(directory, token);
+  if (existing !== undefined) {
+    const url = configured ?? existing.ca;
+    if (url === undefined) throw usage('no authority is named by --ca, the file or identity.json');
+    return { identity: { ...existing, ca: url }, url };
+  }
+  if (token === undefined) throw usage('--identity, or --ca with --token, is missing');
+  if (configured === undefined) throw usage('--token needs --ca, or "ca" in the file');
+  const identity = await enrol({
+    url: configured,
+    token: token.reveal(),
+    clock: cli.clock,
+    ...(directory !== undefined && { out: directory }),
+  });
+  log.info({ spiffeId: `${identity.svid.spiffeId}` }, 'enrolled');
+  return { identity, url: configured };
+}
+
+/** A token is for the first start alone: later ones find the identity that it gave. */
+async function existingIdentity(
+  directory: string,
+  token: Secret<string> | undefined,
+): Promise<Identity | undefined> {
+  try {
+    return await readIdentity(directory);
+  } catch (thrown) {
+    if (token === undefined) throw thrown;
+    return undefined;
+  }
+}
+
+/** What somebody renewed or enrolled in the directory since. */
+async function takeOver(live: RotatingIdentity, directory: string | undefined): Promise<void> {
+  if (directory === undefined) return;
+  const found = await readIdentity(directory);
+  if (found.svid.serialHex !== live.svid().serialHex) await live.renewNow();
+}
+
+async function knowRevocations(ready: Promise<void>, { cli, log }: Tools): Promise<void> {
+  const patience = new AbortController();
+  const tooLong = cli.clock.sleep(feedPatienceMs, { signal: patience.signal }).then(
+    () =>
+      log.warn(
+        { waitedMs: feedPatienceMs },
+        'the revocation feed is not heard yet: until then everybody is unknown',
+      ),
+    () => {},
+  );
+  await Promise.race([ready, tooLong]);
+  patience.abort();
+}
+
+function usage(reason: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `gateway: ${reason}`, {
+    hint: 'run `countersign gateway --help`',
+  });
+}

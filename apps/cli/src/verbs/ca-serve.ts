@@ -1,0 +1,109 @@
+import type { Log } from '@countersign/base';
+import { type Authority, serveAuthority } from '@countersign/ca';
+import { type AdminServer, startAdminServer } from '@countersign/gateway';
+import type { Cli } from '../cli.ts';
+import { portOption } from '../port-option.ts';
+import { runUntilSignal } from '../serve/long-running.ts';
+import { createLog, type LogLevel, logLevelOption } from '../serve/pino-log.ts';
+import { createPrometheusMeter, type PrometheusMeter } from '../serve/prometheus-meter.ts';
+import { keepConfig, openState, readCaConfig } from '../state/open-state.ts';
+import { addSealOptions } from '../state/state-options.ts';
+import type { Verb } from '../verb.ts';
+import { versionNumber } from '../version.ts';
+
+interface CaServeOptions {
+  readonly config: string;
+  readonly data: string;
+  readonly port?: number;
+  readonly adminPort?: number;
+  readonly passphrase?: string;
+  readonly keyFile?: string;
+  readonly logLevel: LogLevel;
+}
+
+/** `countersign ca serve`: the authority's HTTPS API, and its admin socket. */
+export const caServeVerb: Verb = {
+  define(command, cli) {
+    addSealOptions(
+      command
+        .requiredOption('--config <file>', 'ca.yaml')
+        .requiredOption('--data <dir>', 'the data directory that init made')
+        .addOption(
+          portOption('--port <n>', 'HTTPS port, 0 for any free one; api.port unless given'),
+        )
+        .addOption(
+          portOption(
+            '--admin-port <n>',
+            'serve /metrics and /healthz on this loopback port, 0 for any',
+          ),
+        ),
+    )
+      .addOption(logLevelOption())
+      .addHelpText(
+        'after',
+        '\nPrints `ready <url>` when it serves, with the admin URL after it where there is one. SIGTERM ends it,\nSIGHUP puts the policy of ca.yaml in force as it is now.\n\nExample:\n  countersign ca serve --config ca.yaml --data state --port 8440',
+      )
+      .action((options: CaServeOptions) => serve(cli, options));
+  },
+};
+
+async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
+  const log = createLog(cli, options.logLevel);
+  const meter = createPrometheusMeter();
+  // 1. the authority: configuration, keys, ledger, each proved to fit the others
+  const { text, config } = await readCaConfig(cli, options.config);
+  const authority = await openState(cli, options, { log, meter, config });
+  try {
+    await keepConfig(options.data, text);
+    // 2. its API
+    const server = await serveAuthority({
+      authority,
+      dataDir: options.data,
+      clock: cli.clock,
+      log,
+      meter,
+      version: versionNumber(),
+      ...(options.port !== undefined && { port: options.port }),
+    });
+    const admin = await startAdmin(options, log, meter, server.close);
+    // 3. until it is told to end
+    await runUntilSignal(cli, log, {
+      urls: [server.url, ...(admin === undefined ? [] : [admin.url])],
+      reload: () => reload(cli, options, authority),
+      async close() {
+        await server.close();
+        await admin?.close();
+      },
+    });
+  } finally {
+    await authority.close();
+  }
+}
+
+/** Metrics and health on a port of their own; where that fails, the API must not stay behind. */
+async function startAdmin(
+  { adminPort }: CaServeOptions,
+  log: Log,
+  meter: PrometheusMeter,
+  closeServer: () => Promise<void>,
+): Promise<AdminServer | undefined> {
+  if (adminPort === undefined) return undefined;
+  try {
+    return await startAdminServer({
+      address: '127.0.0.1',
+      port: adminPort,
+      metricsText: meter.metricsText,
+      unwell: () => undefined,
+      log,
+    });
+  } catch (thrown) {
+    await closeServer();
+    throw thrown;
+  }
+}
+
+async function reload(cli: Cli, options: CaServeOptions, authority: Authority): Promise<void> {
+  const { text, config } = await readCaConfig(cli, options.config);
+  authority.reconfigure(config);
+  await keepConfig(options.data, text);
+}

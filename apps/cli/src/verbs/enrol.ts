@@ -1,0 +1,54 @@
+import { enrol } from '@countersign/identity';
+import type { Cli } from '../cli.ts';
+import { durationOption } from '../duration-option.ts';
+import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
+import { outputOption } from '../output-option.ts';
+import { readSecret } from '../secret-argument.ts';
+import { tellIdentity } from '../state/tell-identity.ts';
+import type { Verb } from '../verb.ts';
+
+interface EnrolOptions {
+  readonly ca: string;
+  readonly fingerprint?: string;
+  readonly token: string;
+  readonly out: string;
+  readonly ttl?: number;
+  readonly keyType?: string;
+  readonly output: string;
+}
+
+/** `countersign enrol`: a first identity for whoever has a one-time token. */
+export const enrolVerb: Verb = {
+  define(command, cli) {
+    command
+      .requiredOption('--ca <url>', 'the authority: https://HOST:PORT')
+      .requiredOption('--token <secret>', 'one-time token, @FILE, or - for standard input')
+      .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .option('--fingerprint <sha256>', "SHA-256 of the root's DER; the token names it too")
+      .addOption(
+        durationOption('--ttl <duration>', "wished lifetime; the authority's unless given"),
+      )
+      .addOption(keyTypeOption('p256'))
+      .addOption(outputOption())
+      .addHelpText(
+        'after',
+        '\nThe key is made here and stays here. The token is sent only to an authority under the pinned root.\n\nExample:\n  countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments',
+      )
+      .action((options: EnrolOptions) => run(cli, options));
+  },
+};
+
+async function run(cli: Cli, options: EnrolOptions): Promise<void> {
+  const token = await readSecret(cli, options.token, '--token');
+  const keyKind = keyKindOfOption(options.keyType);
+  const identity = await enrol({
+    url: options.ca,
+    token: token.reveal(),
+    out: options.out,
+    clock: cli.clock,
+    ...(options.fingerprint !== undefined && { fingerprint: options.fingerprint }),
+    ...(options.ttl !== undefined && { ttlMs: options.ttl }),
+    ...(keyKind !== undefined && { keyKind }),
+  });
+  await tellIdentity(cli, identity.svid, options.out, options.output);
+}

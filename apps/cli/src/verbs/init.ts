@@ -1,0 +1,53 @@
+import { initAuthority } from '@countersign/ca';
+import type { Cli } from '../cli.ts';
+import { readSecret } from '../secret-argument.ts';
+import { createLog } from '../serve/pino-log.ts';
+import { keepConfig, readCaConfig } from '../state/open-state.ts';
+import type { Verb } from '../verb.ts';
+
+interface InitVerbOptions {
+  readonly config: string;
+  readonly data: string;
+  readonly passphrase?: string;
+  readonly keyFile?: string;
+}
+
+/** `countersign init`: a new authority in an empty directory; its root's SHA-256 is the one line of the answer. */
+export const initVerb: Verb = {
+  define(command, cli) {
+    command
+      .requiredOption('--config <file>', 'ca.yaml')
+      .requiredOption('--data <dir>', 'where the authority keeps its state: missing or empty')
+      .option('--passphrase <secret>', 'seals the keys: @FILE or - for standard input')
+      .option(
+        '--key-file <file>',
+        'where to make the key file that seals them; in the data directory unless given',
+      )
+      .addHelpText(
+        'after',
+        "\nPrints the SHA-256 of the root's DER, which callers pin. Without a passphrase the keys are sealed with a\nkey file that is made for it.\n\nExample:\n  countersign init --config ca.yaml --data state",
+      )
+      .action((options: InitVerbOptions) => init(cli, options));
+  },
+};
+
+async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
+  const { data, passphrase, keyFile } = options;
+  const { text, config } = await readCaConfig(cli, options.config);
+  const made = await initAuthority({
+    config,
+    data,
+    clock: cli.clock,
+    log: createLog(cli, 'warn'),
+    ...(keyFile !== undefined && { keyFile }),
+    ...(passphrase !== undefined && {
+      passphrase: await readSecret(cli, passphrase, '--passphrase'),
+    }),
+  });
+  await keepConfig(data, text);
+  for (const notice of config.notices) cli.err(`note: ${notice}\n`);
+  if (made.keyFile !== undefined) {
+    cli.err(`keys are sealed with the key file "${made.keyFile}": keep a copy of it elsewhere\n`);
+  }
+  await cli.out(`${made.rootFingerprint}\n`);
+}

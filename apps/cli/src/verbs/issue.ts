@@ -1,0 +1,80 @@
+import { type Denial, errorOfDenial } from '@countersign/base';
+import type { Authority, CaConfig } from '@countersign/ca';
+import {
+  defaultKeyKind,
+  makeOwnRequest,
+  prepareIdentityDirectory,
+  proveIssued,
+  writeIdentity,
+} from '@countersign/identity';
+import type { IssueResponse } from '@countersign/wire';
+import type { KeyKind } from '@countersign/x509';
+import type { Cli } from '../cli.ts';
+import { durationOption } from '../duration-option.ts';
+import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
+import { listOption } from '../list-option.ts';
+import { outputOption } from '../output-option.ts';
+import { asOperator, readStateConfig } from '../state/open-state.ts';
+import { addStateOptions, type StateOptions } from '../state/state-options.ts';
+import { tellIdentity } from '../state/tell-identity.ts';
+import type { Verb } from '../verb.ts';
+
+interface IssueOptions extends StateOptions {
+  readonly spiffeId: string;
+  readonly dns?: string[];
+  readonly ip?: string[];
+  readonly ttl?: number;
+  readonly keyType?: string;
+  readonly out: string;
+  readonly output: string;
+}
+
+/** `countersign issue`: key and certificate by order of whoever holds the state. */
+export const issueVerb: Verb = {
+  define(command, cli) {
+    addStateOptions(command)
+      .requiredOption('--spiffe-id <id>', 'the SPIFFE ID')
+      .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
+      .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
+      .addOption(durationOption('--ttl <duration>', 'lifetime; validity of ca.yaml unless given'))
+      .addOption(keyTypeOption('what ca.yaml says'))
+      .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .addOption(outputOption())
+      .addHelpText(
+        'after',
+        '\nExample:\n  countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments',
+      )
+      .action((options: IssueOptions) => issue(cli, options));
+  },
+};
+
+async function issue(cli: Cli, options: IssueOptions): Promise<void> {
+  const { spiffeId, dns = [], ip = [], ttl, out } = options;
+  // 1. a place for the files and a key, before anything is ordered
+  const config = await readStateConfig(cli, options);
+  await prepareIdentityDirectory(out);
+  const { privateKey, csr } = await makeOwnRequest(keyKindOf(options, config));
+  // 2. the certificate, from the server or from the state itself
+  const order = { csr, spiffeId, dns, ip, ...(ttl !== undefined && { ttlMs: ttl }) };
+  const response = await asOperator(cli, options, {
+    server: (client) => client.issue(order),
+    state: (authority) => issueHere(authority, order),
+  });
+  // 3. proved as everybody's, then on disk in one step
+  const identity = proveIssued({ response, privateKey, clock: cli.clock, spiffeId });
+  await writeIdentity(out, identity);
+  await tellIdentity(cli, identity.svid, out, options.output);
+}
+
+async function issueHere(
+  authority: Authority,
+  order: Parameters<Authority['issue']>[0],
+): Promise<IssueResponse> {
+  const answer = await authority.issue(order);
+  if (!answer.ok) throw errorOfDenial(answer as Denial, 'issue');
+  return authority.issueResponseOf(answer);
+}
+
+function keyKindOf(options: IssueOptions, config: CaConfig): KeyKind {
+  return keyKindOfOption(options.keyType) ?? config.services.key ?? defaultKeyKind;
+}

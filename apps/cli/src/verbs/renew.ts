@@ -1,0 +1,55 @@
+import { CountersignError } from '@countersign/base';
+import { readIdentity, renewOnce, renewOverMtls, writeIdentity } from '@countersign/identity';
+import type { Cli } from '../cli.ts';
+import { durationOption } from '../duration-option.ts';
+import { outputOption } from '../output-option.ts';
+import { tellIdentity } from '../state/tell-identity.ts';
+import type { Verb } from '../verb.ts';
+
+interface RenewOptions {
+  readonly ca?: string;
+  readonly identity: string;
+  readonly ttl?: number;
+  readonly output: string;
+}
+
+const timeoutMs = 30_000;
+
+/** `countersign renew`: a new key and certificate for the same names, shown the current one. */
+export const renewVerb: Verb = {
+  define(command, cli) {
+    command
+      .requiredOption('--identity <dir>', 'the identity to renew; it is replaced in one step')
+      .option('--ca <url>', 'the authority; the one that the identity came from unless given')
+      .addOption(
+        durationOption('--ttl <duration>', "wished lifetime; the authority's unless given"),
+      )
+      .addOption(outputOption())
+      .addHelpText(
+        'after',
+        '\nExample:\n  countersign renew --ca https://127.0.0.1:8440 --identity payments',
+      )
+      .action((options: RenewOptions) => renew(cli, options));
+  },
+};
+
+async function renew(cli: Cli, options: RenewOptions): Promise<void> {
+  const { identity: directory, ttl } = options;
+  const { clock } = cli;
+  const current = await readIdentity(directory);
+  const url = options.ca ?? current.ca;
+  if (url === undefined) {
+    throw new CountersignError(
+      'ERR_USAGE',
+      `renew "${directory}": --ca is missing, and identity.json does not name an authority`,
+    );
+  }
+  const renewed = await renewOnce({
+    current: { ...current, ca: url },
+    renew: renewOverMtls({ url, clock, ...(ttl !== undefined && { ttlMs: ttl }) }),
+    clock,
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  await writeIdentity(directory, renewed);
+  await tellIdentity(cli, renewed.svid, directory, options.output);
+}

@@ -1,0 +1,179 @@
+import { CountersignError, type Denial, errorOfDenial } from '@countersign/base';
+import { authorityClient, readIdentity } from '@countersign/identity';
+import { staticBundles, staticSvid } from '@countersign/spiffe';
+import type { AuthorityClient, RevokeResponse } from '@countersign/wire';
+import { type RevocationReason, revocationReasons } from '@countersign/x509';
+import { type Command, Option } from 'commander';
+import type { Cli } from '../cli.ts';
+import { durationOption } from '../duration-option.ts';
+import { outputOption } from '../output-option.ts';
+import { roughDuration } from '../relative-time.ts';
+import { asOperator } from '../state/open-state.ts';
+import { addSealOptions, type StateOptions } from '../state/state-options.ts';
+import { ExitWith, type Verb } from '../verb.ts';
+
+interface RevokeOptions extends Partial<StateOptions> {
+  readonly ca?: string;
+  readonly identity?: string;
+  readonly serial?: string;
+  readonly spiffeId?: string;
+  readonly key?: string;
+  readonly reason: RevocationReason;
+  readonly block?: true;
+  readonly dryRun?: true;
+  readonly wait?: number;
+  readonly output: string;
+}
+
+/** `countersign revoke`: one append to the ledger, then who closed what in how long. */
+export const revokeVerb: Verb = {
+  define(command, cli) {
+    addSealOptions(
+      command
+        .option('--data <dir>', "the authority's data directory, for whoever holds it")
+        .option('--config <file>', 'ca.yaml; without it, as init or the last `ca serve` read it')
+        .option('--ca <url>', 'the authority, for whoever has an identity of it')
+        .option('--identity <dir>', 'with --ca: the identity to show'),
+    )
+      .option('--serial <hex>', 'this one certificate')
+      .option('--spiffe-id <id>', 'every certificate of this SPIFFE ID up to now')
+      .option('--key <sha256>', 'every certificate of this key up to now: SHA-256 of its SPKI')
+      .addOption(
+        new Option('--reason <reason>', 'why (RFC 5280)')
+          .choices(Object.keys(revocationReasons))
+          .default('unspecified'),
+      )
+      .option('--block', 'forbid a new enrolment as well')
+      .option('--dry-run', 'say what would be covered, revoke nothing')
+      .addOption(
+        durationOption('--wait <duration>', 'for acknowledgements of gateways; 5s unless given'),
+      )
+      .addOption(outputOption())
+      .addHelpText('after', help)
+      .action((options: RevokeOptions, self: Command) => revoke(cli, options, self));
+  },
+};
+
+const help = `
+Exits 0 when it is revoked and every gateway has acknowledged, 3 when it is revoked and some have not.
+
+Example:
+  countersign revoke --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --reason keyCompromise
+  countersign revoke --ca https://127.0.0.1:8440 --identity payments --serial 01a2… --dry-run`;
+
+async function revoke(cli: Cli, options: RevokeOptions, self: Command): Promise<void> {
+  const request = requestOf(options);
+  const answer = await send(cli, options, request, self);
+  if (options.output === 'json') await cli.out(`${JSON.stringify(answer, null, 2)}\n`);
+  else await cli.out(textOf(cli, answer));
+  if (!answer.dryRun && answer.acknowledgedBy < answer.gateways.length) throw new ExitWith(3);
+}
+
+type Request = Parameters<AuthorityClient['revoke']>[0];
+
+/** Exactly one way to name what is revoked. */
+function requestOf(options: RevokeOptions): Request {
+  const { serial, spiffeId, key, reason, block, dryRun, wait } = options;
+  const named = [
+    ...(serial === undefined ? [] : [{ by: 'serial', value: hexOf('--serial', serial) } as const]),
+    ...(spiffeId === undefined ? [] : [{ by: 'spiffe-id', value: spiffeId } as const]),
+    ...(key === undefined ? [] : [{ by: 'key', value: hexOf('--key', key) } as const]),
+  ];
+  const [target, second] = named;
+  if (target === undefined || second !== undefined) {
+    throw usage(`exactly one of --serial, --spiffe-id, --key is needed, ${named.length} are given`);
+  }
+  return {
+    ...target,
+    reason,
+    block: block === true,
+    dryRun: dryRun === true,
+    ...(wait !== undefined && { waitMs: wait }),
+  };
+}
+
+async function send(
+  cli: Cli,
+  options: RevokeOptions,
+  request: Request,
+  self: Command,
+): Promise<RevokeResponse> {
+  const { data, ca, identity } = options;
+  if (data !== undefined && ca === undefined && identity === undefined) {
+    return asOperator(
+      cli,
+      { ...options, data },
+      {
+        server: (client) => client.revoke(request),
+        state: async (authority) =>
+          revoked(await authority.revoke({ waitMs: 0, ...request }, operator)),
+      },
+    );
+  }
+  const ofState = (['config', 'passphrase', 'keyFile'] as const).filter(
+    (name) => self.getOptionValueSource(name) === 'cli',
+  );
+  if (data !== undefined || identity === undefined || ofState.length > 0) {
+    throw usage('either --data, or --identity with --ca, says by whose right');
+  }
+  const own = await readIdentity(identity);
+  const url = ca ?? own.ca;
+  if (url === undefined) throw usage('--ca is missing, and identity.json names no authority');
+  const client = authorityClient({
+    url,
+    svids: staticSvid(own.svid),
+    bundles: staticBundles(own.bundle),
+    trustDomain: own.bundle.trustDomain,
+    clock: cli.clock,
+  });
+  return client.revoke(request);
+}
+
+const operator = { kind: 'operator' } as const;
+
+function revoked(answer: ({ readonly ok: true } & RevokeResponse) | Denial): RevokeResponse {
+  if (!answer.ok) throw errorOfDenial(answer, 'revoke');
+  const { ok: _, ...response } = answer;
+  return response;
+}
+
+function textOf(cli: Cli, answer: RevokeResponse): string {
+  const { bold, yellow, green } = cli.outStyle;
+  const { by, value, reason, matched, gateways, closed, acknowledgedBy, elapsedMs } = answer;
+  const covered = `${by} ${value} (${reason}): ${count(matched, 'unexpired certificate')}`;
+  if (answer.dryRun) {
+    return `${bold('would revoke')} ${covered}; ${count(gateways.length, 'gateway')} would be told\n`;
+  }
+  const silent = gateways.filter((gateway) => !gateway.acknowledged);
+  const lines = [
+    `${green('revoked')} ${covered}, position ${answer.position}`,
+    `closed ${count(closed, 'connection')} on ${count(acknowledgedBy, 'gateway')} in ${formatMs(elapsedMs)}, ` +
+      `acknowledged by ${acknowledgedBy} of ${gateways.length}`,
+    ...silent.map(
+      ({ id, spiffeId, lastSeenMsAgo }) =>
+        `${yellow('not acknowledged')} by ${spiffeId} (${id}), last seen ${roughDuration(lastSeenMsAgo)} ago`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function count(n: number, word: string): string {
+  return `${n} ${word}${n === 1 ? '' : 's'}`;
+}
+
+function formatMs(ms: number): string {
+  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+/** As the ledger writes it: lowercase, without colons and leading zeros of a serial. */
+function hexOf(option: string, text: string): string {
+  const plain = text.trim().toLowerCase().replaceAll(':', '');
+  if (!/^[0-9a-f]+$/.test(plain)) throw usage(`${option} "${text}" is not hexadecimal`);
+  return option === '--serial' ? plain.replace(/^0+(?=.)/, '') : plain;
+}
+
+function usage(reason: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `revoke: ${reason}`, {
+    hint: 'run `countersign revoke --help`',
+  });
+}

@@ -1,0 +1,52 @@
+import { type Denial, errorOfDenial } from '@countersign/base';
+import { revealJoinToken } from '@countersign/wire';
+import type { Cli } from '../cli.ts';
+import { durationOption } from '../duration-option.ts';
+import { listOption } from '../list-option.ts';
+import { asOperator } from '../state/open-state.ts';
+import { addStateOptions, type StateOptions } from '../state/state-options.ts';
+import type { Verb } from '../verb.ts';
+
+interface TokenCreateOptions extends StateOptions {
+  readonly spiffeId?: string;
+  readonly dns?: string[];
+  readonly ip?: string[];
+  readonly ttl?: number;
+}
+
+/** `countersign token create`: the token alone on standard output, for one enrolment under these names. */
+export const tokenCreateVerb: Verb = {
+  define(command, cli) {
+    addStateOptions(command)
+      .option('--spiffe-id <id>', 'the SPIFFE ID that its bearer will get')
+      .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
+      .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
+      .addOption(durationOption('--ttl <duration>', 'how long it can be redeemed; 1h unless given'))
+      .addHelpText(
+        'after',
+        '\nExample:\n  countersign token create --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments > token.txt',
+      )
+      .action((options: TokenCreateOptions) => create(cli, options));
+  },
+};
+
+async function create(cli: Cli, options: TokenCreateOptions): Promise<void> {
+  const { spiffeId, dns = [], ip = [], ttl } = options;
+  const order = {
+    dns,
+    ip,
+    ...(spiffeId !== undefined && { spiffeId }),
+    ...(ttl !== undefined && { ttlMs: ttl }),
+  };
+  const { token, expiresAt } = await asOperator(cli, options, {
+    server: (client) => client.createToken(order),
+    state: async (authority) => granted(await authority.createToken(order)),
+  });
+  cli.err(`good for one enrolment until ${new Date(expiresAt).toISOString()}\n`);
+  await cli.out(`${revealJoinToken(token)}\n`);
+}
+
+function granted<T extends { readonly ok: true }>(answer: T | Denial): T {
+  if (answer.ok) return answer;
+  throw errorOfDenial(answer, 'create token');
+}

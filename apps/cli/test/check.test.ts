@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { countersign, temporaryDirectory } from './countersign.ts';
+
+let directory = '';
+const file = (name: string) => join(directory, name);
+
+const good: Readonly<Record<string, string>> = {
+  'ca.yaml': `
+ca:
+  root: { algorithm: ECDSA, curve: P-384, validity: 87600h }
+  intermediate:
+    services: { curve: P-256, nameConstraints: { permitted: [.prod.example.com] } }
+service_certificates:
+  validity: 24h
+  max_validity: 48h
+  san_policies: { require_spiffe: true, spiffe_trust_domain: example.com }
+`,
+  'gateway.yaml': `
+listen: { port: 0 }
+routes:
+  - match: { pathPrefix: / }
+    upstream: { url: 'https://127.0.0.1:9001', spiffeId: spiffe://example.com/orders }
+`,
+  'policies.yaml': `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: orders }
+spec:
+  action: ALLOW
+  rules: [{ from: [{ source: { principals: [example.com/payments] } }] }]
+`,
+};
+
+const bad: Readonly<Record<string, string>> = {
+  'bad-ca.yaml': good['ca.yaml']!.replace('intermediate:', 'intermediat:').replace(
+    'P-384',
+    'P-999',
+  ),
+  'bad-gateway.yaml': good['gateway.yaml']!.replace('pathPrefix', 'pathPrefx').replace(
+    '0 }',
+    '70000 }',
+  ),
+  'bad-policies.yaml': good['policies.yaml']!.replace('action', 'acton'),
+  'broken.yaml': 'ca: {\n',
+  'other.yaml': 'name: something\nrouts: []\n',
+};
+
+before(async (t) => {
+  directory = await temporaryDirectory(t as never);
+  for (const [name, content] of Object.entries({ ...good, ...bad })) {
+    await writeFile(file(name), content);
+  }
+});
+
+test('good files of every kind are told apart by their content', async () => {
+  const ran = await countersign(['check', ...Object.keys(good).map(file)]);
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.equal(ran.stderr, '');
+  assert.match(ran.stdout, /ok .*ca\.yaml: authority/);
+  assert.match(ran.stdout, /ok .*gateway\.yaml: gateway/);
+  assert.match(ran.stdout, /ok .*policies\.yaml: authorization policies/);
+});
+
+test('every finding is listed with its place and the nearest valid key, and the exit code is 2', async () => {
+  const names = [...Object.keys(bad), 'none.yaml', 'ca.yaml'];
+  const words = ['check', ...names.map(file)];
+  const [text, json] = await Promise.all([
+    countersign(words),
+    countersign([...words, '-o', 'json']),
+  ]);
+  assert.equal(text.code, 2);
+  assert.match(text.stdout, /^ok .*\/ca\.yaml: authority\n/);
+  for (const said of [
+    /bad-ca\.yaml:4:3: unknown key "intermediat".*"intermediate"/,
+    /bad-ca\.yaml:3:\d+: .*P-999/,
+    /bad-gateway\.yaml:2:\d+: .*70000|bad-gateway\.yaml:2:\d+: .*65535/,
+    /bad-gateway\.yaml:4:\d+: unknown key "pathPrefx".*"pathPrefix"/,
+    /bad-policies\.yaml:6:3: unknown key "acton".*"action"/,
+    /broken\.yaml:2:1: /,
+    /other\.yaml: it has the keys "name", "routs".*for "routs" the nearest is "routes"/,
+    /none\.yaml": no such file/,
+  ]) {
+    assert.match(text.stderr, said);
+  }
+  assert.equal(json.code, 2);
+  assert.equal(json.stderr, '');
+  const report = JSON.parse(json.stdout);
+  assert.equal(report.ok, false);
+  assert.deepEqual(
+    report.files.map((each: { ok: boolean }) => each.ok),
+    [false, false, false, false, false, false, true],
+  );
+  const [ca] = report.files;
+  assert.equal(ca.findings.length, 2);
+  assert.deepEqual(ca.findings.map((finding: { code: string }) => finding.code).sort(), [
+    'ERR_CONFIG_UNKNOWN_KEY',
+    'ERR_CONFIG_VALUE',
+  ]);
+});
