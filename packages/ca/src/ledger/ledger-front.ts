@@ -1,4 +1,4 @@
-import type { Log } from '@countersign/base';
+import type { CountersignError, Log } from '@countersign/base';
 import { messageOf } from '@countersign/base';
 import type { Ledger } from './ledger.ts';
 import type { ledgerReads, ledgerWrites } from './ledger-rules.ts';
@@ -16,6 +16,8 @@ export type ResultOf<N extends OperationName> = ReturnType<Operations[N]>;
 /** Where operations run. `run` resolves once what it wrote is durable. */
 export interface LedgerEngine {
   run<N extends OperationName>(name: N, args: ArgumentsOf<N>): Promise<ResultOf<N>>;
+  /** Set once it has given up. */
+  readonly failure: CountersignError | undefined;
   close(): Promise<void>;
 }
 
@@ -58,6 +60,10 @@ export class LedgerFront implements Ledger {
   leases: Ledger['leases'] = () => this.#engine.run('leases', []);
   acknowledgements: Ledger['acknowledgements'] = (position) =>
     this.#engine.run('acknowledgements', [position]);
+
+  get failure(): CountersignError | undefined {
+    return this.#engine.failure;
+  }
 
   onCommit(listener: (headRevocationPosition: number) => void): () => void {
     this.#listeners.add(listener);

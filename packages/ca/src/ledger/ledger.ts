@@ -1,4 +1,4 @@
-import type { Denial } from '@countersign/base';
+import type { CountersignError, Denial } from '@countersign/base';
 import type { RevocationReason } from '@countersign/x509';
 
 /**
@@ -91,6 +91,9 @@ export interface Ledger {
   leases(): Promise<readonly Lease[]>;
   /** The acknowledgements that cover the revocation at `position`: for each instance the first at or above it. */
   acknowledgements(position: number): Promise<readonly Acknowledgement[]>;
+
+  /** Why every call throws by now; undefined while the ledger works. */
+  readonly failure: CountersignError | undefined;
 
   /** Commits what is under way, then lets the store go. Later calls throw `ERR_LEDGER_CLOSED`. */
   close(): Promise<void>;

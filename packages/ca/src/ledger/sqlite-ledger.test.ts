@@ -110,6 +110,7 @@ describe('sqlite ledger file', () => {
     renameSync(file, `${file}.moved`);
     await assert.rejects(ledger.intend(draft), { code: 'ERR_LEDGER_FAILED' });
     await assert.rejects(ledger.status(), { code: 'ERR_LEDGER_FAILED' });
+    assert.match(ledger.failure?.message ?? '', /moved or removed/);
     await ledger.close();
   });
 

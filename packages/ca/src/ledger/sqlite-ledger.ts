@@ -101,6 +101,10 @@ class SqliteEngine implements LedgerEngine {
     this.#worker.on('exit', () => this.#onExit());
   }
 
+  get failure(): CountersignError | undefined {
+    return this.#failure;
+  }
+
   run<N extends OperationName>(name: N, args: ArgumentsOf<N>): Promise<ResultOf<N>> {
     if (this.#closing) {
       return Promise.reject(new CountersignError('ERR_LEDGER_CLOSED', 'the ledger is closed'));

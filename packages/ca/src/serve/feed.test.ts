@@ -4,8 +4,8 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AuthorityClient, FeedFrame, RevocationFrame } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
+import { type TestApi, type TestIdentity, testApi } from '../../test/api-under-test.ts';
 import type { RevocationRecord } from '../ledger/ledger.ts';
-import { type TestApi, type TestIdentity, testApi } from './api.fixture.ts';
 
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 const edge = 'spiffe://example.com/ns/edge/sa/gateway';

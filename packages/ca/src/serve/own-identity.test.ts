@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { noLog, noMeter } from '@countersign/base';
 import { testClock } from '@countersign/testkit';
+import { caYaml } from '../../test/api-under-test.ts';
 import { parseCaConfig } from '../ca-config.ts';
 import { ephemeralAuthority } from '../ephemeral-authority.ts';
-import { caYaml } from './api.fixture.ts';
 import { OwnIdentity } from './own-identity.ts';
 
 const hour = 3_600_000;

@@ -11,9 +11,15 @@ import {
   type RevokeRequest,
 } from '@countersign/wire';
 import { certificatesFromPem, fingerprintOf, parseCertificate } from '@countersign/x509';
+import {
+  exchange,
+  identityOf,
+  newRequest,
+  type TestApi,
+  testApi,
+} from '../../test/api-under-test.ts';
 import { memoryLedger } from '../ledger/memory-ledger.ts';
 import { adminClient } from './admin-client.ts';
-import { exchange, identityOf, newRequest, type TestApi, testApi } from './api.fixture.ts';
 import { judgePeer } from './authorize-caller.ts';
 
 const orders = 'spiffe://example.com/ns/prod/sa/orders';

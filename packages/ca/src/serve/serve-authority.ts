@@ -4,7 +4,6 @@ import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock, Denial, Log, Meter } from '@countersign/base';
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
-import { staticBundles } from '@countersign/spiffe';
 import type { Authority } from '../authority.ts';
 import { listenOnAdminSocket } from './admin-socket.ts';
 import { answerRequest } from './answer-request.ts';
@@ -44,6 +43,8 @@ export interface AuthorityServer {
   readonly url: string;
   readonly port: number;
   readonly adminSocket: string;
+  /** Why the authority cannot do its work any more, for a health check; undefined while it can. */
+  unwell(): string | undefined;
   /** Ends feed streams, lets requests under way finish within `drainMs` (default 5000), then hangs up. The authority stays open. */
   close(drainMs?: number): Promise<void>;
 }
@@ -106,7 +107,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const listener = createMtlsListener({
     name: 'api',
     svids: identity,
-    bundles: staticBundles(authority.bundle()),
+    bundles: {
+      bundle: (domain) =>
+        domain === authority.config.trustDomain ? authority.bundle() : undefined,
+    },
     clientAuth: 'request',
     maxConnections: options.maxConnections ?? 10_000,
     clock,
@@ -157,6 +161,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
       url,
       port: bound.port,
       adminSocket: socket.path,
+      unwell: () => ledger.failure?.message,
       async close(drainMs = 5000) {
         await socket.remove();
         await stop(drainMs);

@@ -12,15 +12,15 @@ import {
   generateKeyPair,
   keySigner,
 } from '@countersign/x509';
-import type { Authority } from '../authority.ts';
-import { parseCaConfig } from '../ca-config.ts';
-import { ephemeralAuthority } from '../ephemeral-authority.ts';
-import { adminClient } from './admin-client.ts';
+import type { Authority } from '../src/authority.ts';
+import { parseCaConfig } from '../src/ca-config.ts';
+import { ephemeralAuthority } from '../src/ephemeral-authority.ts';
+import { adminClient } from '../src/serve/admin-client.ts';
 import {
   type AuthorityServer,
   type ServeAuthorityOptions,
   serveAuthority,
-} from './serve-authority.ts';
+} from '../src/serve/serve-authority.ts';
 
 export const caYaml = `
 ca:
