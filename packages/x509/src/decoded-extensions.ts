@@ -44,12 +44,14 @@ export interface DecodedExtensions {
  *
  * @param reader of the document that the extensions are views of
  * @param code of the error for one that is malformed
+ * @param passedOver OIDs of extensions that are kept closed where they are not critical
  * @throws CountersignError `code`, the cause a DerError
  */
 export function decodeExtensions(
   reader: DerReader,
   extensions: readonly Extension[],
   code: ErrorCode,
+  passedOver?: ReadonlySet<string>,
 ): DecodedExtensions {
   const unknown: string[] = [];
   const decoded = { ...nothing, unknownCriticalExtensions: unknown };
@@ -59,6 +61,7 @@ export function decodeExtensions(
       if (extension.critical) unknown.push(extension.oid);
       continue;
     }
+    if (!extension.critical && passedOver?.has(extension.oid) === true) continue;
     Object.assign(decoded, readWhole(reader, extension, row, code));
   }
   return decoded;

@@ -63,6 +63,46 @@ export {
   type NameAttribute,
   parseName,
 } from './name.ts';
+export {
+  buildOcspRequest,
+  type OcspRequestTemplate,
+} from './ocsp/build-ocsp-request.ts';
+export {
+  buildOcspErrorResponse,
+  buildOcspResponse,
+  type OcspAnswer,
+  type OcspResponder,
+  type OcspResponderOptions,
+  type OcspResponseTemplate,
+  ocspResponder,
+} from './ocsp/build-ocsp-response.ts';
+export {
+  type CertId,
+  certIdOf,
+  isCertIdOf,
+  issuerKeyOf,
+  issuerKeysOf,
+  type OcspHash,
+  type OcspIssuer,
+} from './ocsp/cert-id.ts';
+export { checkOcspResponse } from './ocsp/check-ocsp-response.ts';
+export { decodeOcspGetPath, encodeOcspGetPath } from './ocsp/ocsp-get-path.ts';
+export type { OcspQuestion, OcspVerdict } from './ocsp/ocsp-question.ts';
+export type {
+  OcspRequest,
+  OcspRequestSignature,
+  OcspSingleRequest,
+} from './ocsp/ocsp-request.ts';
+export type {
+  BasicOcspResponse,
+  OcspCertStatus,
+  OcspResponse,
+  OcspResponseStatus,
+  OcspSingleResponse,
+  ResponderId,
+} from './ocsp/ocsp-response.ts';
+export { ocspRequestLimits, parseOcspRequest } from './ocsp/parse-ocsp-request.ts';
+export { ocspResponseLimits, parseOcspResponse } from './ocsp/parse-ocsp-response.ts';
 export { oidName, oids } from './oids.ts';
 export { certificatesFromPem, fingerprintOf, parseCertificate } from './parse-certificate.ts';
 export {

@@ -16,12 +16,14 @@ import { contextConstructed, contextTag } from './tags.ts';
 /**
  * One certificate in canonical DER, nothing behind it. The result's bytes are views: the caller leaves `bytes` alone.
  *
+ * @param passedOver OIDs of extensions that stay closed where they are not critical, however malformed they are
  * @throws DerError ERR_DER_*; CountersignError ERR_CERT_VERSION, ERR_CERT_EXTENSION, ERR_CERT_EXTENSION_DUPLICATE,
  *   ERR_CERT_ALGORITHM_MISMATCH
  */
 export function parseCertificate(
   bytes: Uint8Array,
   limits: DerLimits = certificateLimits,
+  passedOver?: ReadonlySet<string>,
 ): Certificate {
   const reader = DerReader.over(bytes, 'certificate', limits);
   const outer = reader.sequence('certificate');
@@ -63,7 +65,7 @@ export function parseCertificate(
     notAfter,
     spki,
     extensions,
-    ...decodeExtensions(reader, extensions, 'ERR_CERT_EXTENSION'),
+    ...decodeExtensions(reader, extensions, 'ERR_CERT_EXTENSION', passedOver),
   };
 }
 

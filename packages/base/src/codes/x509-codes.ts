@@ -1,8 +1,10 @@
 import type { CodeFamily } from '../code-row.ts';
+import { x509OcspCodes } from './x509-ocsp-codes.ts';
 import { x509PathCodes } from './x509-path-codes.ts';
 
 export const x509Codes = {
   ...x509PathCodes,
+  ...x509OcspCodes,
   ERR_DER_TRUNCATED: {
     meaning: 'A DER document ends before an element that it announces.',
     hint: 'the file was cut or damaged on its way: fetch or export it again',
