@@ -154,6 +154,8 @@ export const ledgerWrites = {
         `instance "${instance}" acknowledges position ${position}, the newest revocation is ${head}`,
       );
     }
+    const crowded = live === undefined ? crowdOf(tx, spiffeId) : undefined;
+    if (crowded !== undefined) return crowded;
     const lease: Lease = {
       instance,
       spiffeId,
@@ -163,6 +165,8 @@ export const ledgerWrites = {
       position,
       closed: (live?.closed ?? 0) + (closed?.closed ?? 0),
     };
+    // A newcomer is rare enough to clear up behind those who left.
+    if (live === undefined) tx.store.forgetEdges(tx.at, tx.at - acknowledgementsKeptMs);
     tx.store.putLease(lease);
     if (position > (live?.position ?? 0)) {
       const report = closed ?? { closed: 0, kept: 0, elapsedMs: 0 };
@@ -227,7 +231,7 @@ export const ledgerReads = {
   findCertificates: (
     tx: LedgerTransaction,
     query: Parameters<LedgerStore['findCertificates']>[0],
-  ) => tx.store.findCertificates(query),
+  ) => tx.store.findCertificates({ ...query, limit: boundedLimit(query.limit ?? 100) }),
   revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.revocationsAfter(position, boundedLimit(limit)),
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
@@ -238,6 +242,17 @@ export const ledgerReads = {
   acknowledgements: (tx: LedgerTransaction, position: number) =>
     tx.store.acknowledgements(position),
 } as const;
+
+/** Every revocation waits for every lease: nobody may hold an army of them. */
+const mostLeasesEach = 256;
+const acknowledgementsKeptMs = 7 * 86_400_000;
+
+function crowdOf(tx: LedgerTransaction, spiffeId: string): Denial | undefined {
+  const held = tx.store.liveLeases(tx.at).filter((lease) => lease.spiffeId === spiffeId).length;
+  if (held < mostLeasesEach) return undefined;
+  const sides = `holds ${held} leases, at most ${mostLeasesEach} are given to one identity`;
+  return denial('ERR_LEDGER_LEASE', `"${spiffeId}" ${sides}`, { held, most: mostLeasesEach });
+}
 
 /** What a requester asks for, as far as revocations can name it. */
 interface Wanted {

@@ -51,6 +51,8 @@ export interface LedgerStore {
   putLease(lease: Lease): void;
   deleteLease(instance: string): void;
   liveLeases(at: number): readonly Lease[];
+  /** Leases that ended by `at`, and acknowledgements from before `acknowledgedBefore`. */
+  forgetEdges(at: number, acknowledgedBefore: number): void;
   addAcknowledgement(ack: Acknowledgement): void;
   acknowledgements(position: number): readonly Acknowledgement[];
 

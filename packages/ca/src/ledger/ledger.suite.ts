@@ -16,7 +16,6 @@ const start = Date.UTC(2026, 0, 1);
 const hour = 3_600_000;
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 const payments = 'spiffe://example.com/ns/prod/sa/payments';
-const gateway = 'spiffe://example.com/ns/edge/sa/gateway';
 
 /** What every ledger does, whatever it stands on. */
 export function ledgerSuite(name: string, subject: LedgerUnderTest): void {
@@ -367,63 +366,6 @@ export function ledgerSuite(name: string, subject: LedgerUnderTest): void {
       });
       await Promise.all([reading, ...writing]);
       assert.equal(seen, 60);
-    });
-
-    it('holds a lease until its silence, and adds up what was closed', async () => {
-      const { record } = await revoke({});
-      const hold = { instance: 'gw-1', spiffeId: gateway, maxSilenceMs: 1000, position: 0 };
-      const taken = await ledger.holdLease(hold);
-      assert.equal(taken.ok && taken.expiresAt, start + 1000);
-      now += 500;
-      const closed = { closed: 3, kept: 4, elapsedMs: 1.5 };
-      await ledger.holdLease({ ...hold, position: record.position, closed });
-      const [lease] = await ledger.leases();
-      assert.deepEqual(lease, {
-        instance: 'gw-1',
-        spiffeId: gateway,
-        maxSilenceMs: 1000,
-        lastSeen: start + 500,
-        expiresAt: start + 1500,
-        position: record.position,
-        closed: 3,
-      });
-      const acks = await ledger.acknowledgements(record.position);
-      assert.deepEqual(acks, [
-        { ...closed, instance: 'gw-1', spiffeId: gateway, position: record.position, at: now },
-      ]);
-      now = start + 1500;
-      assert.deepEqual(await ledger.leases(), []);
-    });
-
-    it('answers for a revocation the first acknowledgement at or above it', async () => {
-      const first = await revoke({});
-      const second = await revoke({ value: payments });
-      const hold = { instance: 'gw-1', spiffeId: gateway, maxSilenceMs: 1000 };
-      await ledger.holdLease({ ...hold, position: first.record.position });
-      assert.deepEqual(await ledger.acknowledgements(second.record.position), []);
-      now += 10;
-      await ledger.holdLease({ ...hold, position: second.record.position });
-      const [ofFirst] = await ledger.acknowledgements(first.record.position);
-      const [ofSecond] = await ledger.acknowledgements(second.record.position);
-      assert.equal(ofFirst?.at, start);
-      assert.equal(ofSecond?.at, start + 10);
-    });
-
-    it('gives an instance to one SPIFFE ID at a time', async () => {
-      const hold = { instance: 'gw-1', spiffeId: gateway, maxSilenceMs: 1000, position: 0 };
-      await ledger.holdLease(hold);
-      const thief = await ledger.holdLease({ ...hold, spiffeId: payments });
-      assert.equal(refusalOf(thief), 'ERR_LEDGER_LEASE');
-      await ledger.releaseLease('gw-1', payments);
-      assert.equal((await ledger.leases()).length, 1);
-      await ledger.releaseLease('gw-1', gateway);
-      assert.deepEqual(await ledger.leases(), []);
-      assert.ok((await ledger.holdLease({ ...hold, spiffeId: payments })).ok);
-    });
-
-    it('does not believe an acknowledgement of what has not happened', async () => {
-      const hold = { instance: 'gw-1', spiffeId: gateway, maxSilenceMs: 1000, position: 7 };
-      assert.equal(refusalOf(await ledger.holdLease(hold)), 'ERR_LEDGER_LEASE');
     });
 
     it('refuses everything once closed', async () => {

@@ -58,7 +58,7 @@ export interface Ledger {
   /** The state of a certificate by its serial; `unknown` for one that this ledger never ordered. */
   certificateStatus(serialHex: string): Promise<CertificateStatus>;
   certificate(serialHex: string): Promise<CertificateRecord | undefined>;
-  /** Issued certificates, newest first, at most `limit` (default 100). Every criterion given must match. */
+  /** Issued certificates, newest first, at most `limit` (1–10000, default 100). Every criterion given must match. */
   findCertificates(query: CertificateQuery): Promise<readonly CertificateRecord[]>;
 
   /** @throws ERR_LEDGER_STATE where the id exists */
@@ -82,14 +82,15 @@ export interface Ledger {
    * Takes or renews an edge's lease and acknowledges everything up to `position`. The lease ends `maxSilenceMs` after
    * the last call: by then that edge fails closed by itself.
    *
-   * Denials: `ERR_LEDGER_LEASE` where the instance is live under another SPIFFE ID or `position` is above the head.
+   * Denials: `ERR_LEDGER_LEASE` where the instance is live under another SPIFFE ID, `position` is above the head, or
+   * that SPIFFE ID holds 256 live leases already.
    */
   holdLease(hold: LeaseHold): Promise<({ readonly ok: true } & Lease) | Denial>;
   /** On a clean shut-down. Nothing happens where there is no such lease of that SPIFFE ID. */
   releaseLease(instance: string, spiffeId: string): Promise<void>;
   /** Leases that are live now, by instance. */
   leases(): Promise<readonly Lease[]>;
-  /** The acknowledgements that cover the revocation at `position`: for each instance the first at or above it. */
+  /** The acknowledgements that cover the revocation at `position`: for each instance the first at or above it. Kept 7 days. */
   acknowledgements(position: number): Promise<readonly Acknowledgement[]>;
 
   /** Why every call throws by now; undefined while the ledger works. */

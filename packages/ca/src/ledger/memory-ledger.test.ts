@@ -1,4 +1,7 @@
-import { ledgerSuite } from './ledger.suite.ts';
+import { leaseSuite } from './lease.suite.ts';
+import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import { memoryLedger } from './memory-ledger.ts';
 
-ledgerSuite('memory ledger', { open: async (clock) => memoryLedger({ clock }) });
+const subject: LedgerUnderTest = { open: async (clock) => memoryLedger({ clock }) };
+ledgerSuite('memory ledger', subject);
+leaseSuite('memory ledger', subject);

@@ -22,7 +22,7 @@ export class MemoryStore implements LedgerStore {
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #revocations: RevocationRecord[] = [];
   readonly #leases = new Map<string, Lease>();
-  readonly #acknowledgements: Acknowledgement[] = [];
+  #acknowledgements: Acknowledgement[] = [];
   #head = 0;
 
   nextPosition(): number {
@@ -150,6 +150,13 @@ export class MemoryStore implements LedgerStore {
     return [...this.#leases.values()]
       .filter((lease) => lease.expiresAt > at)
       .sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  forgetEdges(at: number, acknowledgedBefore: number): void {
+    for (const lease of this.#leases.values()) {
+      if (lease.expiresAt <= at) this.#leases.delete(lease.instance);
+    }
+    this.#acknowledgements = this.#acknowledgements.filter((ack) => ack.at >= acknowledgedBefore);
   }
 
   addAcknowledgement(ack: Acknowledgement): void {

@@ -8,7 +8,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { noLog, systemClock } from '@countersign/base';
-import { ledgerSuite } from './ledger.suite.ts';
+import { leaseSuite } from './lease.suite.ts';
+import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import type { IntentDraft } from './ledger.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
 
@@ -17,9 +18,11 @@ let files = 0;
 const freshFile = () => join(directory, `ledger-${files++}.db`);
 after(() => rmSync(directory, { recursive: true }));
 
-ledgerSuite('sqlite ledger', {
+const subject: LedgerUnderTest = {
   open: (clock) => openSqliteLedger({ file: freshFile(), clock, log: noLog }),
-});
+};
+ledgerSuite('sqlite ledger', subject);
+leaseSuite('sqlite ledger', subject);
 
 const draft: IntentDraft = {
   grant: { kind: 'operator' },

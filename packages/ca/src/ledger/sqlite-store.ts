@@ -267,6 +267,11 @@ export class SqliteStore implements LedgerStore {
     );
   }
 
+  forgetEdges(at: number, acknowledgedBefore: number): void {
+    this.#run('DELETE FROM leases WHERE expires_at <= ?', at);
+    this.#run('DELETE FROM acks WHERE at < ?', acknowledgedBefore);
+  }
+
   addAcknowledgement(ack: Acknowledgement): void {
     this.#run(
       'INSERT OR IGNORE INTO acks VALUES (?, ?, ?, ?, ?, ?, ?)',
