@@ -30,7 +30,7 @@ function verdict(changes: {
     anchors: [changes.root ?? root.root],
     at,
     names: [{ dns: 'a.example' }],
-    policies: ['1.2.3'],
+    policies: { initialPolicySet: ['1.2.3'], requireExplicitPolicy: true },
   });
   return result.ok ? 'ok' : result.code;
 }

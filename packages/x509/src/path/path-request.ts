@@ -22,6 +22,21 @@ export type ExpectedName =
 /** The EKU that the end entity, and every CA above it that lists any, must allow. */
 export type PathPurpose = 'server' | 'client';
 
+/** What policy processing starts from (RFC 5280 §6.1.1 (c), (e) to (g)). */
+export interface PolicyInputs {
+  /**
+   * user-initial-policy-set: dotted OIDs, anyPolicy among them for any. Absent: any. By itself it
+   * refuses nothing: it is looked at where an explicit policy is required, here or by a CA.
+   */
+  readonly initialPolicySet?: readonly string[] | undefined;
+  /** initial-explicit-policy: the path must be valid for a policy of the set. Default false. */
+  readonly requireExplicitPolicy?: boolean | undefined;
+  /** initial-policy-mapping-inhibit. Default false. */
+  readonly inhibitPolicyMapping?: boolean | undefined;
+  /** initial-any-policy-inhibit: anyPolicy in a certificate stands for nothing. Default false. */
+  readonly inhibitAnyPolicy?: boolean | undefined;
+}
+
 export interface PathRequest {
   readonly leaf: Certificate;
   /** Untrusted help for building: in any order, with duplicates, strangers and cycles. */
@@ -48,12 +63,8 @@ export interface PathRequest {
    * such limit.
    */
   readonly maxDepth?: number | undefined;
-  /**
-   * Dotted OIDs of certificate policies, of which the path must be valid for at least one
-   * (user-initial-policy-set with initial-explicit-policy, RFC 5280 §6.1.1). Absent: any, and none
-   * is required unless a CA on the path requires it.
-   */
-  readonly policies?: readonly string[] | undefined;
+  /** Absent: as an empty one, so that policies matter only where a CA on the path requires one. */
+  readonly policies?: PolicyInputs | undefined;
   /** Overrides of {@link defaultWorkLimits}. */
   readonly budget?: Partial<WorkLimits> | undefined;
   /**

@@ -26,7 +26,8 @@ function verdict(
     intermediates.push(ca.certificate);
   }
   const { certificate: leaf } = ca.leaf(links.at(-1) ?? {});
-  const result = validatePath({ leaf, intermediates, anchors: [from.root], at, policies: wanted });
+  const policies = wanted && { initialPolicySet: wanted, requireExplicitPolicy: true };
+  const result = validatePath({ leaf, intermediates, anchors: [from.root], at, policies });
   return result.ok ? 'ok' : result.code;
 }
 
@@ -138,7 +139,7 @@ test('the refusal names what the path is valid for and what is accepted', () => 
     intermediates: [ca.certificate],
     anchors: [root.root],
     at,
-    policies: [silver],
+    policies: { initialPolicySet: [silver], requireExplicitPolicy: true },
   });
   assert.ok(!result.ok);
   assert.equal(

@@ -1,6 +1,7 @@
 import type { Certificate } from '../certificate.ts';
 import { oids } from '../oids.ts';
 import { isSelfIssued } from './check-certificate.ts';
+import type { PolicyInputs } from './path-request.ts';
 import type { WorkBudget } from './work-budget.ts';
 
 const { anyPolicy } = oids;
@@ -14,19 +15,19 @@ const { anyPolicy } = oids;
  * suggests); an anchor without a policies extension restricts nothing.
  *
  * @param chain leaf first, anchor last; a leaf that is itself the anchor alone
- * @param wanted user-initial-policy-set, one of which must hold; undefined for any, required only
- * where a CA says so
  */
 export function checkPolicies(
   chain: readonly Certificate[],
-  wanted: readonly string[] | undefined,
+  inputs: PolicyInputs,
   budget: WorkBudget,
 ): string | undefined {
-  const asked = wanted !== undefined || chain.some(({ policyConstraints: p }) => p !== undefined);
+  const { initialPolicySet: wanted, requireExplicitPolicy = false } = inputs;
+  // where nobody requires a policy, no outcome of the graph refuses (RFC 5280 §6.1.5)
+  const asked = requireExplicitPolicy || chain.some(({ policyConstraints: p }) => p !== undefined);
   if (!asked) return undefined;
   const path = [...chain].reverse();
   const [anchor] = path;
-  const state = new PolicyState(path.length, wanted !== undefined, budget);
+  const state = new PolicyState(path.length, inputs, budget);
   // an anchor that says nothing of policies is skipped, but for its constraints
   if (path.length > 1 && anchor !== undefined && anchor.certificatePolicies === undefined) {
     path.shift();
@@ -41,15 +42,22 @@ export function checkPolicies(
     else state.prepareNext(certificate);
   }
   if (!state.explicitRequired || state.isValidFor(wanted)) return undefined;
-  const list = wanted === undefined || wanted.length === 0 ? 'any' : wanted.join(', ');
-  const valid = state.validPolicies();
-  return `valid for ${valid.length === 0 ? 'no policy' : `policies ${valid.slice(0, 10).join(', ')}`}, accepted are ${list}`;
+  const accepted = wanted === undefined ? 'any' : listed(wanted, 'none');
+  const valid = listed(state.validPolicies(), '');
+  return `valid for ${valid === '' ? 'no policy' : `policies ${valid}`}, accepted are ${accepted}`;
 }
 
-function missing(certificate: Certificate): string {
-  const held = certificate.certificatePolicies?.map(({ oid }) => oid) ?? [];
-  const has = held.length === 0 ? 'no policies' : `policies ${held.slice(0, 10).join(', ')}`;
+function missing({ certificatePolicies = [] }: Certificate): string {
+  const held = listed(
+    certificatePolicies.map(({ oid }) => oid),
+    '',
+  );
+  const has = held === '' ? 'no policies' : `policies ${held}`;
   return `an explicit policy is required, and the path has none left at a certificate with ${has}`;
+}
+
+function listed(policies: readonly string[], none: string): string {
+  return policies.length === 0 ? none : policies.slice(0, 10).join(', ');
 }
 
 interface PolicyNode {
@@ -70,10 +78,11 @@ class PolicyState {
   #policyMapping: number;
   #inhibitAny: number;
 
-  constructor(length: number, initialExplicit: boolean, budget: WorkBudget) {
-    this.#explicitPolicy = initialExplicit ? 0 : length + 1;
-    this.#policyMapping = length + 1;
-    this.#inhibitAny = length + 1;
+  // RFC 5280 §6.1.2 (d) to (f)
+  constructor(length: number, inputs: PolicyInputs, budget: WorkBudget) {
+    this.#explicitPolicy = inputs.requireExplicitPolicy === true ? 0 : length + 1;
+    this.#policyMapping = inputs.inhibitPolicyMapping === true ? 0 : length + 1;
+    this.#inhibitAny = inputs.inhibitAnyPolicy === true ? 0 : length + 1;
     this.#budget = budget;
   }
 

@@ -95,7 +95,7 @@ function endAt(
   { request, budget }: LinkContext,
   furthest: FurthestRefusal,
 ): readonly Certificate[] | undefined {
-  const wrong = checkPolicies(chain, request.policies, budget);
+  const wrong = checkPolicies(chain, request.policies ?? {}, budget);
   if (wrong === undefined) return budget.exhausted === undefined ? chain : undefined;
   const [leaf] = chain;
   const subject = leaf === undefined ? '' : certificateText(leaf);
