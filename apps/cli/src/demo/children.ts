@@ -28,7 +28,8 @@ export interface Workload {
  * this process is killed.
  */
 export class Children {
-  readonly #running = new Set<ChildProcess>();
+  /** With what settles when it has ended and its output is read. */
+  readonly #running = new Map<ChildProcess, Promise<unknown>>();
   readonly #cwd: string;
   readonly #logOf: (name: string) => string;
   #ending = false;
@@ -101,16 +102,16 @@ export class Children {
     };
   }
 
-  /** Ends all of them: SIGTERM, and SIGKILL for what is still there after 5 s. */
+  /** Ends all of them, the newest first: SIGTERM, and SIGKILL for what is still there after 5 s. */
   async end(): Promise<void> {
     this.#ending = true;
-    const children = [...this.#running];
-    const gone = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
-    for (const child of children) child.kill('SIGTERM');
     const overdue = setTimeout(() => {
-      for (const child of this.#running) child.kill('SIGKILL');
+      for (const child of this.#running.keys()) child.kill('SIGKILL');
     }, endTimeoutMs);
-    await Promise.all(gone);
+    for (const [child, closed] of [...this.#running].reverse()) {
+      child.kill('SIGTERM');
+      await closed;
+    }
     clearTimeout(overdue);
   }
 
@@ -122,9 +123,9 @@ export class Children {
       // Ctrl-C on the terminal is ours to hear: we end them in order.
       detached: true,
     });
-    this.#running.add(child);
-    child.on('close', () => this.#running.delete(child));
-    child.on('error', () => this.#running.delete(child));
+    const closed = new Promise((resolve) => child.once('close', resolve).once('error', resolve));
+    this.#running.set(child, closed);
+    closed.then(() => this.#running.delete(child));
     child.stderr?.pipe(log);
     return child;
   }

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { CountersignError } from '@countersign/base';
+import { adminClient } from '@countersign/ca';
+import { revealJoinToken } from '@countersign/wire';
 import { parseCertificate } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { presentedChain, tlsAddressOf } from '../presented-chain.ts';
@@ -19,29 +21,28 @@ export interface Cast {
 
 const patienceMs = 5000;
 
-/** Starts a workload's process and has it enrol; `url` is where it serves, empty for a mere caller. */
+/** Has a workload enrol; resolves with where it serves, empty for a mere caller. */
 export async function startWorkload(
   cast: Cast,
   name: WorkloadName,
+  workload: Workload,
   options: { readonly serves: boolean },
-): Promise<Workload & { readonly url: string }> {
-  const workload = cast.children.workload(name);
-  const token = await createToken(cast, name);
+): Promise<string> {
   const { url } = await workload.ask<StartedValue>({
     do: 'start',
     name,
     authorityUrl: cast.authorityUrl,
-    token,
+    token: await createToken(cast, name),
     directory: cast.directory.file(name),
     admits: spiffeIdOf('gateway'),
     serves: options.serves,
   });
-  return { ...workload, url: url ?? '' };
+  return url ?? '';
 }
 
 /** The gateway enrols as an operator would have it: with the command. */
 export async function enrolGateway(cast: Cast, rootFingerprint: string): Promise<void> {
-  const token = await createToken(cast, 'gateway', ['--ip', '127.0.0.1']);
+  const token = await createToken(cast, 'gateway', ['127.0.0.1']);
   await cast.children.run('enrol-gateway', [
     'enrol',
     ...['--ca', cast.authorityUrl, '--fingerprint', rootFingerprint],
@@ -74,35 +75,34 @@ export async function streamEnd(cli: Cli, workload: Workload): Promise<StreamVal
 }
 
 /**
- * The stranger was told an opaque id alone; the operator finds what it stands for in the gateway's log.
+ * The stranger was told a code and an opaque id alone; the operator finds the rest in the gateway's log.
  *
  * @param body the problem document that the stranger got
  */
 export async function reasonInLog(directory: DemoDirectory, body: string): Promise<string> {
-  const { id, code } = JSON.parse(body) as { id?: string; code?: string };
+  const { id, code } = JSON.parse(body) as { id: string; code: string };
   const lines = (await readFile(logFile(directory, 'gateway'), 'utf8')).split('\n');
-  const line = lines.find((text) => id !== undefined && text.includes(id));
-  if (line === undefined) {
-    throw new CountersignError(
-      'ERR_CLI_DEMO_STEP',
-      `demo: the gateway's log says nothing of the denial with id "${id}"`,
-    );
-  }
-  const { detail, msg } = JSON.parse(line) as { detail?: string; msg: string };
-  return `${detail ?? msg} (${code})`;
+  const line = lines.find((text) => text.includes(id));
+  if (line === undefined) throw failed(`the gateway's log has nothing of the denial "${id}"`);
+  const { policy, differs, msg } = JSON.parse(line) as DenialLine;
+  const [first] = differs ?? [];
+  if (first === undefined) return `${code}: ${msg}`;
+  const { expected, found } = first;
+  return `${code}: ${policy} names ${expected.join(' and ')}, not ${found.join(', ')}`;
 }
 
-async function createToken(
-  cast: Cast,
-  name: WorkloadName,
-  more: readonly string[] = [],
-): Promise<string> {
-  const token = await cast.children.run(`token-${name}`, [
-    ...['token', 'create', '--data', cast.state],
-    ...['--spiffe-id', spiffeIdOf(name), '--dns', dnsNameOf(name)],
-    ...more,
-  ]);
-  return token.trim();
+interface DenialLine {
+  readonly policy?: string;
+  readonly differs?: readonly { readonly expected: string[]; readonly found: string[] }[];
+  readonly msg: string;
+}
+
+/** What `countersign token create` does, without a process for each. */
+async function createToken(cast: Cast, name: WorkloadName, ip: readonly string[] = []) {
+  const operator = await adminClient(cast.state);
+  if (operator === undefined) throw failed('the authority does not answer on its admin socket');
+  const names = { spiffeId: spiffeIdOf(name), dns: [dnsNameOf(name)], ip };
+  return revealJoinToken((await operator.createToken(names)).token);
 }
 
 async function presentedSerial(url: string): Promise<string> {
@@ -118,11 +118,12 @@ async function until<T>(cli: Cli, what: string, ask: () => Promise<T | undefined
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (cli.clock.monotonic() > deadline) {
-      throw new CountersignError(
-        'ERR_CLI_DEMO_STEP',
-        `demo: waited ${patienceMs / 1000} s until ${what}, in vain`,
-      );
+      throw failed(`waited ${patienceMs / 1000} s until ${what}, in vain`);
     }
     await cli.clock.sleep(20);
   }
+}
+
+function failed(reason: string): CountersignError {
+  return new CountersignError('ERR_CLI_DEMO_STEP', `demo: ${reason}`);
 }
