@@ -216,11 +216,14 @@ test('an authority that refuses, breaks off, stalls or is away is told apart, wi
   ];
   for (const [code, answer] of cases) {
     double.answer = answer;
-    await assert.rejects(ask({ timeoutMs: 300 }), (thrown: CountersignError) => {
-      assert.equal(thrown.code, code, thrown.message);
-      assert.ok(!`${thrown.stack} ${JSON.stringify(thrown)}`.includes(secret));
-      return true;
-    });
+    await assert.rejects(
+      ask({ timeoutMs: code === 'ERR_TIMEOUT' ? 300 : 5000 }),
+      (thrown: CountersignError) => {
+        assert.equal(thrown.code, code, thrown.message);
+        assert.ok(!`${thrown.stack} ${JSON.stringify(thrown)}`.includes(secret));
+        return true;
+      },
+    );
   }
   await double.close();
   await assert.rejects(ask(), { code: 'ERR_WIRE_UNREACHABLE' });

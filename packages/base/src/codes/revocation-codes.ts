@@ -25,7 +25,7 @@ export const revocationCodes = {
   ERR_REVOCATION_UNMATCHABLE: {
     meaning:
       'A revocation is by something that cannot be seen in a certificate, so that it cannot be applied here.',
-    hint: 'this edge has stopped following and fails closed after its maximum silence; update it, revoke by serial, SPIFFE ID or key meanwhile',
+    hint: 'update this edge, revoke by SPIFFE ID or key meanwhile; it fails closed after its maximum silence',
     exit: 3,
   },
   ERR_REVOCATION_STATE: {
