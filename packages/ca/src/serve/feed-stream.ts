@@ -64,7 +64,9 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
 }
 
 async function send({ hub, seat, response }: FeedStream, lines: string): Promise<void> {
-  if (response.destroyed || response.write(lines)) return;
+  // Gone before anybody listened for it.
+  if (response.destroyed) return seat.leave();
+  if (response.write(lines)) return;
   const over = new AbortController();
   const tooSlow = hub.clock
     .sleep(hub.slowReaderMs, { signal: over.signal, ref: false })
