@@ -116,3 +116,25 @@ function finished(child: ChildProcess, timeoutMs: number): Promise<Ran> {
     });
   });
 }
+
+/** A demo that has told its story and stays up. */
+export async function startDemo(t: TestContext, cwd: string) {
+  const child = startProcess(['demo'], { cwd });
+  const end = finished(child, 110_000);
+  // SIGTERM first, so that its own children go with it.
+  t.after(() => child.kill('SIGTERM'));
+  let stdout = '';
+  const ready = new Promise<void>((resolve) => {
+    child.stdout?.on('data', (chunk) => {
+      stdout += chunk;
+      if (stdout.includes('Ctrl-C')) resolve();
+    });
+  });
+  const ended = await Promise.race([ready, end]);
+  if (ended !== undefined) throw new Error(`the demo ended:\n${ended.stdout}\n${ended.stderr}`);
+  return {
+    pid: child.pid ?? 0,
+    stdout: () => stdout,
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+  };
+}
