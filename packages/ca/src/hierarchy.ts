@@ -1,4 +1,4 @@
-import { createHash, type KeyObject } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { type Clock, errorOfDenial } from '@countersign/base';
 import {
   type Certificate,
@@ -78,7 +78,7 @@ export async function createHierarchy(options: {
     const intent = await options.ledger.intend({
       grant: { kind: 'operator' },
       names: [`uri:spiffe://${config.trustDomain}`],
-      spkiHash: createHash('sha256').update(draft.spki.raw).digest('hex'),
+      spkiHash: hash('sha256', draft.spki.raw),
       provisioner: 'init',
       issuer: 'root',
       notAfter: draft.notAfter,

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   type Clock,
   CountersignError,
@@ -137,7 +137,7 @@ async function issueInSteps(
     grant: granted.ledgerGrant,
     ...(names.spiffeId === undefined ? {} : { spiffeId: names.spiffeId.toString() }),
     names: formatNames(names),
-    spkiHash: createHash('sha256').update(csr.spki.raw).digest('hex'),
+    spkiHash: hash('sha256', csr.spki.raw),
     provisioner: granted.provisioner,
     issuer: issuer.name,
     notAfter,

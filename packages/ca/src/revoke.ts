@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { spiffeIdOf, type VerifiedPeer } from '@countersign/spiffe';
 import type { RevocationBy, RevokeResponse } from '@countersign/wire';
@@ -151,7 +151,7 @@ async function isOwn(order: RevokeOrder, peer: VerifiedPeer, ledger: Ledger): Pr
   const own = peer.spiffeId?.toString();
   if (order.by === 'spiffe-id') return order.value === own;
   if (order.by === 'key') {
-    return order.value === createHash('sha256').update(peer.leaf.spki.raw).digest('hex');
+    return order.value === hash('sha256', peer.leaf.spki.raw);
   }
   if (order.by !== 'serial') return false;
   if (order.value === peer.serialHex) return true;

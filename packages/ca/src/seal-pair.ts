@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, hash, type KeyObject } from 'node:crypto';
 import { CountersignError, Secret } from '@countersign/base';
 import type { Certificate } from '@countersign/x509';
 import { spkiOf } from '@countersign/x509';
@@ -47,5 +47,5 @@ function keyHashOf(certificate: Certificate): string {
 }
 
 function hashOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes);
 }

@@ -33,7 +33,7 @@ export interface ScryptParameters {
 /** For what people can remember: 128 MiB and a few tenths of a second for each guess. */
 export const passphraseScrypt: ScryptParameters = { N: 2 ** 17, r: 8, p: 1 };
 /** For a key file of 256 random bits, which nobody guesses anyway. */
-export const keyFileScrypt: ScryptParameters = { N: 2 ** 14, r: 8, p: 1 };
+export const keyFileScrypt: ScryptParameters = { N: 2 ** 10, r: 8, p: 1 };
 
 /** Turns a secret into sealing keys, deriving once for each salt. */
 export interface Sealer {

@@ -17,18 +17,16 @@ export async function signDraft(
   signer: Signer,
 ): Promise<Uint8Array> {
   const tbs = draft.spend(intent.serial);
-  return assembleCertificate(tbs, draft.algorithm, await signatureOf(tbs, signer));
-}
-
-const shortestSignature = 64;
-
-async function signatureOf(tbs: Uint8Array, signer: Signer): Promise<Uint8Array> {
   try {
     const signature = await signer.sign(tbs);
-    if (signature.byteLength >= shortestSignature) return signature;
-    throw new RangeError(`a signature of ${signature.byteLength} octets`);
+    if (signature.byteLength < shortestSignature) {
+      throw new RangeError(`a signature of ${signature.byteLength} octets`);
+    }
+    return assembleCertificate(tbs, draft.algorithm, signature);
   } catch (thrown) {
     const message = `sign with ${signer.algorithm.name}: ${messageOf(thrown)}`;
     throw new CountersignError('ERR_SIGNER', message, { cause: thrown });
   }
 }
+
+const shortestSignature = 64;
