@@ -62,6 +62,8 @@ const limitsSchema = z.strictObject({
   requestTimeout: duration('5m'),
   /** A client connection without a request is closed after this. */
   idleTimeout: duration('60s'),
+  /** A client connection on which no byte moves while a request is under way is closed after this; 0 waits for ever. */
+  stallTimeout: duration('5m'),
   /** What a response in flight may still take once its client's certificate has expired. */
   expiryGrace: duration('30s'),
   /** What requests in flight may still take at shutdown. */

@@ -31,6 +31,7 @@ export function createHttpFront(options: HttpFrontOptions): Server {
     keepAliveTimeout: limits.idleTimeout,
     connectionsCheckingInterval: 1000,
   });
+  server.timeout = limits.stallTimeout;
   server.maxHeadersCount = 0; // bounded by bytes; a count would drop headers silently
   const answering = new Map<Duplex, number>();
   function take(request: IncomingMessage, response: ServerResponse, continueBody: () => void) {

@@ -158,3 +158,9 @@ test('a head that does not come to its end is given up', async () => {
   const answer = await rawAsk(gateway.port, alice, 'GET / HTTP/1.1\r\nHost: a\r\n', 4000);
   assert.equal(answer.split(' ')[1], '408');
 });
+
+test('a connection on which no request ever begins is given up', async () => {
+  const began = Date.now();
+  await rawAsk(gateway.port, alice, '', 5000);
+  assert.ok(Date.now() - began < 4000);
+});

@@ -50,8 +50,8 @@ test('near its end a certificate gets its answers with "connection: close", at i
   const upstream = await startUpstream(t, echo);
   const { gateway } = await startWorld(t, upstream.url);
   const now = Math.floor(Date.now() / 1000) * 1000;
-  // Ends in one to two seconds of the nine that it lives.
-  const brief = issuing.svid(idOf('alice'), { notBefore: now - 7000, notAfter: now + 2000 });
+  // Ends in one to two seconds of the twelve that it lives.
+  const brief = issuing.svid(idOf('alice'), { notBefore: now - 10_000, notAfter: now + 2000 });
   const answer = await clientOf(t, gateway.url, brief).ask('/');
   assert.equal(answer.status, 200);
   assert.equal(answer.headers.connection, 'close');
@@ -130,10 +130,34 @@ test('a broken response is a broken connection, not a short answer', async (t) =
   await assert.rejects(clientOf(t, gateway.url, alice).ask('/'));
 });
 
+test('a client that stops reading is given up, and its request at the upstream with it', async (t) => {
+  let gone: Promise<unknown> | undefined;
+  const upstream = await startUpstream(t, (request, response) => {
+    gone = new Promise((resolve) => request.socket.once('close', resolve));
+    response.writeHead(200);
+    const chunk = Buffer.alloc(65_536);
+    const pour = () => {
+      while (response.write(chunk));
+    };
+    response.on('drain', pour).on('error', () => {});
+    pour();
+  });
+  const { gateway } = await startWorld(t, upstream.url, {
+    yaml: 'limits: { stallTimeout: 300ms }',
+  });
+  const socket = tls.connect({ port: gateway.port, ...tlsOf(alice) });
+  socket.on('error', () => {});
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await once(socket, 'secureConnect');
+  while (gone === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
+  await gone;
+  socket.destroy();
+});
+
 test('a client that leaves ends its request at the upstream', async (t) => {
   let gone: Promise<unknown> | undefined;
   const upstream = await startUpstream(t, (request, response) => {
-    gone = once(request.socket, 'close');
+    gone = new Promise((resolve) => request.socket.once('close', resolve));
     response.writeHead(200);
     response.write('begun');
   });

@@ -60,6 +60,30 @@ test('a permitted request reaches the upstream with what the handshake proved, a
   );
 });
 
+test('responses pass as they are: without a body, with repeated headers, with interim ones before', async (t) => {
+  const upstream = await startUpstream(t, (request, response) => {
+    if (request.url === '/none') return void response.writeHead(204, { etag: '"1"' }).end();
+    if (request.url === '/same') return void response.writeHead(304, { etag: '"1"' }).end();
+    response.writeEarlyHints({ link: '</x>; rel=preload' });
+    response.writeHead(203, [
+      ...['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2', 'Content-Length', '4'],
+      ...['Connection', 'X-Hop', 'X-Hop', '1'],
+    ]);
+    response.end('body');
+  });
+  const { gateway } = await startWorld(t, upstream.url);
+  const { ask } = clientOf(t, gateway.url, alice);
+  assert.equal((await ask('/none')).status, 204);
+  assert.equal((await ask('/same')).headers.etag, '"1"');
+  const head = await ask('/', { method: 'HEAD' });
+  assert.equal(head.headers['content-length'], '4');
+  assert.equal(head.body, '');
+  const { status, headers, body } = await ask('/');
+  assert.deepEqual([status, body], [203, 'body']);
+  assert.deepEqual(headers['set-cookie'], ['a=1', 'b=2']);
+  assert.equal(headers['x-hop'], undefined);
+});
+
 test('who is not permitted gets an opaque answer with a look-up id', async (t) => {
   const upstream = await startUpstream(t, echo);
   const { gateway } = await startWorld(t, upstream.url, { newId: () => 'id-1' });

@@ -15,7 +15,7 @@ import {
   type VerifiedPeer,
   verifyPeer,
 } from '@countersign/spiffe';
-import { parseCertificate } from '@countersign/x509';
+import { parseCertificate, type SignatureCache } from '@countersign/x509';
 import { sentCertificates } from './chain-memory.ts';
 import type { ExpectPeer } from './expect-peer.ts';
 import type { LiveConnection } from './live-connection.ts';
@@ -44,6 +44,8 @@ export interface DialOptions {
   /** For name look-up, TCP and TLS together; 10,000 unless given. */
   readonly timeoutMs?: number;
   readonly clock: Clock;
+  /** Remembers verified signatures, for callers who dial the same servers again. */
+  readonly signatures?: SignatureCache;
   /** Where the connection is registered, so that it can be re-asked and cut. */
   readonly connections?: LiveConnections;
 }
@@ -162,6 +164,7 @@ function judgeServer(options: DialOptions, socket: TLSSocket): JudgedServer {
     at: options.clock.now(),
     purpose: 'server',
     profile: options.profile ?? 'svid',
+    ...(options.signatures === undefined ? {} : { signatures: options.signatures }),
   });
 }
 

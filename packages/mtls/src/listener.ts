@@ -5,19 +5,15 @@ import {
   type Clock,
   CountersignError,
   type Denial,
-  denial,
   type Log,
   type Meter,
   messageOf,
 } from '@countersign/base';
-import { type BundleSource, type SvidSource, verifyPeer, type X509Svid } from '@countersign/spiffe';
+import type { BundleSource, SvidSource, TrustBundle, X509Svid } from '@countersign/spiffe';
+import { SignatureCache } from '@countersign/x509';
 import { ChainMemory } from './chain-memory.ts';
-import {
-  anonymous,
-  type HandshakeFacts,
-  type LiveConnection,
-  type PeerOf,
-} from './live-connection.ts';
+import { type JudgedClient, judgeClient } from './judge-client.ts';
+import type { HandshakeFacts, LiveConnection, PeerOf } from './live-connection.ts';
 import { describePeer, LiveConnections, type StillAllowed } from './live-connections.ts';
 import { followChanges } from './source-changes.ts';
 import { contextOptions, provenContext, sessionIdContext } from './tls-identity.ts';
@@ -83,6 +79,8 @@ export interface MtlsListener {
 }
 
 const refusedLingerMs = 5000;
+/** So that clients who connect again cost no new verification of their chain; about 150 bytes each. */
+const rememberedSignatures = 10_000;
 
 /**
  * The one place that constructs TLS servers. The story of a connection: accept, handshake, chain, peer, admit, live.
@@ -96,7 +94,8 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   const connections = new LiveConnections({ name, clock, log, meter: options.meter });
   const handshakes = handshakeCounter(options.meter, name);
   const memory = new ChainMemory();
-  const presented = { svid: options.svids.svid(), context: '' };
+  const signatures = new SignatureCache({ maxEntries: rememberedSignatures });
+  const presented: Presented = { svid: options.svids.svid(), bundle: undefined, context: '' };
   const first = serverOptions(options, presented.svid);
   provenContext(first, presented.svid);
   presented.context = first.sessionIdContext;
@@ -110,8 +109,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     raw.once('close', () => accepted.delete(raw));
     try {
       const svid = options.svids.svid();
-      const context = sessionIdContext(name, svid, options.bundles);
-      if (svid !== presented.svid || context !== presented.context) reload();
+      if (svid !== presented.svid || ticketsAreForOthers(svid)) reload();
     } catch (thrown) {
       log.error({ listener: name, err: thrown }, 'new TLS identity refused, the old one is kept');
     }
@@ -123,7 +121,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
       log.debug({ listener: name, reason: messageOf(thrown) }, 'connection broke');
     });
     // 3.–5.
-    const judged = judge(options, memory, socket);
+    const judged = judgeClient(options, { memory, signatures }, socket);
     if (!judged.ok) return refuse(socket, judged);
     // 6. live: from here on the peer is re-asked whenever a fact changes
     handshakes('ok', 'none');
@@ -142,12 +140,21 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
   server.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
 
-  function refuse(socket: TLSSocket, { refusal, facts, peer }: Judged & { ok: false }): void {
+  function refuse(socket: TLSSocket, { refusal, facts, peer }: JudgedClient & { ok: false }): void {
     handshakes('refused', refusal.code);
     log.warn({ ...facts, code: refusal.code, ...refusal.fields }, `refused: ${refusal.detail}`);
     if (options.onRefused === undefined) return void socket.destroy();
     void clock.sleep(refusedLingerMs, { ref: false }).then(() => socket.destroy());
     options.onRefused(socket, refusal, facts, peer);
+  }
+
+  /** Whether the client CAs have changed since tickets were last renewed. */
+  function ticketsAreForOthers(svid: X509Svid): boolean {
+    const bundle = options.bundles.bundle(svid.spiffeId.trustDomain);
+    if (bundle === presented.bundle) return false;
+    if (sessionIdContext(name, svid, options.bundles) !== presented.context) return true;
+    presented.bundle = bundle;
+    return false;
   }
 
   function reload(): void {
@@ -156,6 +163,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     provenContext(next, svid);
     server.setSecureContext(next);
     presented.svid = svid;
+    presented.bundle = options.bundles.bundle(svid.spiffeId.trustDomain);
     presented.context = next.sessionIdContext;
     log.debug({ listener: name, spiffeId: svid.spiffeId.toString() }, 'TLS identity in force');
   }
@@ -182,52 +190,15 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   };
 }
 
+/** What the handshakes of now are made with. */
+interface Presented {
+  svid: X509Svid;
+  bundle: TrustBundle | undefined;
+  /** Binds tickets to the client CAs. */
+  context: string;
+}
+
 type NodeError = Error & { readonly code?: string };
-
-type Judged =
-  | { readonly ok: true; readonly peer: PeerOf; readonly facts: HandshakeFacts }
-  | {
-      readonly ok: false;
-      readonly refusal: Denial;
-      readonly facts: HandshakeFacts;
-      readonly peer?: PeerOf;
-    };
-
-/** Who is this, and may they stay: the same for full and resumed handshakes. */
-function judge(options: MtlsListenerOptions, memory: ChainMemory, socket: TLSSocket): Judged {
-  // 3. chain: all that the peer sent, remembered where the session was resumed
-  const sent: ReturnType<ChainMemory['read']> =
-    options.clientAuth === 'none' ? { kind: 'missing' } : memory.read(socket);
-  const facts = factsOf(options.name, socket, sent.kind === 'chain' ? sent.serverNames : []);
-  if (sent.kind === 'refused') return { ok: false, refusal: sent.denial, facts };
-  if (sent.kind === 'missing') {
-    if (options.clientAuth !== 'require') return admit(options, anonymous, facts);
-    const detail = 'client sent no certificate, one is required';
-    return { ok: false, refusal: denial('ERR_TLS_CLIENT_CERTIFICATE_MISSING', detail), facts };
-  }
-  // 4. peer: our own verifier, against the bundles as they are now
-  const verified = verifyPeer({
-    chain: sent.chain,
-    bundles: options.bundles,
-    at: options.clock.now(),
-    purpose: 'client',
-    profile: options.profile ?? 'svid',
-  });
-  if (!verified.ok) return { ok: false, refusal: verified, facts };
-  memory.remember(sent.chain, facts.serverNames);
-  return admit(options, verified.peer, facts);
-}
-
-/** 5. admit: the caller's policy. What it throws refuses. */
-function admit(options: MtlsListenerOptions, peer: PeerOf, facts: HandshakeFacts): Judged {
-  try {
-    const answer = options.admit?.(peer, facts) ?? { ok: true };
-    return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts, peer };
-  } catch (thrown) {
-    options.log.error({ listener: options.name, err: thrown }, 'admission failed, peer refused');
-    return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
-  }
-}
 
 function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
   return {
@@ -242,18 +213,6 @@ function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
     sessionIdContext: sessionIdContext(options.name, svid, options.bundles),
     ticketKeys: randomBytes(48),
     sessionTimeout: 300,
-  };
-}
-
-function factsOf(name: string, socket: TLSSocket, serverNames: readonly string[]): HandshakeFacts {
-  return {
-    name,
-    direction: 'inbound',
-    remoteAddress: socket.remoteAddress ?? '',
-    remotePort: socket.remotePort ?? 0,
-    protocol: socket.getProtocol() ?? '',
-    resumed: socket.isSessionReused(),
-    serverNames,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import { SignatureCache } from '@countersign/x509';
 import { type Dialled, type DialOptions, dialMtls } from './dial-mtls.ts';
 
 /** The part of undici's `connect` options that is used here. */
@@ -25,11 +26,12 @@ export type MtlsConnectorOptions = Omit<DialOptions, 'host' | 'port'> & {
 export function mtlsConnector(
   options: MtlsConnectorOptions,
 ): (request: ConnectorRequest, callback: ConnectorCallback) => void {
+  const signatures = options.signatures ?? new SignatureCache();
   return function connectMtls(request, callback) {
     const host = request.hostname.replace(/^\[(.*)\]$/, '$1');
     const defaultPort = request.protocol === 'http:' ? 80 : 443;
     const port = request.port === '' ? defaultPort : Number(request.port);
-    dialMtls({ ...options, host, port }).then(
+    dialMtls({ ...options, signatures, host, port }).then(
       (dialled) => {
         options.onDialled?.(dialled);
         callback(null, dialled.socket);

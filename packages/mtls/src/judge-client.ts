@@ -1,0 +1,80 @@
+import type { TLSSocket } from 'node:tls';
+import { type Clock, type Denial, denial, type Log, messageOf } from '@countersign/base';
+import { type BundleSource, verifyPeer } from '@countersign/spiffe';
+import type { SignatureCache } from '@countersign/x509';
+import type { ChainMemory } from './chain-memory.ts';
+import { anonymous, type HandshakeFacts, type PeerOf } from './live-connection.ts';
+import type { StillAllowed } from './live-connections.ts';
+
+/** As of the listener, which explains them. */
+export interface JudgeOptions {
+  readonly name: string;
+  readonly bundles: BundleSource;
+  readonly clientAuth: 'require' | 'request' | 'none';
+  readonly profile?: 'svid' | 'any';
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly admit?: (peer: PeerOf, facts: HandshakeFacts) => StillAllowed;
+}
+
+export type JudgedClient =
+  | { readonly ok: true; readonly peer: PeerOf; readonly facts: HandshakeFacts }
+  | {
+      readonly ok: false;
+      readonly refusal: Denial;
+      readonly facts: HandshakeFacts;
+      readonly peer?: PeerOf;
+    };
+
+/** Who is this, and may they stay: the same for full and resumed handshakes. */
+export function judgeClient(
+  options: JudgeOptions,
+  { memory, signatures }: { readonly memory: ChainMemory; readonly signatures: SignatureCache },
+  socket: TLSSocket,
+): JudgedClient {
+  // 3. chain: all that the peer sent, remembered where the session was resumed
+  const sent: ReturnType<ChainMemory['read']> =
+    options.clientAuth === 'none' ? { kind: 'missing' } : memory.read(socket);
+  const facts = factsOf(options.name, socket, sent.kind === 'chain' ? sent.serverNames : []);
+  if (sent.kind === 'refused') return { ok: false, refusal: sent.denial, facts };
+  if (sent.kind === 'missing') {
+    if (options.clientAuth !== 'require') return admit(options, anonymous, facts);
+    const detail = 'client sent no certificate, one is required';
+    return { ok: false, refusal: denial('ERR_TLS_CLIENT_CERTIFICATE_MISSING', detail), facts };
+  }
+  // 4. peer: our own verifier, against the bundles as they are now
+  const verified = verifyPeer({
+    chain: sent.chain,
+    bundles: options.bundles,
+    at: options.clock.now(),
+    purpose: 'client',
+    profile: options.profile ?? 'svid',
+    signatures,
+  });
+  if (!verified.ok) return { ok: false, refusal: verified, facts };
+  memory.remember(sent.chain, facts.serverNames);
+  return admit(options, verified.peer, facts);
+}
+
+/** 5. admit: the caller's policy. What it throws refuses. */
+function admit(options: JudgeOptions, peer: PeerOf, facts: HandshakeFacts): JudgedClient {
+  try {
+    const answer = options.admit?.(peer, facts) ?? { ok: true };
+    return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts, peer };
+  } catch (thrown) {
+    options.log.error({ listener: options.name, err: thrown }, 'admission failed, peer refused');
+    return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
+  }
+}
+
+function factsOf(name: string, socket: TLSSocket, serverNames: readonly string[]): HandshakeFacts {
+  return {
+    name,
+    direction: 'inbound',
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+    protocol: socket.getProtocol() ?? '',
+    resumed: socket.isSessionReused(),
+    serverNames,
+  };
+}
