@@ -14,18 +14,19 @@ export interface ConfigIssue {
 }
 
 /**
- * A configuration file that cannot be used. `message` is the first issue with its position
- * (`ca.yaml:12:5: unknown key "intermediat" …`) and how many more there are; `issues` has them all.
+ * A configuration file that cannot be used. `message` is the first unknown key or else the first issue, with its
+ * position (`ca.yaml:12:5: unknown key "intermediat" …`) and how many more there are; `issues` has them all.
  */
 export class ConfigError extends CountersignError {
   readonly file: string;
   readonly issues: readonly ConfigIssue[];
 
   constructor(file: string, issues: readonly [ConfigIssue, ...ConfigIssue[]]) {
-    const [first] = issues;
+    // A misspelt key makes the right one look missing: it is the one to be told.
+    const told = issues.find(({ code }) => code === 'ERR_CONFIG_UNKNOWN_KEY') ?? issues[0];
     const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
-    super(first.code, `${formatIssue(file, first)}${more}`, {
-      fields: { file, line: first.line, column: first.column, path: first.path },
+    super(told.code, `${formatIssue(file, told)}${more}`, {
+      fields: { file, line: told.line, column: told.column, path: told.path },
     });
     this.file = file;
     this.issues = issues;
