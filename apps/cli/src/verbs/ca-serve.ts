@@ -1,5 +1,5 @@
 import type { Log } from '@countersign/base';
-import { type Authority, serveAuthority } from '@countersign/ca';
+import { type Authority, type AuthorityServer, serveAuthority } from '@countersign/ca';
 import { type AdminServer, startAdminServer } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
 import { portOption } from '../port-option.ts';
@@ -65,7 +65,7 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
       version: versionNumber(),
       ...(options.port !== undefined && { port: options.port }),
     });
-    const admin = await startAdmin(options, log, meter, server.close);
+    const admin = await startAdmin(options, log, meter, server);
     // 3. until it is told to end
     await runUntilSignal(cli, log, {
       urls: [server.url, ...(admin === undefined ? [] : [admin.url])],
@@ -85,7 +85,7 @@ async function startAdmin(
   { adminPort }: CaServeOptions,
   log: Log,
   meter: PrometheusMeter,
-  closeServer: () => Promise<void>,
+  server: AuthorityServer,
 ): Promise<AdminServer | undefined> {
   if (adminPort === undefined) return undefined;
   try {
@@ -93,11 +93,11 @@ async function startAdmin(
       address: '127.0.0.1',
       port: adminPort,
       metricsText: meter.metricsText,
-      unwell: () => undefined,
+      unwell: () => server.unwell(),
       log,
     });
   } catch (thrown) {
-    await closeServer();
+    await server.close();
     throw thrown;
   }
 }
