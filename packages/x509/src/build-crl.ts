@@ -1,23 +1,10 @@
-import { fromHex } from '@countersign/base';
-import { assembleCertificate } from './build-certificate.ts';
+import { CrlEntryWriter, type RevokedCertificate } from './crl-entry-writer.ts';
 import { der } from './der-writer.ts';
 import type { Extension } from './extension.ts';
 import { encodeExtensions, extension, keyIdOf } from './extension-builders.ts';
 import type { Name } from './name.ts';
-import { oids } from './oids.ts';
-import { type RevocationReason, revocationReasons } from './revocation-reason.ts';
-import { positiveSerial } from './serial.ts';
 import type { Signer } from './signer.ts';
-
-export interface RevokedCertificate {
-  /** Hexadecimal as in `Certificate.serialHex`; positive. */
-  readonly serialHex: string;
-  /** Ms since the epoch. */
-  readonly date: number;
-  /** `unspecified` is said by absence (RFC 5280 §5.3.1). */
-  readonly reason?: RevocationReason;
-  readonly invalidityDate?: number | undefined;
-}
+import { tags } from './tags.ts';
 
 export interface CrlTemplate {
   readonly signer: Signer;
@@ -26,57 +13,97 @@ export interface CrlTemplate {
   readonly nextUpdate: number;
   /** At least 0, and more than the number of the list before (RFC 5280 §5.2.3). */
   readonly crlNumber: bigint;
-  /** Distinct serials, in any order. */
-  readonly entries: Iterable<RevokedCertificate>;
+  /** Distinct serials (of an issuer), in any order; or encoded already, by who keeps them from one list to the next. */
+  readonly entries: Iterable<RevokedCertificate> | CrlEntryWriter;
   /** The issuer's subject key identifier; derived from the signer's key unless given. */
   readonly authorityKeyId?: Uint8Array | undefined;
-  /** Beside authority key identifier and CRL number. */
+  /** Beside authority key identifier and CRL number: the scope, the base of a delta, where the freshest one is. */
   readonly extensions?: readonly Extension[];
 }
 
-/** DER of a signed version 2 list (RFC 5280 §5.1). */
+/** DER of a signed version 2 list (RFC 5280 §5.1). A million entries are copied once, hashed once and signed. */
 export async function buildCrl(template: CrlTemplate): Promise<Uint8Array> {
   const { signer } = template;
-  const entries = Array.from(template.entries, encodeEntry);
-  const extensions = [
-    extension.authorityKeyId(template.authorityKeyId ?? keyIdOf(signer.spki)),
-    extension.crlNumber(template.crlNumber),
-    ...(template.extensions ?? []),
-  ];
-  const tbs = der.sequence(
+  const { identifier } = signer.algorithm;
+  const entries = encodeEntries(template.entries);
+  const entriesLength = lengthOf(entries);
+  const head = [
     der.integer(1),
-    signer.algorithm.identifier,
+    identifier,
     template.issuer.raw,
     der.time(template.thisUpdate),
     der.time(template.nextUpdate),
-    ...(entries.length === 0 ? [] : [der.element(0x30, entries)]),
-    der.explicit(0, encodeExtensions(extensions)),
+    // RFC 5280 §5.1.2.6: absent where there is none, never empty
+    ...(entriesLength === 0 ? [] : [header(tags.sequence, entriesLength)]),
+  ];
+  const extensions = der.explicit(
+    0,
+    encodeExtensions([
+      extension.authorityKeyId(template.authorityKeyId ?? keyIdOf(signer.spki)),
+      extension.crlNumber(template.crlNumber),
+      ...(template.extensions ?? []),
+    ]),
   );
-  return assembleCertificate(tbs, signer.algorithm, await signer.sign(tbs));
+
+  // 1. what is signed, in its place: behind room for the outer header, whose length depends on the signature's
+  const parts = [...head, ...entries, extensions];
+  const content = lengthOf(parts);
+  const tbsHeader = header(tags.sequence, content);
+  const tbsEnd = longestHeader + tbsHeader.byteLength + content;
+  const whole = new Uint8Array(tbsEnd + identifier.byteLength + roomForSignature);
+  place(whole, longestHeader, [tbsHeader, ...parts]);
+
+  // 2. its signature
+  const signature = await signer.sign(whole.subarray(longestHeader, tbsEnd));
+
+  // 3. the rest around it
+  const tail = [identifier, der.bitString(signature)];
+  const length = tbsEnd - longestHeader + lengthOf(tail);
+  const outer = header(tags.sequence, length);
+  const start = longestHeader - outer.byteLength;
+  const room = longestHeader + length <= whole.byteLength ? whole : grown(whole, length);
+  place(room, start, [outer]);
+  place(room, tbsEnd, tail);
+  const list = room.subarray(start, longestHeader + length);
+  return list.byteLength < largestCopied ? list.slice() : list;
 }
 
-function encodeEntry(entry: RevokedCertificate): Uint8Array {
-  const { serialHex, reason = 'unspecified', invalidityDate } = entry;
-  const octets = fromHex(serialHex);
-  if (octets === undefined || octets.byteLength === 0) {
-    throw new RangeError(`"${serialHex}" is no serial number`);
-  }
-  const extensions: Extension[] = [];
-  if (reason !== 'unspecified') extensions.push(reasonExtensions[reason]);
-  if (invalidityDate !== undefined) {
-    extensions.push(
-      extension.other(oids.invalidityDate, false, der.generalizedTime(invalidityDate)),
-    );
-  }
-  const serial = der.integerOctets(positiveSerial(octets));
-  const date = der.time(entry.date);
-  if (extensions.length === 0) return der.sequence(serial, date);
-  return der.sequence(serial, date, encodeExtensions(extensions));
+function encodeEntries(entries: CrlTemplate['entries']): readonly Uint8Array[] {
+  if (entries instanceof CrlEntryWriter) return entries.pieces;
+  const writer = new CrlEntryWriter();
+  for (const entry of entries) writer.add(entry);
+  return writer.pieces;
 }
 
-const reasonExtensions = Object.fromEntries(
-  Object.entries(revocationReasons).map(([reason, number]) => [
-    reason,
-    extension.other(oids.reasonCode, false, der.enumerated(number)),
-  ]),
-) as Record<RevocationReason, Extension>;
+function lengthOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.byteLength, 0);
+}
+
+const longestHeader = 6;
+/** Of the longest that we make, ML-DSA-87. */
+const roomForSignature = 5120;
+/** A larger list keeps the few spare bytes around it. */
+const largestCopied = 1024 * 1024;
+
+/** Identifier and length octets of an element whose content stands elsewhere. */
+function header(tag: number, length: number): Uint8Array {
+  if (length < 0x80) return Uint8Array.of(tag, length);
+  const octets = length < 0x100 ? 1 : length < 0x10000 ? 2 : length < 0x1000000 ? 3 : 4;
+  const bytes = Uint8Array.of(tag, 0x80 | octets, 0, 0, 0, 0).subarray(0, 2 + octets);
+  for (let i = 0; i < octets; i += 1) bytes[2 + i] = (length >>> (8 * (octets - 1 - i))) & 0xff;
+  return bytes;
+}
+
+function place(whole: Uint8Array, start: number, parts: readonly Uint8Array[]): void {
+  let at = start;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+}
+
+function grown(whole: Uint8Array, length: number): Uint8Array {
+  const larger = new Uint8Array(longestHeader + length);
+  larger.set(whole.subarray(0, larger.byteLength));
+  return larger;
+}

@@ -1,5 +1,11 @@
 import { hash } from 'node:crypto';
 import { der } from './der-writer.ts';
+import {
+  type DistributionPointTemplate,
+  encodeDistributionPoint,
+  encodeIssuingDistributionPoint,
+  type IssuingDistributionPointTemplate,
+} from './distribution-point.ts';
 import type { Extension, PolicyConstraints, PolicyMapping } from './extension.ts';
 import { encodeGeneralName, type GeneralName } from './general-name.ts';
 import { extKeyUsageOid, type KeyUsage, keyUsages } from './key-usage.ts';
@@ -69,10 +75,16 @@ export const extension = {
     return make(oids.authorityKeyIdentifier, false, der.sequence(der.context(0, keyId)));
   },
 
-  /** One point for each list of URIs, all of which lead to the same list. */
-  crlDistributionPoints(points: readonly (readonly string[])[]): Extension {
-    const parts = points.map((uris) => der.sequence(der.explicit(0, fullName(uris))));
+  /** One point for each list of URIs, all of which lead to the same list; or with reasons and another issuer. */
+  crlDistributionPoints(points: readonly DistributionPointTemplate[]): Extension {
+    const parts = points.map(encodeDistributionPoint);
     return make(oids.crlDistributionPoints, false, der.sequence(...some(parts)));
+  },
+
+  /** Where the delta lists are, in a certificate or in a complete list (RFC 5280 §4.2.1.15, §5.2.6). */
+  freshestCrl(points: readonly DistributionPointTemplate[]): Extension {
+    const parts = points.map(encodeDistributionPoint);
+    return make(oids.freshestCrl, false, der.sequence(...some(parts)));
   },
 
   authorityInfoAccess(access: {
@@ -121,18 +133,9 @@ export const extension = {
     return make(oids.deltaCrlIndicator, true, der.integer(base));
   },
 
-  issuingDistributionPoint(point: {
-    readonly uris?: readonly string[];
-    readonly onlyContainsUserCerts?: boolean;
-    readonly onlyContainsCaCerts?: boolean;
-    readonly indirectCrl?: boolean;
-  }): Extension {
-    const yes = Uint8Array.of(0xff);
-    const parts = point.uris === undefined ? [] : [der.explicit(0, fullName(point.uris))];
-    if (point.onlyContainsUserCerts === true) parts.push(der.context(1, yes));
-    if (point.onlyContainsCaCerts === true) parts.push(der.context(2, yes));
-    if (point.indirectCrl === true) parts.push(der.context(4, yes));
-    return make(oids.issuingDistributionPoint, true, der.sequence(...some(parts)));
+  /** What a list covers. At least one field, and at most one of the three `onlyContains…`. */
+  issuingDistributionPoint(point: IssuingDistributionPointTemplate): Extension {
+    return make(oids.issuingDistributionPoint, true, encodeIssuingDistributionPoint(point));
   },
 
   /** Any other. `value` is the DER that goes into the OCTET STRING. */
@@ -160,10 +163,6 @@ function make(oid: string, critical: boolean, value: Uint8Array): Extension {
 
 function generalNames(names: readonly GeneralName[]): Uint8Array {
   return der.sequence(...some(names.map(encodeGeneralName)));
-}
-
-function fullName(uris: readonly string[]): Uint8Array {
-  return der.explicit(0, ...some(uris.map((value) => encodeGeneralName({ kind: 'uri', value }))));
 }
 
 function subtrees(number: number, names: readonly GeneralName[]): Uint8Array[] {

@@ -10,16 +10,21 @@ export {
   buildCertificateRequest,
   type CertificateRequestTemplate,
 } from './build-certificate-request.ts';
-export { buildCrl, type CrlTemplate, type RevokedCertificate } from './build-crl.ts';
+export { buildCrl, type CrlTemplate } from './build-crl.ts';
 export type { Certificate } from './certificate.ts';
 export type { CertificateRequest } from './certificate-request.ts';
-export type { Crl, CrlEntry } from './crl.ts';
+export { type Crl, type CrlEntry, entriesOf } from './crl.ts';
+export { CrlEntryWriter, type RevokedCertificate } from './crl-entry-writer.ts';
 export type { DecodedExtensions } from './decoded-extensions.ts';
 export { DerError, type DerErrorCode } from './der-error.ts';
 export { certificateLimits, crlLimits, type DerLimits } from './der-limits.ts';
 export { DerReader } from './der-reader.ts';
 export { type DerTree, encodeDerTree, readDerTree } from './der-tree.ts';
 export { der } from './der-writer.ts';
+export type {
+  DistributionPointTemplate,
+  IssuingDistributionPointTemplate,
+} from './distribution-point.ts';
 export {
   type AccessDescription,
   type AuthorityKeyId,
