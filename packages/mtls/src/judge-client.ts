@@ -26,10 +26,32 @@ export type JudgedClient =
       readonly peer?: PeerOf;
     };
 
-/** Who is this, and may they stay: the same for full and resumed handshakes. */
+export interface Remembered {
+  readonly memory: ChainMemory;
+  readonly signatures: SignatureCache;
+}
+
+/**
+ * Who is this, and may they stay: the same for full and resumed handshakes. A defect in a source, in the verifier or
+ * in `admit` refuses, and ends nothing but this connection.
+ */
 export function judgeClient(
   options: JudgeOptions,
-  { memory, signatures }: { readonly memory: ChainMemory; readonly signatures: SignatureCache },
+  remembered: Remembered,
+  socket: TLSSocket,
+): JudgedClient {
+  try {
+    return judge(options, remembered, socket);
+  } catch (thrown) {
+    options.log.error({ listener: options.name, err: thrown }, 'judging failed, client refused');
+    const facts = factsOf(options.name, socket, []);
+    return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
+  }
+}
+
+function judge(
+  options: JudgeOptions,
+  { memory, signatures }: Remembered,
   socket: TLSSocket,
 ): JudgedClient {
   // 3. chain: all that the peer sent, remembered where the session was resumed
@@ -56,15 +78,10 @@ export function judgeClient(
   return admit(options, verified.peer, facts);
 }
 
-/** 5. admit: the caller's policy. What it throws refuses. */
+/** 5. admit: the caller's policy. */
 function admit(options: JudgeOptions, peer: PeerOf, facts: HandshakeFacts): JudgedClient {
-  try {
-    const answer = options.admit?.(peer, facts) ?? { ok: true };
-    return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts, peer };
-  } catch (thrown) {
-    options.log.error({ listener: options.name, err: thrown }, 'admission failed, peer refused');
-    return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
-  }
+  const answer = options.admit?.(peer, facts) ?? { ok: true };
+  return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts, peer };
 }
 
 function factsOf(name: string, socket: TLSSocket, serverNames: readonly string[]): HandshakeFacts {

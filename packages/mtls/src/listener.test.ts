@@ -121,14 +121,26 @@ test('without onRefused a refused connection is destroyed at once', async () => 
   assert.equal(listener.connections.count(), 0);
 });
 
-test('an admission that throws refuses', async () => {
-  const { port, refused } = await start({
-    admit: () => {
-      throw new Error('broken policy');
-    },
-  });
-  dial(port, alice);
-  assert.equal((await refused()).code, 'ERR_INTERNAL');
+test('an admission or a bundle source that throws refuses, and the listener goes on', async () => {
+  let isBroken = true;
+  const admit = () => {
+    if (isBroken) throw new Error('broken policy');
+    return { ok: true } as const;
+  };
+  const first = await start({ admit });
+  dial(first.port, alice);
+  assert.equal((await first.refused()).code, 'ERR_INTERNAL');
+  isBroken = false;
+  dial(first.port, alice);
+  await first.connected();
+  const bundle = (domain: string) => {
+    if (isBroken) throw new Error('broken source');
+    return bundles.bundle(domain);
+  };
+  const second = await start({ bundles: { bundle } });
+  isBroken = true;
+  dial(second.port, alice);
+  assert.equal((await second.refused()).code, 'ERR_INTERNAL');
 });
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {

@@ -100,6 +100,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   provenContext(first, presented.svid);
   presented.context = first.sessionIdContext;
   const server = createServer(first);
+  forgetKey(server);
   server.maxConnections = options.maxConnections ?? 10_000;
   const accepted = new Set<Socket>();
 
@@ -162,6 +163,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     const next = serverOptions(options, svid);
     provenContext(next, svid);
     server.setSecureContext(next);
+    forgetKey(server);
     presented.svid = svid;
     presented.bundle = options.bundles.bundle(svid.spiffeId.trustDomain);
     presented.context = next.sessionIdContext;
@@ -214,6 +216,11 @@ function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
     ticketKeys: randomBytes(48),
     sessionTimeout: 300,
   };
+}
+
+/** Node keeps the key's text on the server, where a careless dump would show it; its context has it already. */
+function forgetKey(server: Server): void {
+  Object.assign(server, { key: undefined });
 }
 
 /** Node's codes of handshakes that ended early, as ours; what is not here is ERR_TLS_HANDSHAKE. */

@@ -1,4 +1,4 @@
-import { denial, type ErrorCode } from '@countersign/base';
+import { denial } from '@countersign/base';
 import { type BundleSource, type VerifiedPeer, verifyPeer } from '@countersign/spiffe';
 import { fingerprintOf } from '@countersign/x509';
 import { isAnonymous, type PeerOf } from './live-connection.ts';
@@ -41,14 +41,13 @@ function anchorPrints(bundles: BundleSource, trustDomain: string): ReadonlySet<s
 }
 
 function verifyAgain(question: AnchorQuestion, peer: VerifiedPeer): StillAllowed {
-  const again = verifyPeer({ ...question, chain: peer.chain });
-  // Past its end, the expiry is for the caller to judge, who may give a response in flight its grace.
-  if (again.ok || expiries.has(again.code)) return { ok: true };
+  // Its expiry is for the caller to judge, who may give a response in flight its grace; so not later than that.
+  const at = Math.min(question.at, peer.notAfter);
+  const again = verifyPeer({ ...question, at, chain: peer.chain });
+  if (again.ok) return { ok: true };
   return denial(
     'ERR_PEER_ANCHOR_GONE',
     `anchor ${peer.anchorFingerprint} is no longer in force: ${again.detail}`,
     { anchor: peer.anchorFingerprint, reason: again.code },
   );
 }
-
-const expiries: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ERR_PEER_EXPIRED']);
