@@ -37,6 +37,8 @@ async function answersTo(lines: readonly (object | string)[]): Promise<Answer[]>
 
 test('each line is answered in order, and only the checks that its fields ask for are made', async () => {
   const crl = await services.crl([leaf.certificate]);
+  const crls = [base64((await services.crl([])).raw), base64((await ca.crl([])).raw)];
+  const gold = { requireExplicitPolicy: true, initialPolicySet: ['1.2.3.4'] };
   const asked = [
     { id: 1, ...good },
     { id: 'two in one entry', chain: [leaf.chainPem], anchors: [ca.rootPem] },
@@ -48,6 +50,13 @@ test('each line is answered in order, and only the checks that its fields ask fo
     { id: 8, ...good, maxDepth: 1, policy: '1.2.3.4' },
     { id: 9, ...good, policy: ['1.2.3.5', '1.2.3.6'] },
     { id: 10, chain: good.chain, untrusted: good.untrusted },
+    { id: 11, ...good, crls },
+    { id: 12, ...good, crls: crls.slice(0, 1) },
+    { id: 13, ...good, policy: gold },
+    { id: 14, ...good, policy: { ...gold, initialPolicySet: ['1.2.3.5'] } },
+    { id: 15, ...good, policy: { initialPolicySet: ['1.2.3.5'], inhibitAnyPolicy: true } },
+    { id: 16, ...good, policy: { requireExplicitPolicy: true, inhibitPolicyMapping: null } },
+    { id: 17, ...good, at: null, crls: null, names: null, policy: null, maxDepth: null },
     { id: { any: ['json'] }, ...good },
     { ...good },
   ];
@@ -58,7 +67,11 @@ test('each line is answered in order, and only the checks that its fields ask fo
   );
   assert.deepEqual(
     answers.map((answer) => answer.ok),
-    [true, true, true, false, false, false, false, true, false, false, true, true],
+    [
+      ...[true, true, true, false, false, false, false, true, false, false],
+      ...[true, false, true, false, true, true, true],
+      ...[true, true],
+    ],
   );
   for (const { ok, code, detail } of answers) {
     if (ok) assert.deepEqual([code, detail], [null, null]);
@@ -81,6 +94,9 @@ test('a bad line is answered with a code, and never stops the rest', async () =>
     [{ ...good, names: ['dns:a'] }, 'ERR_CLI_REQUEST'],
     [{ ...good, policy: [] }, 'ERR_CLI_REQUEST'],
     [{ ...good, policy: 'gold' }, 'ERR_CLI_REQUEST'],
+    [{ ...good, policy: { explicit: true } }, 'ERR_CLI_REQUEST'],
+    [{ ...good, policy: { requireExplicitPolicy: 1 } }, 'ERR_CLI_REQUEST'],
+    [{ ...good, policy: { initialPolicySet: '1.2.3' } }, 'ERR_CLI_REQUEST'],
     [{ ...good, chain: [] }, 'ERR_CLI_REQUEST'],
     [{ ...good, chain: ['not base64!'] }, 'ERR_CLI_REQUEST'],
     [{ ...good, chain: ['AAAA'] }, 'ERR_CLI_INPUT_KIND'],

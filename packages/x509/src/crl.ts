@@ -17,8 +17,13 @@ export interface Crl {
   readonly extensions: readonly Extension[];
   /** OIDs of critical extensions of the list or of an entry that this room does not decode. */
   readonly unknownCriticalExtensions: readonly string[];
-  /** Keyed by `serialHex`. A serial that occurs twice is refused unless the list is indirect. */
+  /**
+   * Keyed by `serialHex`. A serial that occurs twice is refused unless the list is indirect: then the first stands here,
+   * and {@link entriesOf} has all.
+   */
   readonly entries: ReadonlyMap<string, CrlEntry>;
+  /** Every entry of each serial that occurs more than once, which an indirect list may have. */
+  readonly sharedSerials: ReadonlyMap<string, readonly CrlEntry[]>;
   readonly crlNumber: bigint | undefined;
   /** Present: this is a delta CRL against that base. */
   readonly deltaCrlBase: bigint | undefined;
@@ -32,5 +37,17 @@ export interface CrlEntry {
   readonly date: number;
   readonly reason: RevocationReason;
   readonly invalidityDate: number | undefined;
+  /**
+   * Who issued the certificate (RFC 5280 §5.3.3), where an indirect list says so, there or in an entry before. Undefined:
+   * the list's own issuer.
+   */
   readonly certificateIssuer: readonly GeneralName[] | undefined;
+}
+
+/** The entries with this serial: several where an indirect list has it of several issuers. */
+export function entriesOf(crl: Crl, serialHex: string): readonly CrlEntry[] {
+  const shared = crl.sharedSerials.get(serialHex);
+  if (shared !== undefined) return shared;
+  const entry = crl.entries.get(serialHex);
+  return entry === undefined ? [] : [entry];
 }

@@ -56,7 +56,9 @@ export function parseCrl(bytes: Uint8Array, limits: DerLimits = crlLimits): Crl 
     nextUpdate,
     extensions,
     unknownCriticalExtensions: [...unknown],
-    entries: bySerial(listed, decoded.issuingDistributionPoint?.indirectCrl === true),
+    ...(decoded.issuingDistributionPoint?.indirectCrl === true
+      ? ofSeveralIssuers(listed)
+      : ofOneIssuer(listed)),
     ...decoded,
   };
 }
@@ -186,21 +188,45 @@ function decodeListExtensions(
   return decoded;
 }
 
-/**
- * An indirect list may name one serial for several issuers: the first entry stays, and `indirectCrl` tells the checker
- * that this map alone does not answer.
- */
-function bySerial(listed: readonly CrlEntry[], indirect: boolean): ReadonlyMap<string, CrlEntry> {
+type Entries = Pick<Crl, 'entries' | 'sharedSerials'>;
+
+function ofOneIssuer(listed: readonly CrlEntry[]): Entries {
   const entries = new Map<string, CrlEntry>();
   for (const entry of listed) {
-    const { serialHex } = entry;
-    if (!entries.has(serialHex)) entries.set(serialHex, entry);
-    else if (!indirect) {
-      const message = `revocation list names serial number ${serialHex} twice`;
+    const { serialHex, certificateIssuer } = entry;
+    const wrong = entries.has(serialHex)
+      ? `names serial number ${serialHex} twice`
+      : certificateIssuer === undefined
+        ? undefined
+        : `names a certificate issuer for serial number ${serialHex} and is not indirect`;
+    if (wrong !== undefined) {
+      const message = `revocation list ${wrong}`;
       throw new CountersignError('ERR_CRL_ENTRY', message, { fields: { serialHex } });
     }
+    entries.set(serialHex, entry);
   }
-  return entries;
+  return { entries, sharedSerials: new Map() };
+}
+
+// RFC 5280 §5.3.3: an entry that names no issuer is of the same one as the entry before
+function ofSeveralIssuers(listed: readonly CrlEntry[]): Entries {
+  const entries = new Map<string, CrlEntry>();
+  const sharedSerials = new Map<string, CrlEntry[]>();
+  let certificateIssuer: CrlEntry['certificateIssuer'];
+  for (const written of listed) {
+    certificateIssuer = written.certificateIssuer ?? certificateIssuer;
+    const entry = { ...written, certificateIssuer };
+    const { serialHex } = entry;
+    const first = entries.get(serialHex);
+    if (first === undefined) {
+      entries.set(serialHex, entry);
+      continue;
+    }
+    const shared = sharedSerials.get(serialHex) ?? [first];
+    sharedSerials.set(serialHex, shared);
+    shared.push(entry);
+  }
+  return { entries, sharedSerials };
 }
 
 function refuseVersion(what: string): never {

@@ -148,6 +148,12 @@ export const x509PathCodes = {
     hint: 'reissue the certificate without that name, or mend the name',
     exit: 1,
   },
+  ERR_CRL_MISSING: {
+    meaning:
+      'Revocation lists were given, and none that is usable tells whether a certificate of the path is revoked.',
+    hint: 'give the lists of every issuer on the path, the trust anchor among them, and all parts of one that is divided',
+    exit: 1,
+  },
   ERR_CRL_SIGNATURE: {
     meaning:
       "A revocation list's signature does not verify with the key of the issuer that it names.",
@@ -155,8 +161,8 @@ export const x509PathCodes = {
     exit: 1,
   },
   ERR_CRL_ISSUER: {
-    meaning: 'The CA that signed a revocation list may not sign revocation lists.',
-    hint: 'its key usage needs cRLSign',
+    meaning: 'Whoever signed a revocation list may not sign it.',
+    hint: 'its key usage needs cRLSign, and a key of its own needs a valid certificate under the same trust anchor',
     exit: 1,
   },
   ERR_CRL_STALE: {
@@ -170,8 +176,8 @@ export const x509PathCodes = {
     exit: 1,
   },
   ERR_CRL_UNSUPPORTED: {
-    meaning: 'A revocation list has a critical extension, or a scope, that is not supported.',
-    hint: 'give the complete, direct list of the CA: no delta, indirect or reason-restricted one',
+    meaning: 'A revocation list has a critical extension that is not supported.',
+    hint: 'have the CA issue the list without it: what it says may change the meaning of every entry',
     exit: 1,
   },
 } as const satisfies CodeFamily;

@@ -1,5 +1,6 @@
 import { equalBytes } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
+import type { Name } from '../name.ts';
 import { nameKey } from './compare-names.ts';
 
 export interface Candidate {
@@ -35,6 +36,11 @@ export class CandidateIssuers {
     return namesakes.some(
       (candidate) => candidate.anchor && equalBytes(candidate.certificate.raw, certificate.raw),
     );
+  }
+
+  /** Everything that was given with this subject, anchors included. */
+  named(subject: Name): readonly Certificate[] {
+    return (this.#bySubject.get(nameKey(subject)) ?? []).map(({ certificate }) => certificate);
   }
 
   /** All whose subject is the certificate's issuer, the likeliest first. */

@@ -151,11 +151,28 @@ const criticality: ReadonlyMap<string, boolean> = new Map([
   [oids.freshestCrl, false], // §4.2.1.15
 ]);
 
+/**
+ * What a CA that follows RFC 3280 leaves uncritical without harm to those who do not know the
+ * extension.
+ */
+const tolerated: ReadonlyMap<string, (certificate: Certificate) => boolean> = new Map([
+  // they still know by the key usage that the key signs certificates
+  [oids.basicConstraints, isMarkedByKeyUsage],
+  // RFC 3280 §4.2.1.12 let the CA choose; without policies, they would accept what is refused here
+  [oids.policyConstraints, ({ certificatePolicies }) => certificatePolicies !== undefined],
+]);
+
+function isMarkedByKeyUsage(certificate: Certificate): boolean {
+  const isCritical = extensionOf(certificate, oids.keyUsage)?.critical === true;
+  return isCritical && certificate.keyUsage?.has('keyCertSign') === true;
+}
+
 function checkCriticality(certificate: Certificate, role: CertificateRole): Finding | undefined {
   for (const { oid, critical } of certificate.extensions) {
     // RFC 5280 §4.2.1.9: critical in CA certificates
     const required = oid === oids.basicConstraints && role !== 'leaf' ? true : criticality.get(oid);
     if (required === undefined || required === critical) continue;
+    if (tolerated.get(oid)?.(certificate) === true) continue;
     const is = critical ? 'is critical and must not be' : 'is not critical and must be';
     const detail = `has the extension "${oidName(oid)}", which ${is}`;
     return { code: 'ERR_CERT_CRITICALITY', detail, fields: { extension: oidName(oid), critical } };

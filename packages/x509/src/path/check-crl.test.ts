@@ -14,6 +14,8 @@ const root = testCa({ at });
 const issuing = root.intermediate();
 const other = testCa({ at, name: 'other' });
 const leaf = issuing.leaf({ crlUris: ['http://crl.example/1'] }).certificate;
+/** Says of the intermediate that it is not revoked. */
+const ofRoot = await root.crl([]);
 
 function verdict(crls: readonly Crl[], subject: Certificate = leaf): string {
   const result = validatePath({
@@ -21,7 +23,7 @@ function verdict(crls: readonly Crl[], subject: Certificate = leaf): string {
     intermediates: [issuing.certificate],
     anchors: [root.root],
     at,
-    crls,
+    crls: [ofRoot, ...crls],
   });
   return result.ok ? 'ok' : result.code;
 }
@@ -55,21 +57,40 @@ test('a certificate on its issuer’s list is revoked, with the reason', async (
 
 test('a revoked intermediate ends the path, and another way up is taken', async () => {
   const crl = await root.crl([issuing.certificate]);
-  assert.equal(verdict([crl]), 'ERR_CERT_REVOKED');
+  const ofIssuing = await issuing.crl([]);
+  assert.equal(verdict([crl, ofIssuing]), 'ERR_CERT_REVOKED');
   const again = root.intermediate({
     subject: [{ type: 'CN', value: 'test intermediate 1' }],
     key: issuing.privateKey,
   });
   const intermediates = [issuing.certificate, again.certificate];
-  const result = validatePath({ leaf, intermediates, anchors: [root.root], at, crls: [crl] });
+  const result = validatePath({
+    leaf,
+    intermediates,
+    anchors: [root.root],
+    at,
+    crls: [crl, ofIssuing],
+  });
   assert.ok(result.ok);
   assert.equal(result.chain[1], again.certificate);
 });
 
-test('no list, an empty list and lists of others refuse nothing', async () => {
-  assert.equal(verdict([]), 'ok');
-  assert.equal(verdict([await issuing.crl([])]), 'ok');
-  assert.equal(verdict([await other.crl([leaf]), await root.crl([leaf])]), 'ok');
+test('every certificate but the anchor needs a list, once any is given', async () => {
+  const ofIssuing = await issuing.crl([]);
+  assert.equal(verdict([ofIssuing]), 'ok');
+  assert.equal(verdict([]), 'ERR_CRL_MISSING');
+  assert.equal(verdict([await other.crl([leaf]), await root.crl([leaf])]), 'ERR_CRL_MISSING');
+  const path = { leaf, intermediates: [issuing.certificate], anchors: [root.root], at };
+  assert.ok(validatePath({ ...path, crls: [] }).ok);
+  const ofLeafAlone = validatePath({ ...path, crls: [ofIssuing] });
+  assert.ok(!ofLeafAlone.ok);
+  assert.deepEqual([ofLeafAlone.code, ofLeafAlone.depth], ['ERR_CRL_MISSING', 1]);
+  assert.equal(
+    ofLeafAlone.detail,
+    'certificate "CN=test intermediate 1", issued by "CN=test root", may be revoked: ' +
+      'no revocation list that was given is about it',
+  );
+  assert.ok(validatePath({ ...path, leaf: root.root, crls: [ofIssuing] }).ok);
 });
 
 test('a list that is stale or from the future refuses, unless a fresh one speaks', async () => {
@@ -93,7 +114,7 @@ test('a list under the issuer’s name by another key refuses', async () => {
 test('an issuer whose key usage lacks cRLSign signs no lists', async () => {
   const mute = root.intermediate({ keyUsage: ['keyCertSign'] });
   const { certificate } = mute.leaf();
-  const crls = [await mute.crl([])];
+  const crls = [await mute.crl([]), ofRoot];
   const result = validatePath({
     leaf: certificate,
     intermediates: [mute.certificate],
@@ -104,13 +125,8 @@ test('an issuer whose key usage lacks cRLSign signs no lists', async () => {
   assert.equal(result.ok ? 'ok' : result.code, 'ERR_CRL_ISSUER');
 });
 
-test('delta and indirect lists and unknown critical extensions are refused by name', async () => {
+test('a list with an unknown critical extension is refused by name', async () => {
   const unknown = extension.other('1.2.3.4', true, Uint8Array.of(5, 0));
-  assert.equal(verdict([await listWith(extension.deltaCrlIndicator(1n))]), 'ERR_CRL_UNSUPPORTED');
-  assert.equal(
-    verdict([await listWith(extension.issuingDistributionPoint({ indirectCrl: true }))]),
-    'ERR_CRL_UNSUPPORTED',
-  );
   assert.equal(verdict([await listWith(unknown)]), 'ERR_CRL_UNSUPPORTED');
 });
 
@@ -120,10 +136,13 @@ test('a list speaks for the certificates in its scope alone', async () => {
     verdict([await listWith(point({ onlyContainsUserCerts: true }))]),
     'ERR_CERT_REVOKED',
   );
-  assert.equal(verdict([await listWith(point({ onlyContainsCaCerts: true }))]), 'ok');
+  assert.equal(verdict([await listWith(point({ onlyContainsCaCerts: true }))]), 'ERR_CRL_MISSING');
   assert.equal(
     verdict([await listWith(point({ uris: ['http://crl.example/1'] }))]),
     'ERR_CERT_REVOKED',
   );
-  assert.equal(verdict([await listWith(point({ uris: ['http://crl.example/2'] }))]), 'ok');
+  assert.equal(
+    verdict([await listWith(point({ uris: ['http://crl.example/2'] }))]),
+    'ERR_CRL_MISSING',
+  );
 });

@@ -1,152 +1,180 @@
 import { denial } from '@countersign/base';
 import type { Certificate } from '../certificate.ts';
-import type { Crl } from '../crl.ts';
-import { oidName, oids } from '../oids.ts';
+import type { Crl, CrlEntry } from '../crl.ts';
+import { findExtension, type ReasonFlag } from '../extension.ts';
+import { oids } from '../oids.ts';
+import type { SubjectPublicKeyInfo } from '../spki.ts';
 import { certificateText, nameText, timeText } from './certificate-text.ts';
-import { nameKey, sameName } from './compare-names.ts';
-import { signatureAlgorithmFinding } from './key-rules.ts';
+import { nameKey } from './compare-names.ts';
+import { checkCrl, checkCrlDates, crlRefusal } from './crl-rules.ts';
+import {
+  allReasons,
+  type CrlScope,
+  crlEntryOf,
+  crlIssuersOf,
+  crlScopeOf,
+  isDeltaOf,
+} from './crl-scope.ts';
+import { CrlSigners, type CrlSignersOptions, isSameAuthority } from './crl-signers.ts';
 import type { PathRefused } from './path-request.ts';
-import type { SignatureChecks } from './signature-checks.ts';
+
+export interface CrlChecksOptions extends CrlSignersOptions {
+  /** Complete and delta lists, in any order. Empty: nothing is checked. */
+  readonly lists: readonly Crl[];
+  readonly at: number;
+}
+
+/** A certificate on a path below `issuer`; `anchor` is undefined while the path has none yet. */
+interface Question {
+  readonly certificate: Certificate;
+  readonly issuer: Certificate;
+  readonly anchor: Certificate | undefined;
+}
+
+/** What one complete list, with its delta, says. */
+type Statement =
+  | { readonly kind: 'says'; readonly entry: CrlEntry | undefined }
+  | { readonly kind: 'pending' }
+  | { readonly kind: 'unusable'; readonly refusal: PathRefused };
 
 /**
- * Asks the lists of a certificate's issuer about it (RFC 5280 §6.3.3, for complete lists signed by
- * the issuer's own key).
+ * Asks the given lists about a certificate (RFC 5280 §6.3.3).
  *
- * No list of the issuer was given, or none whose scope the certificate is in: nothing is checked,
- * and the answer is yes. Lists were given: one of them must be usable and none of the usable may
- * have the certificate, else the answer is no; a list that is stale or does not verify is thus no
- * better than a revocation, and cannot be used to hide one.
+ * Usable lists must together cover every reason, and none of the usable may have the certificate. A
+ * list that is stale, does not verify or is about others is as good as none, so that it can neither
+ * hide a revocation nor make up for a list that is missing. Deltas are taken into account wherever
+ * they fit a complete list, and never needed.
  */
 export class CrlChecks {
-  readonly #byIssuer = new Map<string, Crl[]>();
-  readonly #signatures: SignatureChecks;
-  readonly #at: number;
+  readonly #complete = new Map<string, Crl[]>();
+  readonly #deltas = new Map<string, Crl[]>();
+  readonly #signers: CrlSigners;
+  readonly #options: CrlChecksOptions;
+  readonly #answers = new Map<Certificate, { to: Question; answer: PathRefused | undefined }[]>();
 
-  constructor(crls: readonly Crl[], signatures: SignatureChecks, at: number) {
-    for (const crl of crls) {
+  constructor(options: CrlChecksOptions) {
+    for (const crl of options.lists) {
+      const byIssuer = crl.deltaCrlBase === undefined ? this.#complete : this.#deltas;
       const key = nameKey(crl.issuer);
-      const lists = this.#byIssuer.get(key) ?? [];
-      this.#byIssuer.set(key, lists);
+      const lists = byIssuer.get(key) ?? [];
+      byIssuer.set(key, lists);
       lists.push(crl);
     }
-    this.#signatures = signatures;
-    this.#at = at;
+    this.#signers = new CrlSigners(options);
+    this.#options = options;
   }
 
-  check(certificate: Certificate, issuer: Certificate): PathRefused | undefined {
-    if (this.#byIssuer.size === 0) return undefined;
-    const lists = this.#byIssuer.get(nameKey(certificate.issuer)) ?? [];
+  /**
+   * Whether the certificate is revoked, or not known not to be. Without an anchor, lists that only
+   * it can decide on are passed over: ask again once it is known.
+   */
+  check(
+    certificate: Certificate,
+    issuer: Certificate,
+    anchor: Certificate | undefined,
+  ): PathRefused | undefined {
+    if (this.#options.lists.length === 0) return undefined;
+    const question: Question = { certificate, issuer, anchor };
+    const answers = this.#answers.get(certificate) ?? [];
+    const known = answers.find(({ to }) => to.issuer === issuer && to.anchor === anchor);
+    if (known !== undefined) return known.answer;
+    const answer = this.#ask(question);
+    // what was answered while a signer was in question may be otherwise for who asks next
+    if (this.#signers.areSettled)
+      this.#answers.set(certificate, [...answers, { to: question, answer }]);
+    return answer;
+  }
+
+  #ask(question: Question): PathRefused | undefined {
+    const { certificate } = question;
+    const covered = new Set<ReasonFlag>();
     let unusable: PathRefused | undefined;
-    let usable = 0;
-    for (const crl of lists) {
-      if (!isInScope(certificate, crl)) continue;
-      const refused = this.#checkList(crl, issuer);
-      if (refused !== undefined) {
-        unusable ??= refused;
-        continue;
-      }
-      usable += 1;
-      const revoked = checkEntry(certificate, crl);
-      if (revoked !== undefined) return revoked;
+    let pending = false;
+    for (const { crl, scope } of this.#listsAbout(certificate)) {
+      const statement = this.#statementOf(crl, scope, question);
+      if (statement.kind === 'pending') pending = true;
+      if (statement.kind === 'unusable') unusable ??= statement.refusal;
+      if (statement.kind !== 'says') continue;
+      const { entry } = statement;
+      // RFC 5280 §6.3.3 (k)
+      if (entry !== undefined && entry.reason !== 'removeFromCRL')
+        return revoked(certificate, crl, entry);
+      // RFC 5280 §6.3.3 (l)
+      for (const reason of scope.reasons) covered.add(reason);
     }
-    return usable > 0 ? undefined : unusable;
+    if (covered.size === allReasons.size || pending) return undefined;
+    return unusable ?? uncovered(certificate, covered);
   }
 
-  #checkList(crl: Crl, issuer: Certificate): PathRefused | undefined {
-    const finding = unsupported(crl) ?? this.#freshness(crl) ?? numberFinding(crl);
-    if (finding !== undefined) return crlRefusal(crl, ...finding);
-    const weak = signatureAlgorithmFinding(crl.signatureAlgorithm);
-    if (weak !== undefined) return crlRefusal(crl, 'ERR_CRL_SIGNATURE', weak.detail);
-    // RFC 5280 §6.3.3 (f): where the issuer has a key usage, it must allow CRLs
-    if (issuer.keyUsage !== undefined && !issuer.keyUsage.has('cRLSign')) {
-      const listed = [...issuer.keyUsage].join(', ');
-      return crlRefusal(
-        crl,
-        'ERR_CRL_ISSUER',
-        `is of a CA with key usage ${listed}, without cRLSign`,
-      );
-    }
-    // RFC 5280 §6.3.3 (g)
-    if (this.#signatures.verify(crl, issuer.spki)) return undefined;
-    const detail = `has a signature that does not verify with the key of "${certificateText(issuer)}"`;
-    return crlRefusal(crl, 'ERR_CRL_SIGNATURE', detail);
+  #listsAbout(certificate: Certificate): { crl: Crl; scope: CrlScope }[] {
+    return crlIssuersOf(certificate)
+      .flatMap((issuer) => this.#complete.get(nameKey(issuer)) ?? [])
+      .flatMap((crl) => {
+        const scope = crlScopeOf(certificate, crl);
+        return scope === undefined ? [] : [{ crl, scope }];
+      });
   }
 
-  #freshness({ thisUpdate, nextUpdate }: Crl): CrlFinding | undefined {
-    const now = Math.floor(this.#at / 1000) * 1000;
-    if (!(now >= thisUpdate)) {
-      const detail = `is from the future: thisUpdate ${timeText(thisUpdate)}, now ${timeText(now)}`;
-      return ['ERR_CRL_STALE', detail];
-    }
-    // RFC 5280 §5.1.2.5: conforming issuers say when the next list is due; without that, nothing is
-    // known to be fresh
-    if (nextUpdate === undefined)
-      return ['ERR_CRL_STALE', 'does not say when its next update is due'];
-    if (now <= nextUpdate) return undefined;
-    return ['ERR_CRL_STALE', `is stale: nextUpdate ${timeText(nextUpdate)}, now ${timeText(now)}`];
+  #statementOf(crl: Crl, scope: CrlScope, { certificate, issuer, anchor }: Question): Statement {
+    const deltas = this.#deltasOf(crl);
+    // RFC 5280 §6.3.3 (a) (1) (i): a list that ended is kept up by a delta, where it is announced
+    const isUpdated = deltas.length > 0 && (hasDeltas(certificate) || hasDeltas(crl));
+    const refused = checkCrl(crl) ?? checkCrlDates(crl, this.#options.at, { isUpdated });
+    if (refused !== undefined) return { kind: 'unusable', refusal: refused };
+    const found = this.#signers.signerOf(crl, issuer, anchor);
+    if (found.kind === 'pending') return found;
+    if (found.kind === 'refused') return { kind: 'unusable', refusal: found.refusal };
+    if (found.kind === 'in question') return aboutItself(crl, scope, certificate, found.signer);
+    const delta = deltas.find((other) => this.#isSignedBy(other, found.spki));
+    const late = checkCrlDates(crl, this.#options.at, {
+      isUpdated: isUpdated && delta !== undefined,
+    });
+    if (late !== undefined) return { kind: 'unusable', refusal: late };
+    // RFC 5280 §6.3.3 (i), (j)
+    const updated = delta === undefined ? undefined : crlEntryOf(certificate, delta);
+    return { kind: 'says', entry: updated ?? crlEntryOf(certificate, crl) };
+  }
+
+  /** Usable ones but for their signature, the newest first. */
+  #deltasOf(crl: Crl): Crl[] {
+    const deltas = this.#deltas.get(nameKey(crl.issuer)) ?? [];
+    const { at } = this.#options;
+    return deltas
+      .filter((delta) => isDeltaOf(delta, crl))
+      .filter((delta) => checkCrl(delta) === undefined)
+      .filter((delta) => checkCrlDates(delta, at, { isUpdated: false }) === undefined)
+      .sort((a, b) => ((a.crlNumber ?? 0n) < (b.crlNumber ?? 0n) ? 1 : -1));
+  }
+
+  // RFC 5280 §6.3.3 (h): with the key of the complete list
+  #isSignedBy(delta: Crl, spki: SubjectPublicKeyInfo): boolean {
+    return this.#options.signatures.verify(delta, spki);
   }
 }
 
-type CrlCode =
-  | 'ERR_CRL_SIGNATURE'
-  | 'ERR_CRL_ISSUER'
-  | 'ERR_CRL_STALE'
-  | 'ERR_CRL_NUMBER'
-  | 'ERR_CRL_UNSUPPORTED';
-
-/** The code, and what continues the sentence `revocation list of "CN=…" …`. */
-type CrlFinding = readonly [code: CrlCode, detail: string];
-
-function unsupported(crl: Crl): CrlFinding | undefined {
-  const [oid] = crl.unknownCriticalExtensions;
-  // RFC 5280 §5.2: a list with a critical extension that cannot be processed must not be used
-  if (oid !== undefined) {
-    return [
-      'ERR_CRL_UNSUPPORTED',
-      `has the critical extension "${oidName(oid)}", which is not known here`,
-    ];
-  }
-  if (crl.deltaCrlBase !== undefined) {
-    return [
-      'ERR_CRL_UNSUPPORTED',
-      `is a delta of list ${crl.deltaCrlBase}, a complete list is needed`,
-    ];
-  }
-  const scope = crl.issuingDistributionPoint;
-  if (scope?.indirectCrl === true) {
-    return ['ERR_CRL_UNSUPPORTED', 'is indirect: it may list certificates of other issuers'];
-  }
-  if (scope?.onlySomeReasons !== undefined) {
-    return ['ERR_CRL_UNSUPPORTED', 'covers some revocation reasons only'];
-  }
-  return undefined;
+/**
+ * A list by the very key whose certificate is asked about. That it has the certificate counts; that
+ * it has not, only where the certificate's issuer leaves its revocation to that list (`cRLIssuer`),
+ * so that there is no other.
+ */
+function aboutItself(
+  crl: Crl,
+  scope: CrlScope,
+  certificate: Certificate,
+  signer: Certificate,
+): Statement {
+  const entry = crlEntryOf(certificate, crl);
+  const isLeftToIt = scope.designated && isSameAuthority(certificate, signer);
+  if (entry !== undefined || isLeftToIt) return { kind: 'says', entry };
+  const detail = `is signed by the key of "${certificateText(signer)}", which only this list would vouch for`;
+  return { kind: 'unusable', refusal: crlRefusal(crl, 'ERR_CRL_ISSUER', detail) };
 }
 
-// RFC 5280 §5.2.3: every list has a number, and never as a critical extension
-function numberFinding(crl: Crl): CrlFinding | undefined {
-  if (crl.crlNumber === undefined) return ['ERR_CRL_NUMBER', 'has no CRL number'];
-  const extension = crl.extensions.find(({ oid }) => oid === oids.crlNumber);
-  return extension?.critical === true
-    ? ['ERR_CRL_NUMBER', 'has its CRL number as a critical extension, it must not be']
-    : undefined;
+function hasDeltas({ extensions }: Certificate | Crl): boolean {
+  return findExtension(extensions, oids.freshestCrl) !== undefined;
 }
 
-// RFC 5280 §6.3.3 (b) (2): a list may be about part of the issuer's certificates
-function isInScope(certificate: Certificate, crl: Crl): boolean {
-  const scope = crl.issuingDistributionPoint;
-  if (scope === undefined) return true;
-  const ca = certificate.basicConstraints?.ca === true;
-  if (scope.onlyContainsAttributeCerts) return false;
-  if (ca ? scope.onlyContainsUserCerts : scope.onlyContainsCaCerts) return false;
-  const points = scope.fullName.flatMap((name) => (name.kind === 'uri' ? [name.value] : []));
-  if (points.length === 0) return scope.fullName.length === 0 && scope.relativeName === undefined;
-  const named = certificate.crlDistributionPoints?.flatMap((point) => point.fullName) ?? [];
-  return named.some((name) => name.kind === 'uri' && points.includes(name.value));
-}
-
-function checkEntry(certificate: Certificate, crl: Crl): PathRefused | undefined {
-  const entry = crl.entries.get(certificate.serialHex);
-  if (entry === undefined || !sameName(certificate.issuer, crl.issuer)) return undefined;
+function revoked(certificate: Certificate, crl: Crl, entry: CrlEntry): PathRefused {
   const subject = certificateText(certificate);
   const { serialHex } = certificate;
   const { reason, date } = entry;
@@ -155,7 +183,14 @@ function checkEntry(certificate: Certificate, crl: Crl): PathRefused | undefined
   return { ...denial('ERR_CERT_REVOKED', detail, { subject, serialHex, reason, date }), subject };
 }
 
-function crlRefusal(crl: Crl, code: CrlCode, detail: string): PathRefused {
-  const issuer = nameText(crl.issuer);
-  return denial(code, `revocation list of "${issuer}" ${detail}`, { issuer });
+function uncovered(certificate: Certificate, covered: ReadonlySet<ReasonFlag>): PathRefused {
+  const subject = certificateText(certificate);
+  const issuer = nameText(certificate.issuer);
+  const missing = [...allReasons].filter((reason) => !covered.has(reason));
+  const what =
+    covered.size === 0
+      ? 'no revocation list that was given is about it'
+      : `no revocation list that was given tells of revocation for ${missing.join(', ')}`;
+  const detail = `certificate "${subject}", issued by "${issuer}", may be revoked: ${what}`;
+  return { ...denial('ERR_CRL_MISSING', detail, { subject, issuer, missing }), subject };
 }

@@ -50,7 +50,7 @@ export function checkLink(
   if (refusal !== undefined) return { refusal: at(refusal, path.length), weight };
   if (!context.signatures.verify(child, issuer.spki))
     return badSignature(child, issuer, path.length);
-  const revoked = context.crls.check(child, issuer);
+  const revoked = context.crls.check(child, issuer, candidate.anchor ? issuer : undefined);
   if (revoked === undefined) return undefined;
   return { refusal: at(revoked, path.length - 1), weight: weights.proven };
 }

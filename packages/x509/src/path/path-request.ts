@@ -54,8 +54,10 @@ export interface PathRequest {
   /** Every one must match. Absent or empty: the name is not checked here. */
   readonly names?: readonly ExpectedName[] | undefined;
   /**
-   * A certificate whose issuer has a list here must not be on it, and the list must be usable:
-   * signed by the issuer's key, fresh, understood. An issuer without a list here: no such check.
+   * Complete and delta lists, direct and indirect, in parts or whole (RFC 5280 §6.3). Given, every
+   * certificate but the anchor must be covered by usable lists and be on none of them; a key that
+   * signs lists alone is looked for among anchors and intermediates. Absent or empty: revocation is
+   * not checked.
    */
   readonly crls?: readonly Crl[] | undefined;
   /**

@@ -151,8 +151,13 @@ const unsoundCas: readonly [string, Mutations, string][] = [
     'ERR_CERT_CRITICAL_UNKNOWN',
   ],
   [
-    'with basicConstraints that are not critical',
-    { extensions: [extension.basicConstraints({ ca: true, critical: false })] },
+    'with neither basicConstraints nor key usage critical',
+    {
+      extensions: [
+        extension.basicConstraints({ ca: true, critical: false }),
+        extension.keyUsage(['keyCertSign'], false),
+      ],
+    },
     'ERR_CERT_CRITICALITY',
   ],
   [
