@@ -185,6 +185,25 @@ test('closing lets a response end, and takes no more requests', async (t) => {
   assert.equal(gateway.stats().connections, 0);
 });
 
+test('a gateway that has lost its identity answers 500, and recovers', async (t) => {
+  const upstream = await startUpstream(t, echo);
+  const svid = svidOf(credentialOf('gateway'));
+  let isLost = false;
+  const svids = {
+    svid() {
+      if (isLost) throw new Error('no identity');
+      return svid;
+    },
+  };
+  const { gateway } = await startWorld(t, upstream.url, { svids });
+  const { ask } = clientOf(t, gateway.url, alice);
+  assert.equal((await ask('/')).status, 200);
+  isLost = true;
+  assert.equal((await ask('/')).status, 500);
+  isLost = false;
+  assert.equal((await ask('/')).status, 200);
+});
+
 test('the admin port tells health and metrics, and nothing else', async (t) => {
   const upstream = await startUpstream(t, echo);
   let current = svidOf(credentialOf('gateway'));

@@ -20,6 +20,7 @@ import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 import { handleRequest, type RefusedConnection } from './handle-request.ts';
 import { createHttpFront } from './http-front.ts';
+import { answerProblem } from './problem-response.ts';
 import { ask, askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
 import { openRoutes, type Route, upstreamsOf } from './routes.ts';
 import { Session } from './session.ts';
@@ -111,8 +112,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...{ limits, newId, log },
     onRequest(request, response, continueBody) {
       handleRequest(surroundings, request, response, continueBody).catch((thrown) => {
-        log.error({ err: thrown }, 'request failed');
-        response.destroy();
+        const id = newId();
+        log.error({ id, err: thrown }, 'request failed');
+        if (response.headersSent) return void response.destroy();
+        const cause = { code: 'ERR_INTERNAL', detail: '' } as const;
+        answerProblem(response, { ...cause, id, audience: 'stranger', close: true });
       });
     },
   });
