@@ -94,7 +94,8 @@ test('completion of bash knows the verbs and the options of a verb', async () =>
   const { stdout, code } = await countersign(['completion', 'bash']);
   assert.equal(code, 0);
   const complete = async (words: string) => {
-    const script = `${stdout}\nCOMP_WORDS=(countersign ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _countersign; echo "\${COMPREPLY[*]}"`;
+    const typed = `COMP_WORDS=(countersign ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))`;
+    const script = `${stdout}\n${typed}; _countersign; echo "\${COMPREPLY[*]}"`;
     return (await promisify(execFile)('bash', ['-c', script])).stdout.trim();
   };
   assert.equal(await complete('expl'), 'explain');

@@ -32,5 +32,6 @@ export function commandsToTry(style: Style, directory: DemoDirectory, told: Told
       : [['what it counts', `curl ${told.adminUrl}/metrics`] as const]),
   ];
   const lines = rows.map(([what, command]) => `${dim(`# ${what}`)}\n${cyan(command)}\n`);
-  return `\n${bold('It stays up. In another terminal, try:')}\n\n${lines.join('')}\n${dim(`Files: ${at}/ · logs: ${at}/log/ · Ctrl-C ends everything`)}\n`;
+  const files = dim(`Files: ${at}/ · logs: ${at}/log/ · Ctrl-C ends everything`);
+  return `\n${bold('It stays up. In another terminal, here, try:')}\n\n${lines.join('')}\n${files}\n`;
 }

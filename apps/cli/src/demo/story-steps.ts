@@ -6,6 +6,7 @@ import { parseCertificate } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { presentedChain, tlsAddressOf } from '../presented-chain.ts';
 import type { Children, Service, Workload } from './children.ts';
+import { words } from './command-words.ts';
 import type { DemoDirectory } from './demo-directory.ts';
 import { dnsNameOf, logFile, spiffeIdOf, type WorkloadName } from './demo-files.ts';
 import type { RenewValue, StartedValue, StreamValue } from './workload-messages.ts';
@@ -43,21 +44,22 @@ export async function startWorkload(
 /** The gateway enrols as an operator would have it: with the command. */
 export async function enrolGateway(cast: Cast, rootFingerprint: string): Promise<void> {
   const token = await createToken(cast, 'gateway', ['127.0.0.1']);
-  await cast.children.run('enrol-gateway', [
-    'enrol',
-    ...['--ca', cast.authorityUrl, '--fingerprint', rootFingerprint],
-    ...['--token', token, '--out', cast.directory.file('gateway')],
-  ]);
+  const out = cast.directory.file('gateway');
+  await cast.children.run(
+    'enrol-gateway',
+    words`enrol --ca ${cast.authorityUrl} --fingerprint ${rootFingerprint} --token ${token} --out ${out}`,
+  );
 }
 
 /** A new certificate on disk, then SIGHUP; done when the gateway presents it. */
 export async function renewGateway(cli: Cli, cast: Cast, gateway: Service): Promise<RenewValue> {
   const url = gateway.urls[0] ?? '';
   const before = await presentedSerial(url);
-  await cast.children.run('renew-gateway', [
-    'renew',
-    ...['--ca', cast.authorityUrl, '--identity', cast.directory.file('gateway')],
-  ]);
+  const own = cast.directory.file('gateway');
+  await cast.children.run(
+    'renew-gateway',
+    words`renew --ca ${cast.authorityUrl} --identity ${own}`,
+  );
   gateway.reload();
   const after = await until(cli, 'the gateway presents its new certificate', async () => {
     const serial = await presentedSerial(url);

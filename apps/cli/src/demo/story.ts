@@ -2,6 +2,7 @@ import { CountersignError, fromHex } from '@countersign/base';
 import type { RevokeResponse } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import type { Children, Service } from './children.ts';
+import { words } from './command-words.ts';
 import type { DemoDirectory } from './demo-directory.ts';
 import {
   spiffeIdOf,
@@ -53,7 +54,7 @@ export async function tellStory(
   // 1. an authority: root, intermediate, ledger
   let began = time();
   const config = await writeAuthorityConfig(directory);
-  const root = (await children.run('init', ['init', '--config', config, '--data', state])).trim();
+  const root = (await children.run('init', words`init --config ${config} --data ${state}`)).trim();
   expect(fromHex(root)?.length === 32, `init printed "${root}", not a SHA-256`);
   await narrator.step(
     'authority',
@@ -61,16 +62,10 @@ export async function tellStory(
     time() - began,
   );
   began = time();
-  const authority = await children.serve('authority', [
-    'ca',
-    'serve',
-    '--config',
-    config,
-    '--data',
-    state,
-    '--port',
-    '0',
-  ]);
+  const authority = await children.serve(
+    'authority',
+    words`ca serve --config ${config} --data ${state} --port 0`,
+  );
   const authorityUrl = firstUrl(authority);
   await narrator.step('serving', `the authority answers on ${authorityUrl}`, time() - began);
 
@@ -86,7 +81,7 @@ export async function tellStory(
   ]);
   await narrator.step(
     'issued',
-    'orders, payments, shop, reports and the gateway made their own keys and got certificates for 1h',
+    'five workloads made their own keys and got certificates for 1h',
     time() - began,
   );
 
@@ -97,17 +92,11 @@ export async function tellStory(
     orders: ordersUrl,
     payments: paymentsUrl,
   });
-  const gateway = await children.serve('gateway', [
+  const own = directory.file('gateway');
+  const gateway = await children.serve(
     'gateway',
-    '--config',
-    gatewayConfig,
-    '--policy',
-    policies,
-    '--identity',
-    directory.file('gateway'),
-    '--port',
-    '0',
-  ]);
+    words`gateway --config ${gatewayConfig} --policy ${policies} --identity ${own} --port 0`,
+  );
   const gatewayUrl = firstUrl(gateway);
   await narrator.step(
     'gateway',
@@ -166,23 +155,18 @@ export async function tellStory(
   await shop.ask<StreamValue>({ do: 'stream', ...call('/orders/stream') });
   await payments.ask<StreamValue>({ do: 'stream', ...call('/orders/stream') });
   await narrator.step('streaming', 'shop and payments each hold an open stream from orders');
-  const answer = await children.run('revoke', [
+  const answer = await children.run(
     'revoke',
-    '--data',
-    state,
-    '--spiffe-id',
-    spiffeIdOf('shop'),
-    '--reason',
-    'keyCompromise',
-    '-o',
-    'json',
-  ]);
+    words`revoke --data ${state} --spiffe-id ${spiffeIdOf('shop')} --reason keyCompromise -o json`,
+  );
   const revoked = JSON.parse(answer) as RevokeResponse;
   const cut = await streamEnd(cli, shop);
   expect(revoked.closed >= 1, `the gateway closed ${revoked.closed} connections`);
+  const { closed, gateways, elapsedMs } = revoked;
+  const where = `${plural(closed, 'connection')} on ${plural(gateways.length, 'gateway')}`;
   await narrator.step(
     'revoked',
-    `shop: cut in the middle of its stream after ${cut.lines} lines, ${revoked.closed} ${plural('connection', revoked.closed)} on ${revoked.gateways.length} ${plural('gateway', revoked.gateways.length)}, ${formatMs(revoked.elapsedMs)} after the revocation was committed`,
+    `shop: its stream was cut after ${cut.lines} lines, ${where}, ${formatMs(elapsedMs)} after the commit`,
   );
   expect(
     revoked.acknowledgedBy === 1,
@@ -213,8 +197,8 @@ function expect(happened: boolean, otherwise: string): void {
   throw new CountersignError('ERR_CLI_DEMO_STEP', `demo: ${otherwise}`);
 }
 
-function plural(word: string, count: number): string {
-  return count === 1 ? word : `${word}s`;
+function plural(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 
 function formatMs(ms: number): string {

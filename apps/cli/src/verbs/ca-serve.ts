@@ -39,13 +39,17 @@ export const caServeVerb: Verb = {
         ),
     )
       .addOption(logLevelOption())
-      .addHelpText(
-        'after',
-        '\nPrints `ready <url>` when it serves, with the admin URL after it where there is one. SIGTERM ends it,\nSIGHUP puts the policy of ca.yaml in force as it is now.\n\nExample:\n  countersign ca serve --config ca.yaml --data state --port 8440',
-      )
+      .addHelpText('after', help)
       .action((options: CaServeOptions) => serve(cli, options));
   },
 };
+
+const help = `
+Prints \`ready <url>\` when it serves, with the admin URL after it where there is one. SIGTERM ends it,
+SIGHUP puts the policy of ca.yaml in force as it is now.
+
+Example:
+  countersign ca serve --config ca.yaml --data state --port 8440`;
 
 async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
   const log = createLog(cli, options.logLevel);

@@ -35,10 +35,7 @@ export const checkVerb: Verb = {
         'ca.yaml, gateway.yaml or AuthorizationPolicy documents, told apart by content',
       )
       .addOption(outputOption())
-      .addHelpText(
-        'after',
-        '\nExits 0 when all files can be used, 2 otherwise.\n\nExample:\n  countersign check ca.yaml gateway.yaml policies.yaml',
-      )
+      .addHelpText('after', help)
       .action(async (files: string[], options: { output: string }) => {
         const checked: Checked[] = [];
         for (const file of files) checked.push(await checkFile(cli, file));
@@ -53,6 +50,12 @@ export const checkVerb: Verb = {
       });
   },
 };
+
+const help = `
+Exits 0 when all files can be used, 2 otherwise.
+
+Example:
+  countersign check ca.yaml gateway.yaml policies.yaml`;
 
 async function checkFile(cli: Cli, file: string): Promise<Checked> {
   let kind: string | null = null;

@@ -14,13 +14,16 @@ export const demoVerb: Verb = {
   define(command, cli) {
     command
       .option('--once', 'tell the story, then end: 0 when every step happened')
-      .addHelpText(
-        'after',
-        '\nKeeps its files under .countersign/ of the current directory, and takes free ports.\n\nExample:\n  countersign demo --once',
-      )
+      .addHelpText('after', help)
       .action((options: { once?: true }) => runDemo(cli, options.once === true));
   },
 };
+
+const help = `
+Keeps its files under .countersign/ of the current directory, and takes free ports.
+
+Example:
+  countersign demo --once`;
 
 async function runDemo(cli: Cli, once: boolean): Promise<void> {
   const directory = await takeDemoDirectory(process.cwd());

@@ -30,13 +30,16 @@ export const enrolVerb: Verb = {
       )
       .addOption(keyTypeOption('p256'))
       .addOption(outputOption())
-      .addHelpText(
-        'after',
-        '\nThe key is made here and stays here. The token is sent only to an authority under the pinned root.\n\nExample:\n  countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments',
-      )
+      .addHelpText('after', help)
       .action((options: EnrolOptions) => run(cli, options));
   },
 };
+
+const help = `
+The key is made here and stays here. The token is sent only to an authority under the pinned root.
+
+Example:
+  countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments`;
 
 async function run(cli: Cli, options: EnrolOptions): Promise<void> {
   const token = await readSecret(cli, options.token, '--token');

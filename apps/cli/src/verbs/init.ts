@@ -23,13 +23,17 @@ export const initVerb: Verb = {
         '--key-file <file>',
         'where to make the key file that seals them; in the data directory unless given',
       )
-      .addHelpText(
-        'after',
-        "\nPrints the SHA-256 of the root's DER, which callers pin. Without a passphrase the keys are sealed with a\nkey file that is made for it.\n\nExample:\n  countersign init --config ca.yaml --data state",
-      )
+      .addHelpText('after', help)
       .action((options: InitVerbOptions) => init(cli, options));
   },
 };
+
+const help = `
+Prints the SHA-256 of the root's DER, which callers pin. Without a passphrase the keys are sealed with a
+key file that is made for it.
+
+Example:
+  countersign init --config ca.yaml --data state`;
 
 async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
   const { data, passphrase, keyFile } = options;

@@ -40,13 +40,14 @@ export const issueVerb: Verb = {
       .addOption(keyTypeOption('what ca.yaml says'))
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
       .addOption(outputOption())
-      .addHelpText(
-        'after',
-        '\nExample:\n  countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments',
-      )
+      .addHelpText('after', help)
       .action((options: IssueOptions) => issue(cli, options));
   },
 };
+
+const help = `
+Example:
+  countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments`;
 
 async function issue(cli: Cli, options: IssueOptions): Promise<void> {
   const { spiffeId, dns = [], ip = [], ttl, out } = options;

@@ -22,13 +22,14 @@ export const tokenCreateVerb: Verb = {
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
       .addOption(durationOption('--ttl <duration>', 'how long it can be redeemed; 1h unless given'))
-      .addHelpText(
-        'after',
-        '\nExample:\n  countersign token create --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments > token.txt',
-      )
+      .addHelpText('after', help)
       .action((options: TokenCreateOptions) => create(cli, options));
   },
 };
+
+const help = `
+Example:
+  countersign token create --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments > token.txt`;
 
 async function create(cli: Cli, options: TokenCreateOptions): Promise<void> {
   const { spiffeId, dns = [], ip = [], ttl } = options;

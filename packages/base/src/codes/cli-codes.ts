@@ -13,7 +13,7 @@ export const cliCodes = {
   },
   ERR_CLI_INPUT_KIND: {
     meaning: 'An input holds nothing of the kind that the command needs.',
-    hint: 'give PEM or DER of a certificate, request, CRL or key, or a SPIFFE bundle document; `countersign inspect FILE` says what a file holds',
+    hint: '`countersign inspect FILE` says what a file holds; PEM, DER and SPIFFE bundle documents are read',
     exit: 2,
   },
   ERR_CLI_INPUT_TOO_LARGE: {
@@ -33,7 +33,7 @@ export const cliCodes = {
   },
   ERR_CLI_REQUEST: {
     meaning:
-      'A line of `verify --batch` is not a request: not JSON, an unknown key, or a value of the wrong kind.',
+      'A line of `verify --batch` is no request: no JSON, an unknown key, or a value of the wrong kind.',
     hint: 'one JSON object a line: {id, chain, untrusted, anchors, crls, at, purpose, names, maxDepth, policy}',
     exit: 2,
   },
