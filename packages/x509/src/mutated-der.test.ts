@@ -10,6 +10,12 @@ import { der } from './der-writer.ts';
 import { extension, keyIdOf } from './extension-builders.ts';
 import { judgeKey } from './key-kind.ts';
 import { buildName, formatName, parseName } from './name.ts';
+import { buildOcspRequest } from './ocsp/build-ocsp-request.ts';
+import { buildOcspResponse, ocspResponder } from './ocsp/build-ocsp-response.ts';
+import { certIdOf } from './ocsp/cert-id.ts';
+import { checkOcspResponse } from './ocsp/check-ocsp-response.ts';
+import { parseOcspRequest } from './ocsp/parse-ocsp-request.ts';
+import { parseOcspResponse } from './ocsp/parse-ocsp-response.ts';
 import { parseCertificate } from './parse-certificate.ts';
 import { parseCertificateRequest, verifyPossession } from './parse-certificate-request.ts';
 import { parseCrl } from './parse-crl.ts';
@@ -70,6 +76,26 @@ const list = await buildCrl({
   extensions: [extension.issuingDistributionPoint({ uris: ['http://a'], indirectCrl: true })],
 });
 
+const issuer = parseCertificate(certificate);
+const certId = certIdOf(issuer, issuer);
+const nonce = new Uint8Array(8).fill(7);
+const question = buildOcspRequest({ certIds: [certId], nonce, extensions: extensions.slice(0, 1) });
+const answer = await buildOcspResponse({
+  responder: ocspResponder({ signer, name, certificates: [certificate] }),
+  producedAt: 0,
+  answers: [
+    {
+      certId,
+      status: { status: 'revoked', at: 0, reason: 'superseded' },
+      thisUpdate: 0,
+      nextUpdate: 1e12,
+      archiveCutoff: 0,
+    },
+    { certId, status: { status: 'good' }, thisUpdate: 0 },
+  ],
+  nonce,
+});
+
 /** Every door that a stranger's bytes come through. */
 const doors: readonly (readonly [
   string,
@@ -95,6 +121,16 @@ const doors: readonly (readonly [
     },
   ],
   ['revocation list', list, (bytes) => parseCrl(bytes).raw],
+  ['OCSP request', question, (bytes) => parseOcspRequest(bytes).raw],
+  [
+    'OCSP response',
+    answer,
+    (bytes) => {
+      const response = parseOcspResponse(bytes);
+      checkOcspResponse(response, { certificate: issuer, issuer, at: 1000, nonce });
+      return response.raw;
+    },
+  ],
   [
     'public key',
     signer.spki.raw,
@@ -241,7 +277,7 @@ for (const [what, original, read] of doors) {
           assert.deepEqual(encodeDerTree(readDerTree(bytes)), bytes);
         } catch (thrown) {
           if (!(thrown instanceof CountersignError)) throw thrown;
-          assert.match(thrown.code, /^ERR_(DER|CERT|CSR|CRL|KEY)_/);
+          assert.match(thrown.code, /^ERR_(DER|CERT|CSR|CRL|KEY|OCSP)_/);
         }
       }),
       { numRuns: 4000, interruptAfterTimeLimit: 1500, markInterruptAsFailure: false },
