@@ -56,7 +56,8 @@ test('each line is answered in order, and only the checks that its fields ask fo
     { id: 14, ...good, policy: { ...gold, initialPolicySet: ['1.2.3.5'] } },
     { id: 15, ...good, policy: { initialPolicySet: ['1.2.3.5'], inhibitAnyPolicy: true } },
     { id: 16, ...good, policy: { requireExplicitPolicy: true, inhibitPolicyMapping: null } },
-    { id: 17, ...good, at: null, crls: null, names: null, policy: null, maxDepth: null },
+    { id: 17, ...good, crls: [] },
+    { id: 18, ...good, at: null, crls: null, names: null, policy: null, maxDepth: null },
     { id: { any: ['json'] }, ...good },
     { ...good },
   ];
@@ -69,7 +70,7 @@ test('each line is answered in order, and only the checks that its fields ask fo
     answers.map((answer) => answer.ok),
     [
       ...[true, true, true, false, false, false, false, true, false, false],
-      ...[true, false, true, false, true, true, true],
+      ...[true, false, true, false, true, true, true, true],
       ...[true, true],
     ],
   );
@@ -101,7 +102,7 @@ test('a bad line is answered with a code, and never stops the rest', async () =>
     [{ ...good, chain: ['not base64!'] }, 'ERR_CLI_REQUEST'],
     [{ ...good, chain: ['AAAA'] }, 'ERR_CLI_INPUT_KIND'],
     [{ ...good, chain: leaf.chainPem }, 'ERR_CLI_REQUEST'],
-    [{ ...good, crls: [leaf.certificatePem] }, 'ERR_CLI_INPUT_KIND'],
+    [{ ...good, crls: [leaf.certificatePem] }, 'ERR_CRL_MISSING'],
     [{ ...good, anchors: [base64(ca.root.raw.subarray(0, 99))] }, 'ERR_DER_'],
   ];
   const answers = await answersTo(bad.flatMap(([line]) => [line, { id: 'still', ...good }]));
@@ -116,6 +117,26 @@ test('a bad line is answered with a code, and never stops the rest', async () =>
     assert.deepEqual(answers[2 * i + 1], { id: 'still', ok: true, code: null, detail: null });
   }
   assert.match(answers[8]!.detail!, /unknown key "purpsoe", nearest is "purpose"/);
+});
+
+test('what only helps to build a path does not stand in its way where it cannot be read', async () => {
+  const broken = base64(services.certificate.raw.subarray(0, 99));
+  const answers = await answersTo([
+    { ...good, untrusted: [broken, ...good.untrusted] },
+    { ...good, chain: [...good.chain, broken] },
+    { ...good, untrusted: [broken, 'not base64!'] },
+    { ...good, crls: [broken] },
+  ]);
+  assert.deepEqual(
+    answers.map(({ ok, code }) => [ok, code]),
+    [
+      [true, null],
+      [true, null],
+      [false, 'ERR_PATH_NO_ISSUER'],
+      [false, 'ERR_CRL_MISSING'],
+    ],
+  );
+  assert.match(answers[2]!.detail!, /; passed over: untrusted\[0\]: .* and 1 more$/);
 });
 
 test('a line is answered before the next one is written', { timeout: 20_000 }, async (t) => {

@@ -39,13 +39,20 @@ function answer(
     if ('tooLong' in line) throw refused(`the line is longer than ${maxLineBytes} bytes`);
     const request = parseJson(line.text);
     id = idOf(request);
-    const result = validatePath({ ...readVerifyRequest(request, cache, now), signatures });
+    const { question, passedOver } = readVerifyRequest(request, cache, now);
+    const result = validatePath({ ...question, signatures });
     if (result.ok) return { id, ok: true, code: null, detail: null };
-    return { id, ok: false, code: result.code, detail: result.detail };
+    return { id, ok: false, code: result.code, detail: detailOf(result.detail, passedOver) };
   } catch (thrown) {
     const failure = failureOf(thrown);
     return { id, ok: false, code: failure.code, detail: failure.message };
   }
+}
+
+function detailOf(detail: string, [first, ...others]: readonly string[]): string {
+  if (first === undefined) return detail;
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return `${detail}; passed over: ${first}${more}`;
 }
 
 function parseJson(text: string): unknown {

@@ -25,6 +25,12 @@ const policyKeys = [
 
 const nameKinds = ['dns', 'ip', 'email', 'spiffe'] as const;
 
+export interface VerifyRequest {
+  readonly question: PathRequest;
+  /** Why entries could not be read that only help: the path is looked for without them. */
+  readonly passedOver: readonly string[];
+}
+
 /**
  * Turns one line of `verify --batch`, decoded, into a question for the path validation. A field that is absent, null
  * or an empty list asks for no such check, with one exception that a validation cannot do without: an absent `at` is
@@ -36,28 +42,34 @@ export function readVerifyRequest(
   request: unknown,
   cache: CertificateCache,
   now: number,
-): PathRequest {
+): VerifyRequest {
   if (!isObject(request)) throw refused('the line is no JSON object');
   const line = fieldsOf(request, keys, 'key');
-  const [leaf, ...presented] = cache.certificates('chain', line.chain);
+  const chain = listOf('chain', line.chain);
+  const [leaf, ...presented] = cache.certificates('chain', chain.slice(0, 1));
   if (leaf === undefined) throw refused('"chain" is absent or empty, it must hold the leaf');
-  const untrusted = cache.certificates('untrusted', line.untrusted);
-  const crls = cache.crls('crls', line.crls);
+  const above = cache.helpers('chain', chain, 1);
+  const untrusted = cache.helpers('untrusted', listOf('untrusted', line.untrusted));
+  const lists = listOf('crls', line.crls);
+  const crls = cache.crls('crls', lists);
   const purpose = purposeOf(line.purpose);
   const names = namesOf(line.names);
   const maxDepth = maxDepthOf(line.maxDepth);
   const policies = policiesOf(line.policy);
-  return {
+  const question: PathRequest = {
     leaf,
-    intermediates: [...presented, ...untrusted],
-    anchors: cache.certificates('anchors', line.anchors),
+    intermediates: [...presented, ...above.read, ...untrusted.read],
+    anchors: cache.certificates('anchors', listOf('anchors', line.anchors)),
     at: line.at === undefined ? now : parseRfc3339(textOf('at', line.at)),
-    ...(crls.length > 0 && { crls }),
+    // given, they must cover the path, whether or not they can be read
+    ...(lists.length > 0 && { crls: crls.read }),
     ...(purpose !== undefined && { purpose }),
     ...(names.length > 0 && { names }),
     ...(maxDepth !== undefined && { maxDepth }),
     ...(policies !== undefined && { policies }),
   };
+  const passedOver = [above, untrusted, crls].flatMap((field) => field.passedOver);
+  return { question, passedOver };
 }
 
 /** Entries already parsed, by their text: batches repeat the same anchors and intermediates line after line. */
@@ -65,38 +77,74 @@ export class CertificateCache {
   readonly #certificates = new Map<string, readonly Certificate[]>();
   readonly #crls = new Map<string, readonly Crl[]>();
 
-  certificates(field: string, value: unknown): Certificate[] {
-    return this.#read(this.#certificates, field, value, certificatesOf);
+  certificates(field: string, entries: readonly string[]): Certificate[] {
+    return entries.flatMap((entry, i) =>
+      readOnce(this.#certificates, `${field}[${i}]`, entry, certificatesOf),
+    );
   }
 
-  crls(field: string, value: unknown): Crl[] {
-    return this.#read(this.#crls, field, value, crlsOf);
+  /** Entries from the `first` on that can be read: anybody may have put the others there. */
+  helpers(field: string, entries: readonly string[], first = 0): Readable<Certificate> {
+    return readable(field, entries, first, (where, entry) =>
+      readOnce(this.#certificates, where, entry, certificatesOf),
+    );
   }
 
-  #read<T>(
-    known: Map<string, readonly T[]>,
-    field: string,
-    value: unknown,
-    parse: (bytes: Uint8Array) => readonly T[],
-  ): T[] {
-    return listOf(field, value).flatMap((entry, i) => {
-      const found = known.get(entry);
-      if (found !== undefined) return found;
-      const bytes = bytesOf(field, i, entry);
-      const parsed = within(`${field}[${i}]`, () => parse(bytes));
-      if (known.size >= maxCached) known.clear();
-      known.set(entry, parsed);
-      return parsed;
-    });
+  /** Those that can be read. */
+  crls(field: string, entries: readonly string[]): Readable<Crl> {
+    return readable(field, entries, 0, (where, entry) =>
+      readOnce(this.#crls, where, entry, crlsOf),
+    );
   }
+}
+
+interface Readable<T> {
+  readonly read: readonly T[];
+  /** Why the others could not be. */
+  readonly passedOver: readonly string[];
+}
+
+function readable<T>(
+  field: string,
+  entries: readonly string[],
+  first: number,
+  parse: (where: string, entry: string) => readonly T[],
+): Readable<T> {
+  const read: T[] = [];
+  const passedOver: string[] = [];
+  for (const [i, entry] of entries.entries()) {
+    if (i < first) continue;
+    try {
+      read.push(...parse(`${field}[${i}]`, entry));
+    } catch (thrown) {
+      if (!(thrown instanceof CountersignError)) throw thrown;
+      passedOver.push(thrown.message);
+    }
+  }
+  return { read, passedOver };
+}
+
+function readOnce<T>(
+  known: Map<string, readonly T[]>,
+  where: string,
+  entry: string,
+  parse: (bytes: Uint8Array) => readonly T[],
+): readonly T[] {
+  const found = known.get(entry);
+  if (found !== undefined) return found;
+  const bytes = bytesOf(where, entry);
+  const parsed = within(where, () => parse(bytes));
+  if (known.size >= maxCached) known.clear();
+  known.set(entry, parsed);
+  return parsed;
 }
 
 const maxCached = 1024;
 
-function bytesOf(field: string, i: number, entry: string): Uint8Array {
+function bytesOf(where: string, entry: string): Uint8Array {
   if (entry.includes('-----BEGIN ')) return new Uint8Array(Buffer.from(entry, 'utf8'));
   const bytes = fromBase64(entry.replaceAll(/\s/g, ''));
-  if (bytes === undefined) throw refused(`"${field}[${i}]" is neither PEM nor base64 of DER`);
+  if (bytes === undefined) throw refused(`"${where}" is neither PEM nor base64 of DER`);
   return bytes;
 }
 

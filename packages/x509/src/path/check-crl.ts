@@ -19,8 +19,8 @@ import { CrlSigners, type CrlSignersOptions, isSameAuthority } from './crl-signe
 import type { PathRefused } from './path-request.ts';
 
 export interface CrlChecksOptions extends CrlSignersOptions {
-  /** Complete and delta lists, in any order. Empty: nothing is checked. */
-  readonly lists: readonly Crl[];
+  /** Complete and delta lists, in any order. Undefined: nothing is checked. */
+  readonly lists: readonly Crl[] | undefined;
   readonly at: number;
 }
 
@@ -53,7 +53,7 @@ export class CrlChecks {
   readonly #answers = new Map<Certificate, { to: Question; answer: PathRefused | undefined }[]>();
 
   constructor(options: CrlChecksOptions) {
-    for (const crl of options.lists) {
+    for (const crl of options.lists ?? []) {
       const byIssuer = crl.deltaCrlBase === undefined ? this.#complete : this.#deltas;
       const key = nameKey(crl.issuer);
       const lists = byIssuer.get(key) ?? [];
@@ -73,7 +73,7 @@ export class CrlChecks {
     issuer: Certificate,
     anchor: Certificate | undefined,
   ): PathRefused | undefined {
-    if (this.#options.lists.length === 0) return undefined;
+    if (this.#options.lists === undefined) return undefined;
     const question: Question = { certificate, issuer, anchor };
     const answers = this.#answers.get(certificate) ?? [];
     const known = answers.find(({ to }) => to.issuer === issuer && to.anchor === anchor);

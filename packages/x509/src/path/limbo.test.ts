@@ -104,7 +104,7 @@ function judge(entry: LimboCase, withNames: boolean): string | undefined {
       at: entry.validation_time === null ? Date.now() : Date.parse(entry.validation_time),
       purpose: isClient ? 'client' : 'server',
       names: withNames ? names : [],
-      crls: (entry.crls ?? []).map((pem) => parseCrl(derOf(pem))),
+      crls: entry.crls?.length ? entry.crls.map((pem) => parseCrl(derOf(pem))) : undefined,
       maxDepth: entry.max_chain_depth ?? undefined,
     });
     return result.ok ? undefined : `${result.code} ${result.detail}`;

@@ -56,8 +56,8 @@ export interface PathRequest {
   /**
    * Complete and delta lists, direct and indirect, in parts or whole (RFC 5280 §6.3). Given, every
    * certificate but the anchor must be covered by usable lists and be on none of them; a key that
-   * signs lists alone is looked for among anchors and intermediates. Absent or empty: revocation is
-   * not checked.
+   * signs lists alone is looked for among anchors and intermediates. Absent: revocation is not
+   * checked.
    */
   readonly crls?: readonly Crl[] | undefined;
   /**

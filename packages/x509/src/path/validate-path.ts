@@ -39,7 +39,7 @@ export function validatePath(request: PathRequest): PathResult {
 }
 
 function searchOf(request: PathRequest): Search {
-  const { at, crls: lists = [] } = request;
+  const { at, crls: lists } = request;
   const budget = new WorkBudget(request.budget);
   const signatures = new SignatureChecks(budget, request.signatures);
   const candidates = new CandidateIssuers(request.anchors, request.intermediates, at);
