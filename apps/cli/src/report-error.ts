@@ -1,5 +1,6 @@
 import { CountersignError, codeTable, type Denial, messageOf } from '@countersign/base';
 import type { Cli } from './cli.ts';
+import { printable } from './printable.ts';
 
 /** What a person or a program needs to know of a failure; the shape of `-o json` errors. */
 export interface Failure {
@@ -55,6 +56,5 @@ function isFileError(thrown: unknown): boolean {
 
 /** File content reaches messages as quoted values: a line break there must not forge a second line. */
 function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
-  return text.replaceAll(/\s*\n\s*/g, '; ').replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+  return printable(text.replaceAll(/\s*\n\s*/g, '; '));
 }

@@ -37,7 +37,7 @@ spec:
 const bad: Readonly<Record<string, string>> = {
   'bad-ca.yaml': good['ca.yaml']!.replace('intermediate:', 'intermediat:').replace(
     'P-384',
-    'P-999',
+    '[P-384]',
   ),
   'bad-gateway.yaml': good['gateway.yaml']!.replace('pathPrefix', 'pathPrefx').replace(
     '0 }',

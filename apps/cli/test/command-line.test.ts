@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { codeTable } from '@countersign/base';
 import { systemCli } from '../src/cli.ts';
 import { fullProgram } from '../src/program.ts';
 import { verbTable } from '../src/verb-table.ts';
-import { countersign } from './countersign.ts';
+import { bin, countersign } from './countersign.ts';
 
 test('an unknown command is refused with the nearest word, a hint and the code', async () => {
   const ran = await countersign(['explian']);
@@ -102,3 +104,26 @@ test('completion of bash knows the verbs and the options of a verb', async () =>
   assert.equal(await complete('verify --ba'), '--batch');
   assert.equal(await complete('verify --bun'), '--bundle');
 });
+
+/** A Node that is too old to run the program itself, as many machines have it. */
+const oldNode = (process.env.PATH ?? '')
+  .split(delimiter)
+  .map((directory) => join(directory, 'node'))
+  .find((path) => existsSync(path) && majorOf(path) < 24);
+
+test('started by an old Node, the command runs on the one that the repository brings', {
+  skip: oldNode === undefined ? 'no Node before 24 is on the PATH' : false,
+}, async () => {
+  const run = promisify(execFile);
+  const version = await run(oldNode!, [bin, '--version']);
+  assert.match(version.stdout, /^countersign /);
+  await assert.rejects(run(oldNode!, [bin, 'explain', 'NOTHING']), { code: 2 });
+  const child = execFile(oldNode!, [bin, 'verify', '--batch']);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  child.kill('SIGTERM');
+  assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 143);
+});
+
+function majorOf(node: string): number {
+  return Number(execFileSync(node, ['--version'], { encoding: 'utf8' }).slice(1).split('.')[0]);
+}

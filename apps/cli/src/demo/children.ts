@@ -30,6 +30,7 @@ export interface Workload {
 export class Children {
   /** With what settles when it has ended and its output is read. */
   readonly #running = new Map<ChildProcess, Promise<unknown>>();
+  readonly #workloads = new Set<ChildProcess>();
   readonly #cwd: string;
   readonly #logOf: (name: string) => string;
   #ending = false;
@@ -78,6 +79,7 @@ export class Children {
 
   workload(name: string): Workload {
     const child = this.#spawn(name, [workloadProgram]);
+    this.#workloads.add(child);
     this.#watch(name, child);
     const waiting = new Map<number, (answer: WorkloadAnswer | undefined) => void>();
     let number = 0;
@@ -102,17 +104,25 @@ export class Children {
     };
   }
 
-  /** Ends all of them, the newest first: SIGTERM, and SIGKILL for what is still there after 5 s. */
+  /**
+   * Ends all of them: first the workloads, so that nobody drains their streams, then the services, the newest first.
+   * SIGTERM, and SIGKILL for what is still there after 5 s.
+   */
   async end(): Promise<void> {
     this.#ending = true;
     const overdue = setTimeout(() => {
       for (const child of this.#running.keys()) child.kill('SIGKILL');
     }, endTimeoutMs);
-    for (const [child, closed] of [...this.#running].reverse()) {
-      child.kill('SIGTERM');
-      await closed;
-    }
+    const services = [...this.#running].filter(([child]) => !this.#workloads.has(child));
+    const workloads = [...this.#workloads].map((child) => this.#stop(child));
+    await Promise.all(workloads);
+    for (const [child] of services.reverse()) await this.#stop(child);
     clearTimeout(overdue);
+  }
+
+  #stop(child: ChildProcess): Promise<unknown> | undefined {
+    child.kill('SIGTERM');
+    return this.#running.get(child);
   }
 
   #spawn(name: string, words: readonly string[]): ChildProcess {

@@ -1,3 +1,5 @@
+import { printable } from '../printable.ts';
+
 /** One thing found in an input: the same facts for programs (`facts`) and for people (`rows`). */
 export interface Inspection {
   /** `certificate`, `certificate request`, `revocation list`, `public key`, `private key`, `bundle document`. */
@@ -19,10 +21,4 @@ export function formatInspection(
     return list.map((line, i) => `  ${(i === 0 ? label : '').padEnd(12)} ${printable(line)}\n`);
   });
   return `${bold(title)}\n${lines.join('')}`;
-}
-
-/** Names are a stranger's text: what would steer the terminal is shown, not sent. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
 }

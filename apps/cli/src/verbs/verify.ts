@@ -15,6 +15,7 @@ import type { Cli } from '../cli.ts';
 import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
 import { presentedChain, type TlsAddress, tlsAddressOf } from '../presented-chain.ts';
+import { printable } from '../printable.ts';
 import { readCertificates, readCrls } from '../read-certificates.ts';
 import { inputName } from '../read-input.ts';
 import { validityAt } from '../relative-time.ts';
@@ -204,11 +205,15 @@ function acceptedText(
   return `${green('ok')} ${source} at ${formatRfc3339(request.at)}${also}\n${lines.join('')}`;
 }
 
+/** A workload is known by its SPIFFE ID, others by their subject. */
 function titleOf(certificate: Certificate): string {
-  const subject = formatName(certificate.subject);
-  const [first] = certificate.subjectAltNames;
-  if (subject !== '' || first === undefined) return subject;
-  return formatGeneralName(first);
+  const { subject, subjectAltNames, basicConstraints } = certificate;
+  const id = subjectAltNames.find((name) => name.kind === 'uri' && /^spiffe:/.test(name.value));
+  const isCa = basicConstraints?.ca === true;
+  if (id !== undefined && !isCa) return printable(formatGeneralName(id));
+  const [first] = subjectAltNames;
+  const text = formatName(subject);
+  return printable(text !== '' || first === undefined ? text : formatGeneralName(first));
 }
 
 function namesAsked(request: PathRequest): Record<string, unknown> {
