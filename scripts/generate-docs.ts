@@ -41,7 +41,7 @@ function staleness(): string[] {
 
 /** A code that nothing gives is a promise that nobody keeps. */
 function unusedCodes(): string[] {
-  const sources = workspaceFiles('packages/*/src/**/*.ts', 'apps/*/src/**/*.ts')
+  const sources = workspaceFiles('packages/*/src/**/*.ts', 'apps/*/src/**/*.ts', 'apps/*/bin/*.js')
     .filter(
       (file) => !file.startsWith('packages/base/src/codes/') && !/\.(test|suite)\.ts$/.test(file),
     )

@@ -164,7 +164,7 @@ export const caCodes = {
     exit: 1,
   },
   ERR_POLICY_SPIFFE_REQUIRED: {
-    meaning: 'san_policies.require_spiffe wants a SPIFFE ID in every certificate.',
+    meaning: 'The policy san_policies.require_spiffe wants a SPIFFE ID in every certificate.',
     hint: 'give --spiffe-id, or set require_spiffe: false in ca.yaml',
     exit: 1,
   },
