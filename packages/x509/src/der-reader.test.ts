@@ -85,7 +85,7 @@ test('what the schema asks for is checked beside the form', () => {
 const time = (tag: string, text: string): Uint8Array =>
   der.element(Number.parseInt(tag, 16), [Buffer.from(text)]);
 
-test('times are UTC to the second, UTCTime through 2049', () => {
+test('times are UTC to the second, in either form', () => {
   const read = (encoded: Uint8Array): number => DerReader.over(encoded, 'time').time('time');
   assert.equal(read(time('17', '500101000000Z')), Date.UTC(1950, 0, 1));
   assert.equal(read(time('18', '19491231235959Z')), Date.UTC(1949, 11, 31, 23, 59, 59));
@@ -93,6 +93,7 @@ test('times are UTC to the second, UTCTime through 2049', () => {
   assert.equal(read(time('18', '20500101000000Z')), Date.UTC(2050, 0, 1));
   assert.equal(read(time('18', '99991231235959Z')), Date.UTC(9999, 11, 31, 23, 59, 59));
   assert.equal(read(time('17', '240229120000Z')), Date.UTC(2024, 1, 29, 12));
+  assert.equal(read(time('18', '20240229120000Z')), Date.UTC(2024, 1, 29, 12));
   for (const wrong of [
     time('17', '2401010000Z'),
     time('17', '240101000000+0000'),
@@ -102,8 +103,6 @@ test('times are UTC to the second, UTCTime through 2049', () => {
     time('17', '240101240000Z'),
     time('17', '240101000060Z'),
     time('17', '24010100000 Z'),
-    time('18', '20490101000000Z'),
-    time('18', '19600101000000Z'),
     time('18', '20500101000000.5Z'),
     time('18', '205001010000Z'),
   ]) {

@@ -84,6 +84,12 @@ export class DerReader {
     return this.#bytes.subarray(this.#at, this.#end);
   }
 
+  /** Counts elements that were read past this reader. @throws DerError ERR_DER_LIMIT */
+  spend(elements: number, what: string): void {
+    this.#budget.elements -= elements;
+    if (this.#budget.elements < 0) this.fail('ERR_DER_LIMIT', what, 'too many elements');
+  }
+
   /** @throws DerError ERR_DER_TRAILING */
   end(what: string): void {
     if (this.#at === this.#end) return;
@@ -227,18 +233,21 @@ export class DerReader {
     return bits;
   }
 
-  /** UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 wants them; ms since the epoch. */
+  /**
+   * UTCTime or GeneralizedTime; ms since the epoch. Writers must use UTCTime through 2049, readers must be able to process
+   * either (RFC 5280 §4.1.2.5), and no two readers could take one for different times.
+   */
   time(what: string): number {
     const tag = this.nextTag;
     if (tag !== tags.utcTime && tag !== tags.generalizedTime) {
       this.#expect(what, tags.utcTime);
     }
-    return this.#time(what, tag, true);
+    return this.#time(what, tag);
   }
 
   /** A GeneralizedTime of any year, to the second. */
   generalizedTime(what: string): number {
-    return this.#time(what, tags.generalizedTime, false);
+    return this.#time(what, tags.generalizedTime);
   }
 
   /** An IA5String (or what is implicitly one): octets 0x00–0x7f. */
@@ -321,16 +330,11 @@ export class DerReader {
     }
   }
 
-  #time(what: string, tag: number, profile: boolean): number {
+  #time(what: string, tag: number): number {
     this.#expect(what, tag);
     const ms = decodeTime(this.#bytes, this.#from, this.#to, tag);
     if (ms === undefined) {
       this.fail('ERR_DER_TIME', what, 'not a time in UTC to the second, written with "Z"');
-    }
-    // RFC 5280 §4.1.2.5: UTCTime through the year 2049; it begins with 1950
-    const isShort = ms >= firstUtcMs && ms < firstGeneralizedMs;
-    if (profile && tag === tags.generalizedTime && isShort) {
-      this.fail('ERR_DER_TIME', what, 'GeneralizedTime before 2050, UTCTime expected');
     }
     this.#at = this.#to;
     return ms;
@@ -387,9 +391,6 @@ export class DerReader {
     return length;
   }
 }
-
-const firstUtcMs = Date.UTC(1950, 0, 1);
-const firstGeneralizedMs = Date.UTC(2050, 0, 1);
 
 /** SEQUENCE, SET, EXTERNAL and EMBEDDED PDV; all other universal types are primitive in DER. */
 const constructedUniversals: ReadonlySet<number> = new Set([0x10, 0x11, 0x08, 0x0b]);

@@ -53,7 +53,7 @@ export const x509Codes = {
   },
   ERR_DER_TIME: {
     meaning:
-      'A time is not written as RFC 5280 requires: UTC, to the second, UTCTime through 2049.',
+      'A time is not written as RFC 5280 requires: UTC, to the second, of a day that exists.',
     hint: 'the producer must write such times; no other form is accepted',
     exit: 1,
   },
