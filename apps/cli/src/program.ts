@@ -9,10 +9,11 @@ import { versionNumber } from './version.ts';
 /**
  * Runs one command line.
  *
- * @param words the arguments after the program's name
+ * @param typed the arguments after the program's name
  * @returns the exit code: 0 done, 1 the answer is no, 2 usage or configuration, 3 could not find out
  */
-export async function runProgram(words: readonly string[], cli: Cli): Promise<number> {
+export async function runProgram(typed: readonly string[], cli: Cli): Promise<number> {
+  const words = typed[0] === 'help' ? [...typed.slice(1), '--help'] : typed;
   const program = createProgram(cli);
   if (words.length === 0) {
     cli.err(await helpText(program, cli));

@@ -30,6 +30,7 @@ export function createLog(cli: Cli, level: LogLevel): Log {
     ? pretty({
         destination: process.stderr.fd,
         sync: true,
+        singleLine: true,
         colorize: cli.errStyle.coloured,
         translateTime: 'SYS:HH:MM:ss.l',
         ignore: 'pid,hostname',

@@ -25,6 +25,11 @@ interface RevokeOptions extends Partial<StateOptions> {
   readonly output: string;
 }
 
+/** A revocation here is for good: reasons that can be taken back are of no use. */
+const reasons = Object.keys(revocationReasons).filter(
+  (reason) => reason !== 'certificateHold' && reason !== 'removeFromCRL',
+);
+
 /** `countersign revoke`: one append to the ledger, then who closed what in how long. */
 export const revokeVerb: Verb = {
   define(command, cli) {
@@ -39,9 +44,7 @@ export const revokeVerb: Verb = {
       .option('--spiffe-id <id>', 'every certificate of this SPIFFE ID up to now')
       .option('--key <sha256>', 'every certificate of this key up to now: SHA-256 of its SPKI')
       .addOption(
-        new Option('--reason <reason>', 'why (RFC 5280)')
-          .choices(Object.keys(revocationReasons))
-          .default('unspecified'),
+        new Option('--reason <reason>', 'why (RFC 5280)').choices(reasons).default('unspecified'),
       )
       .option('--block', 'forbid a new enrolment as well')
       .option('--dry-run', 'say what would be covered, revoke nothing')
