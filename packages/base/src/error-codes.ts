@@ -1,6 +1,7 @@
 import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
+import { caSignerCodes } from './codes/ca-signer-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
 import { gatewayCodes } from './codes/gateway-codes.ts';
@@ -24,6 +25,7 @@ export const codeFamilies = {
   mtls: mtlsCodes,
   authz: authzCodes,
   ca: caCodes,
+  signers: caSignerCodes,
   revocation: revocationCodes,
   identity: identityCodes,
   gateway: gatewayCodes,
@@ -40,6 +42,7 @@ export const codeTable = {
   ...mtlsCodes,
   ...authzCodes,
   ...caCodes,
+  ...caSignerCodes,
   ...revocationCodes,
   ...identityCodes,
   ...gatewayCodes,
