@@ -119,7 +119,8 @@ test('started by an old Node, the command runs on the one that the repository br
   assert.match(version.stdout, /^countersign /);
   await assert.rejects(run(oldNode!, [bin, 'explain', 'NOTHING']), { code: 2 });
   const child = execFile(oldNode!, [bin, 'verify', '--batch']);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  child.stdin?.write('{}\n');
+  await new Promise((answered) => child.stdout?.once('data', answered));
   child.kill('SIGTERM');
   assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 143);
 });
