@@ -16,6 +16,7 @@ import { bin } from './countersign.ts';
  */
 export interface Fleet {
   readonly authorityUrl: string;
+  readonly authorityPid: number;
   readonly gatewayUrl: string;
   /** Enrols under `spiffe://fleet.internal/NAME`; kept fresh unless `isStatic`. */
   workload(name: string, options?: { readonly isStatic?: boolean }): Promise<RotatingIdentity>;
@@ -126,7 +127,7 @@ routes:
   const gatewayUrl = gateway.url;
 
   return {
-    ...{ authorityUrl, gatewayUrl, operator, workload, end },
+    ...{ authorityUrl, authorityPid: authority.pid, gatewayUrl, operator, workload, end },
     dial: (identity) =>
       dialMtls({
         host: '127.0.0.1',
@@ -159,7 +160,13 @@ async function run(words: readonly string[]): Promise<string> {
   throw new Error(`countersign ${words[0]} ended with ${code}: ${output.stderr}`);
 }
 
-async function serve(words: readonly string[]): Promise<{ url: string; end: () => Promise<void> }> {
+interface Serving {
+  readonly url: string;
+  readonly pid: number;
+  readonly end: () => Promise<void>;
+}
+
+async function serve(words: readonly string[]): Promise<Serving> {
   const { child, output } = start(words);
   const closed = new Promise<void>((resolve) => child.on('close', () => resolve()));
   const ready = new Promise<void>((resolve) => {
@@ -172,7 +179,7 @@ async function serve(words: readonly string[]): Promise<{ url: string; end: () =
     child.kill('SIGTERM');
     await closed;
   };
-  return { url, end };
+  return { url, pid: child.pid ?? 0, end };
 }
 
 function start(words: readonly string[]) {

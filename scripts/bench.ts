@@ -1,0 +1,66 @@
+// `npm run bench`: what things cost beside the floor that cryptography sets, both measured in this run on this machine.
+// Words choose rows by a part of their name: `npm run bench -- issue cut`.
+import { measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
+import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
+import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
+import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
+import { measureHandshake, measureProxiedRequest } from '../packages/gateway/bench/proxy.bench.ts';
+
+const micros = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} µs`;
+const times = (ratio: number) => `${ratio.toFixed(2)}×`;
+
+const rows: readonly { name: string; run: () => Promise<string> }[] = [
+  {
+    name: 'issue, in process',
+    async run() {
+      const { figureMicros, floorMicros, ratio } = await measureIssuance();
+      return `${micros(figureMicros)}; floor ${micros(floorMicros)} (verify the request, import its key, sign); ${times(ratio)} the floor, goal 1.5×`;
+    },
+  },
+  {
+    name: 'ledger commit',
+    async run() {
+      return JSON.stringify(await measureLedger(), (_, value) =>
+        typeof value === 'number' ? Math.round(value * 10) / 10 : value,
+      );
+    },
+  },
+  {
+    name: 'issue, over the API with the durable ledger',
+    async run() {
+      const f = await measureApiIssuance();
+      return `${micros(f.serverCpuMicros)} of the authority's CPU a certificate; floor ${micros(f.floorMicros)}; ${times(f.ratio)} the floor; 16 clients: ${Math.round(f.certificatesPerSecond)} a second, p50 ${f.p50Ms.toFixed(1)} ms, p99 ${f.p99Ms.toFixed(1)} ms`;
+    },
+  },
+  { name: 'full handshake', run: async () => proxied(await measureHandshake()) },
+  {
+    name: 'proxied request, keep-alive',
+    run: async () => proxied(await measureProxiedRequest()),
+  },
+  {
+    name: 'revoke to cut',
+    async run() {
+      const f = await measureRevokeToCut();
+      return `p50 ${f.p50Ms.toFixed(1)} ms, p99 ${f.p99Ms.toFixed(1)} ms from asking to a closed socket, ${f.connections} open connections, half cut (${f.cut} cut, ${f.unharmed} unharmed in all); acknowledged ${f.acknowledgedMs.toFixed(1)} ms after the append`;
+    },
+  },
+];
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const chosen = rows.filter(
+  ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
+);
+if (chosen.length === 0) {
+  console.error(
+    `no row with "${words.join('" or "')}" in its name; there are: ${rows.map(({ name }) => name).join('; ')}`,
+  );
+  process.exit(2);
+}
+for (const { name, run } of chosen) {
+  process.stdout.write(`${name}: `);
+  console.log(await run());
+}
+
+function proxied(f: Awaited<ReturnType<typeof measureHandshake>>): string {
+  return `${micros(f.figureMicros)} of the gateway's CPU; floor ${micros(f.floorMicros)} (the cryptography alone), ${times(f.ratio)}; a bare Node server ${micros(f.bareMicros)}, ${times(f.figureMicros / f.bareMicros)}`;
+}
