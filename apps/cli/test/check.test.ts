@@ -64,7 +64,7 @@ test('good files of every kind are told apart by their content', async () => {
   assert.match(ran.stdout, /ok .*policies\.yaml: authorization policies/);
 });
 
-test('every finding is listed with its place and the nearest valid key, and the exit code is 2', async () => {
+test('every finding is listed with its place and the nearest valid key; what cannot be read exits 2', async () => {
   const names = [...Object.keys(bad), 'none.yaml', 'ca.yaml'];
   const words = ['check', ...names.map(file)];
   const [text, json] = await Promise.all([
@@ -99,4 +99,9 @@ test('every finding is listed with its place and the nearest valid key, and the 
     'ERR_CONFIG_UNKNOWN_KEY',
     'ERR_CONFIG_VALUE',
   ]);
+});
+
+test('a file that can be read and has findings exits 1', async () => {
+  const ran = await countersign(['check', file('bad-policies.yaml')]);
+  assert.equal(ran.code, 1, ran.stderr);
 });

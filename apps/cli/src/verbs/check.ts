@@ -52,7 +52,7 @@ export const checkVerb: Verb = {
 };
 
 const help = `
-Exits 0 when all files can be used, 2 otherwise.
+Exits 0 when all files can be used, 1 when one has findings, 2 when one cannot be read at all.
 
 Example:
   countersign check ca.yaml gateway.yaml policies.yaml`;
@@ -67,8 +67,14 @@ async function checkFile(cli: Cli, file: string): Promise<Checked> {
     return { file, kind, ok: true, findings: [], notes, exit: 0 };
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
-    return { file, kind, ok: false, findings: findingsOf(thrown), notes: [], exit: thrown.exit };
+    return { file, kind, ok: false, findings: findingsOf(thrown), notes: [], exit: exitOf(thrown) };
   }
+}
+
+/** A finding is the answer no; what cannot be read, as a file or as YAML, is an error of whoever asked. */
+function exitOf({ code, exit }: CountersignError): Checked['exit'] {
+  if (code === 'ERR_CONFIG_SYNTAX' || code === 'ERR_FILE') return 2;
+  return exit === 3 ? 3 : 1;
 }
 
 function findingsOf(thrown: CountersignError): Finding[] {
