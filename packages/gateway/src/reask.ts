@@ -1,10 +1,4 @@
-import {
-  type AuthzQuestion,
-  authorize,
-  compileRules,
-  type Permit,
-  type RuleSet,
-} from '@countersign/authz';
+import { type AuthzQuestion, authorize, compileRules, type RuleSet } from '@countersign/authz';
 import type { Clock } from '@countersign/base';
 import {
   isAnonymous,
@@ -35,17 +29,18 @@ export type RequestFacts = Pick<InFlight, 'method' | 'path'>;
 
 /** May this peer hold a connection (without `request`), or make this request? The same question admits and cuts. */
 export function ask(facts: Facts, peer: PeerOf, request?: RequestFacts) {
-  return authorize(facts.rules(), questionOf(facts, peer, request));
+  return authorize(facts.rules(), questionOf(facts, peer, facts.clock.now(), request));
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
 export function askUpstream(facts: Facts, peer: VerifiedPeer): StillAllowed {
-  return authorize(noRules, questionOf(facts, peer));
+  return authorize(noRules, questionOf(facts, peer, facts.clock.now()));
 }
 
 /**
  * The question of a re-ask over client connections: is the chain still anchored, may the peer still connect, and is
- * every request on its way still permitted? Expiry is not judged here but by the expiry watch, with its grace.
+ * every request on its way still permitted? Expiry is not judged here but by the expiry watch, with its grace: so a
+ * peer whose certificate has ended is asked about as of its end, and whatever else is against it still cuts it.
  */
 export function reaskClient(
   facts: Facts,
@@ -54,12 +49,14 @@ export function reaskClient(
   const at = facts.clock.now();
   const anchored = stillAnchored({ bundles: facts.bundles, at, purpose: 'client' });
   return function isStillAllowed(connection) {
-    const anchor = anchored(connection.peer);
+    const { peer } = connection;
+    const anchor = anchored(peer);
     if (!anchor.ok) return anchor;
-    const answer = leavingExpiry(ask(facts, connection.peer));
+    const then = withinLife(peer, at);
+    const answer = authorize(facts.rules(), questionOf(facts, peer, then));
     if (!answer.ok) return answer;
     for (const request of sessionOf(connection)?.inFlight ?? []) {
-      const again = leavingExpiry(ask(facts, connection.peer, request));
+      const again = authorize(facts.rules(), questionOf(facts, peer, then, request));
       if (!again.ok) return again;
     }
     return { ok: true };
@@ -73,22 +70,23 @@ export function reaskUpstream(facts: Facts): (connection: LiveConnection) => Sti
   return function isStillAllowed({ peer }) {
     const anchor = anchored(peer);
     if (!anchor.ok || isAnonymous(peer)) return anchor;
-    return leavingExpiry(askUpstream(facts, peer));
+    const answer = authorize(noRules, questionOf(facts, peer, withinLife(peer, at)));
+    return answer.ok ? { ok: true } : answer;
   };
 }
 
-function leavingExpiry(answer: StillAllowed | Permit): StillAllowed {
-  return !answer.ok && answer.code === 'ERR_PEER_EXPIRED' ? { ok: true } : answer;
+function withinLife(peer: PeerOf, at: number): number {
+  return isAnonymous(peer) ? at : Math.min(at, peer.notAfter);
 }
 
-function questionOf(facts: Facts, peer: PeerOf, request?: RequestFacts): AuthzQuestion {
+function questionOf(facts: Facts, peer: PeerOf, at: number, request?: RequestFacts): AuthzQuestion {
   const revocation: RevocationStatus = isAnonymous(peer)
     ? { status: 'good' }
     : facts.revocation.check(peer);
   const question: AuthzQuestion = {
     peer,
     revocation,
-    at: facts.clock.now(),
+    at,
     unknownRevocation: facts.unknownRevocation,
   };
   if (request === undefined) return question;
