@@ -1,5 +1,11 @@
 import type { AlgorithmIdentifier } from './algorithm-identifier.ts';
-import type { AuthorityKeyId, Extension, IssuingDistributionPoint } from './extension.ts';
+import type {
+  AccessDescription,
+  AuthorityKeyId,
+  DistributionPoint,
+  Extension,
+  IssuingDistributionPoint,
+} from './extension.ts';
 import type { GeneralName } from './general-name.ts';
 import type { Name } from './name.ts';
 import type { RevocationReason } from './revocation-reason.ts';
@@ -29,6 +35,10 @@ export interface Crl {
   readonly deltaCrlBase: bigint | undefined;
   readonly authorityKeyId: AuthorityKeyId | undefined;
   readonly issuingDistributionPoint: IssuingDistributionPoint | undefined;
+  /** Where the deltas of this list are (RFC 5280 §5.2.6). */
+  readonly freshestCrl: readonly DistributionPoint[] | undefined;
+  /** Where the certificate of its issuer is (RFC 5280 §5.2.7). */
+  readonly authorityInfoAccess: readonly AccessDescription[] | undefined;
 }
 
 export interface CrlEntry {

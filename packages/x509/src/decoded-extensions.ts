@@ -32,6 +32,8 @@ export interface DecodedExtensions {
   readonly subjectKeyId: Uint8Array | undefined;
   readonly authorityKeyId: AuthorityKeyId | undefined;
   readonly crlDistributionPoints: readonly DistributionPoint[] | undefined;
+  /** Where delta lists are. */
+  readonly freshestCrl: readonly DistributionPoint[] | undefined;
   readonly authorityInfoAccess: readonly AccessDescription[] | undefined;
   readonly certificatePolicies: readonly PolicyInformation[] | undefined;
   readonly policyMappings: readonly PolicyMapping[] | undefined;
@@ -98,6 +100,7 @@ const nothing: Omit<DecodedExtensions, 'unknownCriticalExtensions'> = {
   subjectKeyId: undefined,
   authorityKeyId: undefined,
   crlDistributionPoints: undefined,
+  freshestCrl: undefined,
   authorityInfoAccess: undefined,
   certificatePolicies: undefined,
   policyMappings: undefined,

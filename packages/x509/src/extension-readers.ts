@@ -48,11 +48,12 @@ export const extensionReaders: ReadonlyMap<string, ReadExtension> = new Map<stri
   ],
   [
     oids.crlDistributionPoints,
-    (reader, what) => ({ crlDistributionPoints: readMany(reader, what, readDistributionPoint) }),
+    (reader, what) => ({ crlDistributionPoints: readDistributionPoints(reader, what) }),
   ],
+  [oids.freshestCrl, (reader, what) => ({ freshestCrl: readDistributionPoints(reader, what) })],
   [
     oids.authorityInfoAccess,
-    (reader, what) => ({ authorityInfoAccess: readMany(reader, what, readAccessDescription) }),
+    (reader, what) => ({ authorityInfoAccess: readAccessDescriptions(reader, what) }),
   ],
   [
     oids.certificatePolicies,
@@ -115,6 +116,16 @@ export function readIssuingDistributionPoint(
     indirectCrl,
     onlyContainsAttributeCerts,
   };
+}
+
+/** Takes a CRLDistributionPoints, which a FreshestCRL is too (RFC 5280 §4.2.1.13, §4.2.1.15). */
+export function readDistributionPoints(reader: DerReader, what: string): DistributionPoint[] {
+  return readMany(reader, what, readDistributionPoint);
+}
+
+/** Takes an AuthorityInfoAccessSyntax (RFC 5280 §4.2.2.1). */
+export function readAccessDescriptions(reader: DerReader, what: string): AccessDescription[] {
+  return readMany(reader, what, readAccessDescription);
 }
 
 function readMany<T>(

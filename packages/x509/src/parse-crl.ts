@@ -1,18 +1,22 @@
 import { CountersignError } from '@countersign/base';
 import { readAlgorithmIdentifier } from './algorithm-identifier.ts';
 import type { Crl, CrlEntry } from './crl.ts';
+import { CrlEntryTable } from './crl-entry-table.ts';
 import { readWhole } from './decoded-extensions.ts';
 import { crlLimits, type DerLimits } from './der-limits.ts';
 import { DerReader } from './der-reader.ts';
 import { type Extension, readExtensions } from './extension.ts';
-import { readAuthorityKeyId, readIssuingDistributionPoint } from './extension-readers.ts';
-import { readGeneralNames } from './general-name.ts';
+import {
+  readAccessDescriptions,
+  readAuthorityKeyId,
+  readDistributionPoints,
+  readIssuingDistributionPoint,
+} from './extension-readers.ts';
 import { readName } from './name.ts';
 import { oids } from './oids.ts';
 import { checkSameAlgorithm } from './parse-certificate.ts';
 import { decodePemOf } from './pem.ts';
-import { revocationReasonOf } from './revocation-reason.ts';
-import { serialHexOf } from './serial.ts';
+import { type CrlEntries, readCrlEntries, refuseVersion } from './read-crl-entries.ts';
 import { contextConstructed, tags } from './tags.ts';
 
 /**
@@ -39,11 +43,14 @@ export function parseCrl(bytes: Uint8Array, limits: DerLimits = crlLimits): Crl 
   const thisUpdate = inner.time('thisUpdate');
   const hasNext = inner.nextTag === tags.utcTime || inner.nextTag === tags.generalizedTime;
   const nextUpdate = hasNext ? inner.time('nextUpdate') : undefined;
-  const unknown = new Set<string>();
-  const listed = inner.nextTag === tags.sequence ? readEntries(inner, version, unknown) : [];
+  const listed = inner.nextTag === tags.sequence ? readCrlEntries(inner, version) : undefined;
   const extensions = readListExtensions(inner, version);
   inner.end('revocation list');
+  const unknown = new Set(listed?.unknownCritical);
   const decoded = decodeListExtensions(reader, extensions, unknown);
+  const isIndirect = decoded.issuingDistributionPoint?.indirectCrl === true;
+  if (listed !== undefined && !isIndirect) checkOneIssuer(listed);
+  const entries = listed?.table ?? noEntries;
 
   return {
     raw: reader.since(0),
@@ -56,9 +63,8 @@ export function parseCrl(bytes: Uint8Array, limits: DerLimits = crlLimits): Crl 
     nextUpdate,
     extensions,
     unknownCriticalExtensions: [...unknown],
-    ...(decoded.issuingDistributionPoint?.indirectCrl === true
-      ? ofSeveralIssuers(listed)
-      : ofOneIssuer(listed)),
+    entries,
+    sharedSerials: sharedSerialsOf(entries),
     ...decoded,
   };
 }
@@ -70,13 +76,17 @@ export function crlsFromPem(text: string | Uint8Array): Crl[] {
 
 type ListFields = Pick<
   Crl,
-  'crlNumber' | 'deltaCrlBase' | 'authorityKeyId' | 'issuingDistributionPoint'
+  | 'crlNumber'
+  | 'deltaCrlBase'
+  | 'authorityKeyId'
+  | 'issuingDistributionPoint'
+  | 'freshestCrl'
+  | 'authorityInfoAccess'
 >;
-type EntryFields = Pick<CrlEntry, 'reason' | 'invalidityDate' | 'certificateIssuer'>;
-type Read<T> = (reader: DerReader, what: string) => Partial<T>;
+type Read = (reader: DerReader, what: string) => Partial<ListFields>;
 
 /** A row an extension of the list, by OID (RFC 5280 §5.2). */
-const listReaders: ReadonlyMap<string, Read<ListFields>> = new Map<string, Read<ListFields>>([
+const listReaders: ReadonlyMap<string, Read> = new Map<string, Read>([
   [oids.crlNumber, (reader, what) => ({ crlNumber: readCrlNumber(reader, what) })],
   [oids.deltaCrlIndicator, (reader, what) => ({ deltaCrlBase: readCrlNumber(reader, what) })],
   [
@@ -87,15 +97,10 @@ const listReaders: ReadonlyMap<string, Read<ListFields>> = new Map<string, Read<
     oids.issuingDistributionPoint,
     (reader, what) => ({ issuingDistributionPoint: readIssuingDistributionPoint(reader, what) }),
   ],
-]);
-
-/** A row an extension of an entry, by OID (RFC 5280 §5.3). */
-const entryReaders: ReadonlyMap<string, Read<EntryFields>> = new Map<string, Read<EntryFields>>([
-  [oids.reasonCode, readReason],
-  [oids.invalidityDate, (reader, what) => ({ invalidityDate: reader.generalizedTime(what) })],
+  [oids.freshestCrl, (reader, what) => ({ freshestCrl: readDistributionPoints(reader, what) })],
   [
-    oids.certificateIssuer,
-    (reader, what) => ({ certificateIssuer: readGeneralNames(reader, what) }),
+    oids.authorityInfoAccess,
+    (reader, what) => ({ authorityInfoAccess: readAccessDescriptions(reader, what) }),
   ],
 ]);
 
@@ -106,46 +111,6 @@ function readVersion(reader: DerReader): 1 | 2 {
   if (version === 1) return 2;
   const message = `revocation list of version number ${version}, 1 (v2) or none (v1) expected`;
   throw new CountersignError('ERR_CRL_VERSION', message, { fields: { version } });
-}
-
-// RFC 5280 §5.1.2.6: absent where there is none, never empty
-function readEntries(reader: DerReader, version: 1 | 2, unknown: Set<string>): CrlEntry[] {
-  const inner = reader.sequenceOfSome('revoked certificates');
-  const entries: CrlEntry[] = [];
-  while (!inner.atEnd) entries.push(readEntry(inner, version, unknown));
-  return entries;
-}
-
-function readEntry(reader: DerReader, version: 1 | 2, unknown: Set<string>): CrlEntry {
-  const entry = reader.sequence('entry');
-  const serialHex = serialHexOf(entry.integer('entry serial number'));
-  const date = entry.time('revocation date');
-  if (entry.atEnd) return { ...noEntryFields, serialHex, date };
-  if (version === 1) refuseVersion('entry extensions');
-  const extensions = readExtensions(entry, 'entry extension', 'ERR_CRL_ENTRY');
-  entry.end('entry');
-  const decoded: { -readonly [K in keyof EntryFields]: EntryFields[K] } = { ...noEntryFields };
-  for (const extension of extensions) {
-    const read = entryReaders.get(extension.oid);
-    if (read === undefined) {
-      if (extension.critical) unknown.add(extension.oid);
-    } else Object.assign(decoded, readWhole(reader, extension, read, 'ERR_CRL_ENTRY'));
-  }
-  return { ...decoded, serialHex, date };
-}
-
-const noEntryFields: EntryFields = {
-  reason: 'unspecified',
-  invalidityDate: undefined,
-  certificateIssuer: undefined,
-};
-
-// RFC 5280 §5.3.1; 7 is not used
-function readReason(reader: DerReader, what: string): Partial<EntryFields> {
-  const number = reader.smallInteger(what, 10, tags.enumerated);
-  const reason = revocationReasonOf(number);
-  if (reason === undefined) reader.fail('ERR_DER_VALUE', what, `reason ${number} is not in use`);
-  return { reason };
 }
 
 // RFC 5280 §5.2.3: up to 20 octets, never negative
@@ -178,6 +143,8 @@ function decodeListExtensions(
     deltaCrlBase: undefined,
     authorityKeyId: undefined,
     issuingDistributionPoint: undefined,
+    freshestCrl: undefined,
+    authorityInfoAccess: undefined,
   };
   for (const extension of extensions) {
     const read = listReaders.get(extension.oid);
@@ -188,48 +155,37 @@ function decodeListExtensions(
   return decoded;
 }
 
-type Entries = Pick<Crl, 'entries' | 'sharedSerials'>;
+const noEntries = new CrlEntryTable(new Uint8Array(0), new Uint32Array(0), () => {
+  throw new RangeError('an empty list has no entries');
+});
 
-function ofOneIssuer(listed: readonly CrlEntry[]): Entries {
-  const entries = new Map<string, CrlEntry>();
-  for (const entry of listed) {
-    const { serialHex, certificateIssuer } = entry;
-    const wrong = entries.has(serialHex)
-      ? `names serial number ${serialHex} twice`
-      : certificateIssuer === undefined
-        ? undefined
-        : `names a certificate issuer for serial number ${serialHex} and is not indirect`;
-    if (wrong !== undefined) {
-      const message = `revocation list ${wrong}`;
-      throw new CountersignError('ERR_CRL_ENTRY', message, { fields: { serialHex } });
-    }
-    entries.set(serialHex, entry);
+function checkOneIssuer({ table, firstIssued }: CrlEntries): void {
+  const [repeated] = table.repeated;
+  if (repeated !== undefined) {
+    refuseEntry(table.at(repeated), (serialHex) => `names serial number ${serialHex} twice`);
   }
-  return { entries, sharedSerials: new Map() };
+  if (firstIssued === undefined) return;
+  refuseEntry(
+    firstIssued,
+    (serialHex) => `names a certificate issuer for serial number ${serialHex} and is not indirect`,
+  );
 }
 
-// RFC 5280 §5.3.3: an entry that names no issuer is of the same one as the entry before
-function ofSeveralIssuers(listed: readonly CrlEntry[]): Entries {
-  const entries = new Map<string, CrlEntry>();
+/** An indirect list may have one serial number of several issuers. */
+function sharedSerialsOf(table: CrlEntryTable): ReadonlyMap<string, readonly CrlEntry[]> {
   const sharedSerials = new Map<string, CrlEntry[]>();
-  let certificateIssuer: CrlEntry['certificateIssuer'];
-  for (const written of listed) {
-    certificateIssuer = written.certificateIssuer ?? certificateIssuer;
-    const entry = { ...written, certificateIssuer };
+  for (const number of table.repeated) {
+    const entry = table.at(number);
     const { serialHex } = entry;
-    const first = entries.get(serialHex);
-    if (first === undefined) {
-      entries.set(serialHex, entry);
-      continue;
-    }
-    const shared = sharedSerials.get(serialHex) ?? [first];
+    const first = table.get(serialHex);
+    const shared = sharedSerials.get(serialHex) ?? (first === undefined ? [] : [first]);
     sharedSerials.set(serialHex, shared);
     shared.push(entry);
   }
-  return { entries, sharedSerials };
+  return sharedSerials;
 }
 
-function refuseVersion(what: string): never {
-  const message = `revocation list of version 1 has ${what}, version 2 is needed`;
-  throw new CountersignError('ERR_CRL_VERSION', message, { fields: { version: 1 } });
+function refuseEntry({ serialHex }: CrlEntry, detailOf: (serialHex: string) => string): never {
+  const message = `revocation list ${detailOf(serialHex)}`;
+  throw new CountersignError('ERR_CRL_ENTRY', message, { fields: { serialHex } });
 }
