@@ -1,4 +1,5 @@
 import { type Denial, denial } from '@countersign/base';
+import { isReserved, reservedPath } from '@countersign/spiffe';
 import type { CaConfig } from './ca-config.ts';
 import { type CertificateNames, countNames } from './certificate-names.ts';
 import {
@@ -77,6 +78,11 @@ function wrongWithSpiffeId(names: CertificateNames, trustDomain: string): Denial
   if (spiffeId.trustDomain !== trustDomain) {
     const sides = `is of trust domain "${spiffeId.trustDomain}", this authority's is "${trustDomain}"`;
     return refuse(`SPIFFE ID "${spiffeId}" ${sides}`);
+  }
+  if (isReserved(spiffeId)) {
+    return refuse(
+      `SPIFFE ID "${spiffeId}" is below "${reservedPath}", which names the authority itself`,
+    );
   }
   // X509-SVID §2: the SPIFFE ID of a leaf has a path.
   return spiffeId.path === ''

@@ -1,9 +1,7 @@
 import { denial } from '@countersign/base';
 import { type ExpectPeer, expectName } from '@countersign/mtls';
+import { authorityPath } from '@countersign/spiffe';
 import type { AuthorityAddress } from './authority-url.ts';
-
-/** Path of the SPIFFE ID that an authority gives to itself and to nobody else. */
-export const authorityPath = '/countersign/ca';
 
 /**
  * Accepts the authority of a trust domain. Its certificate has the SPIFFE ID `spiffe://<trust domain>/countersign/ca`;

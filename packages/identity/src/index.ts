@@ -5,7 +5,7 @@ export {
 } from './authority-transport.ts';
 export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
-export { authorityPath, expectAuthority } from './expect-authority.ts';
+export { expectAuthority } from './expect-authority.ts';
 export type { Identity } from './identity.ts';
 export {
   identityFiles,

@@ -1,6 +1,7 @@
 export { formatBundleDocument, parseBundleDocument } from './bundle-document.ts';
 export { certificatesFrom } from './certificate-series.ts';
 export { ChangeSignal, type Changes } from './changes.ts';
+export { authorityPath, isReserved, reservedPath } from './reserved-path.ts';
 export { positionOfSerial, serialForPosition } from './serial-position.ts';
 export {
   type BundleSource,

@@ -169,7 +169,8 @@ export const caCodes = {
     exit: 1,
   },
   ERR_POLICY_SPIFFE_ID: {
-    meaning: 'The SPIFFE ID is malformed, without a path, or of another trust domain.',
+    meaning:
+      'The SPIFFE ID is malformed, without a path, of another trust domain, or reserved for the authority.',
     hint: 'give an ID such as spiffe://TRUST-DOMAIN/ns/prod/sa/payments',
     exit: 1,
   },
