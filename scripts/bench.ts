@@ -14,7 +14,8 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
     name: 'issue, in process',
     async run() {
       const { figureMicros, floorMicros, ratio } = await measureIssuance();
-      return `${micros(figureMicros)}; floor ${micros(floorMicros)} (verify the request, import its key, sign); ${times(ratio)} the floor, goal 1.5×`;
+      const floor = `floor ${micros(floorMicros)} (verify the request, import its key, sign)`;
+      return `${micros(figureMicros)}; ${floor}; ${times(ratio)} the floor, goal 1.5×`;
     },
   },
   {

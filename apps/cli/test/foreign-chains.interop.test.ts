@@ -11,6 +11,15 @@ const goVerifier = join(import.meta.dirname, 'foreign', 'verify-chain.go');
 const spiffeId = 'spiffe://example.com/ns/prod/sa/payments';
 const dns = 'payments.prod.example.com';
 
+const servicePolicy = `  validity: 1h
+  max_validity: 24h
+  san_policies:
+    require_spiffe: true
+    spiffe_trust_domain: example.com
+    allowed_dns_patterns: ['*.prod.example.com']
+    allow_ip_san: true
+`;
+
 const hierarchies: Readonly<Record<string, string>> = {
   'ECDSA throughout, with name constraints': `
 ca:
@@ -23,8 +32,9 @@ ca:
       pathLenConstraint: 0
       nameConstraints: { permitted: [.prod.example.com], excluded: [.secret.prod.example.com] }
 service_certificates:
-  { algorithm: ECDSA, curve: P-256, validity: 1h, max_validity: 24h, san_policies: { require_spiffe: true, spiffe_trust_domain: example.com, allowed_dns_patterns: ['*.prod.example.com'], allow_ip_san: true } }
-`,
+  algorithm: ECDSA
+  curve: P-256
+${servicePolicy}`,
   'RSA throughout': `
 ca:
   root: { algorithm: RSA, keySize: 3072, validity: 87600h, storage: file, pathLenConstraint: 1 }
@@ -33,21 +43,18 @@ ca:
 service_certificates:
   algorithm: RSA
   keySize: 2048
-  validity: 1h
-  max_validity: 24h
   required_extensions:
     - keyUsage: [digitalSignature, keyEncipherment]
     - extKeyUsage: [serverAuth, clientAuth]
-  san_policies: { require_spiffe: true, spiffe_trust_domain: example.com, allowed_dns_patterns: ['*.prod.example.com'], allow_ip_san: true }
-`,
+${servicePolicy}`,
   'ECDSA P-521 root, Ed25519 leaves': `
 ca:
   root: { algorithm: ECDSA, curve: P-521, validity: 87600h, storage: file, pathLenConstraint: 1 }
   intermediate:
     services: { algorithm: ECDSA, curve: P-256, validity: 8760h, pathLenConstraint: 0 }
 service_certificates:
-  { algorithm: Ed25519, validity: 1h, max_validity: 24h, san_policies: { require_spiffe: true, spiffe_trust_domain: example.com, allowed_dns_patterns: ['*.prod.example.com'], allow_ip_san: true } }
-`,
+  algorithm: Ed25519
+${servicePolicy}`,
 };
 
 interface Verifier {
