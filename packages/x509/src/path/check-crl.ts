@@ -53,7 +53,7 @@ export class CrlChecks {
   readonly #answers = new Map<Certificate, { to: Question; answer: PathRefused | undefined }[]>();
 
   constructor(options: CrlChecksOptions) {
-    for (const crl of options.lists ?? []) {
+    for (const crl of [...(options.lists ?? [])].sort(compareLists)) {
       const byIssuer = crl.deltaCrlBase === undefined ? this.#complete : this.#deltas;
       const key = nameKey(crl.issuer);
       const lists = byIssuer.get(key) ?? [];
@@ -90,7 +90,9 @@ export class CrlChecks {
     const covered = new Set<ReasonFlag>();
     let unusable: PathRefused | undefined;
     let pending = false;
-    for (const { crl, scope } of this.#listsAbout(certificate)) {
+    for (const { crl, scope } of this.#listsAbout(question)) {
+      // RFC 5280 §6.3.3 (e): a list that adds nothing need not be proved, unless it has the certificate
+      if (isSubset(scope.reasons, covered) && !this.#mentions(crl, certificate)) continue;
       const statement = this.#statementOf(crl, scope, question);
       if (statement.kind === 'pending') pending = true;
       if (statement.kind === 'unusable') unusable ??= statement.refusal;
@@ -106,13 +108,21 @@ export class CrlChecks {
     return unusable ?? uncovered(certificate, covered);
   }
 
-  #listsAbout(certificate: Certificate): { crl: Crl; scope: CrlScope }[] {
-    return crlIssuersOf(certificate)
-      .flatMap((issuer) => this.#complete.get(nameKey(issuer)) ?? [])
+  /** Those by the key that issued the certificate first: they need no proof of their own. */
+  #listsAbout({ certificate, issuer }: Question): { crl: Crl; scope: CrlScope }[] {
+    const lists = crlIssuersOf(certificate)
+      .flatMap((name) => this.#complete.get(nameKey(name)) ?? [])
       .flatMap((crl) => {
         const scope = crlScopeOf(certificate, crl);
         return scope === undefined ? [] : [{ crl, scope }];
       });
+    const own = lists.filter(({ crl }) => this.#signers.isBy(crl, issuer));
+    return [...own, ...lists.filter((list) => !own.includes(list))];
+  }
+
+  #mentions(crl: Crl, certificate: Certificate): boolean {
+    const lists = [crl, ...(this.#deltas.get(nameKey(crl.issuer)) ?? [])];
+    return lists.some((list) => crlEntryOf(certificate, list) !== undefined);
   }
 
   #statementOf(crl: Crl, scope: CrlScope, { certificate, issuer, anchor }: Question): Statement {
@@ -168,6 +178,15 @@ function aboutItself(
   if (entry !== undefined || isLeftToIt) return { kind: 'says', entry };
   const detail = `is signed by the key of "${certificateText(signer)}", which only this list would vouch for`;
   return { kind: 'unusable', refusal: crlRefusal(crl, 'ERR_CRL_ISSUER', detail) };
+}
+
+/** The newest first, whatever the order they were given in. */
+function compareLists(a: Crl, b: Crl): number {
+  return b.thisUpdate - a.thisUpdate || Buffer.compare(a.raw, b.raw);
+}
+
+function isSubset<T>(inner: ReadonlySet<T>, outer: ReadonlySet<T>): boolean {
+  return [...inner].every((value) => outer.has(value));
 }
 
 function hasDeltas({ extensions }: Certificate | Crl): boolean {

@@ -45,17 +45,25 @@ export class CrlSigners {
     return this.#inQuestion.length === 0;
   }
 
+  /** Whether the CA that issued the certificate in question has signed the list, as it may. */
+  isBy(crl: Crl, issuer: Certificate): boolean {
+    return (
+      sameName(crl.issuer, issuer.subject) &&
+      checkMaySign(crl, issuer) === undefined &&
+      this.#options.signatures.verify(crl, issuer.spki)
+    );
+  }
+
   /**
    * @param issuer of the certificate in question, on the path
    * @param anchor of the path; undefined while the path has not reached one
    */
   signerOf(crl: Crl, issuer: Certificate, anchor: Certificate | undefined): CrlSigner {
+    if (this.isBy(crl, issuer)) return { kind: 'proven', spki: issuer.spki };
     let refusal: PathRefused | undefined;
     for (const signer of this.#candidates(crl, issuer)) {
       if (!this.#options.signatures.verify(crl, signer.spki)) continue;
       const muted = checkMaySign(crl, signer);
-      const isIssuer = signer === issuer;
-      if (muted === undefined && isIssuer) return { kind: 'proven', spki: signer.spki };
       if (muted === undefined && anchor === undefined) return { kind: 'pending' };
       if (muted === undefined && this.#isInQuestion(signer)) return { kind: 'in question', signer };
       const unproven = muted ?? (anchor && this.#prove(signer, anchor));

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type TestCa, testCa } from '@countersign/testkit';
+import { testCa } from '@countersign/testkit';
 import fc from 'fast-check';
 import type { Certificate } from '../certificate.ts';
-import { extension } from '../extension-builders.ts';
+import { cn, mesh } from './mesh.fixture.ts';
 import { SignatureCache } from './signature-cache.ts';
 import { validatePath } from './validate-path.ts';
 
 const at = Date.parse('2026-05-01T12:00:00Z');
-const cn = (value: string) => [{ type: 'CN', value }] as const;
 
 /**
  * Two roots, CAs that sign each other, good and bad twins: more than one way up, and many that
@@ -99,37 +98,6 @@ test('CAs that only sign each other end the search', () => {
   assert.equal(result.code, 'ERR_PATH_NO_ISSUER');
   assert.match(result.detail, /only leads back to what it has issued/);
 });
-
-/** Every CA has signed every other: as many paths as there are orders of them. */
-function mesh(size: number, nameOf: (i: number) => string, anchored: boolean) {
-  const trusted = testCa({ at, name: 'trusted' });
-  const roots = Array.from({ length: size }, (_, i) =>
-    testCa({
-      at,
-      name: nameOf(i),
-      nameConstraints: { excluded: [{ kind: 'dns', value: 'b.example' }] },
-    }),
-  );
-  const crossed = roots.flatMap((issuer, i) =>
-    roots.flatMap((subject, j) => (i === j ? [] : [crossSign(issuer, subject, nameOf(j))])),
-  );
-  const [first] = roots;
-  if (anchored) crossed.push(crossSign(trusted, roots.at(-1)!, nameOf(size - 1)));
-  const end = first!.leaf({ dns: Array.from({ length: 50 }, (_, i) => `n${i}.example`) });
-  return { leaf: end.certificate, intermediates: crossed, anchors: [trusted.root] };
-}
-
-function crossSign(issuer: TestCa, subject: TestCa, name: string): Certificate {
-  const constraints = extension.nameConstraints({
-    excluded: [{ kind: 'dns', value: 'a.example' }],
-  });
-  const { certificate } = issuer.intermediate({
-    subject: cn(name),
-    key: subject.privateKey,
-    extensions: [constraints],
-  });
-  return certificate;
-}
 
 for (const [what, nameOf] of [
   ['of different names', (i: number) => `CA ${i}`],
