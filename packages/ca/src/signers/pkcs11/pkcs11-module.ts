@@ -1,6 +1,6 @@
 import { type Clock, CountersignError } from '@countersign/base';
 import type { CallMemory } from './call-memory.ts';
-import { type Arguments, type Cryptoki, type FunctionName, loadCryptoki } from './cryptoki.ts';
+import type { Arguments, Cryptoki, FunctionName } from './cryptoki.ts';
 import { ckf, type ReturnGroup, returnGroupOf, returnNameOf } from './cryptoki-constants.ts';
 
 /** A return value that is not CKR_OK, or none in time. Never leaves this folder: a token says what it was doing. */
@@ -19,6 +19,8 @@ export class Pkcs11Failure extends Error {
 export interface CallOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
+  /** How a module is loaded; tests bring modules of their own. */
+  readonly load: (path: string) => Promise<Cryptoki>;
 }
 
 /** How a call is put together: its arguments, and what to read when it has returned well. */
@@ -192,7 +194,7 @@ export function hasOneUser(module: Pkcs11Module): boolean {
 }
 
 async function openModule(path: string, options: CallOptions): Promise<Pkcs11Module> {
-  const module = new Pkcs11Module(await loadCryptoki(path), options);
+  const module = new Pkcs11Module(await options.load(path), options);
   try {
     await module.initialise();
   } catch (thrown) {

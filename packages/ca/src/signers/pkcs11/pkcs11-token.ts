@@ -7,6 +7,7 @@ import {
   messageOf,
   type Secret,
 } from '@countersign/base';
+import { type Cryptoki, loadCryptoki } from './cryptoki.ts';
 import { ckf, cku } from './cryptoki-constants.ts';
 import { findToken, type TokenFound } from './find-token.ts';
 import {
@@ -31,6 +32,8 @@ export interface Pkcs11TokenOptions {
   readonly sessions?: number | undefined;
   /** How long a call may take, thirty times that where a key is made. Default 10 s. */
   readonly timeoutMs?: number | undefined;
+  /** How the module is loaded. Default: through koffi. */
+  readonly load?: ((path: string) => Promise<Cryptoki>) | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -50,7 +53,7 @@ export class Pkcs11Token {
   #module: Pkcs11Module | undefined;
   #connection: Promise<TokenConnection> | undefined;
   #wasConnected = false;
-  #away: { readonly untilMs: number; readonly error: CountersignError } | undefined;
+  #away: { readonly untilMs: number; readonly thrown: unknown } | undefined;
   /** A PIN that the token refused: its tries are counted, so it is not told the same again. */
   #refusedPin: Secret<string> | undefined;
   #isClosed = false;
@@ -92,7 +95,7 @@ export class Pkcs11Token {
 
   async health(): Promise<{ readonly ok: true; readonly detail: string } | Denial> {
     try {
-      const token = await this.use('ask for its state', async (session, { module, token }) => {
+      const token = await this.use('ask for a session', async (session, { module, token }) => {
         await module.call('C_GetSessionInfo', (memory) => {
           const { pointer } = memory.room(32);
           return { args: [session, pointer], read: () => {} };
@@ -124,7 +127,8 @@ export class Pkcs11Token {
       try {
         return await work(connection, this.#toolsOf(connection));
       } catch (thrown) {
-        if (!endsConnection(thrown)) throw this.#explain(attempted, thrown);
+        const isHidden = !isLast && isKeyMissing(thrown);
+        if (!endsConnection(thrown) && !isHidden) throw this.#explain(attempted, thrown);
         await this.#drop(connection);
         if (isLast || isTimeout(thrown)) throw this.#explain(attempted, thrown);
         this.#options.log.warn(
@@ -146,24 +150,25 @@ export class Pkcs11Token {
       const message = `${attempted} in ${this.title}: it was closed`;
       throw new CountersignError('ERR_SIGNER_TOKEN_LOST', message);
     }
-    if (this.#away !== undefined && clock.monotonic() < this.#away.untilMs) throw this.#away.error;
+    if (this.#away !== undefined && clock.monotonic() < this.#away.untilMs) {
+      throw this.#explainAbsence(attempted, this.#away.thrown);
+    }
     this.#connection ??= this.#connect();
     const connecting = this.#connection;
     try {
       return await connecting;
     } catch (thrown) {
-      const error = this.#explain(attempted, thrown);
       if (this.#connection === connecting) {
         this.#connection = undefined;
-        this.#away = { untilMs: clock.monotonic() + pauseMs, error };
+        this.#away = { untilMs: clock.monotonic() + pauseMs, thrown };
       }
-      throw error;
+      throw this.#explainAbsence(attempted, thrown);
     }
   }
 
   async #connect(): Promise<TokenConnection> {
-    const { clock, module: path } = this.#options;
-    this.#module ??= await acquireModule(path, { clock, timeoutMs: this.#timeoutMs });
+    const { clock, module: path, load = loadCryptoki } = this.#options;
+    this.#module ??= await acquireModule(path, { clock, timeoutMs: this.#timeoutMs, load });
     const module = this.#module;
     const { generation } = module;
     let connection: TokenConnection;
@@ -238,17 +243,22 @@ export class Pkcs11Token {
     await connection.drop();
   }
 
-  #explain(attempted: string, thrown: unknown): CountersignError {
+  /** Of a failure to connect. A token that was there before is lost, whatever it answers to a new connection. */
+  #explainAbsence(attempted: string, thrown: unknown): CountersignError {
+    const isAway = isMissing(thrown) || endsConnection(thrown);
+    if (!this.#wasConnected || !isAway || isTimeout(thrown))
+      return this.#explain(attempted, thrown);
+    const message = `${attempted} in ${this.title}: it is away: ${messageOf(thrown)}`;
     const fields = { token: this.#options.label };
-    if (thrown instanceof CountersignError) {
-      if (!this.#wasConnected || !isMissing(thrown)) return thrown;
-      const message = `${attempted} in ${this.title}: ${thrown.message}`;
-      return new CountersignError('ERR_SIGNER_TOKEN_LOST', message, { fields, cause: thrown });
-    }
+    return new CountersignError('ERR_SIGNER_TOKEN_LOST', message, { fields, cause: thrown });
+  }
+
+  #explain(attempted: string, thrown: unknown): CountersignError {
+    if (thrown instanceof CountersignError) return thrown;
     const message = `${attempted} in ${this.title}: ${messageOf(thrown)}`;
-    const code =
-      thrown instanceof Pkcs11Failure ? codeOfGroup[thrown.group] : 'ERR_SIGNER_TOKEN_FAILED';
-    return new CountersignError(code, message, { fields, cause: thrown });
+    const group = thrown instanceof Pkcs11Failure ? thrown.group : 'failed';
+    const fields = { token: this.#options.label };
+    return new CountersignError(codeOfGroup[group], message, { fields, cause: thrown });
   }
 }
 
@@ -276,6 +286,11 @@ function endsConnection(thrown: unknown): boolean {
 
 function isTimeout(thrown: unknown): boolean {
   return thrown instanceof Pkcs11Failure && thrown.group === 'timeout';
+}
+
+/** Where somebody else logged us out, private keys are not refused but not found. */
+function isKeyMissing(thrown: unknown): boolean {
+  return thrown instanceof CountersignError && thrown.code === 'ERR_SIGNER_KEY';
 }
 
 function isMissing(thrown: unknown): boolean {
