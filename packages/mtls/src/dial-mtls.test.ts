@@ -127,6 +127,16 @@ test('dialled connections are registered, and can be cut', async () => {
   assert.equal(connections.count(), 0);
 });
 
+test('a dialled socket keeps what Node itself listens for, which frees its TLS state', async () => {
+  const { port } = await serve(server);
+  const plain = tls.connect({ port, host: '127.0.0.1', ...lenient });
+  const { socket } = await dialMtls(options(port));
+  assert.ok(plain.listenerCount('close') > 0);
+  assert.deepEqual(socket.listeners('close'), plain.listeners('close'));
+  socket.destroy();
+  plain.destroy();
+});
+
 test('the undici connector dials the origin, and hands errors to the callback', async () => {
   const { port } = await serve(server);
   const connect = (expected: string) =>

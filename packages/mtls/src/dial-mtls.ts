@@ -114,6 +114,7 @@ async function handshake(options: DialOptions, attempted: string): Promise<TLSSo
   });
   socket.setNoDelay(true);
   const over = new AbortController();
+  let closed = (): void => {};
   try {
     await new Promise<void>((resolve, reject) => {
       const give = (code: ErrorCode, reason: string, cause?: unknown) => {
@@ -128,7 +129,8 @@ async function handshake(options: DialOptions, attempted: string): Promise<TLSSo
         const code = connected ? 'ERR_TLS_HANDSHAKE' : 'ERR_DIAL_UNREACHABLE';
         give(code, thrown.code ?? thrown.message, thrown);
       });
-      socket.once('close', () => give('ERR_TLS_ABORTED', 'closed by the other side'));
+      closed = () => give('ERR_TLS_ABORTED', 'closed by the other side');
+      socket.once('close', closed);
       const aborted = () => give('ERR_DIAL_ABORTED', 'given up');
       options.signal?.addEventListener('abort', aborted, { once: true, signal: over.signal });
       const timeoutMs = options.timeoutMs ?? 10_000;
@@ -143,7 +145,7 @@ async function handshake(options: DialOptions, attempted: string): Promise<TLSSo
     throw thrown;
   } finally {
     over.abort();
-    socket.removeAllListeners('close');
+    socket.off('close', closed);
     // What breaks later is told to whoever reads or writes; without a listener it would end the process.
     socket.on('error', () => {});
   }
