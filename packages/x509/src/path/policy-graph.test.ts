@@ -4,6 +4,7 @@ import { type Mutations, type TestCa, testCa } from '@countersign/testkit';
 import type { Certificate } from '../certificate.ts';
 import { extension } from '../extension-builders.ts';
 import { oids } from '../oids.ts';
+import type { PolicyInputs } from './path-request.ts';
 import { validatePath } from './validate-path.ts';
 
 const at = Date.parse('2026-05-01T12:00:00Z');
@@ -13,10 +14,20 @@ const silver = '1.2.3.2';
 const bronze = '1.2.3.3';
 const root = testCa({ at });
 
-/** A path of CAs from the root down; the last of `links` is the leaf. */
+/** With a wanted set, one of its policies is required. */
 function verdict(
   links: readonly Mutations[],
   wanted?: readonly string[],
+  from: TestCa = root,
+): string {
+  const policies = wanted && { initialPolicySet: wanted, requireExplicitPolicy: true };
+  return verdictFor(links, policies, from);
+}
+
+/** A path of CAs from the root down; the last of `links` is the leaf. */
+function verdictFor(
+  links: readonly Mutations[],
+  policies: PolicyInputs | undefined,
   from: TestCa = root,
 ): string {
   let ca = from;
@@ -26,7 +37,6 @@ function verdict(
     intermediates.push(ca.certificate);
   }
   const { certificate: leaf } = ca.leaf(links.at(-1) ?? {});
-  const policies = wanted && { initialPolicySet: wanted, requireExplicitPolicy: true };
   const result = validatePath({ leaf, intermediates, anchors: [from.root], at, policies });
   return result.ok ? 'ok' : result.code;
 }
@@ -112,6 +122,56 @@ test('an inhibited mapping removes the policy', () => {
     { policies: [silver] },
   ];
   assert.equal(verdict(links, [gold]), refused);
+});
+
+test('PKITS 4.8: a set of policies matters where somebody requires one of them', () => {
+  const links = [{ policies: [gold] }, { policies: [gold] }];
+  const initialPolicySet = [silver];
+  assert.equal(verdictFor(links, { initialPolicySet }), 'ok');
+  assert.equal(verdictFor(links, { initialPolicySet, requireExplicitPolicy: true }), refused);
+  assert.equal(verdictFor(links, { requireExplicitPolicy: true }), 'ok');
+  assert.equal(verdictFor([{}, {}], { requireExplicitPolicy: true }), refused);
+  assert.equal(verdictFor([{}, {}], { initialPolicySet }), 'ok');
+  const requiring = [{ policies: [gold], extensions: [explicit] }, { policies: [gold] }];
+  assert.equal(verdictFor(requiring, { initialPolicySet }), refused);
+  assert.equal(verdictFor(requiring, { initialPolicySet: [silver, gold] }), 'ok');
+});
+
+test('PKITS 4.10.1: mapping can be inhibited from the start', () => {
+  const links = [{ policies: [gold], extensions: [map(gold, silver)] }, { policies: [silver] }];
+  const policies = { initialPolicySet: [gold], requireExplicitPolicy: true };
+  assert.equal(verdictFor(links, policies), 'ok');
+  assert.equal(verdictFor(links, { ...policies, inhibitPolicyMapping: true }), refused);
+  assert.equal(verdictFor(links, { inhibitPolicyMapping: true }), 'ok');
+});
+
+test('PKITS 4.12.3: anyPolicy can be inhibited from the start', () => {
+  const links = [{ policies: [anyPolicy] }, { policies: [gold] }];
+  const policies = { requireExplicitPolicy: true };
+  assert.equal(verdictFor(links, policies), 'ok');
+  assert.equal(verdictFor(links, { ...policies, inhibitAnyPolicy: true }), refused);
+  const named = [{ policies: [gold, anyPolicy] }, { policies: [gold] }];
+  assert.equal(verdictFor(named, { ...policies, inhibitAnyPolicy: true }), 'ok');
+});
+
+test('PKITS 4.12: anyPolicy of a self-issued CA counts where it is inhibited', () => {
+  const same = { subject: [{ type: 'CN', value: 'self' }] as const, policies: [anyPolicy] };
+  const end = { policies: [gold] };
+  const inhibited = { ...same, policies: [gold], extensions: [extension.inhibitAnyPolicy(0)] };
+  assert.equal(verdict([inhibited, same, end], [gold]), 'ok');
+  const other = { policies: [anyPolicy] };
+  assert.equal(verdict([inhibited, other, end], [gold]), refused);
+});
+
+test('policy constraints that are not critical hold in a CA with policies, and in no other', () => {
+  const uncritical = extension.policyConstraints({ requireExplicitPolicy: 0 }, false);
+  const links = (policies?: string[]): Mutations[] => [
+    { ...(policies && { policies }), extensions: [uncritical] },
+    { policies: [gold] },
+  ];
+  assert.equal(verdict(links([gold])), 'ok');
+  assert.equal(verdict(links([silver])), refused);
+  assert.equal(verdict(links()), 'ERR_CERT_CRITICALITY');
 });
 
 test('mappings that would double a tree at each level stay linear', () => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Mutations, testCa, testKey } from '@countersign/testkit';
+import { assembleCertificate } from '../build-certificate.ts';
+import { encodeDerTree, readDerTree } from '../der-tree.ts';
 import { der } from '../der-writer.ts';
 import { extension } from '../extension-builders.ts';
 import { oids } from '../oids.ts';
+import { parseCertificate } from '../parse-certificate.ts';
 import type { PathRefused, PathRequest } from './path-request.ts';
 import { validatePath } from './validate-path.ts';
 
@@ -210,6 +213,33 @@ for (const [what, mutations, code] of unsoundLeaves) {
     assert.equal(refusalOf({ leaf, purpose: 'server' }).code, code);
   });
 }
+
+test('PKITS 4.6.4: basicConstraints need not be critical where a critical key usage marks the CA', () => {
+  const old = root.intermediate({
+    extensions: [extension.basicConstraints({ ca: true, critical: false })],
+  });
+  const wanted = request({ leaf: old.leaf().certificate, intermediates: [old.certificate] });
+  assert.ok(validatePath(wanted).ok);
+});
+
+test('PKITS 4.2.4: a validity before 2050 may be written as GeneralizedTime', () => {
+  const { certificate } = issuing.leaf();
+  const fields = readDerTree(certificate.tbs);
+  assert.ok('children' in fields);
+  const validity = der.sequence(
+    der.generalizedTime(certificate.notBefore),
+    der.time(certificate.notAfter),
+  );
+  const tbs = der.sequence(
+    ...fields.children.map((field, i) => (i === 4 ? validity : encodeDerTree(field))),
+  );
+  const { signer } = issuing;
+  const signature = signer.sign(tbs);
+  assert.ok(!(signature instanceof Promise));
+  const leaf = parseCertificate(assembleCertificate(tbs, signer.algorithm, signature));
+  assert.equal(leaf.notBefore, certificate.notBefore);
+  assert.ok(validatePath(request({ leaf })).ok);
+});
 
 test('a serial number of 20 octets whose first bit is set is fine', () => {
   const leaf = issuing.leaf({ serial: new Uint8Array(20).fill(0xff) }).certificate;
