@@ -97,6 +97,8 @@ export class LiveConnections {
     this.#all.add(connection);
     for (const set of this.#indexesOf(peer)) set.add(connection);
     socket.once('close', () => this.#forget(connection));
+    // closed before now: no event comes any more
+    if (socket.closed) this.#forget(connection);
     this.#active.set(this.#all.size, this.#labels);
     return connection;
   }

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import { test } from 'node:test';
+import { TLSSocket } from 'node:tls';
+import { noLog, noMeter } from '@countersign/base';
+import { testClock } from '@countersign/testkit';
+import { anonymous, type HandshakeFacts } from './live-connection.ts';
+import { LiveConnections } from './live-connections.ts';
+
+const facts: HandshakeFacts = {
+  name: 'test',
+  direction: 'inbound',
+  remoteAddress: '127.0.0.1',
+  remotePort: 1,
+  protocol: 'TLSv1.3',
+  resumed: false,
+  serverNames: [],
+};
+
+test('a socket that closed before it was taken over is not kept', async () => {
+  const clock = testClock();
+  const connections = new LiveConnections({ name: 'test', clock, log: noLog, meter: noMeter });
+  const socket = new TLSSocket(new Socket());
+  socket.destroy();
+  await once(socket, 'close');
+  connections.add(socket, anonymous, facts);
+  assert.equal(connections.count(), 0);
+  await connections.empty();
+});
