@@ -27,6 +27,8 @@ before(async (t) => {
     'leaf.der': payments.certificate.raw,
     'intermediate.pem': services.certificatePem,
     'list.pem': encodePem('X509 CRL', crl.raw),
+    'free-list.pem': encodePem('X509 CRL', (await services.crl([])).raw),
+    'root-list.pem': encodePem('X509 CRL', (await ca.crl([])).raw),
   };
   for (const [name, content] of Object.entries(files)) await writeFile(file(name), content);
 });
@@ -67,6 +69,23 @@ test('a good chain is accepted, with everything that was asked of it in the answ
   assert.equal(answer.code, null);
   assert.deepEqual(answer.names, [{ ip: '127.0.0.1' }]);
   assert.equal(answer.chain.length, 3);
+});
+
+test('lists of every issuer, and policies that nobody requires, are accepted', async () => {
+  const lists = ['--crl', file('free-list.pem'), '--crl', file('root-list.pem')];
+  const [listed, plain] = await Promise.all([
+    verify('--bundle', file('roots.pem'), ...lists, file('chain.pem')),
+    verify(
+      '--bundle',
+      file('roots.pem'),
+      '--inhibit-any-policy',
+      '--inhibit-policy-mapping',
+      file('chain.pem'),
+    ),
+  ]);
+  assert.equal(listed.code, 0, listed.stderr);
+  assert.match(listed.stdout, /not revoked/);
+  assert.equal(plain.code, 0, plain.stderr);
 });
 
 /** Each changes one thing of what is accepted above; the answer names that rule and both sides. */
@@ -111,6 +130,18 @@ const refusals: readonly {
     words: (f) => ['--bundle', f('roots.pem'), '--max-depth', '0', f('chain.pem')],
     code: /^ERR_PATH_/,
     said: /1.*0|0.*1/,
+  },
+  {
+    why: 'no list about the leaf',
+    words: (f) => ['--bundle', f('roots.pem'), '--crl', f('root-list.pem'), f('chain.pem')],
+    code: /^ERR_CRL_MISSING$/,
+    said: /no revocation list that was given is about it/,
+  },
+  {
+    why: 'a policy that is required and asserted by none',
+    words: (f) => ['--bundle', f('roots.pem'), '--explicit-policy', f('chain.pem')],
+    code: /POLICY/,
+    said: /explicit policy/,
   },
   {
     why: 'a policy that no certificate has',

@@ -62,7 +62,12 @@ export const verifyVerb: Verb = {
       .addOption(
         listOption('--untrusted <file>', 'intermediates that may be used, trusted by nobody'),
       )
-      .addOption(listOption('--crl <file>', 'revocation lists, PEM or DER'))
+      .addOption(
+        listOption(
+          '--crl <file>',
+          'revocation lists, PEM or DER; every certificate but the anchor must be covered',
+        ),
+      )
       .addOption(
         new Option(
           '--max-depth <n>',
