@@ -99,7 +99,7 @@ function checkSerial(
     first >= 0x80 ? 'negative' : serial.every((octet) => octet === 0) ? 'zero' : undefined;
   if (wrong === undefined && octets <= 20) return undefined;
   const detail = `has serial number "${shorten(serialHex)}", which is ${wrong ?? `${octets} octets long, at most 20 are allowed`}`;
-  return { code: 'ERR_CERT_SERIAL', detail, fields: { serial: serialHex } };
+  return { code: 'ERR_CERT_SERIAL', detail, fields: { serial: shorten(serialHex) } };
 }
 
 function checkNames(certificate: Certificate, role: CertificateRole): Finding | undefined {

@@ -81,9 +81,12 @@ export function checkPurpose(
   const wanted = purpose === 'server' ? 'serverAuth' : 'clientAuth';
   if (extKeyUsage.includes(wanted) || extKeyUsage.includes('anyExtendedKeyUsage')) return undefined;
   const subject = certificateText(certificate);
-  const listed = extKeyUsage.slice(0, 10).join(', ');
-  const detail = `certificate "${subject}" allows ${listed}, purpose "${purpose}" needs ${wanted}`;
-  return { ...denial('ERR_CERT_PURPOSE', detail, { subject, extKeyUsage, wanted }), subject };
+  const listed = extKeyUsage.slice(0, 10);
+  const detail = `certificate "${subject}" allows ${listed.join(', ')}, purpose "${purpose}" needs ${wanted}`;
+  return {
+    ...denial('ERR_CERT_PURPOSE', detail, { subject, extKeyUsage: listed, wanted }),
+    subject,
+  };
 }
 
 function verdictOn(

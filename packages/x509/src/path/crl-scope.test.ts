@@ -7,7 +7,7 @@ import type { DistributionPoint, ReasonFlag } from '../extension.ts';
 import { extension } from '../extension-builders.ts';
 import type { GeneralName } from '../general-name.ts';
 import { buildName } from '../name.ts';
-import { at, judge, listBy, scopeOf } from './crl-world.fixture.ts';
+import { at, judge, listBy, scopeOf } from './crl-world.suite.ts';
 import { validatePath } from './validate-path.ts';
 
 const root = testCa({ at });

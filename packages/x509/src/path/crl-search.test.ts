@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Crl } from '../crl.ts';
-import { at, judge, listBy } from './crl-world.fixture.ts';
-import { cn, mesh } from './mesh.fixture.ts';
+import { at, judge, listBy } from './crl-world.suite.ts';
+import { cn, mesh } from './mesh.suite.ts';
 import { validatePath } from './validate-path.ts';
 
 for (const [what, nameOf] of [

@@ -5,7 +5,7 @@ import type { Certificate } from '../certificate.ts';
 import type { Crl } from '../crl.ts';
 import { extension } from '../extension-builders.ts';
 import type { Name, NameAttribute } from '../name.ts';
-import { at, judge, listBy, scopeOf } from './crl-world.fixture.ts';
+import { at, judge, listBy, scopeOf } from './crl-world.suite.ts';
 
 const root = testCa({ at });
 const ofRoot = await listBy(root);

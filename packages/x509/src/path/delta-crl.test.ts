@@ -4,7 +4,7 @@ import { testCa } from '@countersign/testkit';
 import type { Certificate } from '../certificate.ts';
 import type { Crl } from '../crl.ts';
 import { extension } from '../extension-builders.ts';
-import { at, judge, type ListOptions, listBy, scopeOf } from './crl-world.fixture.ts';
+import { at, judge, type ListOptions, listBy, scopeOf } from './crl-world.suite.ts';
 
 const root = testCa({ at });
 const issuing = root.intermediate();

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { testCa } from '@countersign/testkit';
 import fc from 'fast-check';
 import type { Certificate } from '../certificate.ts';
-import { cn, mesh } from './mesh.fixture.ts';
+import { cn, mesh } from './mesh.suite.ts';
 import { SignatureCache } from './signature-cache.ts';
 import { validatePath } from './validate-path.ts';
 

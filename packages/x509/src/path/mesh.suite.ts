@@ -1,7 +1,7 @@
 import { type TestCa, testCa } from '@countersign/testkit';
 import type { Certificate } from '../certificate.ts';
 import { extension } from '../extension-builders.ts';
-import { at } from './crl-world.fixture.ts';
+import { at } from './crl-world.suite.ts';
 
 export const cn = (value: string) => [{ type: 'CN', value }] as const;
 
