@@ -100,13 +100,25 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
  * certificate have been signed, nobody was given it.
  */
 export async function closeOrphans(ledger: Ledger, log: Log): Promise<number> {
-  const open = await ledger.openIntents();
-  for (const { position, serialHex, spiffeId, at } of open) {
-    await ledger.abandoned(position, 'found open at start-up');
+  let closed = 0;
+  for (const { position, serialHex, spiffeId, at } of await ledger.orphans()) {
+    if (!(await closeOrphan(ledger, position))) continue;
+    closed += 1;
     const since = new Date(at).toISOString();
     log.warn({ position, serial: serialHex, spiffeId, since }, 'orphaned intent closed');
   }
-  return open.length;
+  return closed;
+}
+
+async function closeOrphan(ledger: Ledger, position: number): Promise<boolean> {
+  try {
+    await ledger.abandoned(position, 'found open at start-up');
+    return true;
+  } catch (thrown) {
+    // Another process over the same ledger was faster.
+    if (thrown instanceof CountersignError && thrown.code === 'ERR_LEDGER_STATE') return false;
+    throw thrown;
+  }
 }
 
 async function readCertificate(file: string): Promise<Certificate> {

@@ -51,6 +51,7 @@ export class LedgerFront implements Ledger {
   checkToken: Ledger['checkToken'] = (id, secretHash) =>
     this.#engine.run('checkToken', [id, secretHash]);
   openIntents: Ledger['openIntents'] = () => this.#engine.run('openIntents', []);
+  orphans: Ledger['orphans'] = () => this.#engine.run('orphans', []);
   status: Ledger['status'] = () => this.#engine.run('status', []);
   recordsAfter: Ledger['recordsAfter'] = (position, limit) =>
     this.#engine.run('recordsAfter', [position, limit]);

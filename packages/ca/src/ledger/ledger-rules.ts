@@ -235,6 +235,7 @@ export const ledgerReads = {
   revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.revocationsAfter(position, boundedLimit(limit)),
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
+  orphans: (tx: LedgerTransaction) => tx.store.orphans(),
   status: (tx: LedgerTransaction) => tx.store.status(),
   recordsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.recordsAfter(position, boundedLimit(limit)),

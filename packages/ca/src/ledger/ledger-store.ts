@@ -36,6 +36,8 @@ export interface LedgerStore {
   addIssued(issued: IssuedRecord): void;
   addAbandoned(abandoned: AbandonedRecord): void;
   openIntents(): readonly IntentRecord[];
+  /** Open intents that nobody is going to end, ascending. */
+  orphans(): readonly IntentRecord[];
   certificate(serialHex: string): CertificateRecord | undefined;
   findCertificates(query: CertificateQuery): readonly CertificateRecord[];
 

@@ -11,13 +11,14 @@ import type { RevocationReason } from '@countersign/x509';
  * Durability. A promise resolves only when its record survives a power cut (MemoryLedger: never; it is for tests).
  * What a crash leaves:
  * - before {@link Ledger.intend} resolved: nothing was signed. The intent may be there; the token is spent exactly if it is.
- * - after the intent, before {@link Ledger.issued}: an orphan. {@link Ledger.openIntents} lists it at start-up, and the
+ * - after the intent, before {@link Ledger.issued}: an orphan. {@link Ledger.orphans} lists it at start-up, and the
  *   authority abandons it with a reason. Its serial is never used again.
  * - after issued: the certificate is in the ledger, whether or not the caller got it.
  * - a revocation stands once `revoke` resolved; it may stand although the caller never heard so.
  *
  * Refusals are values ({@link Denial}) and poison nobody else in their batch. A broken ledger throws
- * `ERR_LEDGER_FAILED` from then on, for every call: fail closed.
+ * `ERR_LEDGER_FAILED` from then on, for every call: fail closed. A ledger whose database cannot be reached throws
+ * `ERR_LEDGER_UNAVAILABLE` until it can be again; what was asked for meanwhile may stand or not, as after a crash.
  */
 export interface Ledger {
   /**
@@ -74,6 +75,11 @@ export interface Ledger {
 
   /** Intents that are neither issued nor abandoned, ascending. */
   openIntents(): Promise<readonly IntentRecord[]>;
+  /**
+   * Those among them that nobody is going to end, for start-up to abandon: they were there when the ledger was opened
+   * or, where several processes share it, whoever ordered them is gone.
+   */
+  orphans(): Promise<readonly IntentRecord[]>;
   status(): Promise<LedgerStatus>;
   /** Every record above `position` in order, at most `limit` (1–10000): for the auditor and for export. */
   recordsAfter(position: number, limit: number): Promise<readonly LedgerRecord[]>;
@@ -93,7 +99,7 @@ export interface Ledger {
   /** The acknowledgements that cover the revocation at `position`: for each instance the first at or above it. Kept 7 days. */
   acknowledgements(position: number): Promise<readonly Acknowledgement[]>;
 
-  /** Why every call throws by now; undefined while the ledger works. */
+  /** Why calls throw now; undefined while the ledger works. */
   readonly failure: CountersignError | undefined;
 
   /** Commits what is under way, then lets the store go. Later calls throw `ERR_LEDGER_CLOSED`. */
@@ -111,7 +117,7 @@ export type Grant =
 
 export interface IntentDraft {
   readonly grant: Grant;
-  readonly spiffeId?: string;
+  readonly spiffeId?: string | undefined;
   /** Every name of the certificate as `formatGeneralName` writes it, the SPIFFE ID's URI included. */
   readonly names: readonly string[];
   /** SHA-256 of the SubjectPublicKeyInfo's DER, lowercase hex. */

@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto';
 import { type Clock, CountersignError, type Log, noLog } from '@countersign/base';
 import type { Ledger } from './ledger.ts';
 import {
@@ -10,6 +9,7 @@ import {
 } from './ledger-front.ts';
 import { ledgerReads, ledgerWrites } from './ledger-rules.ts';
 import { MemoryStore } from './memory-store.ts';
+import { randomOctets } from './random-octets.ts';
 
 export interface MemoryLedgerOptions {
   readonly clock: Clock;
@@ -58,17 +58,4 @@ const operations = { ...ledgerReads, ...ledgerWrites };
 function ownBytes(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('der' in value)) return value;
   return value.der instanceof Uint8Array ? { ...value, der: value.der.slice() } : value;
-}
-
-const pool = new Uint8Array(6 * 1024);
-let poolUsed = pool.byteLength;
-
-/** From a pool: asking for a dozen octets costs as much as asking for thousands. None is given twice. */
-function randomOctets(octets: number): Uint8Array {
-  if (poolUsed + octets > pool.byteLength) {
-    randomFillSync(pool);
-    poolUsed = 0;
-  }
-  poolUsed += octets;
-  return pool.slice(poolUsed - octets, poolUsed);
 }

@@ -83,6 +83,11 @@ export class MemoryStore implements LedgerStore {
     return this.#intents().filter((intent) => !this.#outcomes.has(intent.position));
   }
 
+  /** None: with the process that ordered them everything else went too. */
+  orphans(): readonly IntentRecord[] {
+    return [];
+  }
+
   certificate(serialHex: string): CertificateRecord | undefined {
     const intent = this.intentBySerial(serialHex);
     const issued = intent === undefined ? undefined : this.#outcomes.get(intent.position);

@@ -15,8 +15,8 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
+import * as rows from './ledger-rows.ts';
 import type { LedgerStore } from './ledger-store.ts';
-import * as rows from './sqlite-rows.ts';
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
 export class SqliteStore implements LedgerStore {
@@ -24,10 +24,12 @@ export class SqliteStore implements LedgerStore {
   readonly #statements = new Map<string, StatementSync>();
   #head: rows.Head;
   #headMoved = false;
+  readonly #openedAt: number;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
     this.#head = this.#readHead();
+    this.#openedAt = this.#head.position;
   }
 
   begin(): void {
@@ -156,6 +158,10 @@ export class SqliteStore implements LedgerStore {
     return this.#all('SELECT * FROM intents WHERE outcome IS NULL ORDER BY position').map(
       rows.intentOf,
     );
+  }
+
+  orphans(): readonly IntentRecord[] {
+    return this.openIntents().filter((intent) => intent.position <= this.#openedAt);
   }
 
   certificate(serialHex: string): CertificateRecord | undefined {
@@ -296,16 +302,7 @@ export class SqliteStore implements LedgerStore {
   }
 
   status(): LedgerStatus {
-    const { position, revocation, intents, issued, abandoned, revocations, tokens } = this.#head;
-    return {
-      position,
-      revocationPosition: revocation,
-      issued,
-      abandoned,
-      openIntents: intents - issued - abandoned,
-      revocations,
-      tokens,
-    };
+    return rows.statusOf(this.#head);
   }
 
   recordsAfter(position: number, limit: number): readonly LedgerRecord[] {

@@ -1,17 +1,20 @@
 import type { SQLOutputValue } from 'node:sqlite';
 import type { RevocationReason } from '@countersign/x509';
 import type {
+  AbandonedRecord,
   Acknowledgement,
   CertificateRecord,
   IntentRecord,
+  IssuedRecord,
   Lease,
   LedgerRecord,
+  LedgerStatus,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
 
-/** Rows of SQLite to records, one function a table. The file is ours alone, so its words are trusted. */
+/** Rows of the tables to records, one function a table. The database is ours alone, so its words are trusted. */
 export type Row = Record<string, SQLOutputValue>;
 
 export interface Head {
@@ -50,6 +53,41 @@ export function certificateOf(row: Row): CertificateRecord {
     position: Number(row.issued_position),
     issuedAt: Number(row.issued_at),
     der: bytesOf(row.der),
+  };
+}
+
+/** With the serial of its intent. */
+export function issuedOf(row: Row): IssuedRecord {
+  return {
+    kind: 'issued',
+    position: Number(row.position),
+    at: Number(row.at),
+    intent: Number(row.intent),
+    serialHex: String(row.serial),
+    der: bytesOf(row.der),
+  };
+}
+
+export function abandonedOf(row: Row): AbandonedRecord {
+  return {
+    kind: 'abandoned',
+    position: Number(row.position),
+    at: Number(row.at),
+    intent: Number(row.intent),
+    reason: String(row.reason),
+  };
+}
+
+export function statusOf(head: Head): LedgerStatus {
+  const { position, revocation, intents, issued, abandoned, revocations, tokens } = head;
+  return {
+    position,
+    revocationPosition: revocation,
+    issued,
+    abandoned,
+    openIntents: intents - issued - abandoned,
+    revocations,
+    tokens,
   };
 }
 
@@ -118,24 +156,11 @@ export const recordTables: readonly {
   {
     select: `SELECT c.position, c.intent, c.at, c.der, i.serial FROM certificates AS c
       JOIN intents AS i ON i.position = c.intent WHERE c.position`,
-    recordOf: (row) => ({
-      kind: 'issued',
-      position: Number(row.position),
-      at: Number(row.at),
-      intent: Number(row.intent),
-      serialHex: String(row.serial),
-      der: bytesOf(row.der),
-    }),
+    recordOf: issuedOf,
   },
   {
     select: 'SELECT position, intent, at, reason FROM abandoned WHERE position',
-    recordOf: (row) => ({
-      kind: 'abandoned',
-      position: Number(row.position),
-      at: Number(row.at),
-      intent: Number(row.intent),
-      reason: String(row.reason),
-    }),
+    recordOf: abandonedOf,
   },
 ];
 
