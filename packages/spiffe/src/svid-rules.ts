@@ -1,5 +1,6 @@
-import { type Denial, denial, type ErrorCode } from '@countersign/base';
+import type { Denial } from '@countersign/base';
 import type { Certificate } from '@countersign/x509';
+import { refuseCertificate as refuse, strangersText } from './refuse-certificate.ts';
 import { parseSpiffeId, type SpiffeId, spiffeIdOf } from './spiffe-id.ts';
 
 /**
@@ -15,11 +16,13 @@ export function leafSpiffeId(
   const [uri] = uris;
   if (uri === undefined || uris.length !== 1) {
     return refuse(leaf, 'ERR_SVID_URI', `has ${uris.length} URI names, exactly 1 is needed`, {
-      uris,
+      uris: uris.slice(0, 5).map(strangersText),
     });
   }
   const spiffeId = spiffeIdOf(uri);
-  if (spiffeId === undefined) return refuse(leaf, 'ERR_SVID_ID', wrongWith(uri), { uri });
+  if (spiffeId === undefined) {
+    return refuse(leaf, 'ERR_SVID_ID', wrongWith(uri), { uri: strangersText(uri) });
+  }
   // X509-SVID §3.1: a leaf's SPIFFE ID has a path; without one it would speak for the whole trust domain.
   if (spiffeId.path === '') {
     return refuse(leaf, 'ERR_SVID_ID', `has the SPIFFE ID "${uri}", which has no path`, { uri });
@@ -73,7 +76,9 @@ export function wrongWithAuthority(certificate: Certificate): Denial | undefined
   // X509-SVID §3.2: if present, its SPIFFE ID has no path. That it is of the leaf's trust domain is a SHOULD.
   for (const uri of uriNames(certificate).filter(hasSpiffeScheme)) {
     const spiffeId = spiffeIdOf(uri);
-    if (spiffeId === undefined) return refuse(certificate, 'ERR_SVID_ID', wrongWith(uri), { uri });
+    if (spiffeId === undefined) {
+      return refuse(certificate, 'ERR_SVID_ID', wrongWith(uri), { uri: strangersText(uri) });
+    }
     if (spiffeId.path === '') continue;
     return refuse(
       certificate,
@@ -106,16 +111,4 @@ function wrongWith(uri: string): string {
     if (thrown instanceof Error) return `has a URI name that is not a SPIFFE ID: ${thrown.message}`;
   }
   return 'has a URI name that is not a SPIFFE ID';
-}
-
-function refuse(
-  certificate: Certificate,
-  code: ErrorCode,
-  reason: string,
-  fields: Record<string, unknown> = {},
-): Denial {
-  return denial(code, `certificate ${certificate.serialHex} ${reason}`, {
-    serial: certificate.serialHex,
-    ...fields,
-  });
 }

@@ -98,6 +98,24 @@ for (const [what, spec, code, detail] of brokenLeaves) {
   });
 }
 
+test('whatever a stranger puts into a certificate, its refusal stays short enough for a log', () => {
+  const many = (of: (i: number) => string) => Array.from({ length: 2000 }, (_, i) => of(i));
+  const large: Mutations[] = [
+    { serial: new Uint8Array(20_000).fill(0x5a) },
+    { serial: new Uint8Array(20_000).fill(0x5a), uri: [], dns: ['a.example'] },
+    { serial: new Uint8Array(20_000).fill(0x5a), notAfter: testTime - 1000 },
+    { uri: many((i) => `spiffe://example.com/${i}`) },
+    { uri: [`spiffe://example.com/${'a'.repeat(20_000)}`] },
+    { extKeyUsage: many((i) => `1.3.6.1.4.1.${i}`) },
+    { subject: [{ type: 'O', value: 'a'.repeat(64) }], dns: many((i) => `${i}.example`), uri: [] },
+  ];
+  for (const mutations of large) {
+    const refused = refusal(chainOf('/a', mutations));
+    const { length } = JSON.stringify(refused);
+    assert.ok(length < 4000, `${refused.code}: ${length} characters`);
+  }
+});
+
 test('the last second of validity is still valid, the next is not', () => {
   const chain = chainOf('/a', { notAfter: testTime });
   assert.ok(verify(chain, { at: testTime + 999 }).ok);

@@ -8,6 +8,7 @@ import {
   type SignatureCache,
   validatePath,
 } from '@countersign/x509';
+import { refuseCertificate as refuse, serialText } from './refuse-certificate.ts';
 import type { BundleSource } from './sources.ts';
 import type { SpiffeId } from './spiffe-id.ts';
 import {
@@ -220,11 +221,11 @@ const peerCodes: Partial<Record<ErrorCode, ErrorCode>> = {
 };
 
 function refusedPath(path: PathRefused, leaf: Certificate, spiffeId: SpiffeId | undefined): Denial {
-  const who = spiffeId === undefined ? `certificate ${leaf.serialHex}` : `"${spiffeId}"`;
+  const who = spiffeId === undefined ? `certificate ${serialText(leaf)}` : `"${spiffeId}"`;
   return denial(peerCodes[path.code] ?? path.code, `peer ${who}: ${path.detail}`, {
     ...path.fields,
     spiffeId: spiffeId?.toString(),
-    serial: leaf.serialHex,
+    serial: serialText(leaf),
     pathCode: path.code,
   });
 }
@@ -244,18 +245,6 @@ function asChain(
 ): readonly [Certificate, ...Certificate[]] {
   const [first = leaf, ...rest] = path;
   return [first, ...rest];
-}
-
-function refuse(
-  leaf: Certificate,
-  code: 'ERR_SVID_CA' | 'ERR_SVID_KEY_USAGE' | 'ERR_PEER_EXPIRED' | 'ERR_PEER_NOT_YET_VALID',
-  reason: string,
-  fields: Record<string, unknown> = {},
-): Denial {
-  return denial(code, `certificate ${leaf.serialHex} ${reason}`, {
-    serial: leaf.serialHex,
-    ...fields,
-  });
 }
 
 function time(ms: number): string {
