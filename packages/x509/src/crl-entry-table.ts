@@ -33,9 +33,15 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
   /**
    * @param bytes of the entries
    * @param starts where each begins in them
+   * @param maxProbes over all entries; a million random serials need half a million
    * @throws DerError ERR_DER_LIMIT where the serials are chosen so that they collide
    */
-  constructor(bytes: Uint8Array, starts: Uint32Array, decode: DecodeEntry) {
+  constructor(
+    bytes: Uint8Array,
+    starts: Uint32Array,
+    decode: DecodeEntry,
+    maxProbes = 16 * starts.length + 4096,
+  ) {
     this.#bytes = bytes;
     this.#starts = starts;
     this.#decode = decode;
@@ -43,7 +49,7 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
     this.#slots = new Int32Array(2 ** (bits + 1));
     this.#slotMask = 2 ** (bits + 1) - 1;
     this.#entryMask = 2 ** bits - 1;
-    this.repeated = this.#fill();
+    this.repeated = this.#fill(maxProbes);
   }
 
   get size(): number {
@@ -86,27 +92,22 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
     for (const [key, value] of this.entries()) callback(value, key, this);
   }
 
-  #fill(): number[] {
+  /** A serial that is there already stays out of the slots: many issuers have the serial number 1. */
+  #fill(maxProbes: number): number[] {
     const repeated: number[] = [];
     const bytes = this.#bytes;
-    // a million random serials probe some 1.5 million slots; who writes a list can choose serials that collide
-    let budget = 16 * this.#starts.length + 4096;
+    let probes = 0;
     for (let entry = 0; entry < this.#starts.length; entry += 1) {
       const from = this.#serialFrom(entry);
       const to = this.#serialTo(entry);
       const mark = hashOf(bytes, from, to);
-      let slot = mark & this.#slotMask;
-      let isRepeated = false;
-      for (let found = this.#slots[slot] ?? 0; found !== 0; found = this.#slots[slot] ?? 0) {
-        budget -= 1;
-        isRepeated ||= this.#isFound(found, mark, bytes, from, to, this.#isNegative(entry));
-        slot = (slot + 1) & this.#slotMask;
-      }
-      if (budget < 0) {
+      const slot = this.#slotOf(mark, bytes, from, to, this.#isNegative(entry));
+      if (this.#slots[slot] !== 0) repeated.push(entry);
+      else this.#slots[slot] = (mark & ~this.#entryMask) | (entry + 1);
+      probes += (slot - mark) & this.#slotMask;
+      if (probes > maxProbes) {
         throw new DerError('ERR_DER_LIMIT', 'revoked certificates', from, 'serial numbers collide');
       }
-      this.#slots[slot] = (mark & ~this.#entryMask) | (entry + 1);
-      if (isRepeated) repeated.push(entry);
     }
     return repeated;
   }
@@ -116,15 +117,18 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
     const isNegative = serialHex.charCodeAt(0) === minus;
     const length = writeOctets(serialHex, isNegative ? 1 : 0);
     if (length === 0) return -1;
-    const mark = hashOf(scratch, 0, length);
+    const slot = this.#slotOf(hashOf(scratch, 0, length), scratch, 0, length, isNegative);
+    return ((this.#slots[slot] ?? 0) & this.#entryMask) - 1;
+  }
+
+  /** The slot of the serial, or the free one where it would stand. */
+  #slotOf(mark: number, octets: Uint8Array, from: number, to: number, isNegative: boolean): number {
     let slot = mark & this.#slotMask;
-    for (let found = this.#slots[slot] ?? 0; found !== 0; found = this.#slots[slot] ?? 0) {
-      if (this.#isFound(found, mark, scratch, 0, length, isNegative)) {
-        return (found & this.#entryMask) - 1;
-      }
+    for (;;) {
+      const found = this.#slots[slot] ?? 0;
+      if (found === 0 || this.#isFound(found, mark, octets, from, to, isNegative)) return slot;
       slot = (slot + 1) & this.#slotMask;
     }
-    return -1;
   }
 
   #isFound(
