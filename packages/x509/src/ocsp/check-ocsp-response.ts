@@ -76,7 +76,8 @@ function findAnswer(
   const answers = basic.responses.filter(({ certId }) => isCertIdOf(certId, certificate, known));
   const [first, ...others] = answers;
   if (first === undefined) {
-    const detail = `OCSP answer does not speak of certificate "${subject}", serial "${serialHex}", of issuer "${nameText(issuer.subject)}" and its key`;
+    const named = `certificate "${subject}", serial "${serialHex}"`;
+    const detail = `OCSP answer does not speak of ${named}, of issuer "${nameText(issuer.subject)}" and its key`;
     const answered = basic.responses.slice(0, 10).map(({ certId }) => certId.serialHex);
     return denial('ERR_OCSP_CERT_ID', detail, { subject, serialHex, answered });
   }

@@ -30,7 +30,8 @@ export function checkResponder(
     isNamed(responderId, candidate),
   );
   if (named.length === 0) {
-    const detail = `OCSP answer is of responder ${responderText(responderId)}, which is neither the issuer "${certificateText(issuer)}" nor a certificate in it`;
+    const sides = `neither the issuer "${certificateText(issuer)}" nor a certificate in it`;
+    const detail = `OCSP answer is of responder ${responderText(responderId)}, which is ${sides}`;
     return denial('ERR_OCSP_RESPONDER', detail);
   }
   const signer = named.find(({ spki }) => verify(spki, signatureAlgorithm, tbs, signature));
