@@ -166,6 +166,17 @@ test('a peer ends with the first certificate of its path that ends', () => {
   assert.ok(result.peer.hasEnded(testTime + 6000));
 });
 
+test('a peer ends with its anchor, where that ends first', () => {
+  const brief = testCa({ at: testTime, notAfter: testTime + 5000 });
+  const { chain } = brief.svid('spiffe://example.com/a', { notAfter: testTime + 60_000 });
+  const authorities = staticBundles(makeBundle('example.com', [brief.root]));
+  const result = verify(chain, { bundles: authorities });
+  assert.ok(result.ok);
+  const late = { bundles: authorities, at: testTime + 6000 };
+  assert.equal(refusal(chain, late).code, 'ERR_PEER_EXPIRED');
+  assert.ok(result.peer.hasEnded(late.at));
+});
+
 test('a peer without a certificate, or with a heap of them, is refused before any work', () => {
   assert.equal(refusal([]).code, 'ERR_PEER_NO_CERTIFICATE');
   const [leaf] = chainOf('/a') as [Certificate];

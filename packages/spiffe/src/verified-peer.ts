@@ -37,7 +37,8 @@ export class VerifiedPeer {
   /** SHA-256 of the leaf's DER, lowercase hex. */
   readonly fingerprint: string;
   /**
-   * When the leaf or the first of its intermediates ends: the last second of validity, as certificates write it.
+   * When the first certificate of the chain ends, the anchor included, for then a new handshake would be refused: the
+   * last second of validity, as certificates write it.
    * {@link hasEnded} compares.
    */
   readonly notAfter: number;
@@ -53,8 +54,7 @@ export class VerifiedPeer {
     this.chain = chain;
     this.anchorFingerprint = fingerprintOf(chain.at(-1) ?? chain[0]);
     this.fingerprint = fingerprintOf(chain[0]);
-    const beforeAnchor = chain.length === 1 ? chain : chain.slice(0, -1);
-    this.notAfter = Math.min(...beforeAnchor.map((certificate) => certificate.notAfter));
+    this.notAfter = Math.min(...chain.map((certificate) => certificate.notAfter));
   }
 
   get leaf(): Certificate {
