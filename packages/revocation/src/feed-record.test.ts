@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -151,4 +151,35 @@ test('a record that cannot be written is told, and following goes on without it'
   await waitUntil(clock, () => feed.isConnected);
   await follower.ready;
   assert.ok(logged.some((line) => line.startsWith('error open revocation state')));
+});
+
+test('a record that missed a revocation is not there for the next start', async (t) => {
+  const statePath = await statePathFor(t);
+  const clock = testClock();
+  const { feed, follower, logged } = await following(t, { clock, statePath });
+  await follower.ready;
+  feed.heartbeat();
+  await waitUntil(clock, async () => (await readFile(statePath, 'utf8')).includes('heartbeat'));
+  const probe = await open(statePath);
+  t.mock.method(Object.getPrototypeOf(probe), 'appendFile', () => {
+    return Promise.reject(new Error('ENOSPC: no space left on device'));
+  });
+  await probe.close();
+  feed.revoke({ value: 'c3' });
+  await waitUntil(clock, () => follower.acknowledged === 10);
+  assert.ok(logged.some((line) => /no space left.*going on without it/.test(line)));
+  await assert.rejects(stat(statePath), { code: 'ENOENT' });
+});
+
+test('a record that could not be opened is not there for the next start either', async (t) => {
+  const statePath = await statePathFor(t);
+  await crashedAfterRevoking(t, statePath);
+  const probe = await open(statePath);
+  t.mock.method(Object.getPrototypeOf(probe), 'sync', () => {
+    return Promise.reject(new Error('ENOSPC: no space left on device'));
+  });
+  await probe.close();
+  const { follower } = await following(t, { statePath });
+  await follower.ready;
+  await assert.rejects(stat(statePath), { code: 'ENOENT' });
 });

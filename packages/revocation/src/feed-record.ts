@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
 import {
   type FeedFrame,
@@ -51,6 +51,23 @@ export class FeedRecord {
     const before = this.#writing ?? Promise.resolve();
     this.#writing = before.then(() => this.#write());
     await this.#writing;
+  }
+
+  /**
+   * Takes the file away: one that lacks a revocation would vouch at the next start for whom that names.
+   *
+   * @throws CountersignError ERR_REVOCATION_STATE where the file is still there
+   */
+  static async remove(path: string): Promise<void> {
+    await rm(path, { force: true }).catch((thrown: unknown) => {
+      throw failed(`remove revocation state "${path}"`, path, thrown);
+    });
+  }
+
+  /** Ends as {@link close}, and as {@link FeedRecord.remove}. */
+  async discard(): Promise<void> {
+    await this.close().catch(() => {});
+    await FeedRecord.remove(this.#path);
   }
 
   async close(): Promise<void> {

@@ -104,6 +104,7 @@ class Follower implements RevocationFollower {
   readonly #ready = Promise.withResolvers<void>();
   #set = new RevokedSet();
   #record: FeedRecord | undefined;
+  #dropped: Promise<void> | undefined;
   #recordedAt = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #stopped: Promise<void> | undefined;
@@ -310,7 +311,7 @@ class Follower implements RevocationFollower {
       }
       if (opened.freshUntil !== undefined) this.#silence.restore(opened.freshUntil);
     } catch (thrown) {
-      this.#log.error({ err: thrown, statePath }, `${messageOf(thrown)}; going on without it`);
+      await this.#goOnWithout(thrown, FeedRecord.remove(statePath));
     }
   }
 
@@ -319,17 +320,28 @@ class Follower implements RevocationFollower {
     await this.#write({ type: 'heartbeat', position: this.#set.position, at });
   }
 
-  /** What cannot be written is told once and then left: the record stays as it is, older but true. */
   async #write(...frames: readonly FeedFrame[]): Promise<void> {
-    const record = this.#record;
     try {
-      await record?.append(...frames);
+      await this.#record?.append(...frames);
     } catch (thrown) {
-      if (this.#record === undefined) return;
-      this.#record = undefined;
-      this.#log.error({ err: thrown }, `${messageOf(thrown)}; going on without it`);
-      await record?.close().catch(() => {});
+      this.#dropRecord(thrown);
     }
+    await this.#dropped;
+  }
+
+  #dropRecord(thrown: unknown): void {
+    const record = this.#record;
+    if (record === undefined) return;
+    this.#record = undefined;
+    this.#dropped = this.#goOnWithout(thrown, record.discard());
+  }
+
+  /** Told once. The file goes, for at the next start it would vouch for whoever was revoked since. */
+  async #goOnWithout(thrown: unknown, removed: Promise<void>): Promise<void> {
+    this.#log.error({ err: thrown }, `${messageOf(thrown)}; going on without it`);
+    await removed.catch((failed: unknown) => {
+      this.#log.error({ err: failed }, `${messageOf(failed)}; remove it before the next start`);
+    });
   }
 }
 
