@@ -18,6 +18,17 @@ test('nobody is known before the first catch-up, and the peer is good after it',
   assert.equal(follower.check(peerOf({ anchor: '00'.repeat(32) })).status, 'good');
 });
 
+test('a peer of the followed trust domain under a root that the feed has not named is unknown, not good', async (t) => {
+  const { follower } = await following(t);
+  await follower.ready;
+  const under = (spiffeId: string) => peerOf({ anchor: '00'.repeat(32), spiffeId });
+  const status = follower.check(under('spiffe://example.com/a'));
+  assert.equal(status.status, 'unknown');
+  assert.match(status.status === 'unknown' ? status.detail : '', /root 0{64} is not among/);
+  assert.equal(follower.check(under('spiffe://example.com.evil/a')).status, 'good');
+  assert.equal(follower.check(under('spiffe://other.org/a')).status, 'good');
+});
+
 test('the lease is part of being ready: without it nothing is known', async (t) => {
   const feed = new FeedDouble();
   feed.isLeaseDown = true;

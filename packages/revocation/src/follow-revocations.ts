@@ -163,7 +163,12 @@ class Follower implements RevocationFollower {
     const revoked = this.#set.find(peer);
     if (revoked !== undefined) return revoked;
     // Before the first hello nobody knows for whom the authority speaks.
-    if (this.#set.anchors.size > 0 && !this.#set.speaksFor(peer)) return good;
+    if (this.#set.anchors.size > 0 && !this.#set.speaksFor(peer)) {
+      // One authority speaks for a trust domain: a root of it that is not named yet is newer than this hello.
+      if (!this.#set.isOfSameDomain(peer)) return good;
+      const detail = `root ${peer.anchorFingerprint} is not among those that the revocation feed named`;
+      return { status: 'unknown', detail };
+    }
     const stale = this.#silence.staleReason();
     return stale === undefined ? good : { status: 'unknown', detail: stale };
   }

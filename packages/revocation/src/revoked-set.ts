@@ -109,6 +109,12 @@ export class RevokedSet {
     return this.#anchors.has(peer.anchorFingerprint);
   }
 
+  /** Whether the peer says that it is of the trust domain that the authority is of, under whatever root. */
+  isOfSameDomain({ spiffeId }: JudgedPeer): boolean {
+    const domain = `spiffe://${this.#trustDomain}/`;
+    return this.#trustDomain !== undefined && spiffeId?.toString().startsWith(domain) === true;
+  }
+
   /**
    * The revocation that covers the peer: of its certificate or of one that issued it, by serial or by key; or of its
    * SPIFFE ID. A peer under another authority's root is never covered. By SPIFFE ID and by key, certificates ordered
