@@ -23,9 +23,10 @@ import type { Identity } from './identity.ts';
  * ```
  *
  * So a swap is one rename: killed at any moment, the paths name the files of the old version or of the new one, whole.
- * Durable when {@link writeIdentity} resolved: the files, then the rename, are synced. Earlier versions stay for ten
- * minutes, for whoever has them open just then. A reader that opens several of the files can meet a swap in
- * between: {@link readIdentity} resolves `.current` first; other programs should read again when told to reload.
+ * Durable when {@link writeIdentity} resolved: the files, then the rename, are synced. A swap removes the versions that
+ * were written more than ten minutes before, the one that it replaces included, so that old keys do not pile up. A
+ * reader that opens several of the files can meet a swap in between: {@link readIdentity} resolves `.current` first
+ * and begins again where that version has gone; other programs should read again when told to reload.
  * Copying with `cp -RL` gives plain files, which are read as well.
  */
 export const identityFiles = {
@@ -209,7 +210,7 @@ async function linkOnce(target: string, path: string): Promise<void> {
   });
 }
 
-/** Versions stay that long: for slow readers, and for another writer's that is not swapped in yet. */
+/** Younger versions stay: one may be another writer's that is not swapped in yet. */
 const keptMs = 600_000;
 
 async function removeOthers(directory: string, version: string): Promise<void> {
