@@ -154,7 +154,7 @@ export const x509Codes = {
   },
   ERR_KEY_UNSUPPORTED: {
     meaning: 'A key is of a kind that is not accepted.',
-    hint: 'use ECDSA P-256, P-384 or P-521, RSA of 2048 bits or more, or Ed25519',
+    hint: 'use ECDSA P-256, P-384 or P-521, RSA of 2048 bits or more, Ed25519 or ML-DSA',
     exit: 1,
   },
   ERR_KEY_WEAK: {
@@ -174,7 +174,7 @@ export const x509Codes = {
   },
   ERR_KEY_SIGNATURE_ALGORITHM: {
     meaning: 'A signature algorithm is not supported, or not with this key.',
-    hint: 'use SHA-256, SHA-384 or SHA-512 with ECDSA, RSA or RSA-PSS, or Ed25519',
+    hint: 'use SHA-256, SHA-384 or SHA-512 with ECDSA, RSA or RSA-PSS, or Ed25519 or ML-DSA',
     exit: 1,
   },
 } as const satisfies CodeFamily;

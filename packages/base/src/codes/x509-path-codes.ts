@@ -119,7 +119,7 @@ export const x509PathCodes = {
   ERR_CERT_SIGNATURE_WEAK: {
     meaning:
       'A certificate is signed with an algorithm that is not accepted, such as SHA-1 or MD5.',
-    hint: 'reissue it with SHA-256 or better, or Ed25519',
+    hint: 'reissue it with SHA-256 or better, Ed25519 or ML-DSA',
     exit: 1,
   },
   ERR_NAME_MISMATCH: {

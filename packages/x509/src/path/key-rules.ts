@@ -36,6 +36,6 @@ const refusedAlgorithms: ReadonlyMap<string, string> = new Map([
 export function signatureAlgorithmFinding(algorithm: AlgorithmIdentifier): Finding | undefined {
   if (signatureAlgorithmOf(algorithm) !== undefined) return undefined;
   const name = refusedAlgorithms.get(algorithm.oid) ?? `algorithm ${algorithm.oid}`;
-  const detail = `has a signature by ${name}, accepted are SHA-256 or better with ECDSA or RSA, and Ed25519`;
+  const detail = `has a signature by ${name}, accepted are SHA-256 or better with ECDSA or RSA, Ed25519 and ML-DSA`;
   return { code: 'ERR_CERT_SIGNATURE_WEAK', detail, fields: { algorithm: algorithm.oid } };
 }
