@@ -23,6 +23,15 @@ test('a name is built in order and written as RFC 4514 does', () => {
   assert.equal(formatName(buildName([])), '');
 });
 
+test('a space at either end of a value is escaped, once', () => {
+  const written = (value: string) => formatName(buildName([{ type: 'CN', value }]));
+  assert.equal(written(' '), 'CN=\\ ');
+  assert.equal(written('  '), 'CN=\\ \\ ');
+  assert.equal(written('a '), 'CN=a\\ ');
+  assert.equal(written('a\\ '), 'CN=a\\\\\\ ');
+  assert.equal(written('a\\'), 'CN=a\\\\');
+});
+
 test('attributes of several types in one relative name, unknown types and no texts are kept', () => {
   const attribute = (oid: string, value: Uint8Array): Uint8Array =>
     der.sequence(der.oid(oid), value);

@@ -134,7 +134,7 @@ function formatAttribute({ oid, value, raw }: AttributeValue): string {
     .replace(/[\\"+,;<>]/g, '\\$&')
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
     .replace(/[\x00-\x1f\x7f]/g, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
-    .replace(/^[ #]/, '\\$&')
-    .replace(/(?<!\\) $/, '\\ ');
+    .replace(/(?!^) $/, '\\ ')
+    .replace(/^[ #]/, '\\$&');
   return `${type}=${escaped}`;
 }
