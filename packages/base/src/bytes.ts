@@ -5,9 +5,8 @@ export function toHex(bytes: Uint8Array): string {
 
 /** The bytes of an even-length hexadecimal text of either case (colons allowed between bytes), or undefined. */
 export function fromHex(text: string): Uint8Array | undefined {
-  const plain = text.replaceAll(':', '');
-  if (plain.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(plain)) return undefined;
-  return new Uint8Array(Buffer.from(plain, 'hex'));
+  if (!/^(?:[0-9a-f]{2}(?::?[0-9a-f]{2})*)?$/i.test(text)) return undefined;
+  return new Uint8Array(Buffer.from(text.replaceAll(':', ''), 'hex'));
 }
 
 /** Standard base64 with padding (RFC 4648 §4). */
