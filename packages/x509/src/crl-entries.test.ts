@@ -34,7 +34,7 @@ async function listOf(
 const reasons = Object.keys(revocationReasons) as RevocationReason[];
 const entry = fc.record({
   serialHex: fc
-    .uint8Array({ minLength: 1, maxLength: 24 })
+    .uint8Array({ minLength: 1, maxLength: 48 })
     .filter(([octet = 0]) => octet !== 0)
     .map((bytes) => Buffer.from(bytes).toString('hex')),
   date: fc.integer({ min: 0, max: 4e9 }).map((seconds) => seconds * 1000),

@@ -24,8 +24,8 @@ export interface Crl {
   /** OIDs of critical extensions of the list or of an entry that this room does not decode. */
   readonly unknownCriticalExtensions: readonly string[];
   /**
-   * Keyed by `serialHex`. A serial that occurs twice is refused unless the list is indirect: then the first stands here,
-   * and {@link entriesOf} has all.
+   * Keyed by `serialHex`, decoded at each look-up. A serial that occurs twice is refused unless the list is indirect:
+   * then the first is found here, `size` and the iterators count all, and {@link entriesOf} has those of one serial.
    */
   readonly entries: ReadonlyMap<string, CrlEntry>;
   /** Every entry of each serial that occurs more than once, which an indirect list may have. */

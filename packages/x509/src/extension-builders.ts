@@ -138,6 +138,11 @@ export const extension = {
     return make(oids.issuingDistributionPoint, true, encodeIssuingDistributionPoint(point));
   },
 
+  /** For a delegated OCSP responder: nobody need ask whether it is revoked (RFC 6960 §4.2.2.2.1). */
+  ocspNoCheck(): Extension {
+    return make(oids.ocspNoCheck, false, der.null());
+  },
+
   /** Any other. `value` is the DER that goes into the OCTET STRING. */
   other: make,
 } as const;

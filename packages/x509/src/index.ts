@@ -91,6 +91,7 @@ export {
   type OcspIssuer,
 } from './ocsp/cert-id.ts';
 export { checkOcspResponse } from './ocsp/check-ocsp-response.ts';
+export { nonceOctets } from './ocsp/ocsp-extensions.ts';
 export { decodeOcspGetPath, encodeOcspGetPath } from './ocsp/ocsp-get-path.ts';
 export type { OcspQuestion, OcspVerdict } from './ocsp/ocsp-question.ts';
 export type {

@@ -231,7 +231,16 @@ for (const [kind, args] of opensslKeys) {
       'index.txt',
       'R\t300101000000Z\t260101000000Z,keyCompromise\t0A\tunknown\t/CN=x\n',
     );
-    const config = `[ca]\ndefault_ca=d\n[d]\ndatabase=${database}\ncrlnumber=${file('number', '07\n')}\ndefault_md=sha256\ncrl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n`;
+    const config = `[ca]
+default_ca=d
+[d]
+database=${database}
+crlnumber=${file('number', '07\n')}
+default_md=sha256
+crl_extensions=e
+[e]
+authorityKeyIdentifier=keyid
+`;
     const issued = run('openssl', [
       'ca',
       '-gencrl',

@@ -26,7 +26,7 @@ const issuing = root.intermediate();
 const other = testCa({ at, name: 'other' });
 const leaf = issuing.leaf().certificate;
 const certId = certIdOf(leaf, issuing.certificate);
-const noCheck = extension.other(oids.ocspNoCheck, false, der.null());
+const noCheck = extension.ocspNoCheck();
 
 interface Wanted {
   readonly signer?: Signer;

@@ -6,9 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { toHex } from '@countersign/base';
 import { type TestCredential, testCa } from '@countersign/testkit';
-import { der } from '../der-writer.ts';
 import { extension } from '../extension-builders.ts';
-import { oids } from '../oids.ts';
 import { buildOcspRequest } from './build-ocsp-request.ts';
 import { buildOcspResponse, ocspResponder } from './build-ocsp-response.ts';
 import { certIdOf, isCertIdOf, type OcspHash } from './cert-id.ts';
@@ -29,7 +27,7 @@ const revokedLeaf = issuing.leaf().certificate;
 const delegate = issuing.leaf({
   keyUsage: ['digitalSignature'],
   extKeyUsage: ['OCSPSigning'],
-  extensions: [extension.other(oids.ocspNoCheck, false, der.null())],
+  extensions: [extension.ocspNoCheck()],
 });
 
 function file(name: string, content: string | Uint8Array): string {
