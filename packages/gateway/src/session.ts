@@ -1,5 +1,11 @@
 import { isAnonymous, type LiveConnection, type PeerOf } from '@countersign/mtls';
-import { clientCertHeaders, formatXfcc, subjectForHeader, xfccHeader } from '@countersign/wire';
+import {
+  clientCertHeaders,
+  formatXfcc,
+  nameForHeader,
+  subjectForHeader,
+  xfccHeader,
+} from '@countersign/wire';
 import { formatName, type GeneralName } from '@countersign/x509';
 
 /** What the rules were asked about a request that is on its way. */
@@ -55,5 +61,5 @@ function identityHeadersOf(peer: PeerOf, by: string): string[] {
 }
 
 function valuesOf(names: readonly GeneralName[], kind: 'uri' | 'dns'): string[] {
-  return names.flatMap((name) => (name.kind === kind ? [name.value] : []));
+  return names.flatMap((name) => (name.kind === kind ? [nameForHeader(name.value)] : []));
 }

@@ -13,7 +13,7 @@ export interface ForwardedClientCert {
   readonly cert?: string;
   /** The client certificate and those after it, in PEM. */
   readonly chain?: string;
-  /** RFC 2253 text; write one with {@link subjectForHeader}. */
+  /** RFC 2253 text; write one with {@link subjectForHeader}. URI and DNS names: {@link nameForHeader}. */
   readonly subject?: string;
   readonly uri: readonly string[];
   readonly dns: readonly string[];
@@ -79,6 +79,18 @@ export function subjectForHeader(rfc4514: string): string {
     const bytes = [...Buffer.from(character, 'utf8')];
     return bytes.map((byte) => `\\${byte.toString(16).padStart(2, '0').toUpperCase()}`).join('');
   });
+}
+
+/**
+ * A URI or DNS name that no reader of the header can take apart wrongly: quotes, backslashes and everything outside of
+ * printable ASCII, which such names cannot have, become percent encoding. Readers differ in what `\\"` means.
+ */
+export function nameForHeader(name: string): string {
+  return name.replaceAll(/["\\]|[^\x20-\x7e]/gu, (found) =>
+    [...Buffer.from(found, 'utf8')]
+      .map((byte) => `%${byte.toString(16).padStart(2, '0').toUpperCase()}`)
+      .join(''),
+  );
 }
 
 function formatElement(element: ForwardedClientCert): string {

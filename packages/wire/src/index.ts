@@ -28,6 +28,7 @@ export { LineSplitter, readFeed } from './feed-reader.ts';
 export {
   type ForwardedClientCert,
   formatXfcc,
+  nameForHeader,
   parseXfcc,
   subjectForHeader,
   xfccHeader,
