@@ -182,6 +182,9 @@ test('identity headers are known in every spelling, and nothing else is taken fo
     'X-Forwarded-Tls-Client-Cert-Info',
     'X-ARR-ClientCert',
     'x-ssl-cert',
+    'l5d-client-id',
+    'Cf-Client-Cert-Sha256',
+    'X-SSL-Verified',
   ];
   for (const name of identity) assert.ok(isIdentityHeader(name), name);
   const others = [

@@ -5,7 +5,8 @@
  *
  * Who reads which: x-forwarded-client-cert Envoy and Istio; client-cert* RFC 9440; ssl-client-* nginx ingress;
  * x-ssl-* and x-client-* HAProxy, nginx and their many recipes; x-forwarded-tls-client-* Traefik; x-amzn-mtls-*
- * AWS; x-arr-clientcert Azure; x-spiffe-* and x-countersign-* ours and our neighbours'.
+ * AWS; x-arr-clientcert Azure; cf-client-cert-* Cloudflare; l5d-client-id Linkerd; x-spiffe-* and x-countersign-* ours
+ * and our neighbours'.
  */
 export const identityHeaders = [
   'x-forwarded-client-cert*',
@@ -26,10 +27,13 @@ export const identityHeaders = [
   'x-ssl-cert*',
   'x-ssl-issuer*',
   'x-ssl-subject*',
+  'x-ssl-verif*',
   'x-tls-client-*',
   'x-spiffe-*',
   'x-amzn-mtls-*',
   'x-arr-clientcert*',
+  'cf-client-cert*',
+  'l5d-client-id',
   'x-peer-certificate*',
   'x-countersign-*',
 ] as const;
