@@ -117,6 +117,7 @@ export {
   verifyPossession,
 } from './parse-certificate-request.ts';
 export { crlsFromPem, parseCrl } from './parse-crl.ts';
+export { matchNames } from './path/match-name.ts';
 export type {
   ExpectedName,
   PathFound,
