@@ -1,6 +1,28 @@
 /** A dotted OID of its content octets, or undefined where they are malformed or an arc is above 2^53-1. */
 export function decodeOid(bytes: Uint8Array, from: number, to: number): string | undefined {
   if (to <= from || to - from > longestOid) return undefined;
+  let hash = to - from;
+  for (let at = from; at < to; at += 1) hash = (hash * 31 + (bytes[at] ?? 0)) & (slots - 1);
+  const known = recent[hash];
+  if (known !== undefined && isSame(known.octets, bytes, from, to)) return known.dotted;
+  const dotted = readOid(bytes, from, to);
+  if (dotted !== undefined) recent[hash] = { octets: bytes.slice(from, to), dotted };
+  return dotted;
+}
+
+/** The same few occur in every document: a string that was made before is also found faster in a table. */
+const slots = 512;
+const recent: ({ readonly octets: Uint8Array; readonly dotted: string } | undefined)[] = new Array(
+  slots,
+).fill(undefined);
+
+function isSame(octets: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
+  if (octets.byteLength !== to - from) return false;
+  for (let at = from; at < to; at += 1) if (octets[at - from] !== bytes[at]) return false;
+  return true;
+}
+
+function readOid(bytes: Uint8Array, from: number, to: number): string | undefined {
   let dotted = '';
   let arc = 0;
   let fresh = true;

@@ -43,12 +43,22 @@ export const der = {
   printable: (text: string): Uint8Array => element(tags.printableString, [ia5Content(text)]),
   /** UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 wants. */
   time(ms: number): Uint8Array {
+    const second = Math.floor(ms / 1000);
+    const known = recentTimes.get(second);
+    if (known !== undefined) return known;
     const { tag, text } = encodeTime(ms);
-    return element(tag, [ia5Content(text)]);
+    const encoded = element(tag, [ia5Content(text)]).slice();
+    if (recentTimes.size >= keptTimes) recentTimes.clear();
+    recentTimes.set(second, encoded);
+    return encoded;
   },
   generalizedTime: (ms: number): Uint8Array =>
     element(tags.generalizedTime, [ia5Content(generalizedText(ms))]),
 } as const;
+
+/** Whoever issues much in one second writes the same few times. */
+const recentTimes = new Map<number, Uint8Array>();
+const keptTimes = 64;
 
 const noUnusedBits = Uint8Array.of(0);
 
