@@ -131,14 +131,17 @@ export class Authority {
 
   /** By order of whoever holds the state; without names, under those of the request. */
   issue(request: CsrAndTtl & WrittenNames): Promise<Issued | Refusal> {
-    const { csr, ttlMs, ...names } = request;
-    return issueCertificate({ csr, ttlMs, grant: { by: 'operator', names } }, this.#context);
+    const { csr, ttlMs } = request;
+    return issueCertificate(
+      { csr, ttlMs, grant: { by: 'operator', names: request } },
+      this.#context,
+    );
   }
 
   /** The authority's own TLS certificate: {@link ownSpiffeId} and these names, within its issuer's constraints. */
   issueOwn(request: CsrAndTtl & Omit<WrittenNames, 'spiffeId'>): Promise<Issued | Refusal> {
-    const { csr, ttlMs, ...others } = request;
-    const names = { ...others, spiffeId: this.ownSpiffeId };
+    const { csr, ttlMs, dns, ip } = request;
+    const names = { dns, ip, spiffeId: this.ownSpiffeId };
     return issueCertificate({ csr, ttlMs, grant: { by: 'authority', names } }, this.#context);
   }
 

@@ -96,12 +96,14 @@ export function writtenNames(formatted: readonly string[]): WrittenNames {
 
 /** In the order of encoding: SPIFFE ID, DNS names, addresses. */
 export function alternativesOf(names: CertificateNames): GeneralName[] {
-  const { spiffeId, dns, ip } = names;
-  return [
-    ...(spiffeId === undefined ? [] : [{ kind: 'uri', value: spiffeId.toString() } as const]),
-    ...dns.map((value) => ({ kind: 'dns', value }) as const),
-    ...ip.map((text) => ({ kind: 'ip', bytes: parseIpAddress(text) ?? new Uint8Array() }) as const),
-  ];
+  const all: GeneralName[] = [];
+  const { spiffeId } = names;
+  if (spiffeId !== undefined) all.push({ kind: 'uri', value: spiffeId.toString() });
+  for (const value of names.dns) all.push({ kind: 'dns', value });
+  for (const text of names.ip) {
+    all.push({ kind: 'ip', bytes: parseIpAddress(text) ?? new Uint8Array() });
+  }
+  return all;
 }
 
 /** As `formatGeneralName` writes them: `uri:…`, `dns:…`, `ip:…`. */

@@ -12,17 +12,22 @@ import {
 } from '@countersign/x509';
 import type { AuthorityCertificateConfig, IntermediateConfig, ServiceConfig } from './ca-config.ts';
 import { alternativesOf, type CertificateNames } from './certificate-names.ts';
+import type { DnsConstraints } from './dns-name.ts';
 import { serviceKeyTypes, usagesFor } from './key-usage-by-kind.ts';
 
 export type Profile = 'root' | 'intermediate' | 'service';
 
-/** A certificate but for its serial number, which the ledger gives. */
-export interface Draft extends Omit<CertificateTemplate, 'serial'> {
+/** A certificate but for its serial number, which the ledger gives: here stands a placeholder. */
+export interface Draft extends CertificateTemplate {
   readonly profile: Profile;
   /** Of the key (RFC 5280 §4.2.1.2). */
   readonly keyId: Uint8Array;
   /** Undefined for the root, which vouches for itself. */
   readonly issuedBy: Certificate | undefined;
+  /** Of the issuer's certificate. */
+  readonly constraints: DnsConstraints;
+  /** Of the key, which was judged before. */
+  readonly kind: KeyKind;
 }
 
 interface AuthorityDraftFacts {
@@ -36,7 +41,10 @@ export function draftRoot(config: AuthorityCertificateConfig, facts: AuthorityDr
   const subject = subjectName(config);
   return {
     profile: 'root',
+    kind: config.key,
+    serial: placeholderSerial,
     keyId: keyIdOf(facts.spki),
+    constraints: noConstraints,
     issuedBy: undefined,
     issuer: subject,
     subject,
@@ -68,7 +76,10 @@ export function draftIntermediate(
         ];
   return {
     profile: 'intermediate',
+    kind: config.key,
+    serial: placeholderSerial,
     keyId: keyIdOf(facts.spki),
+    constraints: noConstraints,
     issuedBy: root,
     issuer: root.subject,
     subject: subjectName(config),
@@ -86,6 +97,7 @@ export function draftIntermediate(
 /** What every service certificate of one issuer shares, built once: encoding is most of the work of a draft. */
 export interface ServiceTemplate {
   readonly issuer: Certificate;
+  readonly constraints: DnsConstraints;
   readonly authorityKeyId: Extension;
   readonly extKeyUsage: Extension;
   /** By kind of key: of what is configured, that which such a key can do. */
@@ -95,6 +107,7 @@ export interface ServiceTemplate {
 export function serviceTemplate(issuer: Certificate, services: ServiceConfig): ServiceTemplate {
   return {
     issuer,
+    constraints: dnsConstraintsOf(issuer),
     authorityKeyId: extension.authorityKeyId(issuer.subjectKeyId ?? keyIdOf(issuer.spki)),
     extKeyUsage: extension.extKeyUsage(services.extKeyUsage),
     keyUsage: new Map(
@@ -106,6 +119,8 @@ export function serviceTemplate(issuer: Certificate, services: ServiceConfig): S
 export interface ServiceDraftFacts {
   readonly names: CertificateNames;
   readonly spki: SubjectPublicKeyInfo;
+  /** SHA-256 of the SubjectPublicKeyInfo: the key's identifier is its beginning. */
+  readonly keyHash: Uint8Array;
   readonly kind: KeyKind;
   readonly notBefore: number;
   readonly notAfter: number;
@@ -113,14 +128,19 @@ export interface ServiceDraftFacts {
 
 export function draftService(template: ServiceTemplate, facts: ServiceDraftFacts): Draft {
   const { issuer } = template;
-  const subject = serviceSubject(facts.names);
-  const keyId = keyIdOf(facts.spki);
+  // RFC 5280 §4.2.1.2 leaves the method open. This one makes the identifier the beginning of what `revoke` calls the key.
+  const keyId = facts.keyHash.subarray(0, 20);
   return {
     profile: 'service',
+    kind: facts.kind,
+    serial: placeholderSerial,
     keyId,
+    constraints: template.constraints,
     issuedBy: issuer,
     issuer: issuer.subject,
-    subject,
+    // Services are known by their alternative names. A common name would be taken for a DNS name by verifiers that find
+    // none among them, and held to the issuer's constraints.
+    subject: emptyName,
     notBefore: facts.notBefore,
     notAfter: facts.notAfter,
     spki: facts.spki,
@@ -130,27 +150,27 @@ export function draftService(template: ServiceTemplate, facts: ServiceDraftFacts
       template.extKeyUsage,
       extension.subjectKeyId(keyId),
       template.authorityKeyId,
-      // RFC 5280 §4.2.1.6: critical exactly where the subject is empty.
-      extension.subjectAltName(alternativesOf(facts.names), subject === emptyName),
+      // RFC 5280 §4.2.1.6: critical, since the subject is empty.
+      extension.subjectAltName(alternativesOf(facts.names), true),
     ],
   };
 }
 
+/** The DNS constraints of a certificate; none constrain nothing. */
+export function dnsConstraintsOf(certificate: Certificate): DnsConstraints {
+  const of = (side: 'permitted' | 'excluded'): string[] =>
+    (certificate.nameConstraints?.[side] ?? []).flatMap(({ base }) =>
+      base.kind === 'dns' ? [base.value] : [],
+    );
+  return { permitted: of('permitted'), excluded: of('excluded') };
+}
+
+/** As long as the ledger's, and of their form. Never signed: the evidence of the lint writes over it. */
+const placeholderSerial = Uint8Array.of(0x01, ...new Uint8Array(19).fill(0xff));
+const noConstraints: DnsConstraints = { permitted: [], excluded: [] };
 const notAnAuthority = extension.basicConstraints({ ca: false });
 const signing = extension.keyUsage(['digitalSignature']);
 const emptyName = buildName([]);
-const longestCommonName = 64;
-
-/**
- * The first DNS name, else nothing. Never anything else: verifiers that find no DNS name among the alternatives take a
- * common name for one, and hold it to the issuer's constraints.
- */
-function serviceSubject(names: CertificateNames): Name {
-  const [first] = names.dns;
-  if (first === undefined || first.length > longestCommonName) return emptyName;
-  return buildName([{ type: 'CN', value: first }]);
-}
-
 function authorityExtensions(
   config: AuthorityCertificateConfig,
   facts: AuthorityDraftFacts,

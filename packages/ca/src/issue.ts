@@ -6,13 +6,14 @@ import {
   denial,
   type Log,
   messageOf,
+  toHex,
 } from '@countersign/base';
 import { type CertificateRequest, parseCertificateRequest } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
 import { formatNames } from './certificate-names.ts';
 import { draftService } from './draft.ts';
-import { type Granted, type IssueGrant, readGrant } from './issue-grant.ts';
+import { type IssueGrant, readGrant } from './issue-grant.ts';
 import type { Issuer } from './issuer.ts';
 import type { Intent, Ledger } from './ledger/ledger.ts';
 import { decideLifetime } from './lifetime-policy.ts';
@@ -118,14 +119,18 @@ async function issueInSteps(
     at,
     askedMs: request.ttlMs,
     defaultMs: granted.defaultTtlMs ?? services.validityMs,
-    ...limitOf(granted, services.maxValidityMs),
+    limits: [
+      { ms: services.maxValidityMs, by: 'max_validity' },
+      { ms: granted.limitTtlMs, by: "the join token's" },
+    ],
     issuer,
   });
   if (!lifetime.ok) return lifetime;
 
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;
-  const facts = { names, spki: csr.spki, kind: key.kind, notBefore, notAfter };
+  const keyHash = hash('sha256', csr.spki.raw, 'buffer');
+  const facts = { names, spki: csr.spki, keyHash, kind: key.kind, notBefore, notAfter };
   const draft = draftService(isOwn ? issuer.own : issuer.services, facts);
 
   // 4. Lint: the very bytes, read back, keep every rule.
@@ -133,11 +138,12 @@ async function issueInSteps(
 
   // 5. Intent: the ledger redeems the token, looks for blocks and revocations, and assigns position and serial.
   //    A crash before it resolves: nothing was signed. After: an orphan, which start-up closes.
+  const spiffeId = names.spiffeId?.toString();
   const intent = await ledger.intend({
     grant: granted.ledgerGrant,
-    ...(names.spiffeId === undefined ? {} : { spiffeId: names.spiffeId.toString() }),
+    spiffeId,
     names: formatNames(names),
-    spkiHash: hash('sha256', csr.spki.raw),
+    spkiHash: toHex(keyHash),
     provisioner: granted.provisioner,
     issuer: issuer.name,
     notAfter,
@@ -145,14 +151,15 @@ async function issueInSteps(
   if (!intent.ok) return intent;
 
   // 6. Sign.
-  const sign = () => signDraft(linted, intent, issuer.signer);
-  const der = await signOrAbandon(sign, intent, context);
+  const der = await signDraft(linted, intent, issuer.signer).catch((thrown: unknown) =>
+    abandon(intent, thrown, context),
+  );
 
   // 7. Issued: once this resolves the certificate is in the ledger, whether or not the caller hears of it.
   await ledger.issued({ intent: intent.position, serialHex: intent.serialHex, der });
   return {
     ok: true,
-    spiffeId: names.spiffeId?.toString(),
+    spiffeId,
     serialHex: intent.serialHex,
     notAfter,
     chain: [der, issuer.certificate.raw],
@@ -173,31 +180,16 @@ function readRequest(
   }
 }
 
-function limitOf(
-  granted: Granted,
-  maxMs: number,
-): { readonly limitMs: number; readonly limitedBy: string } {
-  const { limitTtlMs } = granted;
-  return limitTtlMs !== undefined && limitTtlMs < maxMs
-    ? { limitMs: limitTtlMs, limitedBy: "the join token's" }
-    : { limitMs: maxMs, limitedBy: 'max_validity' };
-}
-
-async function signOrAbandon(
-  sign: () => Promise<Uint8Array>,
-  intent: Intent,
+async function abandon(
+  { position }: Intent,
+  thrown: unknown,
   { ledger, log }: IssueContext,
-): Promise<Uint8Array> {
-  try {
-    return await sign();
-  } catch (thrown) {
-    const reason = messageOf(thrown);
-    // Should this fail too, the intent stays open and start-up closes it.
-    await ledger.abandoned(intent.position, reason).catch((failed: unknown) => {
-      log.error({ position: intent.position, reason: messageOf(failed) }, 'intent not abandoned');
-    });
-    throw thrown;
-  }
+): Promise<never> {
+  // Should this fail too, the intent stays open and start-up closes it.
+  await ledger.abandoned(position, messageOf(thrown)).catch((failed: unknown) => {
+    log.error({ position, reason: messageOf(failed) }, 'intent not abandoned');
+  });
+  throw thrown;
 }
 
 function tell(outcome: Issued | Refusal, { grant }: IssueRequest, { log }: IssueContext): void {
@@ -208,8 +200,7 @@ function tell(outcome: Issued | Refusal, { grant }: IssueRequest, { log }: Issue
     );
     return;
   }
-  const { spiffeId, serialHex, issuer, position } = outcome;
-  const notAfter = new Date(outcome.notAfter).toISOString();
+  const { spiffeId, serialHex, issuer, position, notAfter } = outcome;
   log.info(
     { grant: grant.by, spiffeId, serial: serialHex, issuer, position, notAfter },
     'certificate issued',

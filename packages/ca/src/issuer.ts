@@ -1,8 +1,7 @@
 import type { Certificate, Signer } from '@countersign/x509';
 import type { ServiceConfig } from './ca-config.ts';
 import type { DnsConstraints } from './dns-name.ts';
-import { type ServiceTemplate, serviceTemplate } from './draft.ts';
-import { dnsConstraintsOf } from './lint-rules.ts';
+import { dnsConstraintsOf, type ServiceTemplate, serviceTemplate } from './draft.ts';
 
 /** An intermediate that can sign, with what was worked out about it once. */
 export interface Issuer {

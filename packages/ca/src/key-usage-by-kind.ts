@@ -20,5 +20,9 @@ export function isServiceKeyType(type: KeyKind['type']): type is ServiceKeyType 
 
 /** The usages that remain for a key of that kind. */
 export function usagesFor(type: ServiceKeyType, usages: readonly KeyUsage[]): KeyUsage[] {
-  return usages.filter((usage) => usagesByType[type].includes(usage));
+  return usages.filter((usage) => isUsageOf(type, usage));
+}
+
+export function isUsageOf(type: ServiceKeyType, usage: KeyUsage): boolean {
+  return usagesByType[type].includes(usage);
 }

@@ -6,9 +6,8 @@ export interface LifetimeQuestion {
   /** What the requester wishes, if anything. */
   readonly askedMs: number | undefined;
   readonly defaultMs: number;
-  /** The longest that is granted, and by what. */
-  readonly limitMs: number;
-  readonly limitedBy: string;
+  /** The longest that is granted, and by what; the shortest of them binds. */
+  readonly limits: readonly { readonly ms: number | undefined; readonly by: string }[];
   /** From the first to the last moment of every certificate of the issuer's chain. */
   readonly issuer: { readonly name: string; readonly notBefore: number; readonly notAfter: number };
 }
@@ -32,9 +31,14 @@ const skewFraction = 20;
  * Denials: ERR_POLICY_TTL, ERR_POLICY_ISSUER_ENDS.
  */
 export function decideLifetime(question: LifetimeQuestion): Lifetime | Denial {
-  const { at, askedMs, limitMs, issuer } = question;
+  const { at, askedMs, issuer } = question;
+  let limitMs = Number.POSITIVE_INFINITY;
+  let limitedBy = '';
+  for (const { ms, by } of question.limits) {
+    if (ms !== undefined && ms < limitMs) [limitMs, limitedBy] = [ms, by];
+  }
   if (askedMs !== undefined && askedMs > limitMs) {
-    const sides = `lifetime "${formatDuration(askedMs)}" is longer than ${question.limitedBy} "${formatDuration(limitMs)}"`;
+    const sides = `lifetime "${formatDuration(askedMs)}" is longer than ${limitedBy} "${formatDuration(limitMs)}"`;
     return denial('ERR_POLICY_TTL', sides, { askedMs, limitMs });
   }
   const lifeS = Math.floor(Math.min(askedMs ?? question.defaultMs, limitMs) / 1000);

@@ -6,9 +6,9 @@ import {
   judgeKey,
   oids,
 } from '@countersign/x509';
-import { constraintAgainst, type DnsConstraints, parseDnsName } from './dns-name.ts';
+import { constraintAgainst, parseDnsName } from './dns-name.ts';
 import type { Draft, Profile } from './draft.ts';
-import { isServiceKeyType, usagesFor } from './key-usage-by-kind.ts';
+import { isServiceKeyType, isUsageOf } from './key-usage-by-kind.ts';
 
 export interface LintRule {
   readonly name: string;
@@ -91,9 +91,10 @@ export const lintRules: readonly LintRule[] = [
     name: 'key',
     clause: 'NIST SP 800-131A',
     profiles: all,
-    check: (_, { spki }) => {
+    check: (_, { spki, kind }) => {
       const judged = judgeKey(spki);
-      return judged.ok ? undefined : judged.detail;
+      if (!judged.ok) return judged.detail;
+      return judged.kind.type === kind.type ? undefined : 'key is not of the kind of the draft';
     },
   },
   {
@@ -167,13 +168,12 @@ export const lintRules: readonly LintRule[] = [
     name: 'key-usage-of-kind',
     clause: 'RFC 8813 §3, RFC 8410 §5',
     profiles: services,
-    check: ({ keyUsage }, { spki }) => {
-      const judged = judgeKey(spki);
-      if (!judged.ok || !isServiceKeyType(judged.kind.type)) return 'key of no kind for services';
-      const usages = [...(keyUsage ?? [])];
-      const possible = usagesFor(judged.kind.type, usages);
-      const beyond = usages.find((usage) => !possible.includes(usage));
-      return beyond === undefined ? undefined : `${beyond} with a key that cannot do that`;
+    check: ({ keyUsage }, { kind }) => {
+      if (!isServiceKeyType(kind.type)) return 'key of no kind for services';
+      for (const usage of keyUsage ?? []) {
+        if (!isUsageOf(kind.type, usage)) return `${usage} with a key that cannot do that`;
+      }
+      return undefined;
     },
   },
   {
@@ -203,18 +203,19 @@ export const lintRules: readonly LintRule[] = [
     clause: 'RFC 5280 §4.2.1.6, X509-SVID §2',
     profiles: services,
     check: ({ subjectAltNames }) => {
-      const uris = subjectAltNames.filter((name) => name.kind === 'uri');
-      if (uris.length > 1) return `${uris.length} URIs, an SVID has one`;
-      const odd = subjectAltNames.find((name) => !isFormOfOurs(name));
-      return odd === undefined ? undefined : `name "${formatGeneralName(odd)}"`;
+      let uris = 0;
+      for (const name of subjectAltNames) {
+        if (!isFormOfOurs(name)) return `name "${formatGeneralName(name)}"`;
+        if (name.kind === 'uri') uris += 1;
+      }
+      return uris > 1 ? `${uris} URIs, an SVID has one` : undefined;
     },
   },
   {
     name: 'name-constraints',
     clause: 'RFC 5280 §4.2.1.10',
     profiles: services,
-    check: ({ subjectAltNames }, { issuedBy }) => {
-      const constraints = dnsConstraintsOf(issuedBy);
+    check: ({ subjectAltNames }, { constraints }) => {
       for (const name of subjectAltNames) {
         if (name.kind !== 'dns') continue;
         const against = constraintAgainst(constraints, name.value);
@@ -253,15 +254,6 @@ export const lintRules: readonly LintRule[] = [
         : "authority key identifier is not the issuer's subject key identifier",
   },
 ];
-
-/** The DNS constraints of a certificate; none constrain nothing. */
-export function dnsConstraintsOf(certificate: Certificate | undefined): DnsConstraints {
-  const of = (side: 'permitted' | 'excluded'): string[] =>
-    (certificate?.nameConstraints?.[side] ?? []).flatMap(({ base }) =>
-      base.kind === 'dns' ? [base.value] : [],
-    );
-  return { permitted: of('permitted'), excluded: of('excluded') };
-}
 
 function isFormOfOurs(name: GeneralName): boolean {
   if (name.kind === 'ip') return name.bytes.byteLength === 4 || name.bytes.byteLength === 16;

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { CountersignError } from '@countersign/base';
 import {
   assembleCertificate,
@@ -62,7 +61,7 @@ export class LintedDraft {
  * @throws CountersignError ERR_LINT: what reaches this point passed the policy, so a finding is a defect of ours
  */
 export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDraft {
-  const tbs = buildTbsCertificate({ ...draft, serial: placeholderSerial }, algorithm);
+  const tbs = buildTbsCertificate(draft, algorithm);
   const preview = parseCertificate(assembleCertificate(tbs, algorithm, placeholderSignature));
   for (const rule of rulesOf[draft.profile]) {
     const wrong = rule.check(preview, draft);
@@ -81,6 +80,4 @@ const rulesOf: Readonly<Record<Profile, readonly LintRule[]>> = {
   service: rulesFor('service'),
 };
 
-/** Of the form that serials have; never signed, since {@link LintedDraft.spend} writes over it. */
-const placeholderSerial = Uint8Array.of(0x01, ...randomBytes(serialOctets - 1));
 const placeholderSignature = new Uint8Array(64);

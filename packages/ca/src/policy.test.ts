@@ -127,8 +127,7 @@ describe('lifetimes', () => {
       at,
       askedMs,
       defaultMs: 24 * 3_600_000,
-      limitMs: 72 * 3_600_000,
-      limitedBy: 'max_validity',
+      limits: [{ ms: 72 * 3_600_000, by: 'max_validity' }],
       issuer,
       ...over,
     });

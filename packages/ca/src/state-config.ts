@@ -2,8 +2,7 @@ import { CountersignError, equalBytes, formatDuration, type Log } from '@counter
 import { type Certificate, formatKeyKind, formatName, keyKindOf } from '@countersign/x509';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { quotedList } from './dns-name.ts';
-import { subjectName } from './draft.ts';
-import { dnsConstraintsOf } from './lint-rules.ts';
+import { dnsConstraintsOf, subjectName } from './draft.ts';
 import type { StateManifest } from './state-layout.ts';
 
 export interface StateCertificates {
