@@ -278,7 +278,7 @@ test('renewals asked for together are one, listeners that throw harm nobody, and
   await clock.advance(hour);
   assert.equal(asked.length, 1);
   assert.equal(clock.sleeping, 0);
-  await assert.rejects(rotation.renewNow(), /stopped/);
+  await assert.rejects(rotation.renewNow(), { code: 'ERR_IDENTITY_STOPPED', message: /stopped/ });
 });
 
 test('a schedule out of range is refused', () => {

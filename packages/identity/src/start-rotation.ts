@@ -164,7 +164,7 @@ class Rotation implements RotatingIdentity {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort(new CountersignError('ERR_IDENTITY_EXPIRED', 'rotation was stopped'));
+    this.#stopping.abort(new CountersignError('ERR_IDENTITY_STOPPED', 'rotation was stopped'));
     await this.#done;
     await this.#attempt?.catch(() => {});
     this.#nextRenewalAt = undefined;

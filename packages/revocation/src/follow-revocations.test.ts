@@ -270,7 +270,10 @@ test('stop releases the lease, ends the feed and rejects who still waits to be r
   down.isDown = true;
   const never = await following(t, { feed: down });
   await never.follower.stop();
-  await assert.rejects(never.follower.ready, /stopped/);
+  await assert.rejects(never.follower.ready, {
+    code: 'ERR_REVOCATION_STOPPED',
+    message: /stopped/,
+  });
   assert.equal(down.leases.length, 0);
 });
 

@@ -188,7 +188,7 @@ class Follower implements RevocationFollower {
 
   async #stop(): Promise<void> {
     const reason = new CountersignError(
-      'ERR_WIRE_FEED',
+      'ERR_REVOCATION_STOPPED',
       'following the revocation feed was stopped',
     );
     this.#stopping.abort(reason);

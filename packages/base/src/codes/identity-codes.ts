@@ -34,6 +34,11 @@ export const identityCodes = {
     hint: 'enrol again with a new token: `countersign token create`, then `countersign enrol`',
     exit: 1,
   },
+  ERR_IDENTITY_STOPPED: {
+    meaning: 'A renewal was given up, since the rotation of the identity was stopped.',
+    hint: 'the program ends, or has to start the rotation again',
+    exit: 3,
+  },
   ERR_IDENTITY_FILES: {
     meaning: 'The files of an identity could not be read or written, or do not belong together.',
     hint: 'check that the directory was written by `countersign enrol` or `issue`, and who may read it',

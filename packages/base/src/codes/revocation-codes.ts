@@ -1,6 +1,11 @@
 import type { CodeFamily } from '../code-row.ts';
 
 export const revocationCodes = {
+  ERR_REVOCATION_STOPPED: {
+    meaning: 'Following the revocation feed was stopped before it was caught up with.',
+    hint: 'the program ends, or has to follow the feed again',
+    exit: 3,
+  },
   ERR_REVOCATION_GAP: {
     meaning: 'A revocation frame does not follow the last one applied: one in between is missing.',
     hint: 'nothing to do: the follower asks again from its last position; if it repeats, look for a proxy before the authority',
