@@ -50,4 +50,19 @@ export const caSignerCodes = {
     hint: 'look the CKR_ value of the message up in the manual of the token',
     exit: 3,
   },
+  ERR_SIGNER_KMS_SDK: {
+    meaning: 'The package through which a key management service is reached is not installed.',
+    hint: 'install the package that the message names beside countersign, with npm install',
+    exit: 2,
+  },
+  ERR_SIGNER_KMS_REFUSED: {
+    meaning: 'The key management service refused the call: credentials, permissions or the key.',
+    hint: 'check which identity the authority runs as and that it may create keys, read public keys and sign',
+    exit: 3,
+  },
+  ERR_SIGNER_KMS_UNREACHABLE: {
+    meaning: 'The key management service did not answer, or answered with a failure of its own.',
+    hint: 'check the network, the endpoint and the region; the authority goes on when it answers',
+    exit: 3,
+  },
 } as const satisfies CodeFamily;

@@ -31,8 +31,8 @@ export interface KeyStoreUnderTest {
   readonly secrets: readonly string[];
   /** True for stores that forget with their object. */
   readonly isVolatile?: boolean;
-  /** How many signatures to ask for at once; default 20. */
-  readonly parallel?: number;
+  /** Why it, or its double, cannot sign large data. */
+  readonly noLargeData?: string;
 }
 
 const data = new TextEncoder().encode('what is signed');
@@ -83,16 +83,17 @@ export function signerSuite(
 
     it('signs for many at once, each signature that of its own data', async () => {
       const signer = await store.open(await generate(ofType('EC') ?? first(subject), 'busy'));
-      const texts = Array.from({ length: subject.parallel ?? 20 }, (_, i) =>
-        Uint8Array.of(i, 1, 2),
-      );
+      const texts = Array.from({ length: 20 }, (_, i) => Uint8Array.of(i, 1, 2));
       const signatures = await Promise.all(texts.map((text) => signer.sign(text)));
       for (const [index, text] of texts.entries()) {
         assert.ok(verifies(signer, text, signatures[index] ?? new Uint8Array()));
       }
     });
 
-    it('signs large data, as a list of a hundred thousand revoked certificates is', async () => {
+    const skip = subject.noLargeData ?? false;
+    it('signs large data, as a list of a hundred thousand revoked certificates is', {
+      skip,
+    }, async () => {
       const signer = await store.open(await generate(first(subject), 'large'));
       const large = new Uint8Array(4 * 1024 * 1024).fill(7);
       assert.ok(verifies(signer, large, await signer.sign(large)));

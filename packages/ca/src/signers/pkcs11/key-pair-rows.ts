@@ -1,5 +1,6 @@
 import { CountersignError } from '@countersign/base';
 import { type Curve, der, formatKeyKind, type KeyKind, oids } from '@countersign/x509';
+import { positiveInteger } from '../ecdsa-signature.ts';
 import { type Attribute, ulong } from './call-memory.ts';
 import { cka, ckk, ckm } from './cryptoki-constants.ts';
 
@@ -36,7 +37,7 @@ function rsa(bits: number): KeyPairRow {
     ],
     read: [cka.modulus, cka.publicExponent],
     spki([modulus = empty, exponent = empty]) {
-      const key = der.sequence(positive(modulus), positive(exponent));
+      const key = der.sequence(positiveInteger(modulus), positiveInteger(exponent));
       const algorithm = der.sequence(der.oid(oids.rsaEncryption), der.null());
       return der.sequence(algorithm, der.bitString(key));
     },
@@ -87,15 +88,6 @@ function bare(point: Uint8Array): Uint8Array {
   if (tag === 0x04 && isWrapped) return point.subarray(header);
   if (tag === 0x03 && isWrapped && point[header] === 0) return point.subarray(header + 1);
   return point;
-}
-
-/** INTEGER of unsigned octets. */
-export function positive(octets: Uint8Array): Uint8Array {
-  let start = 0;
-  while (start < octets.byteLength - 1 && octets[start] === 0) start += 1;
-  const least = octets.subarray(start);
-  if ((least[0] ?? 0) < 0x80) return der.integerOctets(least);
-  return der.integerOctets(Uint8Array.of(0, ...least));
 }
 
 const empty = Uint8Array.of(0);

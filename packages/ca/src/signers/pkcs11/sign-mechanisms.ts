@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { der, oids, type SignatureAlgorithm } from '@countersign/x509';
+import { ecdsaSignatureOf } from '../ecdsa-signature.ts';
 import { ulong } from './call-memory.ts';
 import { ckg, ckm } from './cryptoki-constants.ts';
-import { positive } from './key-pair-rows.ts';
 
 /** One way of a token to make a signature of an algorithm. */
 export interface SignMechanism {
@@ -62,8 +62,8 @@ export function signMechanismsOf(algorithm: SignatureAlgorithm): readonly SignMe
   const digest = (data: Uint8Array) => new Uint8Array(hash(name, data, 'buffer'));
   if (keyTypes.includes('EC')) {
     return [
-      { type: ckm.ecdsa, prepare: digest, finish: ecdsaSignature },
-      { type: row.ecdsa, prepare: whole, finish: ecdsaSignature },
+      { type: ckm.ecdsa, prepare: digest, finish: ecdsaSignatureOf },
+      { type: row.ecdsa, prepare: whole, finish: ecdsaSignatureOf },
     ];
   }
   if (options.saltLength !== undefined) {
@@ -81,15 +81,6 @@ export function signMechanismsOf(algorithm: SignatureAlgorithm): readonly SignMe
 // RFC 8017 §9.2
 function digestInfo(oid: string, digest: Uint8Array): Uint8Array {
   return der.sequence(der.sequence(der.oid(oid), der.null()), der.octetString(digest));
-}
-
-// RFC 3279 §2.2.3, of r and s side by side
-function ecdsaSignature(raw: Uint8Array): Uint8Array {
-  const half = raw.byteLength / 2;
-  if (!Number.isInteger(half) || half === 0) {
-    throw new RangeError(`an ECDSA signature of ${raw.byteLength} octets`);
-  }
-  return der.sequence(positive(raw.subarray(0, half)), positive(raw.subarray(half)));
 }
 
 function whole(bytes: Uint8Array): Uint8Array {
