@@ -27,6 +27,12 @@ const rules: readonly Rule[] = [
     why: "only mtls's listener constructs TLS servers",
   },
   {
+    pattern:
+      /\bimport\s*\{[^}]*(?<!type )\b(?:createServer|createSecureServer|Server)\b[^}]*\}\s*from 'node:(?:tls|https|http2)'/g,
+    mayStandIn: /^packages\/mtls\/src\/listener\.ts$/,
+    why: "only mtls's listener constructs TLS servers",
+  },
+  {
     pattern: /\bMath\.random\(/g,
     mayStandIn: /\/bench\//,
     why: 'randomness comes from node:crypto or in by parameter',
