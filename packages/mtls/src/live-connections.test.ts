@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { TLSSocket } from 'node:tls';
-import { noLog, noMeter } from '@countersign/base';
+import { denial, noLog, noMeter } from '@countersign/base';
 import { testClock } from '@countersign/testkit';
 import { anonymous, type HandshakeFacts } from './live-connection.ts';
 import { LiveConnections } from './live-connections.ts';
@@ -27,4 +27,18 @@ test('a socket that closed before it was taken over is not kept', async () => {
   connections.add(socket, anonymous, facts);
   assert.equal(connections.count(), 0);
   await connections.empty();
+});
+
+test('a report counts what the re-ask itself closed, and nothing twice', async () => {
+  const clock = testClock();
+  const connections = new LiveConnections({ name: 'test', clock, log: noLog, meter: noMeter });
+  const [left, stays] = [new TLSSocket(new Socket()), new TLSSocket(new Socket())];
+  connections.add(left, anonymous, facts);
+  connections.add(stays, anonymous, facts);
+  left.destroy();
+  const refuse = () => denial('ERR_PEER_REVOKED', 'test');
+  const report = connections.reask(refuse);
+  assert.deepEqual([report.closed, report.kept, report.codes], [1, 0, { ERR_PEER_REVOKED: 1 }]);
+  assert.equal(connections.reask(refuse).closed, 0);
+  assert.ok(stays.destroyed);
 });

@@ -51,7 +51,6 @@ export class LiveConnections {
   readonly #all = new Set<LiveConnection>();
   readonly #bySpiffeId = new Map<string, Set<LiveConnection>>();
   readonly #bySerial = new Map<string, Set<LiveConnection>>();
-  readonly #cutAlready = new WeakSet<LiveConnection>();
   readonly #labels: { readonly listener: string };
   readonly #clock: Clock;
   readonly #log: Log;
@@ -91,7 +90,7 @@ export class LiveConnections {
       facts,
       socket,
       openedAt: this.#clock.now(),
-      cut: (reason) => this.#cut(connection, reason),
+      cut: (reason) => void this.#cut(connection, reason),
     };
     this.#nextId += 1;
     this.#all.add(connection);
@@ -126,9 +125,9 @@ export class LiveConnections {
         kept += 1;
         continue;
       }
+      if (!this.#cut(connection, answer)) continue;
       closed += 1;
       codes[answer.code] = (codes[answer.code] ?? 0) + 1;
-      this.#cut(connection, answer);
     }
     return { closed, kept, elapsedMs: this.#clock.monotonic() - startedAt, codes };
   }
@@ -162,9 +161,9 @@ export class LiveConnections {
     }
   }
 
-  #cut(connection: LiveConnection, reason: Denial): void {
-    if (this.#cutAlready.has(connection) || connection.socket.destroyed) return;
-    this.#cutAlready.add(connection);
+  /** @returns whether it was open until now */
+  #cut(connection: LiveConnection, reason: Denial): boolean {
+    if (connection.socket.destroyed) return false;
     connection.socket.destroy();
     this.#forget(connection);
     this.#cuts.add(1, { ...this.#labels, reason: reason.code });
@@ -177,6 +176,7 @@ export class LiveConnections {
       },
       `connection cut: ${reason.detail}`,
     );
+    return true;
   }
 
   #within(scope: ConnectionScope): LiveConnection[] {
