@@ -245,6 +245,25 @@ test('a renewal is on disk before it is used, and somebody else’s renewal is t
   assert.equal((await readIdentity(directory)).svid.serialHex, rotation.svid().serialHex);
 });
 
+test('of two identities the one that was issued later is taken, however long each lasts', async (t) => {
+  const directory = join(await mkdtemp(join(tmpdir(), 'identity-')), 'payments');
+  t.after(() => rm(join(directory, '..'), { recursive: true, force: true }));
+  const clock = testClock();
+  const before = signingDouble(clock, 9 * hour).identity();
+  await clock.advance(1000);
+  const { rotation, asked } = rotating(t, { clock, directory });
+  await clock.advance(1000);
+  const anew = signingDouble(clock, hour / 2).identity();
+  await writeIdentity(directory, anew);
+  await rotation.renewNow();
+  assert.equal(rotation.svid().serialHex, anew.svid.serialHex);
+  assert.equal(asked.length, 0);
+  await writeIdentity(directory, before);
+  await rotation.renewNow();
+  assert.notEqual(rotation.svid().serialHex, before.svid.serialHex);
+  assert.equal(asked.length, 1);
+});
+
 test('a disk that takes nothing does not let a working service expire', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'identity-'));
   t.after(() => rm(directory, { recursive: true, force: true }));

@@ -201,16 +201,17 @@ class Rotation implements RotatingIdentity {
     await this.#tell();
   }
 
-  /** Another process's newer identity of the same name from our files, proved. */
+  /**
+   * Another process's later identity of the same name from our files, proved. It may last shorter than ours: such as
+   * one that was enrolled anew after ours was revoked.
+   */
   async #takeOver(): Promise<Fresh | undefined> {
     const { directory, clock } = this.#options;
     if (directory === undefined) return undefined;
     const found = await readIdentity(directory).catch(() => undefined);
     const { svid } = this.#identity;
     if (found === undefined || found.svid.serialHex === svid.serialHex) return undefined;
-    if (found.svid.notAfter <= svid.notAfter || !found.svid.spiffeId.equals(svid.spiffeId)) {
-      return undefined;
-    }
+    if (!isLater(found.svid, svid) || !found.svid.spiffeId.equals(svid.spiffeId)) return undefined;
     return proveIdentity(found, clock.now()).ok ? { identity: found, isOnDisk: true } : undefined;
   }
 
@@ -285,6 +286,10 @@ class Rotation implements RotatingIdentity {
     const { svid } = this.#identity;
     this.#notAfter.set(svid.notAfter / 1000, { spiffe_id: svid.spiffeId.toString() });
   }
+}
+
+function isLater(a: X509Svid, b: X509Svid): boolean {
+  return (a.leaf.notBefore - b.leaf.notBefore || a.notAfter - b.notAfter) > 0;
 }
 
 interface Fresh {
