@@ -4,9 +4,10 @@ import { authorityPath } from '@countersign/spiffe';
 import type { AuthorityAddress } from './authority-url.ts';
 
 /**
- * Accepts the authority of a trust domain. Its certificate has the SPIFFE ID `spiffe://<trust domain>/countersign/ca`;
- * one without any SPIFFE ID must be for the host that was dialled. A workload's certificate is neither, however
- * trusted, so that no workload can pose as the authority and collect tokens.
+ * Accepts the authority of a trust domain. Its certificate has the SPIFFE ID `spiffe://<trust domain>/countersign/ca`,
+ * which no authority grants to a workload: so none can pose as the authority and collect tokens. One without any SPIFFE
+ * ID, such as that of a proxy before the authority, must be for the host that was dialled: where workloads get
+ * certificates without SPIFFE IDs (`require_spiffe: false`), the policy must keep that host's names from them.
  *
  * @param trustDomain undefined while it is not known yet: then the trusted root alone says whose authority it is
  */
