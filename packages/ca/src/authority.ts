@@ -1,5 +1,6 @@
 import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
 import {
+  authorityPath,
   formatBundleDocument,
   makeBundle,
   type TrustBundle,
@@ -154,7 +155,7 @@ export class Authority {
   }
 
   get ownSpiffeId(): string {
-    return `spiffe://${this.config.trustDomain}/countersign/ca`;
+    return `spiffe://${this.config.trustDomain}${authorityPath}`;
   }
 
   /** Roots of our own trust domain. */
