@@ -18,9 +18,12 @@ export function serialForPosition(position: number, random: Uint8Array): Uint8Ar
     throw new RangeError(`${random.byteLength} random octets, exactly ${randomLength} are needed`);
   }
   const serial = new Uint8Array(serialLength);
-  const view = new DataView(serial.buffer);
-  view.setBigUint64(0, BigInt(position));
   serial[0] = marker;
+  let left = position;
+  for (let at = serialLength - randomLength - 1; at > 0; at -= 1) {
+    serial[at] = left % 256;
+    left = Math.floor(left / 256);
+  }
   serial.set(random, serialLength - randomLength);
   return serial;
 }
