@@ -37,8 +37,8 @@ export function parseDnsPattern(
 
 export function matchesDnsPattern(pattern: DnsPattern, name: string): boolean {
   const labels = name.split('.');
-  const [first, ...rest] = pattern.labels;
-  if (first !== '**') return sameLabels(pattern.labels, labels);
+  if (pattern.labels[0] !== '**') return sameLabels(pattern.labels, labels);
+  const rest = pattern.labels.slice(1);
   return labels.length > rest.length && sameLabels(rest, labels.slice(labels.length - rest.length));
 }
 

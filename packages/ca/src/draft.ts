@@ -4,6 +4,7 @@ import {
   type CertificateTemplate,
   type Extension,
   extension,
+  type GeneralName,
   type KeyKind,
   keyIdOf,
   type Name,
@@ -22,6 +23,8 @@ export interface Draft extends CertificateTemplate {
   readonly profile: Profile;
   /** Of the key (RFC 5280 §4.2.1.2). */
   readonly keyId: Uint8Array;
+  /** What the subjectAltName extension holds. */
+  readonly names: readonly GeneralName[];
   /** Undefined for the root, which vouches for itself. */
   readonly issuedBy: Certificate | undefined;
   /** Of the issuer's certificate. */
@@ -51,6 +54,7 @@ export function draftRoot(config: AuthorityCertificateConfig, facts: AuthorityDr
     notBefore: facts.notBefore,
     notAfter: facts.notAfter,
     spki: facts.spki,
+    names: authorityNames(facts),
     extensions: authorityExtensions(config, facts),
   };
 }
@@ -86,6 +90,7 @@ export function draftIntermediate(
     notBefore: facts.notBefore,
     notAfter: Math.min(facts.notAfter, root.notAfter),
     spki: facts.spki,
+    names: authorityNames(facts),
     extensions: [
       ...authorityExtensions(config, facts),
       extension.authorityKeyId(root.subjectKeyId ?? keyIdOf(root.spki)),
@@ -127,33 +132,59 @@ export interface ServiceDraftFacts {
 }
 
 export function draftService(template: ServiceTemplate, facts: ServiceDraftFacts): Draft {
-  const { issuer } = template;
-  // RFC 5280 §4.2.1.2 leaves the method open. This one makes the identifier the beginning of what `revoke` calls the key.
-  const keyId = facts.keyHash.subarray(0, 20);
-  return {
-    profile: 'service',
-    kind: facts.kind,
-    serial: placeholderSerial,
-    keyId,
-    constraints: template.constraints,
-    issuedBy: issuer,
-    issuer: issuer.subject,
-    // Services are known by their alternative names. A common name would be taken for a DNS name by verifiers that find
-    // none among them, and held to the issuer's constraints.
-    subject: emptyName,
-    notBefore: facts.notBefore,
-    notAfter: facts.notAfter,
-    spki: facts.spki,
-    extensions: [
+  return new ServiceDraft(template, facts);
+}
+
+/** The template that a draft was made from, and so shares everything with but names, key and dates. */
+export function templateOf(draft: Draft): ServiceTemplate | undefined {
+  return ServiceDraft.templateOf(draft);
+}
+
+/** A class, so that a draft which was changed after it was made is not taken for the template's any more. */
+class ServiceDraft implements Draft {
+  readonly profile = 'service';
+  readonly kind: KeyKind;
+  readonly serial = placeholderSerial;
+  readonly keyId: Uint8Array;
+  readonly names: readonly GeneralName[];
+  readonly constraints: DnsConstraints;
+  readonly issuedBy: Certificate;
+  readonly issuer: Name;
+  // Services are known by their alternative names. A common name would be taken for a DNS name by verifiers that find
+  // none among them, and held to the issuer's constraints.
+  readonly subject = emptyName;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly spki: SubjectPublicKeyInfo;
+  readonly extensions: readonly Extension[];
+  readonly #template: ServiceTemplate;
+
+  constructor(template: ServiceTemplate, facts: ServiceDraftFacts) {
+    this.#template = template;
+    this.kind = facts.kind;
+    // RFC 5280 §4.2.1.2 leaves the method open. This one makes the identifier the beginning of what `revoke` calls the key.
+    this.keyId = facts.keyHash.subarray(0, 20);
+    this.names = alternativesOf(facts.names);
+    this.constraints = template.constraints;
+    this.issuedBy = template.issuer;
+    this.issuer = template.issuer.subject;
+    this.notBefore = facts.notBefore;
+    this.notAfter = facts.notAfter;
+    this.spki = facts.spki;
+    this.extensions = [
       notAnAuthority,
       template.keyUsage.get(facts.kind.type) ?? signing,
       template.extKeyUsage,
-      extension.subjectKeyId(keyId),
+      extension.subjectKeyId(this.keyId),
       template.authorityKeyId,
       // RFC 5280 §4.2.1.6: critical, since the subject is empty.
-      extension.subjectAltName(alternativesOf(facts.names), true),
-    ],
-  };
+      extension.subjectAltName(this.names, true),
+    ];
+  }
+
+  static templateOf(draft: Draft): ServiceTemplate | undefined {
+    return #template in draft ? draft.#template : undefined;
+  }
 }
 
 /** The DNS constraints of a certificate; none constrain nothing. */
@@ -179,9 +210,13 @@ function authorityExtensions(
     extension.basicConstraints({ ca: true, pathLen: config.pathLen }),
     extension.keyUsage(['keyCertSign', 'cRLSign']),
     extension.subjectKeyId(keyIdOf(facts.spki)),
-    // X509-SVID §2, §3.2: a signing certificate should be an SVID itself, of an ID without a path.
-    extension.subjectAltName([{ kind: 'uri', value: `spiffe://${facts.trustDomain}` }]),
+    extension.subjectAltName(authorityNames(facts)),
   ];
+}
+
+// X509-SVID §2, §3.2: a signing certificate should be an SVID itself, of an ID without a path.
+function authorityNames({ trustDomain }: AuthorityDraftFacts): GeneralName[] {
+  return [{ kind: 'uri', value: `spiffe://${trustDomain}` }];
 }
 
 /** The subject of a certificate of the hierarchy. */

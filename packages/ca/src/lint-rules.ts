@@ -10,13 +10,29 @@ import { constraintAgainst, parseDnsName } from './dns-name.ts';
 import type { Draft, Profile } from './draft.ts';
 import { isServiceKeyType, isUsageOf } from './key-usage-by-kind.ts';
 
-export interface LintRule {
+/** What is a certificate's own, and not the same in all that are made from one template. */
+export type OwnPart = Pick<
+  Certificate,
+  'notBefore' | 'notAfter' | 'subjectAltNames' | 'subjectKeyId' | 'spki'
+>;
+
+/** `check` answers what is wrong, with both sides, or undefined. */
+export type LintRule = {
   readonly name: string;
   readonly clause: string;
   readonly profiles: readonly Profile[];
-  /** What is wrong, with both sides, or undefined. `certificate` is read back from the bytes. */
-  check(certificate: Certificate, draft: Draft): string | undefined;
-}
+} & (
+  | {
+      /** About what a template fixes: checked on a certificate that was read back from its bytes. */
+      readonly about: 'template';
+      check(certificate: Certificate, draft: Draft): string | undefined;
+    }
+  | {
+      /** About what is a certificate's own: checked on each. */
+      readonly about: 'own';
+      check(own: OwnPart, draft: Draft): string | undefined;
+    }
+);
 
 const all: readonly Profile[] = ['root', 'intermediate', 'service'];
 const authorities: readonly Profile[] = ['root', 'intermediate'];
@@ -27,12 +43,14 @@ const services: readonly Profile[] = ['service'];
 export const lintRules: readonly LintRule[] = [
   {
     name: 'version',
+    about: 'template',
     clause: 'RFC 5280 §4.1.2.1',
     profiles: all,
     check: ({ version }) => (version === 3 ? undefined : `version ${version}, 3 is needed`),
   },
   {
     name: 'serial',
+    about: 'template',
     clause: 'RFC 5280 §4.1.2.2',
     profiles: all,
     check: ({ serial }) =>
@@ -40,6 +58,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'signature-algorithm',
+    about: 'template',
     clause: 'RFC 5280 §4.1.1.2',
     profiles: all,
     check: ({ signatureAlgorithm, tbsSignatureAlgorithm }) =>
@@ -49,6 +68,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'validity-order',
+    about: 'own',
     clause: 'RFC 5280 §4.1.2.5',
     profiles: all,
     check: ({ notBefore, notAfter }) =>
@@ -56,6 +76,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'validity-within-issuer',
+    about: 'own',
     clause: 'RFC 5280 §6.1.3 (a)(2)',
     profiles: issued,
     check: (certificate, { issuedBy }) =>
@@ -67,6 +88,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'issuer-name',
+    about: 'template',
     clause: 'RFC 5280 §4.1.2.4',
     profiles: issued,
     check: ({ issuer }, { issuedBy }) =>
@@ -76,6 +98,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'self-issued-root',
+    about: 'template',
     clause: 'RFC 5280 §3.2',
     profiles: ['root'],
     check: ({ issuer, subject }) =>
@@ -83,12 +106,14 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'authority-has-subject',
+    about: 'template',
     clause: 'RFC 5280 §4.1.2.6',
     profiles: authorities,
     check: ({ subject }) => (subject.rdns.length > 0 ? undefined : 'subject of a CA is empty'),
   },
   {
     name: 'key',
+    about: 'own',
     clause: 'NIST SP 800-131A',
     profiles: all,
     check: (_, { spki, kind }) => {
@@ -99,6 +124,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'key-as-asked',
+    about: 'own',
     clause: 'RFC 5280 §4.1.2.7',
     profiles: all,
     check: ({ spki }, draft) =>
@@ -106,6 +132,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'no-unknown-critical',
+    about: 'template',
     clause: 'RFC 5280 §4.2',
     profiles: all,
     check: ({ unknownCriticalExtensions: [oid] }) =>
@@ -113,6 +140,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'basic-constraints-authority',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.9',
     profiles: authorities,
     check: ({ basicConstraints: basic }) =>
@@ -122,6 +150,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'path-length-shrinks',
+    about: 'template',
     clause: 'RFC 5280 §6.1.4 (l), (m)',
     profiles: ['intermediate'],
     check: ({ basicConstraints }, { issuedBy }) => {
@@ -132,6 +161,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'service-is-no-authority',
+    about: 'template',
     clause: 'X509-SVID §4.1',
     profiles: services,
     check: ({ basicConstraints }) =>
@@ -139,6 +169,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'key-usage-critical',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.3',
     profiles: all,
     check: (certificate) =>
@@ -146,6 +177,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'key-usage-authority',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.3',
     profiles: authorities,
     check: ({ keyUsage }) =>
@@ -155,6 +187,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'key-usage-service',
+    about: 'template',
     clause: 'X509-SVID §4.3',
     profiles: services,
     check: ({ keyUsage }) =>
@@ -166,6 +199,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'key-usage-of-kind',
+    about: 'template',
     clause: 'RFC 8813 §3, RFC 8410 §5',
     profiles: services,
     check: ({ keyUsage }, { kind }) => {
@@ -178,6 +212,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'extended-key-usage',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.12',
     profiles: services,
     check: ({ extKeyUsage = [] }) => {
@@ -187,6 +222,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'alternative-names',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.6',
     profiles: services,
     check: (certificate) => {
@@ -200,6 +236,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'alternative-name-forms',
+    about: 'own',
     clause: 'RFC 5280 §4.2.1.6, X509-SVID §2',
     profiles: services,
     check: ({ subjectAltNames }) => {
@@ -213,6 +250,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'name-constraints',
+    about: 'own',
     clause: 'RFC 5280 §4.2.1.10',
     profiles: services,
     check: ({ subjectAltNames }, { constraints }) => {
@@ -226,6 +264,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'name-constraints-critical',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.10',
     profiles: ['intermediate'],
     check: (certificate) =>
@@ -235,6 +274,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'subject-key-id',
+    about: 'own',
     clause: 'RFC 5280 §4.2.1.2',
     profiles: all,
     check: ({ subjectKeyId }, { keyId }) =>
@@ -244,6 +284,7 @@ export const lintRules: readonly LintRule[] = [
   },
   {
     name: 'authority-key-id',
+    about: 'template',
     clause: 'RFC 5280 §4.2.1.1',
     profiles: issued,
     check: ({ authorityKeyId }, { issuedBy }) =>

@@ -4,6 +4,7 @@ import { before, describe, it } from 'node:test';
 import { CountersignError } from '@countersign/base';
 import { serialForPosition } from '@countersign/spiffe';
 import {
+  assembleCertificate,
   buildName,
   type Certificate,
   type Extension,
@@ -18,7 +19,7 @@ import {
 } from '@countersign/x509';
 import { issuedOf, payments, request, testAuthority } from '../test/authority-under-test.ts';
 import { parseNames } from './certificate-names.ts';
-import { type Draft, draftService, serviceTemplate } from './draft.ts';
+import { type Draft, draftService, type ServiceDraftFacts, serviceTemplate } from './draft.ts';
 import type { Authority } from './index.ts';
 import { LintedDraft, lintDraft } from './linted-draft.ts';
 import { signDraft } from './sign-draft.ts';
@@ -67,9 +68,11 @@ describe('linting', () => {
     );
 
   it('passes what the policy drafts, and reads back what will be signed', () => {
-    const linted = lintDraft(draft(), algorithm);
-    assert.equal(linted.preview.subjectAltNames.length, 2);
-    assert.equal(linted.preview.notAfter, draft().notAfter);
+    const tbs = lintDraft(draft(), algorithm).spend(serial);
+    const read = parseCertificate(assembleCertificate(tbs, algorithm, new Uint8Array(64)));
+    assert.equal(read.subjectAltNames.length, 2);
+    assert.equal(read.notAfter, draft().notAfter);
+    assert.deepEqual(read.serial, serial);
   });
 
   const day = 24 * 3_600_000;
@@ -189,6 +192,47 @@ describe('linting', () => {
     });
   }
 
+  it('checks on each certificate what is its own, also once their template was read back whole', () => {
+    const template = serviceTemplate(issuer, authority.config.services);
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    const made = (over: Partial<ServiceDraftFacts>, dns = 'a.prod.internal') => {
+      const read = parseNames({ spiffeId: payments, dns: [dns] });
+      assert.ok(read.ok);
+      const keyHash = hash('sha256', spki.raw, 'buffer');
+      const kind = { type: 'EC', curve: 'P-256' } as const;
+      const facts = {
+        names: read.names,
+        spki,
+        keyHash,
+        kind,
+        notBefore: now,
+        notAfter: now + 60_000,
+      };
+      return draftService(template, { ...facts, ...over });
+    };
+    for (let round = 0; round < 2; round += 1) {
+      lintDraft(made({}), algorithm);
+      const wrong: readonly (readonly [Draft, string])[] = [
+        [made({ notAfter: now }), 'validity-order'],
+        [made({ notAfter: issuer.notAfter + 1000 }), 'validity-within-issuer'],
+        [made({ notBefore: issuer.notBefore - 1000 }), 'validity-within-issuer'],
+        [made({}, 'a.elsewhere.example'), 'name-constraints'],
+        [made({}, 'a.secret.prod.internal'), 'name-constraints'],
+        [made({ kind: { type: 'RSA', bits: 2048 } }), 'key'],
+        [{ ...made({}), extensions: [] }, 'basic-constraints'],
+      ];
+      for (const [draft, rule] of wrong) {
+        assert.throws(
+          () => lintDraft(draft, algorithm),
+          (thrown: unknown) =>
+            thrown instanceof CountersignError &&
+            (thrown.fields.rule === rule || rule === 'basic-constraints'),
+          rule,
+        );
+      }
+    }
+  });
+
   it('gives evidence that signs once', async () => {
     const linted = lintDraft(draft(), algorithm);
     const signer = keySigner((await generateKeyPair({ type: 'EC', curve: 'P-256' })).privateKey);
@@ -205,7 +249,6 @@ describe('linting', () => {
     const forged = () =>
       new (LintedDraft as unknown as new (...all: unknown[]) => LintedDraft)(
         Symbol('linted draft'),
-        linted.preview,
         algorithm,
         new Uint8Array(),
       );

@@ -2,38 +2,28 @@ import { CountersignError } from '@countersign/base';
 import {
   assembleCertificate,
   buildTbsCertificate,
-  type Certificate,
+  type KeyKind,
   parseCertificate,
   type SignatureAlgorithm,
 } from '@countersign/x509';
-import type { Draft, Profile } from './draft.ts';
+import { type Draft, type Profile, type ServiceTemplate, templateOf } from './draft.ts';
 import { type LintRule, lintRules } from './lint-rules.ts';
 
 const minted = Symbol('linted draft');
 const serialOctets = 20;
 
 /**
- * Evidence that the very bytes to be signed were read back and keep every rule. {@link lintDraft} is its one factory.
- * It is spent on use: one draft, one signature.
+ * Evidence that a draft keeps every rule of its profile. {@link lintDraft} is its one factory. It is spent on use: one
+ * draft, one signature.
  */
 export class LintedDraft {
-  /** What is going to be signed, as our own parser reads it; its serial and signature are placeholders. */
-  readonly preview: Certificate;
   readonly algorithm: SignatureAlgorithm;
   #tbs: Uint8Array | undefined;
-  readonly #serialAt: number;
 
-  constructor(
-    evidence: typeof minted,
-    preview: Certificate,
-    algorithm: SignatureAlgorithm,
-    tbs: Uint8Array,
-  ) {
+  constructor(evidence: typeof minted, algorithm: SignatureAlgorithm, tbs: Uint8Array) {
     if (evidence !== minted) throw new TypeError('a LintedDraft is made by lintDraft only');
-    this.preview = preview;
     this.algorithm = algorithm;
     this.#tbs = tbs;
-    this.#serialAt = preview.serial.byteOffset - preview.tbs.byteOffset;
   }
 
   /**
@@ -50,28 +40,52 @@ export class LintedDraft {
       throw new CountersignError('ERR_LINT', `serial number of ${sides}`);
     }
     this.#tbs = undefined;
-    tbs.set(serial, this.#serialAt);
+    tbs.set(serial, serialPlace(tbs));
     return tbs;
   }
 }
 
 /**
- * Encodes a draft, reads it back and holds it to every rule of its profile.
+ * Encodes a draft and holds it to the rules of its profile. The whole certificate is read back from its bytes; where an
+ * earlier one of the same template and kind of key was read back whole, the rules about what a template fixes are kept
+ * already, and the certificate's own part is checked alone.
  *
  * @throws CountersignError ERR_LINT: what reaches this point passed the policy, so a finding is a defect of ours
  */
 export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDraft {
   const tbs = buildTbsCertificate(draft, algorithm);
-  const preview = parseCertificate(assembleCertificate(tbs, algorithm, placeholderSignature));
-  for (const rule of rulesOf[draft.profile]) {
-    const wrong = rule.check(preview, draft);
-    if (wrong === undefined) continue;
-    throw new CountersignError('ERR_LINT', `lint ${draft.profile} certificate: ${wrong}`, {
-      fields: { rule: rule.name, clause: rule.clause, profile: draft.profile },
-    });
+  const template = templateOf(draft);
+  const proved = template === undefined ? undefined : provedKinds(template);
+  if (proved?.has(draft.kind.type) === true) {
+    const { notBefore, notAfter, names, keyId, spki } = draft;
+    const own = { notBefore, notAfter, subjectAltNames: names, subjectKeyId: keyId, spki };
+    for (const rule of ownRules) throwFinding(rule.check(own, draft), rule, draft);
+    return new LintedDraft(minted, algorithm, tbs);
   }
-  return new LintedDraft(minted, preview, algorithm, tbs);
+  const readBack = parseCertificate(assembleCertificate(tbs, algorithm, placeholderSignature));
+  for (const rule of rulesOf[draft.profile]) {
+    throwFinding(rule.check(readBack, draft), rule, draft);
+  }
+  proved?.add(draft.kind.type);
+  return new LintedDraft(minted, algorithm, tbs);
 }
+
+function throwFinding(wrong: string | undefined, rule: LintRule, { profile }: Draft): void {
+  if (wrong === undefined) return;
+  const { name, clause } = rule;
+  throw new CountersignError('ERR_LINT', `lint ${profile} certificate: ${wrong}`, {
+    fields: { rule: name, clause, profile },
+  });
+}
+
+/** Kinds of key for which a certificate of the template was read back whole. One signer a template, so one algorithm. */
+function provedKinds(template: ServiceTemplate): Set<KeyKind['type']> {
+  const known = kindsByTemplate.get(template) ?? new Set();
+  kindsByTemplate.set(template, known);
+  return known;
+}
+
+const kindsByTemplate = new WeakMap<ServiceTemplate, Set<KeyKind['type']>>();
 
 const rulesFor = (profile: Profile) => lintRules.filter((rule) => rule.profiles.includes(profile));
 const rulesOf: Readonly<Record<Profile, readonly LintRule[]>> = {
@@ -79,5 +93,17 @@ const rulesOf: Readonly<Record<Profile, readonly LintRule[]>> = {
   intermediate: rulesFor('intermediate'),
   service: rulesFor('service'),
 };
+const ownRules = rulesOf.service.filter((rule) => rule.about === 'own');
 
 const placeholderSignature = new Uint8Array(64);
+
+/** Where the serial stands: behind the SEQUENCE's header, the version and the INTEGER's header. */
+function serialPlace(tbs: Uint8Array): number {
+  const lengthOctets = (tbs[1] ?? 0) < 0x80 ? 0 : (tbs[1] ?? 0) & 0x7f;
+  const at = 2 + lengthOctets + versionOctets;
+  if (tbs[at] === 0x02 && tbs[at + 1] === serialOctets) return at + 2;
+  throw new CountersignError('ERR_LINT', 'the place of the serial is not where it belongs');
+}
+
+/** `[0] { INTEGER 2 }`. */
+const versionOctets = 5;

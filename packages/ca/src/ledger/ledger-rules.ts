@@ -364,13 +364,10 @@ function coveringRevocation(
   return undefined;
 }
 
-function revocable(wanted: Wanted): [Exclude<RevocationBy, 'serial'>, string][] {
-  const pairs: [Exclude<RevocationBy, 'serial'>, string | undefined][] = [
-    ['spiffe-id', wanted.spiffeId],
-    ['key', wanted.spkiHash],
-    ['provisioner', wanted.provisioner],
-  ];
-  return pairs.flatMap(([by, value]) => (value === undefined ? [] : [[by, value]]));
+function* revocable(wanted: Wanted): Iterable<readonly [Exclude<RevocationBy, 'serial'>, string]> {
+  if (wanted.spiffeId !== undefined) yield ['spiffe-id', wanted.spiffeId];
+  if (wanted.spkiHash !== undefined) yield ['key', wanted.spkiHash];
+  if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];
 }
 
 const valueForms: Readonly<Record<RevocationBy, { readonly form: RegExp; readonly say: string }>> =

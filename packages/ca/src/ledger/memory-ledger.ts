@@ -1,5 +1,5 @@
 import { type Clock, CountersignError, type Log, noLog } from '@countersign/base';
-import type { Ledger } from './ledger.ts';
+import type { IssuedCertificate, Ledger } from './ledger.ts';
 import {
   type ArgumentsOf,
   type LedgerEngine,
@@ -41,7 +41,7 @@ class MemoryEngine implements LedgerEngine {
     const operation = operations[name] as (...all: unknown[]) => ResultOf<N>;
     const before = this.#store.revocationHead();
     const tx = { store: this.#store, at: this.#clock.now(), random: randomOctets };
-    const result = operation(tx, ...(args as unknown[]).map(ownBytes));
+    const result = operation(tx, ...ownBytes(name, args));
     const head = this.#store.revocationHead();
     if (head !== before) this.#committed(head);
     return result;
@@ -55,7 +55,8 @@ class MemoryEngine implements LedgerEngine {
 const operations = { ...ledgerReads, ...ledgerWrites };
 
 /** Records keep bytes of their own: the caller's may be a view of a buffer that is written again. All else is read-only. */
-function ownBytes(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || !('der' in value)) return value;
-  return value.der instanceof Uint8Array ? { ...value, der: value.der.slice() } : value;
+function ownBytes(name: OperationName, args: readonly unknown[]): readonly unknown[] {
+  if (name !== 'issued') return args;
+  const [issued] = args as readonly [IssuedCertificate];
+  return [{ ...issued, der: issued.der.slice() }];
 }
