@@ -55,7 +55,6 @@ export {
   extKeyUsageOid,
   extKeyUsages,
   isExtKeyUsage,
-  isKeyUsage,
   type KeyUsage,
   keyUsages,
 } from './key-usage.ts';
@@ -138,7 +137,6 @@ export {
   type KeyPair,
 } from './private-key.ts';
 export {
-  isRevocationReason,
   type RevocationReason,
   revocationReasonOf,
   revocationReasons,

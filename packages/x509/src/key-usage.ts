@@ -43,7 +43,3 @@ export function extKeyUsageOid(nameOrOid: string): string {
 export function isExtKeyUsage(text: string): text is ExtKeyUsage {
   return Object.hasOwn(extKeyUsages, text);
 }
-
-export function isKeyUsage(text: string): text is KeyUsage {
-  return (keyUsages as readonly string[]).includes(text);
-}

@@ -21,7 +21,3 @@ const reasonsByNumber = new Map<number, RevocationReason>(
 export function revocationReasonOf(number: number): RevocationReason | undefined {
   return reasonsByNumber.get(number);
 }
-
-export function isRevocationReason(text: string): text is RevocationReason {
-  return Object.hasOwn(revocationReasons, text);
-}
