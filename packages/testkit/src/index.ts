@@ -1,3 +1,9 @@
+export {
+  type PostgresControl,
+  type PostgresOptions,
+  type PostgresServer,
+  postgresServer,
+} from './postgres-server.ts';
 export { type TestCa, type TestCaOptions, type TestCrlOptions, testCa } from './test-ca.ts';
 export type { Mutations, TestCredential } from './test-certificate.ts';
 export { type TestClock, testClock } from './test-clock.ts';

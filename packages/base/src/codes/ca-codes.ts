@@ -11,6 +11,17 @@ export const caCodes = {
     hint: 'look for the cause in the log (disk full, file removed), mend it, then restart the authority',
     exit: 3,
   },
+  ERR_LEDGER_UNAVAILABLE: {
+    meaning:
+      'The database of the ledger cannot be reached, so nothing is issued or revoked until it answers again.',
+    hint: 'see that the database runs and can be reached from here; the authority goes on by itself when it returns',
+    exit: 3,
+  },
+  ERR_LEDGER_URL: {
+    meaning: 'The configuration does not say where the database of the ledger is.',
+    hint: 'give postgres://user:password@host:port/database under "ledger" in ca.yaml',
+    exit: 2,
+  },
   ERR_LEDGER_CLOSED: {
     meaning: 'The ledger was asked for something after it was closed.',
     hint: 'start the authority again',

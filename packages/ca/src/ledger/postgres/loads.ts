@@ -1,0 +1,286 @@
+import type { CertificateQuery, RevocationBy } from '../ledger.ts';
+import type { Row } from '../ledger-rows.ts';
+import * as rows from '../ledger-rows.ts';
+import {
+  type Answers,
+  keyOf,
+  type Question,
+  type QuestionName,
+  type Questions,
+} from './question.ts';
+import type { Statement } from './statement.ts';
+
+/** A statement that answers questions: `read` puts its rows among the answers. */
+export interface Load extends Statement {
+  read(found: readonly Row[], answers: Answers): void;
+}
+
+/** The statements that answer these questions: one for all of a kind where that can be. */
+export function loadsFor(questions: Iterable<Question>, schema: string): Load[] {
+  const byName = Map.groupBy(questions, (question) => question.name);
+  return [...byName].flatMap(([name, alike]) => {
+    const load = loads[name] as LoadsOf<QuestionName>;
+    const asked = alike.map((question) => question.with) as never;
+    return load(asked, schema);
+  });
+}
+
+type LoadsOf<N extends QuestionName> = (
+  asked: readonly Questions[N]['with'][],
+  schema: string,
+) => Load[];
+
+const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
+  token: (asked, s) => [
+    {
+      name: 'token',
+      text: `SELECT * FROM ${s}.tokens WHERE id = ANY($1::text[])`,
+      values: [asked.map(([id]) => id)],
+      read: each('token', asked, ([id], row) => row.id === id, rows.tokenOf),
+    },
+  ],
+
+  intent: (asked, s) => [
+    {
+      name: 'intent',
+      text: `SELECT i.*, CASE WHEN c.intent IS NOT NULL THEN 'issued'
+                              WHEN a.intent IS NOT NULL THEN 'abandoned' END AS outcome
+        FROM ${s}.intents AS i
+        LEFT JOIN ${s}.certificates AS c ON c.intent = i.position
+        LEFT JOIN ${s}.abandoned AS a ON a.intent = i.position
+        WHERE i.position = ANY($1::bigint[])`,
+      values: [asked.map(([position]) => position)],
+      read: each(
+        'intent',
+        asked,
+        ([position], row) => row.position === position,
+        (row) => ({
+          record: rows.intentOf(row),
+          outcome: (row.outcome ?? undefined) as 'issued' | 'abandoned' | undefined,
+        }),
+      ),
+    },
+  ],
+
+  revocations: (asked, s) => [
+    {
+      name: 'revocations',
+      text: `SELECT r.* FROM unnest($1::text[], $2::text[]) AS k (by_what, value)
+        CROSS JOIN LATERAL (
+          (SELECT * FROM ${s}.revocations
+            WHERE value = k.value AND by_what = k.by_what ORDER BY position DESC LIMIT 1)
+          UNION
+          (SELECT * FROM ${s}.revocations
+            WHERE value = k.value AND by_what = k.by_what AND block = 1
+            ORDER BY position DESC LIMIT 1)
+        ) AS r`,
+      values: [asked.map(([by]) => by), asked.map(([, value]) => value)],
+      read(found, answers) {
+        const named = found.map(rows.revocationOf).sort((a, b) => b.position - a.position);
+        for (const [by, value] of asked) {
+          const mine = named.filter((each) => each.by === by && each.value === value);
+          const blocking = mine.find((each) => each.block);
+          answers.set(keyOf('revocations', [by, value]), { latest: mine[0], blocking });
+        }
+      },
+    },
+  ],
+
+  covered: (asked, s) =>
+    asked.map(([by, value, at]) => ({
+      name: `covered-${by}`,
+      text: `SELECT count(*) AS matched FROM ${s}.intents AS i
+        WHERE ${columnFor(by)} = $1 AND not_after > $2
+          AND NOT EXISTS (SELECT 1 FROM ${s}.abandoned AS a WHERE a.intent = i.position)`,
+      values: [value, at],
+      read: one('covered', [by, value, at], ([row]) => Number(row?.matched ?? 0)),
+    })),
+
+  lease: (asked, s) => [
+    {
+      name: 'lease',
+      text: `SELECT * FROM ${s}.leases WHERE instance = ANY($1::text[])`,
+      values: [asked.map(([instance]) => instance)],
+      read: each('lease', asked, ([instance], row) => row.instance === instance, rows.leaseOf),
+    },
+  ],
+
+  liveLeases: (asked, s) =>
+    asked.map(([at]) => ({
+      name: 'live-leases',
+      text: `SELECT * FROM ${s}.leases WHERE expires_at > $1 ORDER BY instance`,
+      values: [at],
+      read: one('liveLeases', [at], (found) => found.map(rows.leaseOf)),
+    })),
+
+  acknowledgements: (asked, s) =>
+    asked.map(([position]) => ({
+      name: 'acknowledgements',
+      text: `SELECT DISTINCT ON (instance) * FROM ${s}.acks
+        WHERE position >= $1 ORDER BY instance, position`,
+      values: [position],
+      read: one('acknowledgements', [position], (found) => found.map(rows.acknowledgementOf)),
+    })),
+
+  certificate: (asked, s) => [
+    {
+      name: 'certificate',
+      text: `${certificates(s)} WHERE c.intent = ANY($1::bigint[])`,
+      values: [asked.map(([intent]) => intent)],
+      read: each(
+        'certificate',
+        asked,
+        ([intent], row) => row.position === intent,
+        rows.certificateOf,
+      ),
+    },
+  ],
+
+  findCertificates: (asked, s) => asked.map(([query]) => findCertificates(query, s)),
+
+  openIntents: (_asked, s) => [
+    {
+      name: 'open-intents',
+      text: `SELECT i.* FROM ${s}.open_intents AS o
+        JOIN ${s}.intents AS i ON i.position = o.position ORDER BY i.position`,
+      values: [],
+      read: one('openIntents', [], (found) => found.map(rows.intentOf)),
+    },
+  ],
+
+  orphans: (_asked, s) => [
+    {
+      name: 'orphans',
+      text: `SELECT i.* FROM ${s}.open_intents AS o
+        JOIN ${s}.intents AS i ON i.position = o.position
+        LEFT JOIN ${s}.writers AS w ON w.id = o.writer
+        WHERE w.id IS NULL OR w.seen_at < clock_timestamp() - interval '${writerSilenceSeconds} seconds'
+        ORDER BY i.position`,
+      values: [],
+      read: one('orphans', [], (found) => found.map(rows.intentOf)),
+    },
+  ],
+
+  revocationsAfter: (asked, s) =>
+    asked.map(([position, limit]) => ({
+      name: 'revocations-after',
+      text: `SELECT * FROM ${s}.revocations WHERE position > $1 ORDER BY position LIMIT $2`,
+      values: [position, limit],
+      read: one('revocationsAfter', [position, limit], (found) => found.map(rows.revocationOf)),
+    })),
+
+  recordsAfter: (asked, s) =>
+    asked.map(([position, limit]) => ({
+      name: 'records-after',
+      text: recordsAfter(s),
+      values: [position, limit],
+      read: one('recordsAfter', [position, limit], (found) => found.map(recordOf)),
+    })),
+
+  status: (_asked, s) => [
+    {
+      name: 'status',
+      text: `SELECT * FROM ${s}.head WHERE id = 1`,
+      values: [],
+      read: one('status', [], ([row]) => rows.statusOf(rows.headOf(row ?? {}))),
+    },
+  ],
+};
+
+/** A process that was silent for so long is taken for dead: its intents are closed, and it cannot complete them any more. */
+export const writerSilenceSeconds = 30;
+
+/** Each question's own row, or that there is none. */
+function each<N extends QuestionName>(
+  name: N,
+  asked: readonly Questions[N]['with'][],
+  isMine: (asked: Questions[N]['with'], row: Row) => boolean,
+  recordOf: (row: Row) => Questions[N]['answer'],
+): Load['read'] {
+  return function readEach(found, answers) {
+    for (const one of asked) {
+      const row = found.find((candidate) => isMine(one, candidate));
+      answers.set(keyOf(name, one), row === undefined ? undefined : recordOf(row));
+    }
+  };
+}
+
+function one<N extends QuestionName>(
+  name: N,
+  asked: Questions[N]['with'],
+  answerOf: (found: readonly Row[]) => Questions[N]['answer'],
+): Load['read'] {
+  return (found, answers) => answers.set(keyOf(name, asked), answerOf(found));
+}
+
+function columnFor(by: Exclude<RevocationBy, 'serial'>): string {
+  return rows.columnFor[by];
+}
+
+function certificates(s: string): string {
+  return `SELECT i.*, c.position AS issued_position, c.at AS issued_at, c.der
+    FROM ${s}.certificates AS c JOIN ${s}.intents AS i ON i.position = c.intent`;
+}
+
+function findCertificates(query: CertificateQuery, s: string): Load {
+  const { spiffeId, spkiHash, provisioner, validAt, limit = 100 } = query;
+  const criteria = [
+    { letter: 's', clause: 'i.spiffe_id =', value: spiffeId },
+    { letter: 'k', clause: 'i.spki_hash =', value: spkiHash },
+    { letter: 'p', clause: 'i.provisioner =', value: provisioner },
+    { letter: 'v', clause: 'i.not_after >', value: validAt },
+  ].filter(({ value }) => value !== undefined);
+  const where = criteria.map(({ clause }, i) => ` AND ${clause} $${i + 2}`).join('');
+  return {
+    name: `find-${criteria.map(({ letter }) => letter).join('')}`,
+    text: `${certificates(s)} WHERE TRUE${where} ORDER BY c.position DESC LIMIT $1`,
+    values: [limit, ...criteria.map(({ value }) => value)],
+    read: one('findCertificates', [query], (found) => found.map(rows.certificateOf)),
+  };
+}
+
+/** In one statement: it sees one state of all tables, so no position that it passes over can come later. */
+function recordsAfter(s: string): string {
+  const from = (kind: string, body: string, der: string, table: string, position: string) =>
+    `(SELECT ${position} AS position, '${kind}' AS kind, ${body} AS body, ${der} AS der
+      FROM ${table} WHERE ${position} > $1 ORDER BY ${position} LIMIT $2)`;
+  const noDer = 'NULL::bytea';
+  const issued = `jsonb_build_object('intent', c.intent, 'at', c.at, 'serial', i.serial)`;
+  const joined = `${s}.certificates AS c JOIN ${s}.intents AS i ON i.position = c.intent`;
+  return [
+    from('intent', 'to_jsonb(t)', noDer, `${s}.intents AS t`, 't.position'),
+    from('token', 'to_jsonb(t)', noDer, `${s}.tokens AS t`, 't.position'),
+    from('revocation', 'to_jsonb(t)', noDer, `${s}.revocations AS t`, 't.position'),
+    from('abandoned', 'to_jsonb(t)', noDer, `${s}.abandoned AS t`, 't.position'),
+    from('issued', issued, 'c.der', joined, 'c.position'),
+  ]
+    .join(' UNION ALL ')
+    .concat(' ORDER BY position LIMIT $2');
+}
+
+const recordsByKind: Readonly<
+  Record<
+    string,
+    (
+      row: Row,
+    ) =>
+      | ReturnType<typeof rows.intentOf>
+      | ReturnType<typeof rows.tokenOf>
+      | ReturnType<typeof rows.revocationOf>
+      | ReturnType<typeof rows.issuedOf>
+      | ReturnType<typeof rows.abandonedOf>
+  >
+> = {
+  intent: rows.intentOf,
+  token: rows.tokenOf,
+  revocation: rows.revocationOf,
+  issued: rows.issuedOf,
+  abandoned: rows.abandonedOf,
+};
+
+function recordOf(row: Row) {
+  const read = recordsByKind[String(row.kind)];
+  if (read === undefined) throw new TypeError(`a record of kind "${row.kind}"`);
+  const { body, der, position } = row as Row & { readonly body: unknown };
+  return read({ ...(body as Row), der: der ?? null, position: position ?? null });
+}

@@ -1,0 +1,61 @@
+import type {
+  Acknowledgement,
+  CertificateQuery,
+  CertificateRecord,
+  IntentRecord,
+  Lease,
+  LedgerRecord,
+  LedgerStatus,
+  RevocationBy,
+  RevocationRecord,
+  TokenRecord,
+} from '../ledger.ts';
+
+/** What the rules may ask the tables, by name: what it is asked with, and what is answered. */
+export interface Questions {
+  token: { with: [id: string]; answer: TokenRecord | undefined };
+  intent: { with: [position: number]; answer: StoredIntent | undefined };
+  revocations: { with: [by: RevocationBy, value: string]; answer: NamedRevocations };
+  covered: {
+    with: [by: Exclude<RevocationBy, 'serial'>, value: string, at: number];
+    answer: number;
+  };
+  lease: { with: [instance: string]; answer: Lease | undefined };
+  liveLeases: { with: [at: number]; answer: readonly Lease[] };
+  acknowledgements: { with: [position: number]; answer: readonly Acknowledgement[] };
+  certificate: { with: [intent: number]; answer: CertificateRecord | undefined };
+  findCertificates: { with: [query: CertificateQuery]; answer: readonly CertificateRecord[] };
+  openIntents: { with: []; answer: readonly IntentRecord[] };
+  orphans: { with: []; answer: readonly IntentRecord[] };
+  revocationsAfter: {
+    with: [position: number, limit: number];
+    answer: readonly RevocationRecord[];
+  };
+  recordsAfter: { with: [position: number, limit: number]; answer: readonly LedgerRecord[] };
+  status: { with: []; answer: LedgerStatus };
+}
+
+export interface StoredIntent {
+  readonly record: IntentRecord;
+  readonly outcome: 'issued' | 'abandoned' | undefined;
+}
+
+/** Of one kind and value. */
+export interface NamedRevocations {
+  readonly latest: RevocationRecord | undefined;
+  readonly blocking: RevocationRecord | undefined;
+}
+
+export type QuestionName = keyof Questions;
+
+export interface Question<N extends QuestionName = QuestionName> {
+  readonly name: N;
+  readonly with: Questions[N]['with'];
+}
+
+/** Answers by {@link keyOf} their question. */
+export type Answers = Map<string, unknown>;
+
+export function keyOf<N extends QuestionName>(name: N, asked: Questions[N]['with']): string {
+  return `${name} ${JSON.stringify(asked)}`;
+}

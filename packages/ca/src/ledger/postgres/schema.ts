@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto';
+import { CountersignError } from '@countersign/base';
+import type { Client } from 'pg';
+import { isContention } from './database-error.ts';
+
+/**
+ * Step `n` brings a schema from version n to n + 1. Every statement may run twice: not every database that speaks this
+ * dialect undoes definitions with their transaction. A step that has been released is never edited: append another.
+ * What one of PostgreSQL, CockroachDB and YugabyteDB lacks is not used.
+ */
+const migrations: readonly ((schema: string) => readonly string[])[] = [
+  (s) => [
+    `CREATE TABLE IF NOT EXISTS ${s}.head (
+      id BIGINT PRIMARY KEY CHECK (id = 1),
+      ledger TEXT NOT NULL,
+      position BIGINT NOT NULL,
+      revocation BIGINT NOT NULL,
+      intents BIGINT NOT NULL,
+      issued BIGINT NOT NULL,
+      abandoned BIGINT NOT NULL,
+      revocations BIGINT NOT NULL,
+      tokens BIGINT NOT NULL
+    )`,
+    `INSERT INTO ${s}.head VALUES (1, '${randomUUID()}', 0, 0, 0, 0, 0, 0, 0)
+      ON CONFLICT (id) DO NOTHING`,
+    `CREATE TABLE IF NOT EXISTS ${s}.intents (
+      position BIGINT PRIMARY KEY,
+      at BIGINT NOT NULL,
+      serial TEXT NOT NULL CHECK (substr(serial, 1, 16) = '01' || lpad(to_hex(position), 14, '0')),
+      spiffe_id TEXT,
+      names TEXT NOT NULL,
+      spki_hash TEXT NOT NULL,
+      provisioner TEXT NOT NULL,
+      grant_kind TEXT NOT NULL,
+      granted_by TEXT,
+      issuer TEXT NOT NULL,
+      not_after BIGINT NOT NULL
+    )`,
+    `CREATE INDEX IF NOT EXISTS intents_spiffe_id ON ${s}.intents (spiffe_id, not_after)`,
+    `CREATE INDEX IF NOT EXISTS intents_spki_hash ON ${s}.intents (spki_hash)`,
+    // Apart from the intents, which are never updated: it stays as small as what is under way.
+    `CREATE TABLE IF NOT EXISTS ${s}.open_intents (
+      position BIGINT PRIMARY KEY,
+      writer TEXT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.certificates (
+      intent BIGINT PRIMARY KEY,
+      position BIGINT NOT NULL UNIQUE,
+      at BIGINT NOT NULL,
+      der BYTEA NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.abandoned (
+      intent BIGINT PRIMARY KEY,
+      position BIGINT NOT NULL UNIQUE,
+      at BIGINT NOT NULL,
+      reason TEXT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.tokens (
+      position BIGINT PRIMARY KEY,
+      at BIGINT NOT NULL,
+      id TEXT NOT NULL UNIQUE,
+      secret_hash TEXT NOT NULL,
+      spiffe_id TEXT,
+      names TEXT NOT NULL,
+      provisioner TEXT NOT NULL,
+      ttl_ms BIGINT,
+      expires_at BIGINT NOT NULL,
+      spent_by BIGINT
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.revocations (
+      position BIGINT PRIMARY KEY,
+      previous BIGINT NOT NULL UNIQUE,
+      at BIGINT NOT NULL,
+      by_what TEXT NOT NULL,
+      value TEXT NOT NULL,
+      reason TEXT NOT NULL,
+      block BIGINT NOT NULL,
+      ordered_by TEXT NOT NULL
+    )`,
+    `CREATE INDEX IF NOT EXISTS revocations_value ON ${s}.revocations (value, by_what, position)`,
+    `CREATE TABLE IF NOT EXISTS ${s}.leases (
+      instance TEXT PRIMARY KEY,
+      spiffe_id TEXT NOT NULL,
+      max_silence_ms BIGINT NOT NULL,
+      last_seen BIGINT NOT NULL,
+      expires_at BIGINT NOT NULL,
+      position BIGINT NOT NULL,
+      closed BIGINT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.acks (
+      instance TEXT NOT NULL,
+      position BIGINT NOT NULL,
+      spiffe_id TEXT NOT NULL,
+      at BIGINT NOT NULL,
+      closed BIGINT NOT NULL,
+      kept BIGINT NOT NULL,
+      elapsed_ms DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (instance, position)
+    )`,
+    `CREATE INDEX IF NOT EXISTS acks_position ON ${s}.acks (position)`,
+    // Processes over this ledger, and the last batch that each committed.
+    `CREATE TABLE IF NOT EXISTS ${s}.writers (
+      id TEXT PRIMARY KEY,
+      batch BIGINT NOT NULL,
+      seen_at TIMESTAMPTZ NOT NULL
+    )`,
+  ],
+];
+
+/**
+ * Makes the tables where they are missing and brings them to the present version; several processes may do so at once.
+ *
+ * @returns the id of the ledger, given to it when it was made
+ * @throws CountersignError ERR_LEDGER_VERSION
+ */
+export async function migrate(client: Client, schema: string): Promise<string> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await migrateOnce(client, schema);
+    } catch (thrown) {
+      await client.query('ROLLBACK');
+      // Two who create the same thing at once: one of them is told that it exists, in spite of IF NOT EXISTS.
+      if (attempt === 10 || !(isContention(thrown) || existsAlready.has(codeOf(thrown)))) {
+        throw thrown;
+      }
+    }
+  }
+}
+
+async function migrateOnce(client: Client, s: string): Promise<string> {
+  const found = await versionOf(client, s);
+  if (found < migrations.length) {
+    await client.query(`CREATE SCHEMA IF NOT EXISTS ${s}`);
+    await client.query(
+      `CREATE TABLE IF NOT EXISTS ${s}.version (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)`,
+    );
+    await client.query(`INSERT INTO ${s}.version VALUES (1, 0) ON CONFLICT (id) DO NOTHING`);
+    await client.query('BEGIN');
+    const locked = await client.query(`SELECT version FROM ${s}.version WHERE id = 1 FOR UPDATE`);
+    for (const step of migrations.slice(Number(locked.rows[0]?.version ?? 0))) {
+      for (const statement of step(s)) await client.query(statement);
+    }
+    await client.query(`UPDATE ${s}.version SET version = $1 WHERE id = 1 AND version < $1`, [
+      migrations.length,
+    ]);
+    await client.query('COMMIT');
+  }
+  if (found > migrations.length) {
+    throw new CountersignError(
+      'ERR_LEDGER_VERSION',
+      `ledger in schema "${s}" has version ${found}, this program knows up to ${migrations.length}`,
+      { fields: { schema: s, found, known: migrations.length } },
+    );
+  }
+  const { rows } = await client.query(`SELECT ledger FROM ${s}.head WHERE id = 1`);
+  return String(rows[0]?.ledger);
+}
+
+/** 0 where there is no ledger yet. */
+async function versionOf(client: Client, s: string): Promise<number> {
+  try {
+    const { rows } = await client.query(`SELECT version FROM ${s}.version WHERE id = 1`);
+    return Number(rows[0]?.version ?? 0);
+  } catch (thrown) {
+    if (isMissing.has(codeOf(thrown))) return 0;
+    throw thrown;
+  }
+}
+
+function codeOf(thrown: unknown): string {
+  return String((thrown as { code?: unknown }).code);
+}
+
+/** undefined_table, invalid_schema_name. */
+const isMissing: ReadonlySet<string> = new Set(['42P01', '3F000']);
+/** unique_violation, duplicate_table, duplicate_schema, duplicate_object, internal_error ("tuple concurrently updated"). */
+const existsAlready: ReadonlySet<string> = new Set(['23505', '42P07', '42P06', '42710', 'XX000']);
