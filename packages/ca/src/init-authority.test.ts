@@ -330,6 +330,20 @@ describe('a data directory', () => {
     await authority.close();
   });
 
+  it('keeps the configuration that it was given, and says once what that leaves out', async () => {
+    const data = fresh();
+    const lines: LogLine[] = [];
+    await init(data, { configText: exampleYaml, log: recordingLog(lines) });
+    assert.equal(await readFile(join(data, 'ca.yaml'), 'utf8'), exampleYaml);
+    const said = lines.filter(({ message }) =>
+      /^keyEncipherment is left out .* \(RFC 8813\)$/.test(message),
+    );
+    assert.deepEqual(
+      said.map(({ level }) => level),
+      ['info'],
+    );
+  });
+
   it('says how its keys are sealed and whose it is', async () => {
     const data = fresh();
     const { rootFingerprint } = await init(data);

@@ -33,6 +33,8 @@ export interface InitOptions {
   readonly passphrase?: Secret<string> | undefined;
   /** Where the key file goes; default `unseal.key` in the data directory. Another place keeps backups of both apart. */
   readonly keyFile?: string | undefined;
+  /** The text that `config` was read from: kept as `ca.yaml` in the data directory, for commands without `--config`. */
+  readonly configText?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -74,6 +76,9 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
     await writeHierarchy(hierarchy, staging, sealer);
     const rootFingerprint = fingerprintOf(hierarchy.root.certificate);
     const intermediates = config.intermediates.map((each) => each.name);
+    if (options.configText !== undefined) {
+      await writeFileDurably(staging.config, options.configText);
+    }
     const createdAt = new Date(options.clock.now()).toISOString();
     const manifest = {
       trustDomain: config.trustDomain,

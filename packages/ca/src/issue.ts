@@ -194,10 +194,10 @@ async function abandon(
 
 function tell(outcome: Issued | Refusal, { grant }: IssueRequest, { log }: IssueContext): void {
   if (!outcome.ok) {
-    log.warn(
-      { grant: grant.by, code: outcome.code, detail: outcome.detail },
-      'certificate refused',
-    );
+    const refusal = { grant: grant.by, code: outcome.code, detail: outcome.detail };
+    // An operator reads the answer itself; of what strangers are refused, the log is all that an operator sees.
+    if (grant.by === 'operator') log.info(refusal, 'certificate refused');
+    else log.warn(refusal, 'certificate refused');
     return;
   }
   const { spiffeId, serialHex, issuer, position, notAfter } = outcome;

@@ -6,6 +6,7 @@ import { CountersignError, messageOf } from '@countersign/base';
  * What stands in the data directory (mode 0700):
  *
  * ```
+ * ca.yaml                        the configuration that init was given, or that served last
  * state.json                     what this is: format, trust domain, how the keys are sealed; written last by init
  * root.pem                       the trust anchor
  * root.key.json                  its key, sealed (0600); only init needs it opened
@@ -18,6 +19,7 @@ import { CountersignError, messageOf } from '@countersign/base';
  */
 export interface StateLayout {
   readonly directory: string;
+  readonly config: string;
   readonly manifest: string;
   readonly rootCertificate: string;
   readonly rootKey: string;
@@ -32,6 +34,7 @@ export interface StateLayout {
 export function stateLayout(directory: string): StateLayout {
   return {
     directory,
+    config: join(directory, 'ca.yaml'),
     manifest: join(directory, 'state.json'),
     rootCertificate: join(directory, 'root.pem'),
     rootKey: join(directory, 'root.key.json'),

@@ -2,7 +2,7 @@ import { initAuthority } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { readSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
-import { keepConfig, readCaConfig } from '../state/open-state.ts';
+import { readCaConfig } from '../state/open-state.ts';
 import type { Verb } from '../verb.ts';
 
 interface InitVerbOptions {
@@ -41,6 +41,7 @@ async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
   const made = await initAuthority({
     config,
     data,
+    configText: text,
     clock: cli.clock,
     log: createLog(cli, 'warn'),
     ...(keyFile !== undefined && { keyFile }),
@@ -48,7 +49,6 @@ async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
       passphrase: await readSecret(cli, passphrase, '--passphrase'),
     }),
   });
-  await keepConfig(data, text);
   for (const notice of config.notices) cli.err(`note: ${notice}\n`);
   if (made.keyFile !== undefined) {
     cli.err(`keys are sealed with the key file "${made.keyFile}": keep a copy of it elsewhere\n`);
