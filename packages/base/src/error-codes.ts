@@ -6,6 +6,7 @@ import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
 import { gatewayCodes } from './codes/gateway-codes.ts';
 import { identityCodes } from './codes/identity-codes.ts';
+import { logCodes } from './codes/log-codes.ts';
 import { mtlsCodes } from './codes/mtls-codes.ts';
 import { revocationCodes } from './codes/revocation-codes.ts';
 import { spiffeCodes } from './codes/spiffe-codes.ts';
@@ -28,6 +29,7 @@ export const codeFamilies = {
   signers: caSignerCodes,
   revocation: revocationCodes,
   identity: identityCodes,
+  log: logCodes,
   gateway: gatewayCodes,
   cli: cliCodes,
 } as const;
@@ -45,6 +47,7 @@ export const codeTable = {
   ...caSignerCodes,
   ...revocationCodes,
   ...identityCodes,
+  ...logCodes,
   ...gatewayCodes,
   ...cliCodes,
 } as const;

@@ -109,3 +109,52 @@ export {
   parseStatusResponse,
   type StatusResponse,
 } from './status-response.ts';
+export { type Checkpoint, openCheckpoint, signCheckpoint } from './transparency/checkpoint.ts';
+export {
+  type ConsistencyProof,
+  formatLogProof,
+  type InclusionProof,
+  type LogProof,
+  parseLogProof,
+  verifyGrown,
+  verifyLogged,
+} from './transparency/log-proof.ts';
+export {
+  consistencyRanges,
+  emptyRoot,
+  inclusionRanges,
+  leafHash,
+  type NodeReader,
+  nodeHash,
+  proofHashes,
+  rootHash,
+} from './transparency/merkle-tree.ts';
+export {
+  formatNoteKey,
+  type NoteKey,
+  noteKeyOf,
+  parseNoteKey,
+} from './transparency/signed-note.ts';
+export {
+  formatEntryBundle,
+  formatTile,
+  parseEntryBundle,
+  parseTile,
+} from './transparency/tile-content.ts';
+export {
+  foldComplete,
+  formatTilePath,
+  levelsOf,
+  parseTilePath,
+  type TileName,
+  tilesAtLevel,
+  tileWidth,
+  widthOfTile,
+} from './transparency/tile-name.ts';
+export { TreeFrontier } from './transparency/tree-frontier.ts';
+export {
+  type Proved,
+  type TreeHead,
+  verifyConsistency,
+  verifyInclusion,
+} from './transparency/verify-proof.ts';

@@ -1,0 +1,30 @@
+import type { CodeFamily } from '../code-row.ts';
+
+export const logCodes = {
+  ERR_LOG_CHECKPOINT: {
+    meaning:
+      'A checkpoint is malformed, of another log, or not signed by the key that the log is known by.',
+    hint: 'check that the key is that of this log (countersign log show); if it is, keep the checkpoint as evidence',
+    exit: 1,
+  },
+  ERR_LOG_KEY: {
+    meaning: 'The key of a log is not written as one.',
+    hint: 'copy the whole line that `countersign log show` prints, NAME+ID+BASE64',
+    exit: 2,
+  },
+  ERR_LOG_FORM: {
+    meaning: 'A tile, an entry bundle or a proof is not of its form.',
+    hint: 'fetch it again; if it is the same, the log or what is before it is broken',
+    exit: 1,
+  },
+  ERR_LOG_PROOF: {
+    meaning: 'A proof does not lead to the root hash of its checkpoint.',
+    hint: 'check that certificate, proof and checkpoint belong together; if they do, the certificate is not in the log',
+    exit: 1,
+  },
+  ERR_LOG_INCONSISTENT: {
+    meaning: 'The log signed two histories: a checkpoint does not continue an earlier one.',
+    hint: 'keep both checkpoints, they prove it; trust nothing that the authority issued until it is explained',
+    exit: 1,
+  },
+} as const satisfies CodeFamily;
