@@ -19,12 +19,12 @@ export const revocationCodes = {
   ERR_REVOCATION_BEHIND: {
     meaning:
       'The authority knows fewer revocations than were already received from it, as after a restore of an old backup.',
-    hint: 'find out why its ledger went back; revoke again what it lost, then remove the state file that the message names and restart',
+    hint: 'find out why its ledger went back; revoke again what it lost, then remove revocations.ndjson from the data directory of this edge and restart it',
     exit: 3,
   },
   ERR_REVOCATION_AUTHORITY: {
     meaning: 'The feed is of another trust domain than the one followed so far.',
-    hint: 'check the address of the authority; for a new authority remove the state file and restart',
+    hint: 'check the address of the authority; for a new authority remove revocations.ndjson from the data directory of this edge and restart it',
     exit: 2,
   },
   ERR_REVOCATION_UNMATCHABLE: {
@@ -35,8 +35,8 @@ export const revocationCodes = {
   },
   ERR_REVOCATION_STATE: {
     meaning:
-      'The file that keeps the revocations received so far is damaged or of another authority.',
-    hint: 'nothing to do while the authority can be reached: the file is written anew from its feed',
+      'The file that keeps the revocations received so far is damaged, or could not be read, written or removed.',
+    hint: 'nothing to do while the authority can be reached: what is revoked is kept in memory; mend the cause before the next start',
     exit: 3,
   },
 } as const satisfies CodeFamily;
