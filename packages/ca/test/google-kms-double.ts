@@ -19,6 +19,16 @@ const generators: Readonly<Record<string, () => { publicKey: KeyObject; privateK
     RSA_SIGN_PKCS1_2048_SHA256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
   };
 
+/** Proto3 JSON takes enums by name or by number, and the SDK sends numbers. */
+function enumName(value: unknown): string {
+  const names: Readonly<Record<number, string>> = {
+    2: 'HSM',
+    5: 'ASYMMETRIC_SIGN',
+    12: 'EC_SIGN_P256_SHA256',
+  };
+  return typeof value === 'number' ? (names[value] ?? '') : String(value);
+}
+
 const hashOids = { sha256: oids.sha256, sha384: oids.sha384, sha512: oids.sha512 };
 
 /**
@@ -33,16 +43,19 @@ export function googleKms(token: string): KmsHandler {
       path,
     );
     if (method === 'POST' && created !== null) {
-      const { purpose, versionTemplate, ...others } = body as Record<string, unknown>;
-      const { algorithm, protectionLevel } = versionTemplate as Record<string, string>;
-      const make = generators[algorithm ?? ''];
-      const isKnown = Object.keys(others).length === 0 && purpose === 'ASYMMETRIC_SIGN';
-      if (!isKnown || make === undefined || !['HSM', 'SOFTWARE'].includes(protectionLevel ?? '')) {
+      const { purpose, versionTemplate, labels: _, ...others } = body as Record<string, unknown>;
+      const template = versionTemplate as Record<string, unknown>;
+      const algorithm = enumName(template.algorithm);
+      const protectionLevel = enumName(template.protectionLevel);
+      const make = generators[algorithm];
+      const isSigning = enumName(purpose) === 'ASYMMETRIC_SIGN';
+      const isKnown = Object.keys(others).length === 0 && isSigning;
+      if (!isKnown || make === undefined || !['HSM', 'SOFTWARE'].includes(protectionLevel)) {
         return refuse(400, 'Invalid JSON payload received');
       }
       const name = `${created[1]}/cryptoKeys/${query.cryptoKeyId}`;
       const state = protectionLevel === 'HSM' ? 'PENDING_GENERATION' : 'ENABLED';
-      versions.set(`${name}/cryptoKeyVersions/1`, { algorithm: algorithm ?? '', ...make(), state });
+      versions.set(`${name}/cryptoKeyVersions/1`, { algorithm, ...make(), state });
       return { status: 200, body: { name, purpose, versionTemplate } };
     }
     const [, name = '', verb] =

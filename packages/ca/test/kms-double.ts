@@ -75,8 +75,11 @@ export function shapeOf({ method, path, query, body }: KmsCall): string {
 }
 
 function members(body: unknown): string {
-  if (typeof body !== 'object' || body === null) return typeof body;
+  if (typeof body !== 'object' || body === null) return body === undefined ? 'nothing' : '…';
   if (Array.isArray(body)) return '[]';
-  const entries = Object.entries(body).sort(([a], [b]) => a.localeCompare(b));
+  // The SDK writes empty maps.
+  const entries = Object.entries(body)
+    .filter(([, value]) => JSON.stringify(value) !== '{}')
+    .sort(([a], [b]) => a.localeCompare(b));
   return `{${entries.map(([name, value]) => `${name}: ${members(value)}`).join(', ')}}`;
 }
