@@ -198,7 +198,7 @@ function keptLog(lines: (Fields & { message: string })[]): Log {
       lines.push({ level, ...fields, message });
     };
   const log: Log = {
-    debug: () => {},
+    debug: keep('debug'),
     info: keep('info'),
     warn: keep('warn'),
     error: keep('error'),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
 import { type Audience, findRoute, type Route, type RouteName, routes } from '@countersign/wire';
-import type { ApiAnswer, Caller } from './api-call.ts';
+import { type ApiAnswer, type Caller, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { authorizeCaller } from './authorize-caller.ts';
 import { answerProblem } from './problem-answer.ts';
@@ -33,6 +33,12 @@ export async function answerRequest(
         ? denial('ERR_WIRE_ROUTE', `no ${request.method} "${path.slice(0, 200)}"`)
         : await answerOf(context, { route, caller, query, id }, request);
   } catch (thrown) {
+    // Its own end, by the client: nobody is there to be answered, and nothing of ours failed.
+    if (thrown === request.errored) {
+      log.debug({ id, caller: nameOf(caller), route: route?.name }, 'client left amid its request');
+      context.requests.add(1, { route: route?.name ?? 'none', result: 'left' });
+      return;
+    }
     answer = { ok: false, thrown };
   }
 

@@ -68,7 +68,7 @@ function instruments(meter: Meter) {
   return {
     requests: meter.counter({
       name: 'countersign_api_requests_total',
-      help: 'Requests to the authority API by route and result: ok, or the code of the refusal.',
+      help: 'Requests to the authority API by route and result: ok, left, or the code of the refusal.',
       labels: ['route', 'result'],
     }),
     requestSeconds: meter.histogram({

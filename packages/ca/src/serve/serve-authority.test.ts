@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { systemClock } from '@countersign/base';
@@ -148,6 +149,29 @@ describe('authority api', () => {
     assert.equal(JSON.parse(unknown.text).code, 'ERR_WIRE_MESSAGE');
     const huge = await send({ headers: { 'x-much': 'y'.repeat(20_000) } });
     assert.equal(huge.status, 431);
+  });
+
+  it('takes who hangs up amid a request for no failure of its own', async () => {
+    const before = api.lines.length;
+    const request = httpsRequest({
+      ...{ host: '127.0.0.1', port: api.server.port, path: '/v1/enrol', method: 'POST' },
+      ...{ rejectUnauthorized: false, agent: false },
+      headers: { 'content-type': 'application/json', 'content-length': '1000' },
+    });
+    request.on('error', () => {});
+    await new Promise((written) => request.write('{"token":', written));
+    await systemClock.sleep(50);
+    request.destroy();
+    const left = 'client left amid its request';
+    const since = () => api.lines.slice(before);
+    const isTold = () => since().some(({ message }) => message === left);
+    for (let i = 0; i < 400 && !isTold(); i += 1) await systemClock.sleep(5);
+    assert.ok(isTold());
+    assert.deepEqual(
+      since().filter(({ level }) => level === 'error'),
+      [],
+    );
+    await api.client().bundle();
   });
 
   it('lets nobody revoke others but administrators, and nobody block itself', async () => {
