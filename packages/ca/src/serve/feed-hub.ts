@@ -36,6 +36,8 @@ export interface FeedSeat {
 }
 
 const pageSize = 256;
+/** Readers stand at the head or a little behind it; who asks for any position it likes does not fill the memory. */
+const mostPages = 64;
 
 /**
  * What all feed streams share: the wake-up at each commit, pages read once for everybody who stands at the same cursor,
@@ -116,6 +118,8 @@ export class FeedHub {
     if (held !== undefined) return held;
     const page = this.#read(cursor);
     this.#pages.set(cursor, page);
+    const [oldest] = this.#pages.keys();
+    if (this.#pages.size > mostPages && oldest !== undefined) this.#pages.delete(oldest);
     // A failure is not remembered for the next reader.
     page.catch(() => this.#pages.delete(cursor));
     return page;

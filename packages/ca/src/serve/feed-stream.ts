@@ -11,7 +11,7 @@ export interface FeedStream {
   /** The reader has everything up to it. */
   readonly after: number;
   readonly hello: Omit<HelloFrame, 'type' | 'heartbeatMs'>;
-  /** Asked before each heartbeat: certificates end while streams are open. */
+  /** Asked before anything is sent: certificates end while streams are open. */
   readonly stillAllowed: () => Denial | undefined;
 }
 
@@ -33,25 +33,30 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
     const { heartbeatMs } = hub;
     await send(stream, formatFeedFrame({ type: 'hello', ...stream.hello, heartbeatMs }));
     let cursor = stream.after;
+    let beatIsDue = false;
     while (!signal.aborted) {
-      // 2. what is committed; noted first, so that a commit while reading is not slept through
-      const rings = hub.commits.rings;
-      const page = await hub.page(cursor);
-      if (page.position > cursor) {
-        await send(stream, page.lines);
-        cursor = page.position;
-        continue;
-      }
-      // 3. nothing more: until the next commit, or the next heartbeat
-      await hub.commits.wait(rings, heartbeatMs, hub.clock, signal);
-      if (signal.aborted || hub.commits.rings !== rings) continue;
+      // 2. may it still read
       const refused = stream.stillAllowed();
       if (refused !== undefined) {
         hub.log.info({ code: refused.code }, `feed ended: ${refused.detail}`);
         break;
       }
-      const heartbeat = { type: 'heartbeat', position: cursor, at: hub.clock.now() } as const;
-      await send(stream, formatFeedFrame(heartbeat));
+      // 3. what is committed; noted first, so that a commit while reading is not slept through
+      const rings = hub.commits.rings;
+      const page = await hub.page(cursor);
+      if (page.position > cursor) {
+        await send(stream, page.lines);
+        cursor = page.position;
+        beatIsDue = false;
+        continue;
+      }
+      // 4. nothing more: a heartbeat where one is due, else until the next commit or the next heartbeat
+      if (beatIsDue) {
+        const heartbeat = { type: 'heartbeat', position: cursor, at: hub.clock.now() } as const;
+        await send(stream, formatFeedFrame(heartbeat));
+      }
+      await hub.commits.wait(rings, heartbeatMs, hub.clock, signal);
+      beatIsDue = hub.commits.rings === rings;
     }
     response.end();
   } catch (thrown) {

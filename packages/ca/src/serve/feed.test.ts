@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { request as httpsRequest } from 'node:https';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { noLog, noMeter, systemClock } from '@countersign/base';
 import type { AuthorityClient, FeedFrame, RevocationFrame } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
 import { type TestApi, type TestIdentity, testApi } from '../../test/api-under-test.ts';
-import type { RevocationRecord } from '../ledger/ledger.ts';
+import type { Ledger, RevocationRecord } from '../ledger/ledger.ts';
+import { FeedHub } from './feed-hub.ts';
 
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 const edge = 'spiffe://example.com/ns/edge/sa/gateway';
@@ -110,6 +112,51 @@ describe('revocation feed', () => {
     await revoke(`${orders}/later`);
     assert.equal((await nextRevocation(innocent)).previous, record.position);
     await innocent.return();
+  });
+
+  it('ends the stream of a certificate that has ended, however much there is to send', async () => {
+    let later = 0;
+    const clock = { ...systemClock, now: () => systemClock.now() + later };
+    const ageing = await testApi({ clock, feed: { heartbeatMs: 10_000 } });
+    try {
+      const frames = ageing
+        .client(await ageing.enrol(edge))
+        .feed({ after: 0, instance: 'old-edge' });
+      await next(frames);
+      const { ledger } = ageing.authority;
+      const order = { by: 'spiffe-id', reason: 'superseded', orderedBy: 'operator' } as const;
+      await ledger.revoke({ ...order, value: `${orders}/1` });
+      await nextRevocation(frames);
+      later = 2 * 3_600_000;
+      await ledger.revoke({ ...order, value: `${orders}/2` });
+      assert.deepEqual(await frames.next(), { value: undefined, done: true });
+    } finally {
+      await ageing.close();
+    }
+  });
+
+  it('reads a page once for everybody, and remembers the pages of strange cursors no longer than it must', async () => {
+    const { ledger } = api.authority;
+    let reads = 0;
+    const counting = {
+      onCommit: () => () => {},
+      revocationsAfter(position: number, limit: number) {
+        reads += 1;
+        return ledger.revocationsAfter(position, limit);
+      },
+    };
+    const hub = new FeedHub({
+      ...{ ledger: { ...ledger, ...counting } as Ledger, clock: systemClock },
+      ...{ log: noLog, meter: noMeter },
+    });
+    await Promise.all([hub.page(0), hub.page(0)]);
+    assert.equal(reads, 1);
+    for (let cursor = 1; cursor <= 100; cursor += 1) await hub.page(cursor);
+    await hub.page(100);
+    assert.equal(reads, 101);
+    await hub.page(0);
+    assert.equal(reads, 102);
+    hub.close();
   });
 
   it('bounds the streams of one identity, and lets an instance replace its own', async () => {
