@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { request as httpsRequest } from 'node:https';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { noLog, noMeter, systemClock } from '@countersign/base';
+import { type Clock, type Meter, noLog, noMeter, systemClock } from '@countersign/base';
 import type { AuthorityClient, FeedFrame, RevocationFrame } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
 import { type TestApi, type TestIdentity, testApi } from '../../test/api-under-test.ts';
@@ -271,6 +271,40 @@ describe('leases and acknowledgements', () => {
     await assert.rejects(service.lease({ ...hold, position: 0 }), { code: 'ERR_API_FORBIDDEN' });
     const future = gateway.lease({ ...hold, position: 10_000 });
     await assert.rejects(future, { code: 'ERR_LEDGER_LEASE' });
+  });
+
+  it('counts live gateways, also when one falls silent', async () => {
+    const counts: number[] = [];
+    const meter: Meter = {
+      ...noMeter,
+      gauge: ({ name }) => ({
+        set: (value) => name === 'countersign_leases' && counts.push(value),
+      }),
+    };
+    let later = 0;
+    const clock = {
+      ...systemClock,
+      now: () => systemClock.now() + later,
+      sleep: (ms, options) => systemClock.sleep(ms / 200, options),
+    } satisfies Clock;
+    const metered = await testApi({ meter, clock });
+    try {
+      const own = metered.client(await metered.enrol(edge));
+      const until = async (count: number) => {
+        for (let i = 0; i < 400 && counts.at(-1) !== count; i += 1) await wait(5);
+        assert.equal(counts.at(-1), count);
+      };
+      await own.lease({ ...hold, position: 0 });
+      await until(1);
+      await own.lease({ release: true, instance: 'gateway-1' });
+      await until(0);
+      await own.lease({ ...hold, position: 0 });
+      await until(1);
+      later = 61_000;
+      await until(0);
+    } finally {
+      await metered.close();
+    }
   });
 
   it('shows live gateways in its status', async () => {

@@ -57,12 +57,11 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
 
   revoke: answerRevoke,
 
-  async status({ authority, clock, version, startedAt, anchors, liveLeases }) {
+  async status({ authority, clock, version, startedAt, anchors }) {
     const [ledger, leases] = await Promise.all([
       authority.ledger.status(),
       authority.ledger.leases(),
     ]);
-    liveLeases.set(leases.length);
     const now = clock.now();
     const body = formatStatusResponse({
       version,

@@ -14,6 +14,7 @@ import type { FeedLimits } from './feed-hub.ts';
 import type { GuessLimits } from './guess-limiter.ts';
 import { OwnIdentity } from './own-identity.ts';
 import { answerProblem } from './problem-answer.ts';
+import { watchLeases } from './watch-leases.ts';
 
 export interface ServeAuthorityOptions {
   readonly authority: Authority;
@@ -137,13 +138,19 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const { connections } = listener;
   cutter = cutRevokedPeers({ ledger, connections, clock, log, from: revocationPosition });
 
-  // 5. the admin socket
+  // 5. who follows the feed, for whoever watches
+  const watching = new AbortController();
+  const { leases, liveLeases: live } = context;
+  void watchLeases({ ledger, leases, live, clock, log }, watching.signal);
+
+  // 6. the admin socket
   const admin = createServer(httpLimits, (request, response) => {
     void answerRequest(context, { kind: 'operator' }, request, response);
   });
   const stop = async (drainMs: number): Promise<void> => {
     closing = true;
     identity.stop();
+    watching.abort();
     context.feed.close();
     web.closeIdleConnections();
     const drained = listener.close(drainMs);
