@@ -2,6 +2,7 @@ import { denial } from '@countersign/base';
 import { formatRevokeResponse, parseJsonBody, parseRevokeRequest } from '@countersign/wire';
 import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
+import { judgePeer } from './authorize-caller.ts';
 
 /** `POST /v1/revoke`: the authority's own flow, for whoever called; and an answer even for who revoked itself. */
 export async function answerRevoke(context: ApiContext, call: ApiCall): Promise<ApiAnswer> {
@@ -24,23 +25,33 @@ export async function answerRevoke(context: ApiContext, call: ApiCall): Promise<
       return answer;
     }
     const { ok: _, ...report } = answer;
-    return answerThen(formatRevokeResponse(report), spareNoLonger);
+    const body = formatRevokeResponse(report);
+    if (caller.kind !== 'peer' || spareNoLonger === undefined) return { ok: true, body };
+    // Who revoked itself hears that this connection ends, and does not send its next request into the cut.
+    const { ledger } = authority;
+    const judged = await judgePeer(caller.peer, { ledger, now: context.clock.now() });
+    return answerThen(body, { afterwards: spareNoLonger, close: !judged.ok });
   } catch (thrown) {
     spareNoLonger?.();
     throw thrown;
   }
 }
 
-function answerThen(body: string, afterwards: (() => void) | undefined): ApiAnswer {
-  if (afterwards === undefined) return { ok: true, body };
+function answerThen(
+  body: string,
+  { afterwards, close }: { readonly afterwards: () => void; readonly close: boolean },
+): ApiAnswer {
   return {
     ok: true,
     async stream(response) {
+      // Gone before it could be answered: no event comes any more.
+      if (response.destroyed) return afterwards();
       response.once('close', afterwards);
       response.writeHead(200, {
         'content-type': 'application/json',
         'cache-control': 'no-store',
         'content-length': Buffer.byteLength(body),
+        ...(close ? { connection: 'close' } : {}),
       });
       response.end(body);
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest } from 'node:https';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { systemClock } from '@countersign/base';
@@ -8,6 +8,7 @@ import { parseBundleDocument, staticBundles, verifyPeer } from '@countersign/spi
 import {
   createJoinToken,
   formatEnrolRequest,
+  formatRevokeRequest,
   type JoinToken,
   type RevokeRequest,
 } from '@countersign/wire';
@@ -17,6 +18,7 @@ import {
   identityOf,
   newRequest,
   type TestApi,
+  type TestIdentity,
   testApi,
 } from '../../test/api-under-test.ts';
 import { memoryLedger } from '../ledger/memory-ledger.ts';
@@ -204,6 +206,24 @@ describe('authority api', () => {
     await assert.rejects(client.revoke(order), revoked);
     await assert.rejects(client.feed({ after: 0, instance: 'follower-1' }).next(), revoked);
     await innocent.renew({ csr: (await newRequest()).csr });
+  });
+
+  it('tells who revoked itself that the connection ends, and nobody else', async () => {
+    const self = `${orders}/self-2`;
+    const agent = new Agent({ keepAlive: true });
+    const revokeAs = async (identity: TestIdentity) =>
+      await exchange(api, {
+        ...{ method: 'POST', path: '/v1/revoke', identity, agent },
+        headers: { 'content-type': 'application/json' },
+        body: formatRevokeRequest({ ...order, value: self }),
+      });
+    const own = await revokeAs(await api.enrol(self));
+    assert.equal(own.status, 200);
+    assert.equal(own.headers.connection, 'close');
+    const administrator = await revokeAs(await api.enrol(admin));
+    assert.equal(administrator.status, 200);
+    assert.equal(administrator.headers.connection, 'keep-alive');
+    agent.destroy();
   });
 
   it('refuses a certificate of another authority, and tells nothing but an id', async () => {
