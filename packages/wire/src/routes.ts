@@ -66,7 +66,7 @@ export const routes = {
     name: 'status',
     method: 'GET',
     path: '/v1/status',
-    auth: 'none',
+    auth: 'mtls',
     maxBodyBytes: 0,
     maxAnswerBytes: 1024 * kib,
     answer: 'application/json',

@@ -16,7 +16,7 @@ export interface GatewayStatus {
   readonly lastSeenMsAgo: number;
 }
 
-/** `GET /v1/status`: nothing in it is a secret. */
+/** `GET /v1/status`, for who holds a certificate: it names the gateways, which is no business of strangers. */
 export interface StatusResponse {
   readonly version: string;
   readonly trustDomain: string;

@@ -48,14 +48,16 @@ export function answerProblem(response: ServerResponse, refusal: Refusal, log: L
   const { cause, id, audience } = refusal;
   const refused = isDenial(cause) ? cause : problemCauseOf(cause);
   const status = statuses[refused.code] ?? statusOfCode(refused.code);
+  const { caller } = refusal;
+  // Facts first: none of them may stand where the line's own words are looked for.
   const line = {
+    ...(isDenial(cause) || cause instanceof CountersignError ? cause.fields : {}),
     id,
     code: refused.code,
     status,
     asked: refusal.asked,
-    caller: nameOf(refusal.caller),
-    ...(isDenial(cause) ? cause.fields : {}),
-    ...(cause instanceof CountersignError ? cause.fields : {}),
+    caller: nameOf(caller),
+    ...(caller.kind === 'anonymous' ? { address: caller.address } : {}),
     ...(refused.code === 'ERR_INTERNAL' ? { err: cause } : {}),
   };
   if (status >= 500) log.error(line, `request failed: ${refused.detail}`);

@@ -99,12 +99,13 @@ describe('authority api', () => {
     assert.ok(status.ledger.issued > 0);
   });
 
-  it('wants a certificate for renewal, revocation, feed and lease, and tells a stranger nothing but an id', async () => {
+  it('wants a certificate for renewal, revocation, status, feed and lease, and tells a stranger nothing but an id', async () => {
     const body = '{}';
     const headers = { 'content-type': 'application/json' };
     for (const [method, path] of [
       ['POST', '/v1/renew'],
       ['POST', '/v1/revoke'],
+      ['GET', '/v1/status'],
       ['GET', '/v1/feed?after=0&instance=gateway-1'],
       ['POST', '/v1/feed/lease'],
     ] as const) {
@@ -119,6 +120,7 @@ describe('authority api', () => {
       assert.deepEqual(Object.keys(problem).sort(), ['id', 'status', 'title', 'type']);
       const line = api.lines.find((each) => each.id === problem.id);
       assert.equal(line?.code, 'ERR_API_CERTIFICATE_NEEDED');
+      assert.equal(line.address, '127.0.0.1');
     }
   });
 

@@ -97,7 +97,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const refusals = new WeakMap<TLSSocket, Denial>();
   const web = createServer(httpLimits, (request, response) => {
     const socket = request.socket as TLSSocket;
-    const caller = callers.get(socket) ?? { kind: 'anonymous', address: '' };
+    const address = socket.remoteAddress ?? '';
+    const caller = callers.get(socket) ?? { kind: 'anonymous', address };
     const refusal = refusals.get(socket);
     if (refusal === undefined) return void answerRequest(context, caller, request, response);
     const id = randomBytes(9).toString('base64url');
