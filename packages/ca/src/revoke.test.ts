@@ -104,6 +104,19 @@ describe('revoking', () => {
     );
   });
 
+  it('blocks nobody of the authority itself, which could not serve again', async () => {
+    const authority = await testAuthority();
+    const own = order({ value: authority.ownSpiffeId });
+    refused(
+      await authority.revoke({ ...own, block: true }, operator),
+      'ERR_POLICY_SPIFFE_ID',
+      /cannot be blocked/,
+    );
+    assert.equal((await authority.ledger.status()).revocations, 0);
+    assert.ok((await authority.revoke(own, operator)).ok);
+    assert.ok((await authority.issueOwn({ csr: await request(), dns: [], ip: [] })).ok);
+  });
+
   it('waits for the live leases, and tells who has not acknowledged', async () => {
     const authority = await testAuthority();
     const { ledger } = authority;

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
-import { spiffeIdOf, type VerifiedPeer } from '@countersign/spiffe';
+import { isReserved, reservedPath, spiffeIdOf, type VerifiedPeer } from '@countersign/spiffe';
 import type { RevocationBy, RevokeResponse } from '@countersign/wire';
 import type { RevocationReason } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
@@ -62,8 +62,8 @@ export async function revoke(
 
   // 1. Who may: the caller's identity decides, not what it says of itself.
   const value = canonicalValue(order);
-  const foreign = wrongWithTrustDomain(order.by, value, context.config.trustDomain);
-  if (foreign !== undefined) return foreign;
+  const wrongId = wrongWithSpiffeId({ ...order, value }, context.config.trustDomain);
+  if (wrongId !== undefined) return wrongId;
   const forbidden = await wrongWithCaller({ ...order, value }, caller, context);
   if (forbidden !== undefined) return forbidden;
 
@@ -113,16 +113,21 @@ function canonicalValue({ by, value }: RevokeOrder): string {
   return octets.replace(/^(?:00)+(?=.)/, '');
 }
 
-function wrongWithTrustDomain(
-  by: RevocationBy,
-  value: string,
+function wrongWithSpiffeId(
+  { by, value, block }: RevokeOrder,
   trustDomain: string,
 ): Denial | undefined {
   if (by !== 'spiffe-id') return undefined;
   const id = spiffeIdOf(value);
   // What is no SPIFFE ID at all is the ledger's to refuse.
-  if (id === undefined || id.trustDomain === trustDomain) return undefined;
-  const sides = `is of trust domain "${id.trustDomain}", this authority's is "${trustDomain}"`;
+  if (id === undefined) return undefined;
+  if (id.trustDomain !== trustDomain) {
+    const sides = `is of trust domain "${id.trustDomain}", this authority's is "${trustDomain}"`;
+    return denial('ERR_POLICY_SPIFFE_ID', `SPIFFE ID "${value}" ${sides}`, { value });
+  }
+  // A block is for good: the authority could never again certify itself, and so never serve.
+  if (block !== true || !isReserved(id)) return undefined;
+  const sides = `cannot be blocked, it is below "${reservedPath}", which names the authority itself`;
   return denial('ERR_POLICY_SPIFFE_ID', `SPIFFE ID "${value}" ${sides}`, { value });
 }
 
