@@ -159,6 +159,20 @@ test('the authority says ready alone on standard output, counts, reloads its pol
   const metrics = await (await fetch(`${admin}/metrics`)).text();
   assert.ok(/^countersign_issuance_total\{result="issued"\} \d+$/m.test(metrics));
   assert.ok(/^countersign_handshakes_total\{.*result="ok"/m.test(metrics));
+  for (const name of [
+    'countersign_issuance_seconds',
+    'countersign_active_connections',
+    'countersign_cut_connections_total',
+    'countersign_revocations_total',
+    'countersign_renewals_total',
+    'countersign_leases',
+  ]) {
+    assert.ok(metrics.includes(`# TYPE ${name} `), `no ${name}`);
+  }
+  for (const certificate of ['root', 'services', 'authority']) {
+    const ends = `countersign_certificate_not_after_seconds{certificate="${certificate}"} 1`;
+    assert.ok(metrics.includes(ends), `no ${ends}`);
+  }
   assert.equal((await fetch(`${admin}/healthz`)).status, 200);
   const issue = (ttl: string) =>
     countersign([

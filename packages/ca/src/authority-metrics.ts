@@ -14,7 +14,7 @@ export interface AuthorityMetrics {
   readonly tokens: Counter;
   /** `countersign_certificates_orphaned_total`: intents without a certificate that start-up found. */
   readonly orphans: Counter;
-  /** `countersign_certificate_not_after_timestamp_seconds{certificate}`: `root`, each intermediate, `authority`. */
+  /** `countersign_certificate_not_after_seconds{certificate}`: `root`, each intermediate, `authority`. */
   readonly notAfter: Gauge;
 }
 
@@ -49,8 +49,8 @@ export function authorityMetrics(meter: Meter): AuthorityMetrics {
       help: 'Intents without a certificate that start-up found and closed.',
     }),
     notAfter: meter.gauge({
-      name: 'countersign_certificate_not_after_timestamp_seconds',
-      help: 'End of the certificates of the authority itself.',
+      name: 'countersign_certificate_not_after_seconds',
+      help: 'When a certificate ends, in seconds since the Unix epoch.',
       labels: ['certificate'],
     }),
   };

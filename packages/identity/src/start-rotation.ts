@@ -284,7 +284,7 @@ class Rotation implements RotatingIdentity {
 
   #showNotAfter(): void {
     const { svid } = this.#identity;
-    this.#notAfter.set(svid.notAfter / 1000, { spiffe_id: svid.spiffeId.toString() });
+    this.#notAfter.set(svid.notAfter / 1000, { certificate: svid.spiffeId.toString() });
   }
 }
 
@@ -305,8 +305,8 @@ const metrics = {
   },
   notAfter: {
     name: 'countersign_certificate_not_after_seconds',
-    help: 'When the own certificate expires, in seconds since the Unix epoch.',
-    labels: ['spiffe_id'],
+    help: 'When a certificate ends, in seconds since the Unix epoch.',
+    labels: ['certificate'],
   },
 } as const;
 

@@ -53,13 +53,13 @@ export class OwnIdentity implements SvidSource, Changes {
       log.error({ error: messageOf(thrown) }, 'a listener of the own identity failed');
     });
     this.#renewals = meter.counter({
-      name: 'countersign_own_renewals_total',
-      help: 'Renewals of the own certificate by result.',
+      name: 'countersign_renewals_total',
+      help: 'Renewals of the own certificate, by result.',
       labels: ['result'],
     });
     this.#notAfter = meter.gauge({
-      name: 'countersign_certificate_not_after_timestamp_seconds',
-      help: 'End of the certificates of the authority itself.',
+      name: 'countersign_certificate_not_after_seconds',
+      help: 'When a certificate ends, in seconds since the Unix epoch.',
       labels: ['certificate'],
     });
     this.#tellNotAfter();
@@ -94,7 +94,7 @@ export class OwnIdentity implements SvidSource, Changes {
       if (signal.aborted) return;
       try {
         this.#current = await issueProved(this.#options);
-        this.#renewals.add(1, { result: 'ok' });
+        this.#renewals.add(1, { result: 'renewed' });
         this.#tellNotAfter();
         this.#changes.notify();
         retryMs = firstRetryMs;
