@@ -30,9 +30,17 @@ export interface AuthorityParts {
   readonly ledger: Ledger;
   /** Intents without a certificate that start-up found and closed. */
   readonly orphans: number;
+  /** The stores of its keys, where something could be wrong with them; closed with the authority. */
+  readonly keys?: AuthorityKeys | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+}
+
+export interface AuthorityKeys {
+  /** Why a store cannot sign now: a token is away, a service refuses. */
+  finding(): Denial | undefined;
+  close(): Promise<void>;
 }
 
 /** How a request for a certificate reaches the authority: the request itself, and the lifetime wished for. */
@@ -60,6 +68,7 @@ export class Authority {
   readonly orphans: number;
   #context: IssueContext;
   readonly #bundle: TrustBundle;
+  readonly #keys: AuthorityKeys | undefined;
 
   constructor(parts: AuthorityParts) {
     const { config, root, issuers, ledger, clock, log } = parts;
@@ -68,6 +77,7 @@ export class Authority {
     this.rootFingerprint = fingerprintOf(root);
     this.ledger = ledger;
     this.orphans = parts.orphans;
+    this.#keys = parts.keys;
     this.#bundle = {
       ...makeBundle(config.trustDomain, [root]),
       sequence: 1,
@@ -194,9 +204,15 @@ export class Authority {
     };
   }
 
-  /** Commits what is under way and lets the ledger go. */
-  close(): Promise<void> {
-    return this.ledger.close();
+  /** What keeps it from issuing, or undefined: for health checks. */
+  unwell(): string | undefined {
+    return this.#keys?.finding()?.detail;
+  }
+
+  /** Commits what is under way and lets the ledger and the stores of keys go. */
+  async close(): Promise<void> {
+    await this.ledger.close();
+    await this.#keys?.close();
   }
 }
 

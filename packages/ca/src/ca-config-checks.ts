@@ -21,6 +21,7 @@ import {
 } from './dns-name.ts';
 import { keyKindFromConfig } from './key-kind-config.ts';
 import { interpretServices } from './service-config.ts';
+import { readStorages, type StorageReader } from './storages-of-config.ts';
 
 /** What is wrong at a place of the file; `which` chooses the key or its value (default). */
 export interface Finding {
@@ -74,8 +75,10 @@ export function interpretCaConfig(
     servicesPath,
     report,
   );
-  const intermediates = readIntermediates(ca.intermediate ?? {}, trustDomain, report);
-  const root = readRoot(ca.root ?? {}, trustDomain, intermediates, report);
+  const storages = readStorages(written, { report, notices });
+  const intermediates = readIntermediates(ca.intermediate ?? {}, trustDomain, storages.of, report);
+  const root = readRoot(ca.root ?? {}, trustDomain, intermediates, storages.of, report);
+  storages.tellUnused();
   const bounded = boundByRoot(intermediates, ca.intermediate ?? {}, root, report);
   const config: CaConfig = {
     file,
@@ -84,6 +87,7 @@ export function interpretCaConfig(
     intermediates: bounded,
     services: interpretServices(services, servicesPath, bounded, { report, notices }),
     api: readApi(written.api ?? {}, trustDomain, bounded, report),
+    seal: storages.seal,
     notices,
   };
   const patternsPath = [...servicesPath, 'san_policies', 'allowed_dns_patterns'];
@@ -109,6 +113,7 @@ function readTrustDomain(text: string | undefined, path: ConfigPath, report: Rep
 function readIntermediates(
   written: Readonly<Record<string, WrittenAuthority | null>>,
   trustDomain: string,
+  storageOf: StorageReader,
   report: Report,
 ): IntermediateConfig[] {
   const entries = Object.entries(written);
@@ -122,7 +127,6 @@ function readIntermediates(
       report(path, `intermediate name "${name}" is not made of ${form}`, { which: 'key' });
     }
     const own = value ?? {};
-    checkStorage(own.storage, path, report);
     return {
       name,
       ...readAuthority(own, path, report, {
@@ -130,6 +134,7 @@ function readIntermediates(
         validityMs: defaultValidity.intermediate,
         pathLen: 0,
         commonName: commonNameFor(trustDomain, name),
+        storage: storageOf(own, path),
       }),
       constraints: readConstraints(own.nameConstraints ?? {}, [...path, 'nameConstraints'], report),
     };
@@ -140,16 +145,17 @@ function readRoot(
   written: WrittenAuthority,
   trustDomain: string,
   intermediates: readonly IntermediateConfig[],
+  storageOf: StorageReader,
   report: Report,
 ): AuthorityCertificateConfig {
   const path = ['ca', 'root'];
-  checkStorage(written.storage, path, report);
   const deepest = Math.max(...intermediates.map((each) => each.pathLen));
   const root = readAuthority(written, path, report, {
     key: ec384,
     validityMs: defaultValidity.root,
     pathLen: deepest + 1,
     commonName: commonNameFor(trustDomain, 'root'),
+    storage: storageOf(written, path),
   });
   // RFC 5280 §4.2.1.9: the number of intermediates that may follow; each of ours follows, then those it allows itself.
   const tooDeep = intermediates.find((each) => each.pathLen + 1 > root.pathLen);
@@ -209,16 +215,8 @@ function readAuthority(
     key: 'kind' in key ? key.kind : defaults.key,
     validityMs,
     pathLen: written.pathLenConstraint ?? defaults.pathLen,
+    storage: defaults.storage,
   };
-}
-
-function checkStorage(storage: string | undefined, path: ConfigPath, report: Report): void {
-  if (storage === undefined || storage.toLowerCase() === 'file') return;
-  report(
-    [...path, 'storage'],
-    `${[...path, 'storage'].join('.')}: storage "${storage}" is not supported yet, use "file" (keys sealed at rest)`,
-    { code: 'ERR_CONFIG_UNSUPPORTED' },
-  );
 }
 
 function readConstraints(

@@ -1,5 +1,6 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
 
 /** A number, also where it is written in quotes. */
 const wholeNumber = z.union(
@@ -29,10 +30,14 @@ const subject = z.strictObject({
     .optional(),
 });
 
+/** Where keys live that are in no file: beside a certificate, for all of them under `ca`, or at the top level. */
+const stores = { hsm: hsmSchema.nullish(), kms: kmsSchema.nullish() };
+
 const authority = {
   ...key,
   validity: durationSchema().optional(),
   storage: z.string().optional(),
+  ...stores,
   pathLenConstraint: wholeNumber.optional(),
   commonName: z.string().min(1).max(64).optional(),
   subject: subject.optional(),
@@ -91,9 +96,13 @@ export const caConfigSchema = z.strictObject({
       root: root.nullish(),
       intermediate: z.record(z.string(), intermediate.nullable()).nullish(),
       service_certificates: services.nullish(),
+      ...stores,
+      seal: sealSchema.nullish(),
     })
     .nullable(),
   service_certificates: services.nullish(),
+  ...stores,
+  seal: sealSchema.nullish(),
   api: api.nullish(),
 });
 

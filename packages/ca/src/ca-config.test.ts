@@ -110,7 +110,7 @@ describe('ca.yaml', () => {
       'an HSM',
       'storage: file',
       'storage: HSM',
-      /^ca\.yaml:3:72: ca\.root\.storage: storage "HSM" is not supported yet/,
+      /^ca\.yaml:3:72: ca\.root\.storage: "HSM" is a PKCS #11 token, which "hsm" must configure beside it, under "ca" or at the top level: hsm: \{ module:/,
     ],
     [
       'an algorithm that nobody knows',
@@ -295,7 +295,7 @@ describe('ca.yaml', () => {
     const { issues } = failure(yaml);
     assert.deepEqual(
       issues.map(({ code }) => code),
-      ['ERR_CONFIG_UNSUPPORTED', 'ERR_CONFIG_VALUE'],
+      ['ERR_CONFIG_VALUE', 'ERR_CONFIG_VALUE'],
     );
   });
 

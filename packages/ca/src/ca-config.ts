@@ -3,6 +3,8 @@ import type { KeyKind, KeyUsage } from '@countersign/x509';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsConstraints, DnsPattern } from './dns-name.ts';
+import type { SecretSource } from './signers/secret-source.ts';
+import type { StorageConfig } from './signers/storage-config.ts';
 
 /** `ca.yaml`, read and checked; every default is filled in. Durations are milliseconds. */
 export interface CaConfig {
@@ -14,6 +16,8 @@ export interface CaConfig {
   readonly intermediates: readonly IntermediateConfig[];
   readonly services: ServiceConfig;
   readonly api: ApiConfig;
+  /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
+  readonly seal: SecretSource | undefined;
   /** What was understood but deserves a word to the operator, once. */
   readonly notices: readonly string[];
 }
@@ -23,6 +27,8 @@ export interface AuthorityCertificateConfig {
   readonly key: KeyKind;
   readonly validityMs: number;
   readonly pathLen: number;
+  /** Where its key lives. */
+  readonly storage: StorageConfig;
 }
 
 export type RootConfig = AuthorityCertificateConfig;

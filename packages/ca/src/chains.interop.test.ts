@@ -13,7 +13,6 @@ import {
   extension,
   type KeyKind,
   keyIdOf,
-  keySigner,
   parseCertificate,
   parseCertificateRequest,
   type Signer,
@@ -24,6 +23,7 @@ import { createHierarchy } from './hierarchy.ts';
 import { Authority, parseCaConfig } from './index.ts';
 import { makeIssuer } from './issuer.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
+import { memoryKeyStores } from './signers/key-stores.ts';
 
 interface Hierarchy {
   readonly name: string;
@@ -169,10 +169,15 @@ service_certificates:
   const config = parseCaConfig(yaml, 'ca.yaml');
   const clock = systemClock;
   const ledger = memoryLedger({ clock });
-  const { root, intermediates } = await createHierarchy({ config, ledger, clock });
+  const { root, intermediates } = await createHierarchy({
+    config,
+    ledger,
+    stores: memoryKeyStores(),
+    clock,
+  });
   const [production] = intermediates;
   assert.ok(production !== undefined);
-  const signer = keySigner(production.privateKey);
+  const { signer } = production;
   const issuer = makeIssuer(
     'production',
     { certificate: production.certificate, signer },

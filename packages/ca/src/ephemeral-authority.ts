@@ -1,11 +1,11 @@
 import { type Clock, type Log, type Meter, noLog, noMeter } from '@countersign/base';
-import { keySigner } from '@countersign/x509';
 import { Authority } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
 import { createHierarchy } from './hierarchy.ts';
 import { makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
+import { memoryKeyStores } from './signers/key-stores.ts';
 
 export interface EphemeralOptions {
   readonly config: CaConfig;
@@ -20,14 +20,14 @@ export interface EphemeralOptions {
 export async function ephemeralAuthority(options: EphemeralOptions): Promise<Authority> {
   const { config, clock, log = noLog, meter = noMeter } = options;
   const ledger = options.ledger ?? memoryLedger({ clock });
-  const { root, intermediates } = await createHierarchy({ config, ledger, clock });
-  const issuers = intermediates.map(({ name, certificate, privateKey }) =>
-    makeIssuer(
-      name,
-      { certificate, signer: keySigner(privateKey) },
-      root.certificate,
-      config.services,
-    ),
+  const { root, intermediates } = await createHierarchy({
+    config,
+    ledger,
+    stores: memoryKeyStores(),
+    clock,
+  });
+  const issuers = intermediates.map(({ name, certificate, signer }) =>
+    makeIssuer(name, { certificate, signer }, root.certificate, config.services),
   );
   return new Authority({
     config,

@@ -1,25 +1,21 @@
-import { hash, type KeyObject } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Clock, errorOfDenial } from '@countersign/base';
-import {
-  type Certificate,
-  generateKeyPair,
-  keySigner,
-  parseCertificate,
-  type Signer,
-  spkiOf,
-} from '@countersign/x509';
+import { type Certificate, parseCertificate, type Signer } from '@countersign/x509';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { type Draft, draftIntermediate, draftRoot } from './draft.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { signDraft } from './sign-draft.ts';
+import type { KeyDescription } from './signers/key-store.ts';
+import type { KeyStores } from './signers/key-stores.ts';
 
-/** A certificate of the hierarchy with its key, unsealed. */
+/** A certificate of the hierarchy with its key: to keep, and to sign with. */
 export interface AuthorityPair {
   /** `root`, or the intermediate's name. */
   readonly name: string;
   readonly certificate: Certificate;
-  readonly privateKey: KeyObject;
+  readonly key: KeyDescription;
+  readonly signer: Signer;
 }
 
 export interface Hierarchy {
@@ -34,39 +30,39 @@ const skewMs = 5 * 60_000;
  * Makes root and intermediates as configured. They are ordered in the ledger like every other certificate, so that
  * nothing at all is signed without an intent.
  *
- * @throws CountersignError ERR_LINT, ERR_SIGNER, ERR_LEDGER_*
+ * @throws CountersignError ERR_LINT, ERR_SIGNER*, ERR_LEDGER_*
  */
 export async function createHierarchy(options: {
   readonly config: CaConfig;
   readonly ledger: Ledger;
+  readonly stores: KeyStores;
   readonly clock: Clock;
 }): Promise<Hierarchy> {
-  const { config } = options;
+  const { config, stores } = options;
   const now = Math.floor(options.clock.now() / 1000) * 1000;
 
   const [rootKey, ...keys] = await Promise.all(
-    [config.root, ...config.intermediates].map((each) => generateKeyPair(each.key)),
+    [{ ...config.root, name: 'root' }, ...config.intermediates].map(makeKey),
   );
   if (rootKey === undefined) throw new TypeError('a key for each certificate');
 
-  const rootSigner = keySigner(rootKey.privateKey);
-  const certificate = await certify(
-    draftRoot(config.root, facts(config.root, rootSigner)),
-    rootSigner,
-  );
-  const root: AuthorityPair = { name: 'root', certificate, privateKey: rootKey.privateKey };
+  const draft = draftRoot(config.root, facts(config.root, rootKey.signer));
+  const certificate = await certify(draft, rootKey.signer);
+  const root: AuthorityPair = { name: 'root', certificate, ...rootKey };
 
   const intermediates: AuthorityPair[] = [];
   for (const [index, each] of config.intermediates.entries()) {
-    const { privateKey } = keys[index] ?? rootKey;
-    const draft = draftIntermediate(each, facts(each, { spki: spkiOf(privateKey) }), certificate);
-    intermediates.push({
-      name: each.name,
-      certificate: await certify(draft, rootSigner),
-      privateKey,
-    });
+    const made = keys[index] ?? rootKey;
+    const draft = draftIntermediate(each, facts(each, made.signer), certificate);
+    const signed = await certify(draft, rootKey.signer);
+    intermediates.push({ name: each.name, certificate: signed, ...made });
   }
   return { root, intermediates };
+
+  async function makeKey(each: AuthorityCertificateConfig & { readonly name: string }) {
+    const key = await stores.generate(each.storage, each.key, each.name);
+    return { key, signer: await stores.of(each.storage).open(key) };
+  }
 
   function facts(each: AuthorityCertificateConfig, { spki }: Pick<Signer, 'spki'>) {
     const { trustDomain } = config;

@@ -14,8 +14,10 @@ import type { CaConfig } from './ca-config.ts';
 import { type AuthorityPair, createHierarchy, type Hierarchy } from './hierarchy.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { openSqliteLedger } from './ledger/sqlite-ledger.ts';
-import { sealPair } from './seal-pair.ts';
-import { formatSealedKey, type Sealer } from './sealed-key.ts';
+import type { Sealer } from './sealed-key.ts';
+import { formatKeyDescription } from './signers/key-reference.ts';
+import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
+import { noSecretPlaces, type SecretPlaces, secretReader } from './signers/secret-source.ts';
 import {
   formatStateManifest,
   keyFileName,
@@ -29,12 +31,14 @@ export interface InitOptions {
   readonly config: CaConfig;
   /** The data directory: missing, or empty. */
   readonly data: string;
-  /** Seals the keys. Without it a key file is made. */
+  /** Seals the keys. Without it, and without `seal` in the configuration, a key file is made. */
   readonly passphrase?: Secret<string> | undefined;
   /** Where the key file goes; default `unseal.key` in the data directory. Another place keeps backups of both apart. */
   readonly keyFile?: string | undefined;
   /** The text that `config` was read from: kept as `ca.yaml` in the data directory, for commands without `--config`. */
   readonly configText?: string | undefined;
+  /** Where PINs and passphrases come from that the configuration points at. Default: files alone. */
+  readonly secrets?: SecretPlaces | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -42,7 +46,7 @@ export interface InitOptions {
 export interface Initialised {
   /** SHA-256 of the root's DER, lowercase hex. */
   readonly rootFingerprint: string;
-  /** The key file that was made, or undefined where a passphrase seals the keys. */
+  /** The key file that was made, or undefined where a passphrase seals the keys or none is in a file. */
   readonly keyFile: string | undefined;
   readonly intermediates: readonly string[];
 }
@@ -51,7 +55,8 @@ export interface Initialised {
  * Makes a new authority in a directory, whole or not at all: everything is built beside it, synced, and moved in place
  * by a rename. A crash leaves at most a directory `.NAME.init-…` beside, which nothing reads.
  *
- * @throws CountersignError ERR_STATE_EXISTS, ERR_FILE, ERR_KEY_SEALED (an empty passphrase), ERR_USAGE (two ways to seal)
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_FILE, ERR_KEY_SEALED (an empty passphrase), ERR_USAGE (two ways to
+ *   seal, or nothing to), ERR_SIGNER_*
  */
 export async function initAuthority(options: InitOptions): Promise<Initialised> {
   const { config, log } = options;
@@ -63,17 +68,19 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
 
   const staging = stateLayout(place.staging);
   let madeKeyFile: string | undefined;
+  let stores: KeyStores | undefined;
   try {
     // 2. The secret that seals the keys.
     await mkdir(staging.intermediates, { recursive: true, mode: 0o700 });
     const { sealer, seal, keyFile } = await makeSealer(options, staging, data);
     madeKeyFile = keyFile;
+    stores = openStores(options, sealer);
 
     // 3. Keys and certificates, each through the ledger.
-    const hierarchy = await buildHierarchy(options, staging);
+    const hierarchy = await buildHierarchy(options, staging, stores);
 
     // 4. Files; the manifest last, since it is what makes the directory an authority.
-    await writeHierarchy(hierarchy, staging, sealer);
+    await writeHierarchy(hierarchy, staging);
     const rootFingerprint = fingerprintOf(hierarchy.root.certificate);
     const intermediates = config.intermediates.map((each) => each.name);
     if (options.configText !== undefined) {
@@ -95,6 +102,7 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
     log.info({ data, rootFingerprint, intermediates, keyFile }, 'authority initialised');
     return { rootFingerprint, keyFile, intermediates };
   } catch (thrown) {
+    await stores?.discardMade(log);
     await rm(place.staging, { recursive: true, force: true });
     if (madeKeyFile !== undefined && options.keyFile !== undefined) {
       await rm(madeKeyFile, { force: true });
@@ -104,6 +112,8 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
       fields: { data },
       cause: thrown,
     });
+  } finally {
+    await stores?.close();
   }
 }
 
@@ -199,12 +209,24 @@ async function makeSealer(
   staging: StateLayout,
   data: string,
 ): Promise<{
-  readonly sealer: Sealer;
+  readonly sealer: Sealer | undefined;
   readonly seal: StateManifest['seal'];
   readonly keyFile: string | undefined;
 }> {
-  if (options.passphrase !== undefined) {
-    const sealer = sealerOfPassphrase(options.passphrase);
+  const { config, secrets = noSecretPlaces } = options;
+  const isSealing = [config.root, ...config.intermediates].some(
+    (each) => each.storage.type === 'file',
+  );
+  if (!isSealing) {
+    checkNothingToSeal(options);
+    return { sealer: undefined, seal: { kind: 'none' }, keyFile: undefined };
+  }
+  const isConfigured = options.keyFile === undefined && config.seal !== undefined;
+  const passphrase =
+    options.passphrase ??
+    (isConfigured ? await secretReader(config.seal, secrets, 'passphrase')() : undefined);
+  if (passphrase !== undefined) {
+    const sealer = sealerOfPassphrase(passphrase);
     return { sealer, seal: { kind: 'passphrase' }, keyFile: undefined };
   }
   if (options.keyFile === undefined) {
@@ -216,11 +238,28 @@ async function makeSealer(
   return { sealer: await createKeyFile(path), seal: { kind: 'key-file', path }, keyFile: path };
 }
 
-async function buildHierarchy(options: InitOptions, staging: StateLayout): Promise<Hierarchy> {
+function checkNothingToSeal({ passphrase, keyFile }: InitOptions): void {
+  if (passphrase === undefined && keyFile === undefined) return;
+  const given = passphrase === undefined ? 'key file' : 'passphrase';
+  const message = `a ${given} is given, and no key is in a file that it could seal`;
+  throw new CountersignError('ERR_USAGE', message);
+}
+
+function openStores(options: InitOptions, sealer: Sealer | undefined): KeyStores {
+  const { config, clock, log, secrets = noSecretPlaces } = options;
+  const { trustDomain } = config;
+  return openKeyStores({ trustDomain, sealer, secrets, clock, log });
+}
+
+async function buildHierarchy(
+  options: InitOptions,
+  staging: StateLayout,
+  stores: KeyStores,
+): Promise<Hierarchy> {
   const { config, clock, log } = options;
   const ledger: Ledger = await openSqliteLedger({ file: staging.ledger, clock, log });
   try {
-    return await createHierarchy({ config, ledger, clock });
+    return await createHierarchy({ config, ledger, stores, clock });
   } finally {
     await ledger.close();
   }
@@ -229,11 +268,9 @@ async function buildHierarchy(options: InitOptions, staging: StateLayout): Promi
 async function writeHierarchy(
   { root, intermediates }: Hierarchy,
   staging: StateLayout,
-  sealer: Sealer,
 ): Promise<void> {
   const write = async (pair: AuthorityPair, certificateFile: string, keyFile: string) => {
-    const sealed = await sealPair(pair, sealer);
-    await writeFileDurably(keyFile, formatSealedKey(sealed), { mode: 0o600 });
+    await writeFileDurably(keyFile, formatKeyDescription(pair.key), { mode: 0o600 });
     await writeFileDurably(certificateFile, encodePem('CERTIFICATE', pair.certificate.raw));
   };
   await write(root, staging.rootCertificate, staging.rootKey);

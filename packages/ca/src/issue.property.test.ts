@@ -8,6 +8,7 @@ import { createHierarchy } from './hierarchy.ts';
 import { Authority, type CaConfig, parseCaConfig } from './index.ts';
 import { makeIssuer } from './issuer.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
+import { memoryKeyStores } from './signers/key-stores.ts';
 
 const labels = fc.constantFrom('a', 'b', 'prod', 'lab');
 const domain = fc.array(labels, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('.'));
@@ -42,14 +43,14 @@ service_certificates:
   const config: CaConfig = { ...base, intermediates };
   const clock = systemClock;
   const ledger = memoryLedger({ clock });
-  const { root, intermediates: pairs } = await createHierarchy({ config, ledger, clock });
-  const issuers = pairs.map(({ name, certificate, privateKey }) =>
-    makeIssuer(
-      name,
-      { certificate, signer: keySigner(privateKey) },
-      root.certificate,
-      config.services,
-    ),
+  const { root, intermediates: pairs } = await createHierarchy({
+    config,
+    ledger,
+    stores: memoryKeyStores(),
+    clock,
+  });
+  const issuers = pairs.map(({ name, certificate, signer }) =>
+    makeIssuer(name, { certificate, signer }, root.certificate, config.services),
   );
   return new Authority({
     config,

@@ -1,4 +1,4 @@
-import { verify } from 'node:crypto';
+import { hash, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import {
   type Clock,
@@ -12,18 +12,22 @@ import {
   type Certificate,
   certificatesFromPem,
   fingerprintOf,
-  keySigner,
   publicKeyOf,
   type Signer,
   validatePath,
 } from '@countersign/x509';
 import { Authority } from './authority.ts';
-import type { CaConfig } from './ca-config.ts';
+import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
+import { checkPair } from './check-pair.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { openSqliteLedger } from './ledger/sqlite-ledger.ts';
-import { checkPair, unsealPair } from './seal-pair.ts';
-import { parseSealedKey, type SealedKey, type Sealer } from './sealed-key.ts';
+import type { Sealer } from './sealed-key.ts';
+import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
+import type { KeyDescription } from './signers/key-store.ts';
+import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
+import { noSecretPlaces, type SecretPlaces, secretReader } from './signers/secret-source.ts';
+import { watchKeyStores } from './signers/watch-key-stores.ts';
 import { checkStateConfig } from './state-config.ts';
 import {
   keyFileOf,
@@ -38,10 +42,12 @@ export interface OpenOptions {
   readonly config: CaConfig;
   /** The data directory that `initAuthority` made. */
   readonly data: string;
-  /** Needed where init was given one. */
+  /** Needed where init was given one, unless the configuration says where it is (`seal`). */
   readonly passphrase?: Secret<string> | undefined;
   /** Where the key file stands now, if no longer where init put it. */
   readonly keyFile?: string | undefined;
+  /** Where PINs and passphrases come from that the configuration points at. Default: files alone. */
+  readonly secrets?: SecretPlaces | undefined;
   /** Another ledger than the directory's own; it is closed with the authority. */
   readonly ledger?: Ledger | undefined;
   readonly clock: Clock;
@@ -50,10 +56,10 @@ export interface OpenOptions {
 }
 
 /**
- * Opens an authority: everything is proved to fit together before the first request. The root's key stays sealed.
+ * Opens an authority: everything is proved to fit together before the first request. The root's key stays where it is.
  *
  * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN, ERR_STATE_CONFIG, ERR_KEY_SEALED, ERR_KEY_FILE,
- *   ERR_LEDGER_LOCKED and the others of the ledger
+ *   ERR_SIGNER_*, ERR_LEDGER_LOCKED and the others of the ledger
  */
 export async function openAuthority(options: OpenOptions): Promise<Authority> {
   const { config, data, clock, log, meter } = options;
@@ -70,27 +76,39 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
   checkStateConfig(config, manifest, { root, intermediates }, log);
 
   // 2. The keys fit their certificates, and each certificate the root.
-  checkPairOf(await readSealed(layout.rootKey), 'root', root);
+  const { secrets = noSecretPlaces } = options;
+  await readKey(layout.rootKey, { ...config.root, name: 'root' }, root);
   const sealer = await openSealer(options, manifest);
-  const issuers: Issuer[] = [];
-  for (const { name } of config.intermediates) {
-    const certificate = intermediates.get(name);
-    if (certificate === undefined) continue;
-    const signer = await openSigner(name, certificate, layout, sealer);
-    await proveIssuer(name, certificate, root, signer);
-    issuers.push(makeIssuer(name, { certificate, signer }, root, config.services));
-    tellEnd(name, certificate, clock, log);
-  }
-  tellEnd('root', root, clock, log);
-
-  // 3. The ledger, and what a crash left in it.
-  const ledger =
-    options.ledger ?? (await openSqliteLedger({ file: layout.ledger, clock, log, meter }));
+  const { trustDomain } = config;
+  const stores = openKeyStores({ trustDomain, sealer, secrets, clock, log });
+  let ledger: Ledger | undefined;
   try {
+    const issuers: Issuer[] = [];
+    for (const each of config.intermediates) {
+      const { name } = each;
+      const certificate = intermediates.get(name);
+      if (certificate === undefined) continue;
+      const key = await readKey(layout.intermediateKey(name), each, certificate);
+      const signer = await openSigner(key, each, certificate, stores);
+      await proveIssuer(name, certificate, root, signer);
+      issuers.push(makeIssuer(name, { certificate, signer }, root, config.services));
+      tellEnd(name, certificate, clock, log);
+    }
+    tellEnd('root', root, clock, log);
+
+    // 3. The ledger, and what a crash left in it.
+    ledger = options.ledger ?? (await openSqliteLedger({ file: layout.ledger, clock, log, meter }));
     const orphans = await closeOrphans(ledger, log);
-    return new Authority({ config, root, issuers, ledger, orphans, clock, log, meter });
+    const watch = watchKeyStores({ stores: stores.remote, clock, log, meter });
+    const keys = { finding: () => watch.finding(), close: () => closeKeys() };
+    const closeKeys = async () => {
+      watch.stop();
+      await stores.close();
+    };
+    return new Authority({ config, root, issuers, ledger, orphans, keys, clock, log, meter });
   } catch (thrown) {
-    await ledger.close();
+    await ledger?.close();
+    await stores.close();
     throw thrown;
   }
 }
@@ -133,8 +151,24 @@ async function readCertificate(file: string): Promise<Certificate> {
   );
 }
 
-async function readSealed(file: string): Promise<SealedKey> {
-  return parseSealedKey(await readState(file), file);
+/** The description of a key, which must be where the configuration says, and the certificate's. */
+async function readKey(
+  file: string,
+  { name, storage }: AuthorityCertificateConfig & { readonly name: string },
+  certificate: Certificate,
+): Promise<KeyDescription> {
+  const description = parseKeyDescription(await readState(file), file);
+  if (description.name !== name) {
+    const message = `key file "${file}" of "${name}" says it is of "${description.name}"`;
+    throw new CountersignError('ERR_STATE_BROKEN', message);
+  }
+  const found = isKeyReference(description) ? description.store : 'file';
+  if (found !== storage.type) {
+    const message = `key of "${name}" is configured in storage "${storage.type}", the state has it in "${found}"`;
+    throw new CountersignError('ERR_STATE_CONFIG', message, { fields: { key: name, found } });
+  }
+  checkPair(description, description.publicKey, certificate);
+  return description;
 }
 
 async function readState(file: string): Promise<string> {
@@ -155,38 +189,47 @@ function checkRoot(root: Certificate, manifest: StateManifest, layout: StateLayo
   throw new CountersignError('ERR_STATE_BROKEN', `"${layout.rootCertificate}" ${sides}`);
 }
 
-async function openSealer(options: OpenOptions, manifest: StateManifest): Promise<Sealer> {
-  const { data, passphrase, log } = options;
-  const place = options.keyFile ?? keyFileOf(manifest, data);
-  if (manifest.seal.kind === 'passphrase') {
+async function openSealer(
+  options: OpenOptions,
+  manifest: StateManifest,
+): Promise<Sealer | undefined> {
+  const { config, data, passphrase, log, secrets = noSecretPlaces } = options;
+  const { kind } = manifest.seal;
+  if (kind === 'none' && passphrase === undefined && options.keyFile === undefined)
+    return undefined;
+  if (kind === 'passphrase') {
     if (passphrase !== undefined) return sealerOfPassphrase(passphrase);
+    const source = config.seal ?? (secrets.prompt === undefined ? undefined : { from: 'prompt' });
+    if (source !== undefined) {
+      return sealerOfPassphrase(await secretReader(source, secrets, 'passphrase of the keys')());
+    }
     const message = `open the keys in "${data}": they are sealed with a passphrase, none is given`;
     throw new CountersignError('ERR_KEY_SEALED', message, { fields: { data } });
   }
-  if (passphrase !== undefined) {
-    const message = `open the keys in "${data}": they are sealed with the key file "${place}", a passphrase is given`;
-    throw new CountersignError('ERR_KEY_SEALED', message, { fields: { data } });
-  }
-  return await openKeyFile(place ?? stateLayout(data).keyFile, log);
+  const place = options.keyFile ?? keyFileOf(manifest, data) ?? stateLayout(data).keyFile;
+  const isOther = kind === 'none' || passphrase !== undefined || config.seal !== undefined;
+  if (!isOther) return await openKeyFile(place, log);
+  const sealed = kind === 'none' ? 'in no file' : `sealed with the key file "${place}"`;
+  const given =
+    passphrase !== undefined
+      ? 'a passphrase is given'
+      : config.seal !== undefined
+        ? 'ca.yaml says a passphrase'
+        : 'a key file is given';
+  const message = `open the keys in "${data}": they are ${sealed}, ${given}`;
+  throw new CountersignError('ERR_KEY_SEALED', message, { fields: { data } });
 }
 
+/** The store proves that the key is the one of its description; here, that this is the certificate's. */
 async function openSigner(
-  name: string,
+  key: KeyDescription,
+  { storage }: AuthorityCertificateConfig,
   certificate: Certificate,
-  layout: StateLayout,
-  sealer: Sealer,
+  stores: KeyStores,
 ): Promise<Signer> {
-  const sealed = await readSealed(layout.intermediateKey(name));
-  checkPairOf(sealed, name, certificate);
-  return keySigner(await unsealPair(sealed, certificate, sealer));
-}
-
-function checkPairOf(sealed: SealedKey, name: string, certificate: Certificate): void {
-  if (sealed.name !== name) {
-    const sides = `says it is "${sealed.name}"`;
-    throw new CountersignError('ERR_STATE_BROKEN', `sealed key of "${name}" ${sides}`);
-  }
-  checkPair(sealed, sealed.publicKey, certificate);
+  const signer = await stores.of(storage).open(key);
+  checkPair(key, hash('sha256', signer.spki.raw), certificate);
+  return signer;
 }
 
 /** That the root vouches for the certificate, and the key makes signatures that the certificate verifies. */
@@ -202,9 +245,10 @@ async function proveIssuer(
     const message = `intermediate "${name}" does not lead to the root: ${path.detail}`;
     throw new CountersignError('ERR_STATE_BROKEN', message, { fields: path.fields });
   }
-  const { hash, options } = signer.algorithm;
+  const { algorithm } = signer;
   const key = publicKeyOf(certificate.spki);
-  if (verify(hash, probe, { key, ...options }, await signer.sign(probe))) return;
+  if (verify(algorithm.hash, probe, { key, ...algorithm.options }, await signer.sign(probe)))
+    return;
   throw new CountersignError(
     'ERR_SIGNER',
     `key of "${name}" signs, its certificate does not verify`,

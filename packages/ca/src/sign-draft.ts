@@ -9,7 +9,7 @@ import type { LintedDraft } from './linted-draft.ts';
  * signatures; who is given the certificate verifies it before use.
  *
  * @returns DER
- * @throws CountersignError ERR_SIGNER, ERR_LINT
+ * @throws CountersignError ERR_SIGNER, what a store of keys says of itself (ERR_SIGNER_*), ERR_LINT
  */
 export async function signDraft(
   draft: LintedDraft,
@@ -24,6 +24,7 @@ export async function signDraft(
     }
     return assembleCertificate(tbs, draft.algorithm, signature);
   } catch (thrown) {
+    if (thrown instanceof CountersignError && thrown.code.startsWith('ERR_SIGNER')) throw thrown;
     const message = `sign with ${signer.algorithm.name}: ${messageOf(thrown)}`;
     throw new CountersignError('ERR_SIGNER', message, { cause: thrown });
   }

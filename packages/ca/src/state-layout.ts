@@ -9,9 +9,9 @@ import { CountersignError, messageOf } from '@countersign/base';
  * ca.yaml                        the configuration that init was given, or that served last
  * state.json                     what this is: format, trust domain, how the keys are sealed; written last by init
  * root.pem                       the trust anchor
- * root.key.json                  its key, sealed (0600); only init needs it opened
+ * root.key.json                  its key, sealed, or where it is (0600); only init needs it opened
  * intermediates/NAME.pem         one a signing certificate
- * intermediates/NAME.key.json    its key, sealed (0600)
+ * intermediates/NAME.key.json    its key, sealed, or where it is (0600)
  * unseal.key                     opens the sealed keys (0600), unless init was given a passphrase or another place
  * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
  * admin.sock                     while a server runs: the operator's way in (0600)
@@ -60,7 +60,9 @@ export interface StateManifest {
   readonly seal:
     | { readonly kind: 'passphrase' }
     /** Relative paths are below the data directory. */
-    | { readonly kind: 'key-file'; readonly path: string };
+    | { readonly kind: 'key-file'; readonly path: string }
+    /** No key is in a file. */
+    | { readonly kind: 'none' };
   /** RFC 3339. */
   readonly createdAt: string;
 }
@@ -84,9 +86,9 @@ export async function readStateManifest(directory: string): Promise<StateManifes
   return parseStateManifest(text, file);
 }
 
-/** Where the key file of a state stands, or undefined for one that is sealed with a passphrase. */
+/** Where the key file of a state stands, or undefined for one that has none. */
 export function keyFileOf(manifest: StateManifest, directory: string): string | undefined {
-  if (manifest.seal.kind === 'passphrase') return undefined;
+  if (manifest.seal.kind !== 'key-file') return undefined;
   const { path } = manifest.seal;
   return isAbsolute(path) ? path : resolve(directory, path);
 }
@@ -104,7 +106,9 @@ function parseStateManifest(text: string, file: string): StateManifest {
       /^[0-9a-f]{64}$/.test(rootFingerprint) &&
       Array.isArray(intermediates) &&
       intermediates.every((name) => /^[A-Za-z][A-Za-z0-9_-]*$/.test(name)) &&
-      (seal?.kind === 'passphrase' || (seal?.kind === 'key-file' && typeof seal.path === 'string'));
+      (seal?.kind === 'passphrase' ||
+        seal?.kind === 'none' ||
+        (seal?.kind === 'key-file' && typeof seal.path === 'string'));
     if (!isWhole) throw new TypeError('a member is missing or malformed');
     return json;
   } catch (thrown) {

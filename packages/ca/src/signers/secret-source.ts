@@ -15,6 +15,9 @@ export interface SecretPlaces {
   readonly prompt?: ((question: string) => Promise<Secret<string>>) | undefined;
 }
 
+/** Files alone. */
+export const noSecretPlaces: SecretPlaces = { env: {} };
+
 const longestBytes = 4096;
 
 /**

@@ -1,0 +1,109 @@
+import type { Clock, Log } from '@countersign/base';
+import type { KeyKind } from '@countersign/x509';
+import type { Sealer } from '../sealed-key.ts';
+import type { KeyDescription, KeyStore } from './key-store.ts';
+import { awsKmsStore } from './kms/aws-kms-store.ts';
+import { azureKeyVaultStore } from './kms/azure-key-vault-store.ts';
+import { googleKmsStore } from './kms/google-kms-store.ts';
+import { memoryStore } from './memory-store.ts';
+import { pkcs11Store } from './pkcs11/pkcs11-store.ts';
+import { sealedFileStore } from './sealed-file-store.ts';
+import { type SecretPlaces, secretReader } from './secret-source.ts';
+import type { StorageConfig } from './storage-config.ts';
+
+export interface KeyStoresOptions {
+  readonly trustDomain: string;
+  /** Opens sealed files; undefined where none is sealed. */
+  readonly sealer: Sealer | undefined;
+  readonly secrets: SecretPlaces;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * The stores of one authority, each opened once however many keys it holds, and what was generated in them: an init
+ * that fails takes that back.
+ */
+export class KeyStores {
+  readonly #open: (storage: StorageConfig) => KeyStore;
+  readonly #stores = new Map<string, KeyStore>();
+  readonly #made: { readonly store: KeyStore; readonly description: KeyDescription }[] = [];
+  /** Those that can go away while the authority runs. */
+  readonly #remote = new Set<KeyStore>();
+
+  constructor(open: (storage: StorageConfig) => KeyStore) {
+    this.#open = open;
+  }
+
+  of(storage: StorageConfig): KeyStore {
+    const id = JSON.stringify(storage);
+    const known = this.#stores.get(id);
+    if (known !== undefined) return known;
+    const store = this.#open(storage);
+    this.#stores.set(id, store);
+    if (storage.type !== 'file') this.#remote.add(store);
+    return store;
+  }
+
+  async generate(storage: StorageConfig, kind: KeyKind, name: string): Promise<KeyDescription> {
+    const store = this.of(storage);
+    const description = await store.generate(kind, name);
+    this.#made.push({ store, description });
+    return description;
+  }
+
+  get remote(): readonly KeyStore[] {
+    return [...this.#remote];
+  }
+
+  /** Takes back what was generated, as far as the stores answer. */
+  async discardMade(log: Log): Promise<void> {
+    for (const { store, description } of this.#made.splice(0)) {
+      await store.discard(description).catch((thrown: unknown) => {
+        const key = { key: description.name, store: store.title, reason: String(thrown) };
+        log.error(key, 'key of a failed init is left behind, remove it by hand');
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.#stores.values()) await store.close();
+  }
+}
+
+export function openKeyStores(options: KeyStoresOptions): KeyStores {
+  return new KeyStores((storage) => makers[storage.type](storage as never, options));
+}
+
+/** For authorities that leave nothing behind: every key in memory, whatever the configuration says. */
+export function memoryKeyStores(): KeyStores {
+  const store = memoryStore();
+  return new KeyStores(() => store);
+}
+
+type Of<T extends StorageConfig['type']> = Extract<StorageConfig, { type: T }>;
+
+const makers: {
+  [T in StorageConfig['type']]: (storage: Of<T>, options: KeyStoresOptions) => KeyStore;
+} = {
+  file: (_, { sealer }) => {
+    if (sealer === undefined) throw new TypeError('a key in a file without what seals it');
+    return sealedFileStore(sealer);
+  },
+  pkcs11: (storage, { trustDomain, secrets, clock, log }) =>
+    pkcs11Store({
+      module: storage.module,
+      label: storage.tokenLabel,
+      serial: storage.tokenSerial,
+      pin: secretReader(storage.pin, secrets, `PIN of token "${storage.tokenLabel}"`),
+      sessions: storage.sessions,
+      timeoutMs: storage.timeoutMs,
+      labelPrefix: trustDomain,
+      clock,
+      log,
+    }),
+  'aws-kms': (storage, { trustDomain, clock }) =>
+    awsKmsStore({ ...storage, labelPrefix: trustDomain, clock }),
+  'google-kms': (storage, { clock }) => googleKmsStore({ ...storage, clock }),
+  'azure-key-vault': (storage, { clock }) => azureKeyVaultStore({ ...storage, clock }),
+};
