@@ -36,4 +36,5 @@ export {
   type ServeAuthorityOptions,
   serveAuthority,
 } from './serve/serve-authority.ts';
+export type { SecretPlaces } from './signers/secret-source.ts';
 export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';

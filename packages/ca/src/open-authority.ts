@@ -99,7 +99,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
     // 3. The ledger, and what a crash left in it.
     ledger = options.ledger ?? (await openSqliteLedger({ file: layout.ledger, clock, log, meter }));
     const orphans = await closeOrphans(ledger, log);
-    const watch = watchKeyStores({ stores: stores.remote, clock, log, meter });
+    const watch = watchKeyStores({ stores, clock, log, meter });
     const keys = { finding: () => watch.finding(), close: () => closeKeys() };
     const closeKeys = async () => {
       watch.stop();
@@ -227,7 +227,7 @@ async function openSigner(
   certificate: Certificate,
   stores: KeyStores,
 ): Promise<Signer> {
-  const signer = await stores.of(storage).open(key);
+  const signer = await stores.open(storage, key);
   checkPair(key, hash('sha256', signer.spki.raw), certificate);
   return signer;
 }

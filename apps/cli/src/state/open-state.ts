@@ -18,6 +18,7 @@ import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
 import { readSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
+import { secretPlaces } from './secret-places.ts';
 import type { StateOptions } from './state-options.ts';
 
 /** The two ways to an authority for whoever holds its state; what both give is the same. */
@@ -57,6 +58,7 @@ export async function openState(
   return openAuthority({
     data,
     clock: cli.clock,
+    secrets: secretPlaces(cli),
     ...parts,
     ...(keyFile !== undefined && { keyFile }),
     ...(passphrase !== undefined && {

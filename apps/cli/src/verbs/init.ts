@@ -3,6 +3,7 @@ import type { Cli } from '../cli.ts';
 import { readSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { readCaConfig } from '../state/open-state.ts';
+import { secretPlaces } from '../state/secret-places.ts';
 import type { Verb } from '../verb.ts';
 
 interface InitVerbOptions {
@@ -43,6 +44,7 @@ async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
     data,
     configText: text,
     clock: cli.clock,
+    secrets: secretPlaces(cli),
     log: createLog(cli, 'warn'),
     ...(keyFile !== undefined && { keyFile }),
     ...(passphrase !== undefined && {

@@ -169,7 +169,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
       url,
       port: bound.port,
       adminSocket: socket.path,
-      unwell: () => ledger.failure?.message,
+      unwell: () => ledger.failure?.message ?? authority.unwell(),
       async close(drainMs = 5000) {
         await socket.remove();
         await stop(drainMs);

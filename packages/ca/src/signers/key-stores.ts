@@ -1,5 +1,5 @@
 import type { Clock, Log } from '@countersign/base';
-import type { KeyKind } from '@countersign/x509';
+import type { KeyKind, Signer } from '@countersign/x509';
 import type { Sealer } from '../sealed-key.ts';
 import type { KeyDescription, KeyStore } from './key-store.ts';
 import { awsKmsStore } from './kms/aws-kms-store.ts';
@@ -30,6 +30,7 @@ export class KeyStores {
   readonly #made: { readonly store: KeyStore; readonly description: KeyDescription }[] = [];
   /** Those that can go away while the authority runs. */
   readonly #remote = new Set<KeyStore>();
+  readonly #onFailure = new Set<(store: KeyStore) => void>();
 
   constructor(open: (storage: StorageConfig) => KeyStore) {
     this.#open = open;
@@ -50,6 +51,26 @@ export class KeyStores {
     const description = await store.generate(kind, name);
     this.#made.push({ store, description });
     return description;
+  }
+
+  /** The signer of a key; should it fail, whoever listens hears of it at once. */
+  async open(storage: StorageConfig, description: KeyDescription): Promise<Signer> {
+    const store = this.of(storage);
+    const signer = await store.open(description);
+    if (!this.#remote.has(store)) return signer;
+    const sign = async (data: Uint8Array): Promise<Uint8Array> => {
+      try {
+        return await signer.sign(data);
+      } catch (thrown) {
+        for (const listener of this.#onFailure) listener(store);
+        throw thrown;
+      }
+    };
+    return { spki: signer.spki, algorithm: signer.algorithm, sign };
+  }
+
+  onFailure(listener: (store: KeyStore) => void): void {
+    this.#onFailure.add(listener);
   }
 
   get remote(): readonly KeyStore[] {

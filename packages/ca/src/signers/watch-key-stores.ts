@@ -1,5 +1,6 @@
 import { type Clock, type Denial, type Log, type Meter, messageOf } from '@countersign/base';
 import type { KeyStore } from './key-store.ts';
+import type { KeyStores } from './key-stores.ts';
 
 export interface KeyStoreWatch {
   /** What is wrong with a store now, or undefined while all are well. */
@@ -8,8 +9,7 @@ export interface KeyStoreWatch {
 }
 
 export interface KeyStoreWatchOptions {
-  /** Those that can go away: tokens and services. */
-  readonly stores: readonly KeyStore[];
+  readonly stores: Pick<KeyStores, 'remote' | 'onFailure'>;
   /** Default 10 s. */
   readonly everyMs?: number | undefined;
   readonly clock: Clock;
@@ -19,18 +19,21 @@ export interface KeyStoreWatchOptions {
 
 /**
  * Asks the stores every few seconds whether they could sign: a token that is lost is known before somebody needs it,
- * and one that is back is logged in to before somebody waits for it.
+ * and one that is back is logged in to before somebody waits for it. One that fails is asked at once.
  */
 export function watchKeyStores(options: KeyStoreWatchOptions): KeyStoreWatch {
-  const { stores, clock, log, everyMs = 10_000 } = options;
+  const { clock, log, everyMs = 10_000 } = options;
+  const stores = options.stores.remote;
   const up = options.meter.gauge({
     name: 'countersign_signer_up',
     help: 'Whether a token or key service of the authority could sign when it was last asked.',
     labels: ['store'],
   });
   const findings = new Map<KeyStore, Denial>();
+  const asking = new Map<KeyStore, Promise<void>>();
   const ending = new AbortController();
   for (const store of stores) up.set(1, { store: store.title });
+  options.stores.onFailure((store) => void ask(store));
   if (stores.length > 0) void watch();
   return {
     finding: () => findings.values().next().value,
@@ -49,7 +52,15 @@ export function watchKeyStores(options: KeyStoreWatchOptions): KeyStoreWatch {
     }
   }
 
-  async function ask(store: KeyStore): Promise<void> {
+  function ask(store: KeyStore): Promise<void> {
+    const known = asking.get(store);
+    if (known !== undefined || ending.signal.aborted) return known ?? Promise.resolve();
+    const asked = askOnce(store).finally(() => asking.delete(store));
+    asking.set(store, asked);
+    return asked;
+  }
+
+  async function askOnce(store: KeyStore): Promise<void> {
     try {
       const health = await store.health();
       if (health.ok) tellWell(store);
