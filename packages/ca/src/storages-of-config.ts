@@ -27,8 +27,16 @@ const blockNames = ['hsm', 'kms'] as const;
 /** `hsm` and `kms` stand at the top level or under `ca`, for all; one beside a certificate is for it alone. */
 export function readStorages(
   written: WrittenCaConfig,
-  { report, notices }: { readonly report: Report; readonly notices: string[] },
+  { report: reportFinding, notices }: { readonly report: Report; readonly notices: string[] },
 ): Storages {
+  // A block is read for each certificate that names it, and what is wrong with it is said once.
+  const said = new Set<string>();
+  const report: Report = (path, message, options) => {
+    const id = `${path.join('.')}: ${message}`;
+    if (said.has(id)) return;
+    said.add(id);
+    reportFinding(path, message, options);
+  };
   const used = new Set<string>();
   const forAll: StorageBlocks = { hsm: chosen('hsm'), kms: chosen('kms') };
   const seal = chosen('seal');
