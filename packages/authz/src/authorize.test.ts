@@ -112,6 +112,27 @@ test('the order is: expired, revoked, unknown, path, DENY, ALLOW', () => {
   assert.equal(result.fields.position, 9);
 });
 
+test('a list or a responder that told of a revocation is named, and a refusal of the source is no unknown', () => {
+  const toldBy = 'on the list of "CN=services"';
+  const { revocation } = question({
+    revocation: { status: 'revoked', reason: 'superseded', by: 'serial', at: now, toldBy },
+  });
+  const revoked = authorize(ruleSetOf(), question({ revocation }));
+  assert.ok(!revoked.ok);
+  assert.match(revoked.detail, /for superseded, on the list of "CN=services"$/);
+  const detail = 'its certificate lasts 720h, at most 24h are let in';
+  const refused = authorize(
+    ruleSetOf(),
+    question({
+      revocation: { status: 'refused', code: 'ERR_REVOCATION_LIFETIME', detail },
+      unknownRevocation: allowUnknownRevocation,
+    }),
+  );
+  assert.ok(!refused.ok);
+  assert.equal(refused.code, 'ERR_REVOCATION_LIFETIME');
+  assert.match(refused.detail, /web": its certificate lasts 720h, at most 24h are let in$/);
+});
+
 test('a peer of unknown revocation is let in only by the symbol, never by a text', () => {
   const rules = ruleSetOf();
   const revocation: RevocationStatus = { status: 'unknown', detail: 'no feed yet' };

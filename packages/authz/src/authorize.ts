@@ -64,8 +64,8 @@ export class Permit {
  * May this peer do this, now? Pure: the same question gets the same answer, so it is asked again whenever identity,
  * rules or revocation change. The same function admits and cuts.
  *
- * Denials, in this order: ERR_PEER_EXPIRED, ERR_PEER_REVOKED, ERR_REVOCATION_UNKNOWN, ERR_AUTHZ_PATH,
- * ERR_AUTHZ_DENIED, ERR_AUTHZ_NO_RULE, ERR_AUTHZ_ANONYMOUS.
+ * Denials, in this order: ERR_PEER_EXPIRED, ERR_PEER_REVOKED, what the revocation source refuses with,
+ * ERR_REVOCATION_UNKNOWN, ERR_AUTHZ_PATH, ERR_AUTHZ_DENIED, ERR_AUTHZ_NO_RULE, ERR_AUTHZ_ANONYMOUS.
  */
 export function authorize(rules: RuleSet, question: AuthzQuestion): Permit | Denial {
   const peer = verifiedPeerOf(question);
@@ -133,12 +133,15 @@ function wrongWithPeer(peer: VerifiedPeer, question: AuthzQuestion): Denial | un
     );
   }
   if (revocation.status === 'revoked') {
-    const { by, reason, position } = revocation;
+    const { by, reason, position, toldBy = `ledger position ${position}` } = revocation;
     return denial(
       'ERR_PEER_REVOKED',
-      `${who}: revoked by ${by} at ${time(revocation.at)} for ${reason}, ledger position ${position}`,
+      `${who}: revoked by ${by} at ${time(revocation.at)} for ${reason}, ${toldBy}`,
       { ...fieldsOf(question), by, reason, position, revokedAt: revocation.at },
     );
+  }
+  if (revocation.status === 'refused') {
+    return denial(revocation.code, `${who}: ${revocation.detail}`, fieldsOf(question));
   }
   if (revocation.status === 'unknown' && question.unknownRevocation !== allowUnknownRevocation) {
     return denial(

@@ -6,6 +6,7 @@ export { positionOfSerial, serialForPosition } from './serial-position.ts';
 export {
   type BundleSource,
   neverRevoked,
+  type PeerMeeting,
   type RevocationSource,
   type RevocationStatus,
   type SvidSource,

@@ -1,4 +1,4 @@
-import { CountersignError } from '@countersign/base';
+import { CountersignError, type ErrorCode } from '@countersign/base';
 import type { Certificate, RevocationReason } from '@countersign/x509';
 import type { TrustBundle } from './trust-bundle.ts';
 import type { VerifiedPeer } from './verified-peer.ts';
@@ -23,6 +23,22 @@ export interface BundleSource {
 /** What is no longer trusted. Asked for each question to `authorize`, never cached by the asker. */
 export interface RevocationSource {
   check(peer: VerifiedPeer): RevocationStatus;
+  /**
+   * Finds out what `check` has to know of a peer, asked once its chain is verified and before it is admitted. Undefined:
+   * nothing to wait for. Takes no longer than the source's own bound and never rejects: `check` answers `unknown` for
+   * what was not found out.
+   */
+  prepare?(peer: VerifiedPeer, met: PeerMeeting): Promise<void> | undefined;
+  /** Whether servers that are dialled should be asked to show an OCSP answer (RFC 6066 §8). Absent: no. */
+  readonly asksForStaples?: boolean;
+}
+
+/** How a peer was met, and what it showed beside its chain. */
+export interface PeerMeeting {
+  /** What the peer was in the handshake. */
+  readonly purpose: 'client' | 'server';
+  /** The OCSP response that a server stapled; proved by nobody yet. */
+  readonly staple?: Uint8Array | undefined;
 }
 
 export type RevocationStatus =
@@ -32,10 +48,19 @@ export type RevocationStatus =
       readonly reason: RevocationReason;
       /** By what the revocation names the peer. */
       readonly by: 'serial' | 'spiffe-id' | 'key' | 'provisioner';
-      /** Ledger position of the revocation. */
-      readonly position: number;
+      /** Ledger position of the revocation. Absent where a list or a responder told of it, and not the feed. */
+      readonly position?: number;
       /** When it was ordered, in milliseconds since the epoch. */
       readonly at: number;
+      /** Who told of it, as a fragment for the operator. Absent: the feed. */
+      readonly toldBy?: string;
+    }
+  /** Not revoked, and not let in: it is not of the kind for which this edge needs no word of its revocation. */
+  | {
+      readonly status: 'refused';
+      readonly code: ErrorCode;
+      /** What both sides are, as a fragment for the operator. */
+      readonly detail: string;
     }
   | {
       readonly status: 'unknown';

@@ -39,4 +39,10 @@ export const revocationCodes = {
     hint: 'nothing to do while the authority can be reached: what is revoked is kept in memory; mend the cause before the next start',
     exit: 3,
   },
+  ERR_REVOCATION_LIFETIME: {
+    meaning:
+      'The certificate of the peer lasts longer than this edge lets in without asking about its revocation.',
+    hint: 'issue shorter certificates to this peer, raise revocation.maxLifetime, or choose another revocation.method',
+    exit: 1,
+  },
 } as const satisfies CodeFamily;
