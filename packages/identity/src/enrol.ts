@@ -51,32 +51,38 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
   const address = parseAuthorityUrl(options.url);
   const token = typeof options.token === 'string' ? parseJoinToken(options.token) : options.token;
   const fingerprint = pinOf(token, options.fingerprint);
-  // 2. a place for the files and a key of our own
-  if (out !== undefined) await prepareIdentityDirectory(out);
-  const { privateKey, csr } = await makeOwnRequest(options.keyKind ?? defaultKeyKind);
-  // 3. the root, from anybody, compared with the pin
-  const abort = signal === undefined ? {} : { signal };
-  const pinnedRoot = await learnRoot({ address, fingerprint, timeoutMs, ...abort });
-  // 4. mutual proof: connect again, verified by our own verifier against that root alone; only then the token
-  const client = new AuthorityClient({
-    url: address.origin,
-    timeoutMs,
-    transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
-  });
-  const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
-  const response = await client.enrol({ token, csr, ...ttl }, abort);
-  // 5. the answer, proved before anything relies on it
-  const identity = proveIssued({
-    response,
-    privateKey,
-    clock,
-    pinnedRoot,
-    ca: address.origin,
-    ...(options.spiffeId === undefined ? {} : { spiffeId: options.spiffeId }),
-  });
-  // 6. on disk, in one step
-  if (out !== undefined) await writeIdentity(out, identity);
-  return identity;
+  // 2. a place for the files, which a refusal leaves as it was
+  const place = out === undefined ? undefined : await prepareIdentityDirectory(out);
+  try {
+    // 3. a key of our own
+    const { privateKey, csr } = await makeOwnRequest(options.keyKind ?? defaultKeyKind);
+    // 4. the root, from anybody, compared with the pin
+    const abort = signal === undefined ? {} : { signal };
+    const pinnedRoot = await learnRoot({ address, fingerprint, timeoutMs, ...abort });
+    // 5. mutual proof: connect again, verified by our own verifier against that root alone; only then the token
+    const client = new AuthorityClient({
+      url: address.origin,
+      timeoutMs,
+      transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
+    });
+    const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
+    const response = await client.enrol({ token, csr, ...ttl }, abort);
+    // 6. the answer, proved before anything relies on it
+    const identity = proveIssued({
+      response,
+      privateKey,
+      clock,
+      pinnedRoot,
+      ca: address.origin,
+      ...(options.spiffeId === undefined ? {} : { spiffeId: options.spiffeId }),
+    });
+    // 7. on disk, in one step
+    if (out !== undefined) await writeIdentity(out, identity);
+    return identity;
+  } catch (thrown) {
+    await place?.giveUp();
+    throw thrown;
+  }
 }
 
 function pinOf(token: JoinToken, given: string | undefined): string {

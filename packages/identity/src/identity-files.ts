@@ -1,6 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+} from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
 import { makeBundle, makeSvid, type X509Svid } from '@countersign/spiffe';
 import {
@@ -12,6 +23,7 @@ import {
 } from '@countersign/x509';
 import { parseAuthorityUrl } from './authority-url.ts';
 import type { Identity } from './identity.ts';
+import type { NamedCertificate } from './prove-named-certificate.ts';
 
 /**
  * An identity's files, and how they change all at once.
@@ -44,30 +56,75 @@ const current = '.current';
 const versions = '.versions';
 const maxFileBytes = 1024 * 1024;
 
+/** A directory that an identity can be written to. */
+export interface PreparedDirectory {
+  /** Takes away what was made for it, as far as nothing stands in it: an enrolment that is refused leaves no trace. */
+  giveUp(): Promise<void>;
+}
+
 /**
  * Makes sure that an identity can be written there, before a token is spent on it.
  *
  * @throws CountersignError ERR_IDENTITY_FILES
  */
-export async function prepareIdentityDirectory(directory: string): Promise<void> {
+export async function prepareIdentityDirectory(directory: string): Promise<PreparedDirectory> {
   try {
-    await mkdir(join(directory, versions), { recursive: true });
+    const inside = resolve(directory, versions);
+    const made = await mkdir(inside, { recursive: true });
     for (const name of fileNames) await checkReplaceable(directory, name);
     const probe = join(directory, versions, `.probe-${randomBytes(4).toString('hex')}`);
     await mkdir(probe);
     await rm(probe, { recursive: true });
+    return { giveUp: () => removeEmpty(inside, made) };
   } catch (thrown) {
     throw failed(`write identity to "${directory}"`, thrown);
   }
 }
 
+/** From `path` up to `top`, which was the first to be made; none where it is undefined. */
+async function removeEmpty(path: string, top: string | undefined): Promise<void> {
+  if (top === undefined || !path.startsWith(top)) return;
+  try {
+    await rmdir(path);
+    await removeEmpty(dirname(path), top);
+  } catch {
+    // Somebody has put something there since: it is theirs, and so is what leads to it.
+  }
+}
+
 /** @throws CountersignError ERR_IDENTITY_FILES; the version before is then untouched */
 export async function writeIdentity(directory: string, identity: Identity): Promise<void> {
+  const { svid, bundle, ca } = identity;
+  const { spiffeId, chain, privateKey } = svid;
+  await swapIn(directory, {
+    ...{ chain, privateKey, bundle },
+    meta: { spiffeId, trustDomain: bundle.trustDomain, ...(ca === undefined ? {} : { ca }) },
+  });
+}
+
+/**
+ * The same files for a certificate without a SPIFFE ID, which {@link readIdentity} refuses.
+ *
+ * @throws CountersignError ERR_IDENTITY_FILES; the version before is then untouched
+ */
+export async function writeNamedCertificate(
+  directory: string,
+  { chain, privateKey, bundle }: NamedCertificate,
+): Promise<void> {
+  const meta = { trustDomain: bundle.trustDomain };
+  await swapIn(directory, { chain, privateKey, bundle, meta });
+}
+
+interface Written extends NamedCertificate {
+  readonly meta: Readonly<Record<string, unknown>>;
+}
+
+async function swapIn(directory: string, written: Written): Promise<void> {
   await prepareIdentityDirectory(directory);
   try {
     // 1. a version of its own, that nobody looks at yet
     const version = randomBytes(8).toString('hex');
-    await writeVersion(join(directory, versions, version), identity);
+    await writeVersion(join(directory, versions, version), written);
     // 2. the documented paths, once; they lead nowhere before the first swap
     for (const name of fileNames) await linkOnce(join(current, name), join(directory, name));
     await syncDirectory(join(directory, versions));
@@ -157,15 +214,13 @@ function authorityOf(meta: string, svid: X509Svid): string | undefined {
   return ca === undefined ? undefined : parseAuthorityUrl(String(ca)).origin;
 }
 
-async function writeVersion(directory: string, { svid, bundle, ca }: Identity): Promise<void> {
-  const { spiffeId, chain, leaf, privateKey } = svid;
-  const { trustDomain } = bundle;
-  const meta = { spiffeId, trustDomain, ...(ca === undefined ? {} : { ca }) };
+async function writeVersion(directory: string, written: Written): Promise<void> {
+  const { chain, privateKey, bundle, meta } = written;
   await mkdir(directory);
   const write = (name: string, text: string, mode = 0o644) =>
     writeFileDurably(join(directory, name), text, { mode });
   await write(identityFiles.key, encodePrivateKey(privateKey), 0o600);
-  await write(identityFiles.cert, pemOf([leaf]));
+  await write(identityFiles.cert, pemOf([chain[0]]));
   await write(identityFiles.chain, pemOf(chain));
   await write(identityFiles.bundle, pemOf(bundle.authorities));
   await write(identityFiles.meta, `${JSON.stringify(meta, undefined, 2)}\n`);

@@ -12,10 +12,12 @@ export {
   prepareIdentityDirectory,
   readIdentity,
   writeIdentity,
+  writeNamedCertificate,
 } from './identity-files.ts';
 export { type LearnRootOptions, learnRoot } from './learn-root.ts';
 export { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 export { type ProofOptions, proveIdentity, proveIssued } from './prove-issued.ts';
+export { type NamedCertificate, proveNamedCertificate } from './prove-named-certificate.ts';
 export { type RenewOnceOptions, renewOnce } from './renew-once.ts';
 export { type Renew, type RenewalRequest, renewOverMtls } from './renewal.ts';
 export type { BackoffRange } from './rotation-schedule.ts';
