@@ -154,6 +154,35 @@ test('revoke refuses what it cannot know: no target, two targets, a stranger to 
   );
 });
 
+test('names without a SPIFFE ID are issued where the policy has it so, and no token is made for them', async () => {
+  const config = file('names.yaml');
+  await writeFile(config, authorityYaml().replace('require_spiffe: true', 'require_spiffe: false'));
+  const [data, out] = [file('names'), file('named')];
+  const issue = (to: string, ...names: string[]) =>
+    countersign(['issue', '--data', data, ...names, '--out', to, '-o', 'json']);
+  assert.equal((await countersign(['init', '--config', config, '--data', data])).code, 0);
+
+  const issued = await issue(out, '--dns', 'a.prod.example.com');
+  assert.equal(issued.code, 0, issued.stderr);
+  assert.equal(JSON.parse(issued.stdout).spiffeId, undefined);
+  const verified = await countersign([
+    ...['verify', '--bundle', join(out, 'bundle.pem'), '--name', 'dns:a.prod.example.com'],
+    ...['--purpose', 'server', join(out, 'chain.pem')],
+  ]);
+  assert.equal(verified.code, 0, verified.stderr);
+  assert.equal((await stat(join(out, 'key.pem'))).mode & 0o777, 0o600);
+
+  const refused = await issue(file('refused'), '--dns', 'elsewhere.example.org');
+  assert.equal(refused.code, 1);
+  assert.equal(existsSync(file('refused')), false);
+  const nameless = await issue(file('refused'));
+  assert.equal(JSON.parse(nameless.stderr).error.code, 'ERR_POLICY_NAME_MISSING');
+  const token = ['token', 'create', '--data', data, '--dns', 'a.prod.example.com'];
+  const none = await countersign(token);
+  assert.deepEqual([none.code, none.stdout], [1, '']);
+  assert.equal(lastLine(none.stderr), 'ERR_POLICY_SPIFFE_REQUIRED');
+});
+
 test('the authority says ready alone on standard output, counts, reloads its policy, and drains', async () => {
   const [, admin] = server.urls;
   const metrics = await (await fetch(`${admin}/metrics`)).text();

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { type Denial, errorOfDenial } from '@countersign/base';
 import type { Authority, CaConfig } from '@countersign/ca';
 import {
@@ -5,7 +6,9 @@ import {
   makeOwnRequest,
   prepareIdentityDirectory,
   proveIssued,
+  proveNamedCertificate,
   writeIdentity,
+  writeNamedCertificate,
 } from '@countersign/identity';
 import type { IssueResponse } from '@countersign/wire';
 import type { KeyKind } from '@countersign/x509';
@@ -20,7 +23,7 @@ import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 
 interface IssueOptions extends StateOptions {
-  readonly spiffeId: string;
+  readonly spiffeId?: string;
   readonly dns?: string[];
   readonly ip?: string[];
   readonly ttl?: number;
@@ -33,7 +36,7 @@ interface IssueOptions extends StateOptions {
 export const issueVerb: Verb = {
   define(command, cli) {
     addStateOptions(command)
-      .requiredOption('--spiffe-id <id>', 'the SPIFFE ID')
+      .option('--spiffe-id <id>', 'the SPIFFE ID; needed unless ca.yaml says require_spiffe: false')
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
       .addOption(durationOption('--ttl <duration>', 'lifetime; validity of ca.yaml unless given'))
@@ -47,24 +50,52 @@ export const issueVerb: Verb = {
 
 const help = `
 Example:
-  countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments`;
+  countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments
+  countersign issue --data state --dns payments.prod.internal --out payments`;
 
 async function issue(cli: Cli, options: IssueOptions): Promise<void> {
-  const { spiffeId, dns = [], ip = [], ttl, out } = options;
-  // 1. a place for the files and a key, before anything is ordered
+  // 1. a place for the files and a key, before anything is ordered; a refusal leaves the place as it was
   const config = await readStateConfig(cli, options);
-  await prepareIdentityDirectory(out);
-  const { privateKey, csr } = await makeOwnRequest(keyKindOf(options, config));
-  // 2. the certificate, from the server or from the state itself
-  const order = { csr, spiffeId, dns, ip, ...(ttl !== undefined && { ttlMs: ttl }) };
-  const response = await asOperator(cli, options, {
-    server: (client) => client.issue(order),
-    state: (authority) => issueHere(authority, order),
+  const place = await prepareIdentityDirectory(options.out);
+  try {
+    const { privateKey, csr } = await makeOwnRequest(keyKindOf(options, config));
+    // 2. the certificate, from the server or from the state itself
+    const response = await order(cli, options, csr);
+    // 3. proved as everybody's, then on disk in one step
+    const written = await proveAndWrite(cli, options, { response, privateKey });
+    await tellIdentity(cli, written, options.out, options.output);
+  } catch (thrown) {
+    await place.giveUp();
+    throw thrown;
+  }
+}
+
+function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueResponse> {
+  const { spiffeId, dns = [], ip = [], ttl } = options;
+  const request = {
+    ...{ csr, dns, ip },
+    ...(spiffeId !== undefined && { spiffeId }),
+    ...(ttl !== undefined && { ttlMs: ttl }),
+  };
+  return asOperator(cli, options, {
+    server: (client) => client.issue(request),
+    state: (authority) => issueHere(authority, request),
   });
-  // 3. proved as everybody's, then on disk in one step
-  const identity = proveIssued({ response, privateKey, clock: cli.clock, spiffeId });
+}
+
+async function proveAndWrite(
+  { clock }: Cli,
+  { spiffeId, out }: IssueOptions,
+  issued: { readonly response: IssueResponse; readonly privateKey: KeyObject },
+): Promise<Parameters<typeof tellIdentity>[1]> {
+  if (spiffeId === undefined) {
+    const named = proveNamedCertificate({ ...issued, clock });
+    await writeNamedCertificate(out, named);
+    return named.chain[0];
+  }
+  const identity = proveIssued({ ...issued, clock, spiffeId });
   await writeIdentity(out, identity);
-  await tellIdentity(cli, identity.svid, out, options.output);
+  return identity.svid;
 }
 
 async function issueHere(

@@ -1,4 +1,4 @@
-import { type Denial, errorOfDenial } from '@countersign/base';
+import { CountersignError, type Denial, errorOfDenial } from '@countersign/base';
 import { revealJoinToken } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
@@ -33,6 +33,7 @@ Example:
 
 async function create(cli: Cli, options: TokenCreateOptions): Promise<void> {
   const { spiffeId, dns = [], ip = [], ttl } = options;
+  if (spiffeId === undefined && dns.length + ip.length > 0) throw withoutSpiffeId();
   const order = {
     dns,
     ip,
@@ -45,6 +46,14 @@ async function create(cli: Cli, options: TokenCreateOptions): Promise<void> {
   });
   cli.err(`good for one enrolment until ${new Date(expiresAt).toISOString()}\n`);
   await cli.out(`${revealJoinToken(token)}\n`);
+}
+
+/** Before the token is spent: `enrol` takes what it is given for an identity, and renews it by its SPIFFE ID. */
+function withoutSpiffeId(): CountersignError {
+  const reason = 'token create: --spiffe-id is missing, enrolment is for identities with one';
+  return new CountersignError('ERR_POLICY_SPIFFE_REQUIRED', reason, {
+    hint: 'give --spiffe-id, or `countersign issue --data DIR --dns NAME --out DIR` where require_spiffe is false',
+  });
 }
 
 function granted<T extends { readonly ok: true }>(answer: T | Denial): T {
