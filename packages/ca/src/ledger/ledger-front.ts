@@ -42,6 +42,8 @@ export class LedgerFront implements Ledger {
     this.#engine.run('previewRevocation', [order]);
   revocationsAfter: Ledger['revocationsAfter'] = (position, limit) =>
     this.#engine.run('revocationsAfter', [position, limit]);
+  revokedAfter: Ledger['revokedAfter'] = (cursor, limit) =>
+    this.#engine.run('revokedAfter', [cursor, limit]);
   certificateStatus: Ledger['certificateStatus'] = (serialHex) =>
     this.#engine.run('certificateStatus', [serialHex]);
   certificate: Ledger['certificate'] = (serialHex) => this.#engine.run('certificate', [serialHex]);

@@ -3,12 +3,12 @@ import type {
   Acknowledgement,
   CertificateQuery,
   CertificateRecord,
-  CoveredFacts,
   IntentRecord,
   IssuedRecord,
   Lease,
   LedgerRecord,
   LedgerStatus,
+  OrderedFacts,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -48,6 +48,8 @@ export interface LedgerStore {
   revocationsAfter(position: number, limit: number): readonly RevocationRecord[];
   /** Intents that are not abandoned, unexpired at `at` and have this fact. */
   countCovered(by: RevocationBy, value: string, at: number): number;
+  /** Intents with this fact whose position lies strictly between, ascending. */
+  coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[];
 
   lease(instance: string): Lease | undefined;
   putLease(lease: Lease): void;
@@ -62,8 +64,15 @@ export interface LedgerStore {
   recordsAfter(position: number, limit: number): readonly LedgerRecord[];
 }
 
-/** The facts of an intent that revocations are compared with. */
-export function factsOf(intent: IntentRecord): CoveredFacts {
-  const { position, serialHex, spiffeId, spkiHash, provisioner } = intent;
-  return { position, serialHex, spiffeId, spkiHash, provisioner };
+export interface CoveredRange {
+  readonly by: Exclude<RevocationBy, 'serial'>;
+  readonly value: string;
+  readonly above: number;
+  readonly below: number;
+}
+
+/** The facts of an intent that revocations are compared with, and those that a status is about. */
+export function factsOf(intent: IntentRecord): OrderedFacts {
+  const { position, serialHex, spiffeId, spkiHash, provisioner, issuer, notAfter } = intent;
+  return { position, serialHex, spiffeId, spkiHash, provisioner, issuer, notAfter };
 }

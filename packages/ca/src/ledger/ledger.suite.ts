@@ -312,6 +312,55 @@ export function ledgerSuite(name: string, subject: LedgerUnderTest): void {
       assert.equal((await ledger.certificateStatus(renewed.serialHex)).status, 'revoked');
     });
 
+    it('names what revocations cover, page by page, once for each of them', async () => {
+      const first = await issue();
+      const open = granted(await order());
+      const other = await issue({ spiffeId: payments, spkiHash: hashOf('key of payments') });
+      const byId = await revoke({ value: orders, reason: 'superseded' });
+      const after = await issue();
+      const bySerial = await revoke({
+        by: 'serial',
+        value: other.serialHex,
+        reason: 'keyCompromise',
+      });
+      await revoke({ by: 'key', value: hashOf('of nobody') });
+      const byProvisioner = await revoke({ by: 'provisioner', value: 'operator' });
+      const expected = [
+        [byId, first],
+        [byId, open],
+        [bySerial, other],
+        ...[first, open, other, after].map((intent) => [byProvisioner, intent] as const),
+      ] as const;
+      for (const limit of [1, 2, 3, 100]) {
+        let page = await ledger.revokedAfter({ revocation: 0, intent: 0 }, limit);
+        const rows = [...page.rows];
+        for (let pages = 0; page.more && pages < 20; pages += 1) {
+          page = await ledger.revokedAfter(page.next, limit);
+          rows.push(...page.rows);
+        }
+        assert.equal(page.more, false);
+        assert.deepEqual(
+          rows.map((row) => [row.revocation, row.intent, row.serialHex]),
+          expected.map(([by, intent]) => [by.record.position, intent.position, intent.serialHex]),
+          `pages of ${limit}`,
+        );
+        assert.deepEqual((await ledger.revokedAfter(page.next, limit)).rows, []);
+        const { at, reason, issuer, notAfter } = rows[2] ?? assert.fail();
+        assert.deepEqual(
+          { at, reason, issuer, notAfter },
+          { at: now, reason: 'keyCompromise', issuer: 'services', notAfter: now + hour },
+        );
+      }
+      const fresh = await issue();
+      const end = (await ledger.revokedAfter({ revocation: 0, intent: 0 }, 100)).next;
+      const newest = await revoke({ by: 'serial', value: fresh.serialHex });
+      const { rows } = await ledger.revokedAfter(end, 100);
+      assert.deepEqual(
+        rows.map((row) => [row.revocation, row.intent]),
+        [[newest.record.position, fresh.position]],
+      );
+    });
+
     it('refuses to renew what it never issued', async () => {
       const open = granted(await order());
       const grant = { kind: 'renewal', serialHex: open.serialHex } as const;

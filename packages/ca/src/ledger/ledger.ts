@@ -56,6 +56,13 @@ export interface Ledger {
    */
   onCommit(listener: (headRevocationPosition: number) => void): () => void;
 
+  /**
+   * The certificates that revocations cover, in the order of the revocations and, within one, of the intents: those
+   * behind the cursor, at most `limit` (1–10000). A page never ends the search by being empty: `more` says so.
+   * Intents count whether they were completed or not, and one that several revocations cover comes once for each.
+   */
+  revokedAfter(cursor: RevokedCursor, limit: number): Promise<RevokedPage>;
+
   /** The state of a certificate by its serial; `unknown` for one that this ledger never ordered. */
   certificateStatus(serialHex: string): Promise<CertificateStatus>;
   certificate(serialHex: string): Promise<CertificateRecord | undefined>;
@@ -186,10 +193,10 @@ export interface CertificateRecord extends Omit<IntentRecord, 'kind' | 'position
 }
 
 export type CertificateStatus =
-  | { readonly status: 'good'; readonly certificate: CoveredFacts }
+  | { readonly status: 'good'; readonly certificate: OrderedFacts }
   | {
       readonly status: 'revoked';
-      readonly certificate: CoveredFacts;
+      readonly certificate: OrderedFacts;
       readonly revocation: RevocationRecord;
     }
   | { readonly status: 'unknown' };
@@ -202,6 +209,38 @@ export interface CoveredFacts {
   readonly spiffeId: string | undefined;
   readonly spkiHash: string;
   readonly provisioner: string;
+}
+
+export interface OrderedFacts extends CoveredFacts {
+  /** Name of the intermediate, or `root`. */
+  readonly issuer: string;
+  readonly notAfter: number;
+}
+
+/** Everything that revocations below `revocation` cover has been read, and of that one the intents up to `intent`. */
+export interface RevokedCursor {
+  readonly revocation: number;
+  readonly intent: number;
+}
+
+export interface RevokedRow {
+  /** Position of the revocation. */
+  readonly revocation: number;
+  readonly at: number;
+  readonly reason: RevocationReason;
+  /** Position of the intent. */
+  readonly intent: number;
+  readonly serialHex: string;
+  readonly issuer: string;
+  readonly notAfter: number;
+}
+
+export interface RevokedPage {
+  readonly rows: readonly RevokedRow[];
+  /** Where the next page begins. */
+  readonly next: RevokedCursor;
+  /** Whether there may be more at once. */
+  readonly more: boolean;
 }
 
 export interface CertificateQuery {

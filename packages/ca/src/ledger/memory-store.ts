@@ -12,7 +12,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
-import { factsOf, type LedgerStore } from './ledger-store.ts';
+import { type CoveredRange, factsOf, type LedgerStore } from './ledger-store.ts';
 
 /** Tables in memory. Nothing here survives the process: for tests and ephemeral authorities. */
 export class MemoryStore implements LedgerStore {
@@ -137,6 +137,14 @@ export class MemoryStore implements LedgerStore {
     return this.#intents()
       .filter((intent) => this.outcomeOf(intent.position) !== 'abandoned' && intent.notAfter > at)
       .filter((intent) => factFor[by](factsOf(intent)) === value).length;
+  }
+
+  coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
+    const { by, value, above, below } = covered;
+    return this.#intents()
+      .filter(({ position }) => position > above && position < below)
+      .filter((intent) => factFor[by](factsOf(intent)) === value)
+      .slice(0, limit);
   }
 
   lease(instance: string): Lease | undefined {

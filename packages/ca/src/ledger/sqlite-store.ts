@@ -16,7 +16,7 @@ import type {
   TokenRecord,
 } from './ledger.ts';
 import * as rows from './ledger-rows.ts';
-import type { LedgerStore } from './ledger-store.ts';
+import type { CoveredRange, LedgerStore } from './ledger-store.ts';
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
 export class SqliteStore implements LedgerStore {
@@ -243,6 +243,18 @@ export class SqliteStore implements LedgerStore {
       at,
     );
     return Number(row?.matched ?? 0);
+  }
+
+  coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
+    const { by, value, above, below } = covered;
+    return this.#all(
+      `SELECT * FROM intents
+       WHERE ${rows.columnFor[by]} = ? AND position > ? AND position < ? ORDER BY position LIMIT ?`,
+      value,
+      above,
+      below,
+      limit,
+    ).map(rows.intentOf);
   }
 
   lease(instance: string): Lease | undefined {

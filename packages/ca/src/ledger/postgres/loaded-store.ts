@@ -16,7 +16,7 @@ import type {
   TokenRecord,
 } from '../ledger.ts';
 import type { Head } from '../ledger-rows.ts';
-import { factsOf, type LedgerStore } from '../ledger-store.ts';
+import { type CoveredRange, factsOf, type LedgerStore } from '../ledger-store.ts';
 import {
   type Answers,
   keyOf,
@@ -188,6 +188,11 @@ export class LoadedStore implements LedgerStore {
     const written = [...this.delta.intents.values()].filter(matches).length;
     const ended = [...this.delta.abandoned.keys()].filter((intent) => matches(this.intent(intent)));
     return stored + written - ended.length;
+  }
+
+  /** Asked by reads alone, which write nothing that it would have to see. */
+  coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
+    return this.#ask('coveredIntents', [covered, limit], []);
   }
 
   lease(instance: string): Lease | undefined {

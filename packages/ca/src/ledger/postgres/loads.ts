@@ -96,6 +96,16 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       read: one('covered', [by, value, at], ([row]) => Number(row?.matched ?? 0)),
     })),
 
+  coveredIntents: (asked, s) =>
+    asked.map(([covered, limit]) => ({
+      name: `covered-intents-${covered.by}`,
+      text: `SELECT * FROM ${s}.intents
+        WHERE ${columnFor(covered.by)} = $1 AND position > $2 AND position < $3
+        ORDER BY position LIMIT $4`,
+      values: [covered.value, covered.above, covered.below, limit],
+      read: one('coveredIntents', [covered, limit], (found) => found.map(rows.intentOf)),
+    })),
+
   lease: (asked, s) => [
     {
       name: 'lease',

@@ -10,6 +10,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from '../ledger.ts';
+import type { CoveredRange } from '../ledger-store.ts';
 
 /** What the rules may ask the tables, by name: what it is asked with, and what is answered. */
 export interface Questions {
@@ -19,6 +20,10 @@ export interface Questions {
   covered: {
     with: [by: Exclude<RevocationBy, 'serial'>, value: string, at: number];
     answer: number;
+  };
+  coveredIntents: {
+    with: [covered: CoveredRange, limit: number];
+    answer: readonly IntentRecord[];
   };
   lease: { with: [instance: string]; answer: Lease | undefined };
   liveLeases: { with: [at: number]; answer: readonly Lease[] };
