@@ -81,11 +81,17 @@ export async function streamEnd(cli: Cli, workload: Workload): Promise<StreamVal
  *
  * @param body the problem document that the stranger got
  */
-export async function reasonInLog(directory: DemoDirectory, body: string): Promise<string> {
+export async function reasonInLog(
+  cli: Cli,
+  directory: DemoDirectory,
+  body: string,
+): Promise<string> {
   const { id, code } = JSON.parse(body) as { id: string; code: string };
-  const lines = (await readFile(logFile(directory, 'gateway'), 'utf8')).split('\n');
-  const line = lines.find((text) => text.includes(id));
-  if (line === undefined) throw failed(`the gateway's log has nothing of the denial "${id}"`);
+  // The line is on its way through a pipe when the answer arrives.
+  const line = await until(cli, `the gateway's log tells of the denial "${id}"`, async () => {
+    const lines = (await readFile(logFile(directory, 'gateway'), 'utf8')).split('\n');
+    return lines.slice(0, -1).find((text) => text.includes(id));
+  });
   const { policy, differs, msg } = JSON.parse(line) as DenialLine;
   const [first] = differs ?? [];
   if (first === undefined) return `${code}: ${msg}`;

@@ -122,7 +122,7 @@ export async function tellStory(
   began = time();
   const denied = await reports.ask<GetValue>({ do: 'get', ...call('/orders') });
   expect(denied.status === 403, `reports got ${denied.status} ${denied.body}, expected 403`);
-  const reason = await reasonInLog(directory, denied.body);
+  const reason = await reasonInLog(cli, directory, denied.body);
   await narrator.step('denied', `reports → gateway: 403 ${reason}`, time() - began);
 
   // 5. rotation under load
