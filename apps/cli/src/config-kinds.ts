@@ -1,11 +1,12 @@
 import { CountersignError, nearestWord } from '@countersign/base';
 import { parseYamlDocuments, type SourceDocument } from '@countersign/config';
+import type { Cli } from './cli.ts';
 
 /** A kind of configuration file, told by its content rather than its name. */
 export interface ConfigKind {
   readonly name: 'authority' | 'gateway' | 'authorization policies';
-  /** Reads the whole file as the command that uses it would. Returns notes for the operator. */
-  read(text: string, file: string): Promise<readonly string[]>;
+  /** Reads the whole file as the command that uses it would, and the files that it names. Returns notes for the operator. */
+  read(text: string, file: string, cli: Cli): Promise<readonly string[]>;
 }
 
 const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
@@ -21,9 +22,12 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
   {
     name: 'gateway',
     recognise: (value) => 'routes' in value || 'listen' in value,
-    async read(text, file) {
+    async read(text, file, cli) {
       const { parseGatewayConfig } = await import('@countersign/gateway');
-      parseGatewayConfig(text, file);
+      const { compileRules } = await import('@countersign/authz');
+      const { readPolicies } = await import('./serve/gateway-files.ts');
+      const config = parseGatewayConfig(text, file);
+      compileRules(await readPolicies(cli, config, { config: file }));
       return [];
     },
   },

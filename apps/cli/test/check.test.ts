@@ -105,3 +105,22 @@ test('a file that can be read and has findings exits 1', async () => {
   const ran = await countersign(['check', file('bad-policies.yaml')]);
   assert.equal(ran.code, 1, ran.stderr);
 });
+
+test('a gateway is checked with the policies that it names: their findings, and names used twice', async () => {
+  const gatewayWith = (policies: string) => `policies: [${policies}]\n${good['gateway.yaml']}`;
+  await writeFile(file('whole.yaml'), gatewayWith('policies.yaml'));
+  await writeFile(file('again.yaml'), good['policies.yaml']!);
+  await writeFile(file('twice.yaml'), gatewayWith('policies.yaml, again.yaml'));
+  await writeFile(file('lame.yaml'), gatewayWith('bad-policies.yaml'));
+  await writeFile(file('lost.yaml'), gatewayWith('nowhere.yaml'));
+  const check = (name: string) => countersign(['check', '-o', 'json', file(name)]);
+  const ran = await Promise.all(['whole.yaml', 'twice.yaml', 'lame.yaml', 'lost.yaml'].map(check));
+  assert.deepEqual(
+    ran.map(({ code }) => code),
+    [0, 1, 1, 2],
+  );
+  const [, twice, lame] = ran.map(({ stdout }) => JSON.parse(stdout).files[0].findings[0]);
+  assert.equal(twice.code, 'ERR_AUTHZ_TWICE');
+  assert.match(twice.message, /policies\.yaml and .*again\.yaml/);
+  assert.deepEqual([lame.file, lame.line], [file('bad-policies.yaml'), 6]);
+});

@@ -40,14 +40,28 @@ export async function readGatewayFiles(
     ...(port !== undefined && { listen: { ...written.listen, port } }),
     ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
   };
-  // Paths in a file are relative to it, paths on the command line to where it was typed.
+  const policies = await readPolicies(cli, written, options);
+  return { config, rules: compileRules(policies), policies: policies.length };
+}
+
+/**
+ * The policies that a gateway's file names, and those of the command line. Paths in a file are relative to it, paths on
+ * the command line to where it was typed.
+ *
+ * @throws ConfigError, CountersignError ERR_FILE
+ */
+export async function readPolicies(
+  cli: Cli,
+  written: Pick<GatewayConfig, 'policies'>,
+  options: Pick<GatewayFilesOptions, 'config' | 'policy'>,
+): Promise<AuthorizationPolicy[]> {
   const beside = written.policies.map((path) => resolve(dirname(options.config), path));
   const typed = (options.policy ?? []).map((path) => resolve(path));
   const policies: AuthorizationPolicy[] = [];
   for (const path of new Set([...beside, ...typed])) {
     policies.push(...parseAuthorizationPolicies(await readText(cli, path), path));
   }
-  return { config, rules: compileRules(policies), policies: policies.length };
+  return policies;
 }
 
 async function readText(cli: Cli, path: string): Promise<string> {

@@ -9,6 +9,8 @@ import { ExitWith, type Verb } from '../verb.ts';
 
 /** What is wrong at one place; without a place it is the whole file. */
 interface Finding {
+  /** The one that is checked, or one that it names. */
+  readonly file: string;
   readonly code: string;
   readonly message: string;
   readonly hint: string;
@@ -63,11 +65,18 @@ async function checkFile(cli: Cli, file: string): Promise<Checked> {
     const text = Buffer.from(await readInput(cli, file, 'check')).toString('utf8');
     const found = configKindOf(text, file);
     kind = found.name;
-    const notes = await found.read(text, file);
+    const notes = await found.read(text, file, cli);
     return { file, kind, ok: true, findings: [], notes, exit: 0 };
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
-    return { file, kind, ok: false, findings: findingsOf(thrown), notes: [], exit: exitOf(thrown) };
+    return {
+      file,
+      kind,
+      ok: false,
+      findings: findingsOf(thrown, file),
+      notes: [],
+      exit: exitOf(thrown),
+    };
   }
 }
 
@@ -77,12 +86,15 @@ function exitOf({ code, exit }: CountersignError): Checked['exit'] {
   return exit === 3 ? 3 : 1;
 }
 
-function findingsOf(thrown: CountersignError): Finding[] {
+function findingsOf(thrown: CountersignError, file: string): Finding[] {
   if (!(thrown instanceof ConfigError)) {
     const { code, message, hint } = failureOf(thrown);
-    return [{ code, message, hint, line: null, column: null, path: null }];
+    return [{ file, code, message, hint, line: null, column: null, path: null }];
   }
-  return thrown.issues.map((issue) => ({ ...issue, hint: hintOf(issue.code) }));
+  return thrown.issues.map((issue) => ({
+    ...{ file: thrown.file, ...issue },
+    hint: hintOf(issue.code),
+  }));
 }
 
 function hintOf(code: ErrorCode): string {
@@ -101,13 +113,12 @@ async function printChecked(cli: Cli, checked: Checked): Promise<void> {
   const { red, dim } = cli.errStyle;
   for (const code of new Set(findings.map((finding) => finding.code))) {
     const same = findings.filter((finding) => finding.code === code);
-    for (const finding of same) cli.err(`${red(lineOf(file, finding))}\n`);
+    for (const finding of same) cli.err(`${red(lineOf(finding))}\n`);
     cli.err(`hint: ${same[0]?.hint ?? ''}\n${dim(code)}\n`);
   }
 }
 
-function lineOf(file: string, finding: Finding): string {
-  const { message, line, column } = finding;
+function lineOf({ file, message, line, column }: Finding): string {
   if (line === null || column === null) return message;
   return formatIssue(file, { code: 'ERR_CONFIG_VALUE', message, line, column, path: '' });
 }
