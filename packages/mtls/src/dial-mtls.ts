@@ -11,6 +11,7 @@ import {
 } from '@countersign/base';
 import {
   type BundleSource,
+  type RevocationSource,
   type SvidSource,
   type VerifiedPeer,
   verifyPeer,
@@ -34,6 +35,13 @@ export interface DialOptions {
   readonly bundles: BundleSource;
   /** Who may answer; asked once the chain is verified and before any byte is written. */
   readonly expect: ExpectPeer;
+  /**
+   * Asked once the chain is verified, before `expect`, with the OCSP response that the server stapled: what has to be
+   * looked up about the peer first. Not bounded by `timeoutMs`, so it must have a bound of its own.
+   */
+  readonly prepare?: RevocationSource['prepare'];
+  /** Asks the server to staple an OCSP response. Default false. */
+  readonly asksForStaple?: boolean;
   /** As in `verifyPeer`; `svid` unless given. */
   readonly profile?: 'svid' | 'any';
   /** `TLSv1.2` unless given. */
@@ -58,8 +66,8 @@ export interface Dialled {
 }
 
 /**
- * Opens a mutually authenticated connection: dial, handshake, chain, peer, expectation, live. Sessions are never
- * resumed: a resumed one does not show the server's certificate.
+ * Opens a mutually authenticated connection: dial, handshake, chain, peer, prepare, expectation, live. Sessions are
+ * never resumed: a resumed one does not show the server's certificate.
  *
  * @throws CountersignError ERR_DIAL_*, ERR_TLS_*, ERR_SVID_NONE, ERR_SERVER_CERTIFICATE_MISSING, ERR_PEER_*,
  *   and what path validation refuses
@@ -70,16 +78,27 @@ export async function dialMtls(options: DialOptions): Promise<Dialled> {
   if (options.signal?.aborted) throw new CountersignError('ERR_DIAL_ABORTED', attempted);
 
   // 1. dial and handshake, with the identity as it is now
-  const socket = await handshake(options, attempted);
+  const { socket, staple } = await handshake(options, attempted);
   try {
     // 2. chain and peer: our own verifier, before a byte is written
-    const judged = judgeServer(options, socket);
+    let judged = judgeServer(options, socket);
     if (!judged.ok) throw errorOfDenial(judged, attempted);
-    // 3. expectation: the right one, not only a trusted one
+    // 3. prepare: what `expect` has to know of the peer; a bundle may change in that time
+    const pending = options.prepare?.(judged.peer, { purpose: 'server', staple });
+    if (pending !== undefined) {
+      await pending;
+      judged = judgeServer(options, socket);
+      if (!judged.ok) throw errorOfDenial(judged, attempted);
+      if (socket.destroyed) {
+        throw new CountersignError('ERR_TLS_ABORTED', `${attempted}: closed by the other side`);
+      }
+      if (options.signal?.aborted) throw new CountersignError('ERR_DIAL_ABORTED', attempted);
+    }
+    // 4. expectation: the right one, not only a trusted one
     const { peer } = judged;
     const expected = options.expect(peer);
     if (!expected.ok) throw errorOfDenial(expected, attempted);
-    // 4. live
+    // 5. live
     if (options.connections === undefined) return { socket, peer };
     const facts = {
       name: attempted,
@@ -97,7 +116,12 @@ export async function dialMtls(options: DialOptions): Promise<Dialled> {
   }
 }
 
-async function handshake(options: DialOptions, attempted: string): Promise<TLSSocket> {
+interface Shaken {
+  readonly socket: TLSSocket;
+  readonly staple: Uint8Array | undefined;
+}
+
+async function handshake(options: DialOptions, attempted: string): Promise<Shaken> {
   const svid = options.svids?.svid();
   const socket = connect({
     host: options.host,
@@ -108,11 +132,17 @@ async function handshake(options: DialOptions, attempted: string): Promise<TLSSo
         ? anonymousContext(options.minVersion)
         : clientContext(svid, options.minVersion),
     ALPNProtocols: [...(options.alpn ?? httpAlpn)],
+    requestOCSP: options.asksForStaple ?? false,
     // Verified below, by our own verifier and against our own expectation.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   });
   socket.setNoDelay(true);
+  let staple: Uint8Array | undefined;
+  // Null where the server has none, whatever the types of Node say.
+  socket.once('OCSPResponse', (shown: Buffer | null) => {
+    staple = shown === null ? undefined : new Uint8Array(shown);
+  });
   const over = new AbortController();
   let closed = (): void => {};
   try {
@@ -139,7 +169,7 @@ async function handshake(options: DialOptions, attempted: string): Promise<TLSSo
         () => {},
       );
     });
-    return socket;
+    return { socket, staple };
   } catch (thrown) {
     socket.destroy();
     throw thrown;

@@ -1,9 +1,9 @@
 import type { TLSSocket } from 'node:tls';
 import { type Clock, type Denial, denial, type Log, messageOf } from '@countersign/base';
-import { type BundleSource, verifyPeer } from '@countersign/spiffe';
+import { type BundleSource, type RevocationSource, verifyPeer } from '@countersign/spiffe';
 import type { SignatureCache } from '@countersign/x509';
 import type { ChainMemory } from './chain-memory.ts';
-import { anonymous, type HandshakeFacts, type PeerOf } from './live-connection.ts';
+import { anonymous, type HandshakeFacts, isAnonymous, type PeerOf } from './live-connection.ts';
 import type { StillAllowed } from './live-connections.ts';
 
 /** As of the listener, which explains them. */
@@ -14,6 +14,7 @@ export interface JudgeOptions {
   readonly profile?: 'svid' | 'any';
   readonly clock: Clock;
   readonly log: Log;
+  readonly prepare?: RevocationSource['prepare'];
   readonly admit?: (peer: PeerOf, facts: HandshakeFacts) => StillAllowed;
 }
 
@@ -33,23 +34,38 @@ export interface Remembered {
 
 /**
  * Who is this, and may they stay: the same for full and resumed handshakes. A defect in a source, in the verifier or
- * in `admit` refuses, and ends nothing but this connection.
+ * in `admit` refuses, and ends nothing but this connection. A promise only where something had to be looked up first.
  */
 export function judgeClient(
   options: JudgeOptions,
   remembered: Remembered,
   socket: TLSSocket,
-): JudgedClient {
-  try {
-    return judge(options, remembered, socket);
-  } catch (thrown) {
+): JudgedClient | Promise<JudgedClient> {
+  const failed = (thrown: unknown): JudgedClient => {
     options.log.error({ listener: options.name, err: thrown }, 'judging failed, client refused');
     const facts = factsOf(options.name, socket, []);
     return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
+  };
+  try {
+    const known = identify(options, remembered, socket);
+    if (!known.ok) return known;
+    // 5. prepare: what `admit` has to know of the peer, where that takes time
+    const { peer } = known;
+    const pending = isAnonymous(peer) ? undefined : options.prepare?.(peer, { purpose: 'client' });
+    if (pending === undefined) return admit(options, known);
+    return pending.then(() => judgeAgain(options, remembered, socket)).catch(failed);
+  } catch (thrown) {
+    return failed(thrown);
   }
 }
 
-function judge(
+/** As of after the wait: a bundle may have changed meanwhile, and this connection was in no registry to be re-asked. */
+function judgeAgain(options: JudgeOptions, remembered: Remembered, socket: TLSSocket) {
+  const known = identify(options, remembered, socket);
+  return known.ok ? admit(options, known) : known;
+}
+
+function identify(
   options: JudgeOptions,
   { memory, signatures }: Remembered,
   socket: TLSSocket,
@@ -60,7 +76,7 @@ function judge(
   const facts = factsOf(options.name, socket, sent.kind === 'chain' ? sent.serverNames : []);
   if (sent.kind === 'refused') return { ok: false, refusal: sent.denial, facts };
   if (sent.kind === 'missing') {
-    if (options.clientAuth !== 'require') return admit(options, anonymous, facts);
+    if (options.clientAuth !== 'require') return { ok: true, peer: anonymous, facts };
     const detail = 'client sent no certificate, one is required';
     return { ok: false, refusal: denial('ERR_TLS_CLIENT_CERTIFICATE_MISSING', detail), facts };
   }
@@ -75,13 +91,14 @@ function judge(
   });
   if (!verified.ok) return { ok: false, refusal: verified, facts };
   memory.remember(sent.chain, facts.serverNames);
-  return admit(options, verified.peer, facts);
+  return { ok: true, peer: verified.peer, facts };
 }
 
-/** 5. admit: the caller's policy. */
-function admit(options: JudgeOptions, peer: PeerOf, facts: HandshakeFacts): JudgedClient {
+/** 6. admit: the caller's policy. */
+function admit(options: JudgeOptions, known: JudgedClient & { ok: true }): JudgedClient {
+  const { peer, facts } = known;
   const answer = options.admit?.(peer, facts) ?? { ok: true };
-  return answer.ok ? { ok: true, peer, facts } : { ok: false, refusal: answer, facts, peer };
+  return answer.ok ? known : { ok: false, refusal: answer, facts, peer };
 }
 
 function factsOf(name: string, socket: TLSSocket, serverNames: readonly string[]): HandshakeFacts {

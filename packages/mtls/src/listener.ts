@@ -5,11 +5,18 @@ import {
   type Clock,
   CountersignError,
   type Denial,
+  equalBytes,
   type Log,
   type Meter,
   messageOf,
 } from '@countersign/base';
-import type { BundleSource, SvidSource, TrustBundle, X509Svid } from '@countersign/spiffe';
+import type {
+  BundleSource,
+  RevocationSource,
+  SvidSource,
+  TrustBundle,
+  X509Svid,
+} from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { ChainMemory } from './chain-memory.ts';
 import { type JudgedClient, judgeClient } from './judge-client.ts';
@@ -42,8 +49,18 @@ export interface MtlsListenerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+  /**
+   * Asked once the peer is verified, before `admit`: what has to be looked up about it first. The connection waits as
+   * long as it takes, so it must have a bound of its own; undefined is no wait.
+   */
+  readonly prepare?: RevocationSource['prepare'];
   /** Asked once the peer is verified, on resumed sessions too. Without it every verified peer is admitted. */
   readonly admit?: (peer: PeerOf, facts: HandshakeFacts) => StillAllowed;
+  /**
+   * The OCSP response to staple for clients who ask (RFC 6066 §8): about the leaf of `svid`, which is the one that this
+   * handshake presents. Undefined: none now. Without this function none is ever stapled.
+   */
+  readonly staple?: (svid: X509Svid) => Uint8Array | undefined;
   /** Takes an admitted connection. No byte of it has been read. */
   readonly onConnection: (socket: TLSSocket, peer: PeerOf, live: LiveConnection) => void;
   /**
@@ -83,7 +100,8 @@ const refusedLingerMs = 5000;
 const rememberedSignatures = 10_000;
 
 /**
- * The one place that constructs TLS servers. The story of a connection: accept, handshake, chain, peer, admit, live.
+ * The one place that constructs TLS servers. The story of a connection: accept, handshake, chain, peer, prepare, admit,
+ * live.
  * Node would verify with OpenSSL and reset the connection without a reason; so any certificate is let through the
  * handshake, and our own verifier judges before the socket is handed on.
  *
@@ -121,15 +139,36 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     socket.on('error', (thrown) => {
       log.debug({ listener: name, reason: messageOf(thrown) }, 'connection broke');
     });
-    // 3.–5.
+    // 3.–6.
     const judged = judgeClient(options, { memory, signatures }, socket);
-    if (!judged.ok) return refuse(socket, judged);
-    // 6. live: from here on the peer is re-asked whenever a fact changes
+    if (!(judged instanceof Promise)) return take(socket, judged);
+    void judged.then((later) => {
+      if (!socket.destroyed) return take(socket, later);
+      handshakes('failed', 'ERR_TLS_ABORTED');
+    });
+  });
+
+  function take(socket: TLSSocket, judged: JudgedClient): void {
+    if (!judged.ok) {
+      refuse(socket, judged);
+      return;
+    }
+    // 7. live: from here on the peer is re-asked whenever a fact changes
     handshakes('ok', 'none');
     const live = connections.add(socket, judged.peer, judged.facts);
     log.debug({ ...judged.facts, connection: live.id, ...describePeer(judged.peer) }, 'connected');
     options.onConnection(socket, judged.peer, live);
-  });
+  }
+
+  if (options.staple !== undefined) {
+    server.on('OCSPRequest', function onStapleAsked(leaf, _issuer, answer) {
+      const { svid } = presented;
+      // Where the identity rotated since this handshake began, it still presents the one before.
+      const isPresented = equalBytes(leaf, svid.chain[0].raw);
+      const staple = isPresented ? stapleOf(options, svid) : undefined;
+      answer(null, staple === undefined ? null : Buffer.from(staple));
+    });
+  }
 
   server.on('tlsClientError', function onHandshakeFailure(thrown: NodeError, socket: TLSSocket) {
     const code = handshakeFailures[thrown.code ?? ''] ?? 'ERR_TLS_HANDSHAKE';
@@ -190,6 +229,16 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
       await closed;
     },
   };
+}
+
+/** A handshake without a staple is still one: whoever insists on it refuses us by itself. */
+function stapleOf({ staple, name, log }: MtlsListenerOptions, svid: X509Svid) {
+  try {
+    return staple?.(svid);
+  } catch (thrown) {
+    log.error({ listener: name, err: thrown }, 'no staple to show');
+    return undefined;
+  }
 }
 
 /** What the handshakes of now are made with. */
