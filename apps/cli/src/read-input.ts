@@ -11,7 +11,7 @@ const maxBytes = 32 * 1024 * 1024;
  * @throws CountersignError ERR_FILE, ERR_CLI_INPUT_TOO_LARGE
  */
 export async function readInput(cli: Cli, source: string, attempted: string): Promise<Uint8Array> {
-  return source === '-' ? readStandardInput(cli, attempted) : readFile(source, attempted);
+  return source === '-' ? readBounded(cli.stdin, source, attempted) : readFile(source, attempted);
 }
 
 /** How messages name an input. */
@@ -19,12 +19,17 @@ export function inputName(source: string): string {
   return source === '-' ? 'standard input' : `"${source}"`;
 }
 
-async function readStandardInput(cli: Cli, attempted: string): Promise<Uint8Array> {
+/** Counted as it is read: what is no plain file does not say its size, and may have no end. */
+async function readBounded(
+  stream: AsyncIterable<Uint8Array>,
+  source: string,
+  attempted: string,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of cli.stdin) {
+  for await (const chunk of stream) {
     size += chunk.length;
-    if (size > maxBytes) throw tooLarge(inputName('-'), attempted);
+    if (size > maxBytes) throw tooLarge(inputName(source), attempted);
     chunks.push(chunk);
   }
   return concatBytes(...chunks);
@@ -34,9 +39,7 @@ async function readFile(path: string, attempted: string): Promise<Uint8Array> {
   try {
     const file = await open(path, 'r');
     try {
-      const { size } = await file.stat();
-      if (size > maxBytes) throw tooLarge(inputName(path), attempted);
-      return new Uint8Array(await file.readFile());
+      return await readBounded(file.createReadStream({ autoClose: false }), path, attempted);
     } finally {
       await file.close();
     }

@@ -18,3 +18,20 @@ export async function readSecret(cli: Cli, written: string, what: string): Promi
     hint: 'give it as @FILE, or - for standard input',
   });
 }
+
+/**
+ * One that stays good, unlike a token: whoever lists the processes of the machine reads the command line too.
+ *
+ * @param note told where that is so
+ */
+export async function readLastingSecret(
+  cli: Cli,
+  written: string,
+  what: string,
+  note: (text: string) => void,
+): Promise<Secret<string>> {
+  const secret = await readSecret(cli, written, what);
+  if (written === '-' || written.startsWith('@')) return secret;
+  note(`${what} stands on the command line, which others can read: give it as @FILE or -`);
+  return secret;
+}

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -8,7 +9,8 @@ import { codeTable } from '@countersign/base';
 import { systemCli } from '../src/cli.ts';
 import { fullProgram } from '../src/program.ts';
 import { verbTable } from '../src/verb-table.ts';
-import { bin, countersign } from './countersign.ts';
+import { authorityYaml } from './authority-files.ts';
+import { bin, countersign, temporaryDirectory } from './countersign.ts';
 
 test('an unknown command is refused with the nearest word, a hint and the code', async () => {
   const ran = await countersign(['explian']);
@@ -33,6 +35,43 @@ test('an unknown option is refused with the nearest word, as JSON where JSON was
       exit: 2,
     },
   });
+});
+
+test('a duration that cannot be used is refused by the name of its option, with both sides', async () => {
+  const revoke = ['revoke', '--data', 'nowhere', '--serial', '01'];
+  const cases = [
+    [['--wait', '-5s'], '--wait: duration "-5s" is not written as 90s, 15m, 24h or 1h30m'],
+    [['--wait', '1.5ms'], '--wait: "1.5ms" is finer than a millisecond'],
+    [['--wait', '5m'], '--wait: "5m" is longer than "1m"'],
+  ] as const;
+  const ran = await Promise.all(cases.map(([words]) => countersign([...revoke, ...words])));
+  assert.deepEqual(
+    ran.map(({ code, stderr }) => [code, stderr.split('\n')[0]]),
+    cases.map(([, message]) => [2, message]),
+  );
+});
+
+test('a file without end is given up at the limit', {
+  skip: existsSync('/dev/zero') ? false : 'no /dev/zero',
+}, async () => {
+  const ran = await countersign(['inspect', '/dev/zero']);
+  assert.equal(ran.code, 2);
+  assert.match(ran.stderr, /ERR_CLI_INPUT_TOO_LARGE/);
+});
+
+test('a passphrase on the command line is told where others read it', async (t) => {
+  const home = await temporaryDirectory(t);
+  await writeFile(join(home, 'ca.yaml'), authorityYaml());
+  await writeFile(join(home, 'secret'), 'correct horse\n');
+  const init = (data: string, passphrase: string) =>
+    countersign(['init', '--config', 'ca.yaml', '--data', data, '--passphrase', passphrase], {
+      cwd: home,
+    });
+  const [open, quiet] = await Promise.all([init('one', 'correct horse'), init('two', '@secret')]);
+  assert.deepEqual([open.code, quiet.code], [0, 0]);
+  assert.match(open.stderr, /^note: --passphrase stands on the command line/);
+  assert.ok(!open.stderr.includes('correct horse'));
+  assert.equal(quiet.stderr, '');
 });
 
 test('--version prints the version, and no words at all print the help with exit code 2', async () => {

@@ -10,8 +10,6 @@ export interface Running {
   reload(): Promise<void>;
   /** Finish what is under way, then let go of everything. */
   close(): Promise<void>;
-  /** Settles when it can no longer do its work, with the reason. */
-  readonly broken?: Promise<Error>;
 }
 
 /**
@@ -42,10 +40,7 @@ export async function runUntilSignal(cli: Cli, log: Log, running: Running): Prom
   if (process.connected === false) end('parent gone');
   try {
     await cli.out(`ready ${running.urls.join(' ')}\n`);
-    const broken = running.broken ?? new Promise<never>(() => {});
-    const reason = await Promise.race([ended, broken]);
-    if (reason instanceof Error) throw reason;
-    log.info({ reason }, 'ending');
+    log.info({ reason: await ended }, 'ending');
   } finally {
     await running.close();
     process.off('SIGHUP', onHup);

@@ -16,7 +16,7 @@ import {
 import type { AuthorityClient } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
-import { readSecret } from '../secret-argument.ts';
+import { readLastingSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { secretPlaces } from './secret-places.ts';
 import type { StateOptions } from './state-options.ts';
@@ -62,7 +62,9 @@ export async function openState(
     ...parts,
     ...(keyFile !== undefined && { keyFile }),
     ...(passphrase !== undefined && {
-      passphrase: await readSecret(cli, passphrase, '--passphrase'),
+      passphrase: await readLastingSecret(cli, passphrase, '--passphrase', (text) =>
+        parts.log.warn({}, text),
+      ),
     }),
   });
 }

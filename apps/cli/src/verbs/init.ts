@@ -1,6 +1,6 @@
 import { initAuthority } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
-import { readSecret } from '../secret-argument.ts';
+import { readLastingSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { readCaConfig } from '../state/open-state.ts';
 import { secretPlaces } from '../state/secret-places.ts';
@@ -48,7 +48,9 @@ async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
     log: createLog(cli, 'warn'),
     ...(keyFile !== undefined && { keyFile }),
     ...(passphrase !== undefined && {
-      passphrase: await readSecret(cli, passphrase, '--passphrase'),
+      passphrase: await readLastingSecret(cli, passphrase, '--passphrase', (text) =>
+        cli.err(`note: ${text}\n`),
+      ),
     }),
   });
   for (const notice of config.notices) cli.err(`note: ${notice}\n`);

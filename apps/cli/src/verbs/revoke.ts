@@ -25,6 +25,9 @@ interface RevokeOptions extends Partial<StateOptions> {
   readonly output: string;
 }
 
+/** As long as the authority keeps an answer back. */
+const longestWaitMs = 60_000;
+
 /** A revocation here is for good: reasons that can be taken back are of no use. */
 const reasons = Object.keys(revocationReasons).filter(
   (reason) => reason !== 'certificateHold' && reason !== 'removeFromCRL',
@@ -49,7 +52,11 @@ export const revokeVerb: Verb = {
       .option('--block', 'forbid a new enrolment as well')
       .option('--dry-run', 'say what would be covered, revoke nothing')
       .addOption(
-        durationOption('--wait <duration>', 'for acknowledgements of gateways; 5s unless given'),
+        durationOption(
+          '--wait <duration>',
+          'for acknowledgements of gateways, at most 1m; 5s unless given',
+          longestWaitMs,
+        ),
       )
       .addOption(outputOption())
       .addHelpText('after', help)
