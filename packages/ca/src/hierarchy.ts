@@ -41,9 +41,14 @@ export async function createHierarchy(options: {
   const { config, stores } = options;
   const now = Math.floor(options.clock.now() / 1000) * 1000;
 
-  const [rootKey, ...keys] = await Promise.all(
+  // All of them, even where one fails: what is still being made could not be taken back.
+  const made = await Promise.allSettled(
     [{ ...config.root, name: 'root' }, ...config.intermediates].map(makeKey),
   );
+  const [rootKey, ...keys] = made.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
   if (rootKey === undefined) throw new TypeError('a key for each certificate');
 
   const draft = draftRoot(config.root, facts(config.root, rootKey.signer));

@@ -50,6 +50,7 @@ export class Pkcs11Module {
   #isSerial = false;
   #turn: Promise<unknown> = Promise.resolve();
   #restarting: Promise<void> | undefined;
+  #isOver = false;
 
   constructor(cryptoki: Cryptoki, options: CallOptions) {
     this.path = cryptoki.path;
@@ -59,7 +60,9 @@ export class Pkcs11Module {
 
   /** @throws Pkcs11Failure */
   async call<T>(name: FunctionName, build: BuildCall<T>): Promise<T> {
-    await this.#restarting;
+    // No await between the look and the call: a restart must know of every call that is under way.
+    while (this.#restarting !== undefined) await this.#restarting;
+    if (this.#isOver) throw new Pkcs11Failure(`${name} after the module was finalised`, 'lost');
     return this.#callNow(name, build);
   }
 
@@ -78,7 +81,16 @@ export class Pkcs11Module {
     }
   }
 
+  /** Waits for the calls under way: a module that is finalised in the middle of one takes the process with it. */
   async finalise(): Promise<void> {
+    this.#isOver = true;
+    await this.#finaliseNow();
+  }
+
+  async #finaliseNow(): Promise<void> {
+    // One that never returns would be waited for in vain; the module is left as it is.
+    if (this.#stuck.size > 0) return;
+    await Promise.allSettled(this.#pending);
     await this.#callNow('C_Finalize', () => ({ args: [0n], read: () => {} }));
   }
 
@@ -95,9 +107,8 @@ export class Pkcs11Module {
   }
 
   async #restartNow(): Promise<void> {
-    await Promise.allSettled(this.#pending);
     this.generation += 1;
-    await this.finalise().catch((thrown: unknown) => {
+    await this.#finaliseNow().catch((thrown: unknown) => {
       if (!(thrown instanceof Pkcs11Failure)) throw thrown;
     });
     await this.initialise();

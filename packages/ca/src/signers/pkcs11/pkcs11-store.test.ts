@@ -256,3 +256,22 @@ async function recovers(work: () => Promise<unknown>): Promise<void> {
   }
   assert.fail('it does not work again');
 }
+
+test('a store that is closed while it makes a key lets the token finish', async () => {
+  const { fake, store } = makeFake();
+  let answer: () => void = () => {};
+  const slow = new Promise<undefined>((resolve) => {
+    answer = () => resolve(undefined);
+  });
+  await (await store.open(await store.generate(p256, 'root'))).sign(data);
+  fake.faults.before = (name) => (name === 'C_GenerateKeyPair' ? (slow as never) : undefined);
+  const making = store.generate(p256, 'issuing').catch((thrown: CountersignError) => thrown.code);
+  await systemClock.sleep(10);
+  const closing = store.close();
+  await systemClock.sleep(10);
+  assert.ok(!fake.calls.includes('C_Finalize'));
+  answer();
+  await closing;
+  assert.equal(fake.calls.at(-1), 'C_Finalize');
+  assert.equal(await making, 'ERR_SIGNER_TOKEN_LOST');
+});
