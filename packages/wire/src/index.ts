@@ -110,6 +110,7 @@ export {
   type StatusResponse,
 } from './status-response.ts';
 export { type Checkpoint, openCheckpoint, signCheckpoint } from './transparency/checkpoint.ts';
+export { type LogEntry, LogFollower } from './transparency/log-follower.ts';
 export {
   type ConsistencyProof,
   formatLogProof,
@@ -119,6 +120,7 @@ export {
   verifyGrown,
   verifyLogged,
 } from './transparency/log-proof.ts';
+export { findLeaf, type LogSource, nodeReader, readTile } from './transparency/log-source.ts';
 export {
   consistencyRanges,
   emptyRoot,
@@ -152,6 +154,7 @@ export {
   widthOfTile,
 } from './transparency/tile-name.ts';
 export { TreeFrontier } from './transparency/tree-frontier.ts';
+export { type LogVerdict, verifyLog } from './transparency/verify-log.ts';
 export {
   type Proved,
   type TreeHead,

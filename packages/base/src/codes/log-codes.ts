@@ -27,4 +27,14 @@ export const logCodes = {
     hint: 'keep both checkpoints, they prove it; trust nothing that the authority issued until it is explained',
     exit: 1,
   },
+  ERR_LOG_TAMPERED: {
+    meaning: 'A tile or an entry of the log is not what its checkpoint commits to.',
+    hint: 'restart the authority: it makes the log anew from its ledger and tells if that leads to the same root',
+    exit: 1,
+  },
+  ERR_LOG_MISSING: {
+    meaning: 'There is no log here, or a file of it is gone.',
+    hint: 'give the data directory of an authority, or the address of one that serves',
+    exit: 3,
+  },
 } as const satisfies CodeFamily;

@@ -38,7 +38,7 @@ export class TreeFrontier {
     this.#size += 1;
   }
 
-  root(): Uint8Array {
+  get root(): Uint8Array {
     return this.#size === 0 ? emptyRoot : foldNodes(this.#hashes);
   }
 
