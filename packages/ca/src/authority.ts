@@ -7,7 +7,7 @@ import {
   type VerifiedPeer,
 } from '@countersign/spiffe';
 import type { IssueResponse, JoinToken } from '@countersign/wire';
-import { type Certificate, fingerprintOf } from '@countersign/x509';
+import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509';
 import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
@@ -15,6 +15,7 @@ import { type CreatedToken, createToken, type TokenOrder } from './create-token.
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
+import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import {
   type Caller,
   type EdgeWait,
@@ -26,6 +27,8 @@ import {
 export interface AuthorityParts {
   readonly config: CaConfig;
   readonly root: Certificate;
+  /** Opens the root's key; absent where it is not here. */
+  readonly rootSigner?: (() => Promise<Signer>) | undefined;
   readonly issuers: readonly Issuer[];
   readonly ledger: Ledger;
   /** Intents without a certificate that start-up found and closed. */
@@ -66,14 +69,16 @@ export class Authority {
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly orphans: number;
+  readonly #rootSigner: (() => Promise<Signer>) | undefined;
   #context: IssueContext;
   readonly #bundle: TrustBundle;
   readonly #keys: AuthorityKeys | undefined;
 
   constructor(parts: AuthorityParts) {
-    const { config, root, issuers, ledger, clock, log } = parts;
+    const { config, root, rootSigner, issuers, ledger, clock, log } = parts;
     const metrics = authorityMetrics(parts.meter);
     this.root = root;
+    this.#rootSigner = rootSigner;
     this.rootFingerprint = fingerprintOf(root);
     this.ledger = ledger;
     this.orphans = parts.orphans;
@@ -123,7 +128,7 @@ export class Authority {
       });
     }
     const issuers = this.#context.issuers.map(({ name, certificate, signer }) =>
-      makeIssuer(name, { certificate, signer }, this.root, config.services),
+      makeIssuer(name, { certificate, signer }, this.root, config),
     );
     this.#context = { ...this.#context, config, issuers };
   }
@@ -162,6 +167,17 @@ export class Authority {
 
   revoke(order: RevokeOrder, caller: Caller, wait?: EdgeWait): Promise<RevokeAnswer> {
     return revoke(order, caller, this.#context, wait);
+  }
+
+  /** Who signs lists and answers about revocation: the root and every intermediate. */
+  publishers(): readonly PublishingIssuer[] {
+    const root = { name: 'root', certificate: this.root, signer: this.#rootSigner };
+    const intermediates = this.#context.issuers.map(({ name, certificate, signer }) => ({
+      name,
+      certificate,
+      signer: async () => signer,
+    }));
+    return [root, ...intermediates];
   }
 
   get ownSpiffeId(): string {
@@ -228,12 +244,19 @@ function tellNotAfter(
 }
 
 /** What stands for as long as an authority is open. */
-function fixedParts({ trustDomain, root, intermediates, api }: CaConfig): [string, string][] {
+function fixedParts({
+  trustDomain,
+  root,
+  intermediates,
+  api,
+  publish,
+}: CaConfig): [string, string][] {
   const { address, port, dns, ip } = api;
   return [
     ['spiffe_trust_domain', trustDomain],
     ['ca.root', JSON.stringify(root)],
     ['ca.intermediate', JSON.stringify(intermediates)],
     ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
+    ['publish', JSON.stringify(publish)],
   ];
 }

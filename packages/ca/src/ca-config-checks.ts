@@ -20,6 +20,7 @@ import {
   quotedList,
 } from './dns-name.ts';
 import { keyKindFromConfig } from './key-kind-config.ts';
+import { interpretPublish } from './publish/publish-config.ts';
 import { interpretServices } from './service-config.ts';
 import { readStorages, type StorageReader } from './storages-of-config.ts';
 
@@ -87,6 +88,7 @@ export function interpretCaConfig(
     intermediates: bounded,
     services: interpretServices(services, servicesPath, bounded, { report, notices }),
     api: readApi(written.api ?? {}, trustDomain, bounded, report),
+    publish: interpretPublish(written.publish, report),
     seal: storages.seal,
     notices,
   };

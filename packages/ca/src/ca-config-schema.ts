@@ -1,5 +1,6 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import { publishSchema } from './publish/publish-config.ts';
 import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
 
 /** A number, also where it is written in quotes. */
@@ -104,6 +105,7 @@ export const caConfigSchema = z.strictObject({
   ...stores,
   seal: sealSchema.nullish(),
   api: api.nullish(),
+  publish: publishSchema.nullish(),
 });
 
 export type WrittenCaConfig = z.output<typeof caConfigSchema>;

@@ -3,6 +3,7 @@ import type { KeyKind, KeyUsage } from '@countersign/x509';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsConstraints, DnsPattern } from './dns-name.ts';
+import type { PublishConfig } from './publish/publish-config.ts';
 import type { SecretSource } from './signers/secret-source.ts';
 import type { StorageConfig } from './signers/storage-config.ts';
 
@@ -16,6 +17,8 @@ export interface CaConfig {
   readonly intermediates: readonly IntermediateConfig[];
   readonly services: ServiceConfig;
   readonly api: ApiConfig;
+  /** Undefined: no lists, no OCSP, and certificates name none. */
+  readonly publish: PublishConfig | undefined;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   /** What was understood but deserves a word to the operator, once. */

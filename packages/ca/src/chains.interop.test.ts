@@ -182,7 +182,7 @@ service_certificates:
     'production',
     { certificate: production.certificate, signer },
     root.certificate,
-    config.services,
+    config,
   );
   const authority = new Authority({
     config,

@@ -11,12 +11,18 @@ import {
   type NameAttribute,
   type SubjectPublicKeyInfo,
 } from '@countersign/x509';
-import type { AuthorityCertificateConfig, IntermediateConfig, ServiceConfig } from './ca-config.ts';
+import type { AuthorityCertificateConfig, IntermediateConfig } from './ca-config.ts';
 import { alternativesOf, type CertificateNames } from './certificate-names.ts';
 import type { DnsConstraints } from './dns-name.ts';
 import { serviceKeyTypes, usagesFor } from './key-usage-by-kind.ts';
+import type { CertificateProfile } from './profile/certificate-profile.ts';
+import {
+  noPublication,
+  type Publication,
+  type ShardPlaces,
+} from './publish/certificate-publication.ts';
 
-export type Profile = 'root' | 'intermediate' | 'service';
+export type Profile = 'root' | 'intermediate' | 'service' | 'responder';
 
 /** A certificate but for its serial number, which the ledger gives: here stands a placeholder. */
 export interface Draft extends CertificateTemplate {
@@ -31,6 +37,8 @@ export interface Draft extends CertificateTemplate {
   readonly constraints: DnsConstraints;
   /** Of the key, which was judged before. */
   readonly kind: KeyKind;
+  /** What the serial number decides beside itself. */
+  readonly shard?: ShardPlaces | undefined;
 }
 
 interface AuthorityDraftFacts {
@@ -63,6 +71,7 @@ export function draftIntermediate(
   config: IntermediateConfig,
   facts: AuthorityDraftFacts,
   root: Certificate,
+  publication: Publication = noPublication,
 ): Draft {
   const { permitted, excluded } = config.constraints;
   const subtrees = (names: readonly string[]) =>
@@ -95,11 +104,12 @@ export function draftIntermediate(
       ...authorityExtensions(config, facts),
       extension.authorityKeyId(root.subjectKeyId ?? keyIdOf(root.spki)),
       ...constraints,
+      ...publication.extensions,
     ],
   };
 }
 
-/** What every service certificate of one issuer shares, built once: encoding is most of the work of a draft. */
+/** What the service certificates of one issuer and profile share, built once: encoding is most of a draft's work. */
 export interface ServiceTemplate {
   readonly issuer: Certificate;
   readonly constraints: DnsConstraints;
@@ -107,17 +117,30 @@ export interface ServiceTemplate {
   readonly extKeyUsage: Extension;
   /** By kind of key: of what is configured, that which such a key can do. */
   readonly keyUsage: ReadonlyMap<KeyKind['type'], Extension>;
+  /** Policies, and what else the profile adds. */
+  readonly more: readonly Extension[];
+  readonly publication: Publication;
 }
 
-export function serviceTemplate(issuer: Certificate, services: ServiceConfig): ServiceTemplate {
+export function serviceTemplate(
+  issuer: Certificate,
+  profile: Pick<CertificateProfile, 'keyUsage' | 'extKeyUsage' | 'policies' | 'extensions'>,
+  publication: Publication = noPublication,
+): ServiceTemplate {
+  const { policies, extensions } = profile;
   return {
+    publication,
     issuer,
     constraints: dnsConstraintsOf(issuer),
     authorityKeyId: extension.authorityKeyId(issuer.subjectKeyId ?? keyIdOf(issuer.spki)),
-    extKeyUsage: extension.extKeyUsage(services.extKeyUsage),
+    extKeyUsage: extension.extKeyUsage(profile.extKeyUsage),
     keyUsage: new Map(
-      serviceKeyTypes.map((type) => [type, extension.keyUsage(usagesFor(type, services.keyUsage))]),
+      serviceKeyTypes.map((type) => [type, extension.keyUsage(usagesFor(type, profile.keyUsage))]),
     ),
+    more: [
+      ...(policies.length === 0 ? [] : [extension.certificatePolicies(policies)]),
+      ...extensions,
+    ],
   };
 }
 
@@ -157,6 +180,7 @@ class ServiceDraft implements Draft {
   readonly notAfter: number;
   readonly spki: SubjectPublicKeyInfo;
   readonly extensions: readonly Extension[];
+  readonly shard: ShardPlaces | undefined;
   readonly #template: ServiceTemplate;
 
   constructor(template: ServiceTemplate, facts: ServiceDraftFacts) {
@@ -179,7 +203,10 @@ class ServiceDraft implements Draft {
       template.authorityKeyId,
       // RFC 5280 §4.2.1.6: critical, since the subject is empty.
       extension.subjectAltName(this.names, true),
+      ...template.more,
+      ...template.publication.extensions,
     ];
+    this.shard = template.publication.shard;
   }
 
   static templateOf(draft: Draft): ServiceTemplate | undefined {
@@ -197,7 +224,7 @@ export function dnsConstraintsOf(certificate: Certificate): DnsConstraints {
 }
 
 /** As long as the ledger's, and of their form. Never signed: the evidence of the lint writes over it. */
-const placeholderSerial = Uint8Array.of(0x01, ...new Uint8Array(19).fill(0xff));
+export const placeholderSerial = Uint8Array.of(0x01, ...new Uint8Array(19).fill(0xff));
 const noConstraints: DnsConstraints = { permitted: [], excluded: [] };
 const notAnAuthority = extension.basicConstraints({ ca: false });
 const signing = extension.keyUsage(['digitalSignature']);

@@ -27,11 +27,12 @@ export async function ephemeralAuthority(options: EphemeralOptions): Promise<Aut
     clock,
   });
   const issuers = intermediates.map(({ name, certificate, signer }) =>
-    makeIssuer(name, { certificate, signer }, root.certificate, config.services),
+    makeIssuer(name, { certificate, signer }, root.certificate, config),
   );
   return new Authority({
     config,
     root: root.certificate,
+    rootSigner: async () => root.signer,
     issuers,
     ledger,
     orphans: 0,

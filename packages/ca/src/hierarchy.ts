@@ -5,6 +5,7 @@ import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { type Draft, draftIntermediate, draftRoot } from './draft.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
+import { publicationOf } from './publish/certificate-publication.ts';
 import { signDraft } from './sign-draft.ts';
 import type { KeyDescription } from './signers/key-store.ts';
 import type { KeyStores } from './signers/key-stores.ts';
@@ -55,10 +56,11 @@ export async function createHierarchy(options: {
   const certificate = await certify(draft, rootKey.signer);
   const root: AuthorityPair = { name: 'root', certificate, ...rootKey };
 
+  const publication = publicationOf(config.publish, root, 'authorities');
   const intermediates: AuthorityPair[] = [];
   for (const [index, each] of config.intermediates.entries()) {
     const made = keys[index] ?? rootKey;
-    const draft = draftIntermediate(each, facts(each, made.signer), certificate);
+    const draft = draftIntermediate(each, facts(each, made.signer), certificate, publication);
     const signed = await certify(draft, rootKey.signer);
     intermediates.push({ name: each.name, certificate: signed, ...made });
   }

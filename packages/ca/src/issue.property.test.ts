@@ -50,7 +50,7 @@ service_certificates:
     clock,
   });
   const issuers = pairs.map(({ name, certificate, signer }) =>
-    makeIssuer(name, { certificate, signer }, root.certificate, config.services),
+    makeIssuer(name, { certificate, signer }, root.certificate, config),
   );
   return new Authority({
     config,

@@ -1,7 +1,9 @@
 import type { Certificate, Signer } from '@countersign/x509';
-import type { ServiceConfig } from './ca-config.ts';
+import type { CaConfig } from './ca-config.ts';
 import type { DnsConstraints } from './dns-name.ts';
 import { dnsConstraintsOf, type ServiceTemplate, serviceTemplate } from './draft.ts';
+import type { CertificateProfile } from './profile/certificate-profile.ts';
+import { publicationOf } from './publish/certificate-publication.ts';
 
 /** An intermediate that can sign, with what was worked out about it once. */
 export interface Issuer {
@@ -13,7 +15,8 @@ export interface Issuer {
   /** The span in which the whole chain up to the root is valid. */
   readonly notBefore: number;
   readonly notAfter: number;
-  readonly services: ServiceTemplate;
+  /** What its certificates of a profile share; one for each profile of the configuration. */
+  templateOf(profile: CertificateProfile): ServiceTemplate;
   /** For the authority's own TLS certificate, which serves and dials whatever services may do. */
   readonly own: ServiceTemplate;
 }
@@ -22,8 +25,16 @@ export function makeIssuer(
   name: string,
   { certificate, signer }: { readonly certificate: Certificate; readonly signer: Signer },
   root: Certificate,
-  services: ServiceConfig,
+  { defaultProfile, profiles, publish }: Pick<CaConfig, 'defaultProfile' | 'profiles' | 'publish'>,
 ): Issuer {
+  const publication = publicationOf(publish, { name, certificate }, 'services');
+  const ofOwn = { ...defaultProfile, extKeyUsage: ['serverAuth', 'clientAuth'] };
+  const templates = new Map(
+    [defaultProfile, ...profiles].map((each) => [
+      each,
+      serviceTemplate(certificate, each, publication),
+    ]),
+  );
   return {
     name,
     certificate,
@@ -31,7 +42,11 @@ export function makeIssuer(
     constraints: dnsConstraintsOf(certificate),
     notBefore: Math.max(certificate.notBefore, root.notBefore),
     notAfter: Math.min(certificate.notAfter, root.notAfter),
-    services: serviceTemplate(certificate, services),
-    own: serviceTemplate(certificate, { ...services, extKeyUsage: ['serverAuth', 'clientAuth'] }),
+    templateOf(profile) {
+      const template = templates.get(profile);
+      if (template !== undefined) return template;
+      throw new TypeError(`profile "${profile.name}" is of another configuration`);
+    },
+    own: serviceTemplate(certificate, ofOwn, publication),
   };
 }

@@ -9,6 +9,7 @@ import {
 import { constraintAgainst, parseDnsName } from './dns-name.ts';
 import type { Draft, Profile } from './draft.ts';
 import { isServiceKeyType, isUsageOf } from './key-usage-by-kind.ts';
+import { publicationRules } from './publish/publication-rules.ts';
 
 /** What is a certificate's own, and not the same in all that are made from one template. */
 export type OwnPart = Pick<
@@ -34,9 +35,9 @@ export type LintRule = {
     }
 );
 
-const all: readonly Profile[] = ['root', 'intermediate', 'service'];
+const all: readonly Profile[] = ['root', 'intermediate', 'service', 'responder'];
 const authorities: readonly Profile[] = ['root', 'intermediate'];
-const issued: readonly Profile[] = ['intermediate', 'service'];
+const issued: readonly Profile[] = ['intermediate', 'service', 'responder'];
 const services: readonly Profile[] = ['service'];
 
 /** Our own profile of RFC 5280, RFC 8813 and X509-SVID: a row a rule. */
@@ -294,6 +295,7 @@ export const lintRules: readonly LintRule[] = [
         ? undefined
         : "authority key identifier is not the issuer's subject key identifier",
   },
+  ...publicationRules,
 ];
 
 function isFormOfOurs(name: GeneralName): boolean {

@@ -8,6 +8,7 @@ import {
 } from '@countersign/x509';
 import { type Draft, type Profile, type ServiceTemplate, templateOf } from './draft.ts';
 import { type LintRule, lintRules } from './lint-rules.ts';
+import { type ShardPlaces, writeShard } from './publish/certificate-publication.ts';
 
 const minted = Symbol('linted draft');
 const serialOctets = 20;
@@ -19,15 +20,21 @@ const serialOctets = 20;
 export class LintedDraft {
   readonly algorithm: SignatureAlgorithm;
   #tbs: Uint8Array | undefined;
+  readonly #shard: ShardPlaces | undefined;
 
-  constructor(evidence: typeof minted, algorithm: SignatureAlgorithm, tbs: Uint8Array) {
+  constructor(
+    evidence: typeof minted,
+    algorithm: SignatureAlgorithm,
+    { tbs, shard }: { readonly tbs: Uint8Array; readonly shard: ShardPlaces | undefined },
+  ) {
     if (evidence !== minted) throw new TypeError('a LintedDraft is made by lintDraft only');
     this.algorithm = algorithm;
     this.#tbs = tbs;
+    this.#shard = shard;
   }
 
   /**
-   * The TBSCertificate with the serial that the ledger assigned; once.
+   * The TBSCertificate with the serial that the ledger assigned, and the number of the list that follows from it; once.
    *
    * @throws CountersignError ERR_LINT where the serial is not of our form, or the draft was spent before
    */
@@ -41,6 +48,7 @@ export class LintedDraft {
     }
     this.#tbs = undefined;
     tbs.set(serial, serialPlace(tbs));
+    if (this.#shard !== undefined) writeShard(tbs, this.#shard, serial);
     return tbs;
   }
 }
@@ -54,20 +62,21 @@ export class LintedDraft {
  */
 export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDraft {
   const tbs = buildTbsCertificate(draft, algorithm);
+  const { shard } = draft;
   const template = templateOf(draft);
   const proved = template === undefined ? undefined : provedKinds(template);
   if (proved?.has(draft.kind.type) === true) {
     const { notBefore, notAfter, names, keyId, spki } = draft;
     const own = { notBefore, notAfter, subjectAltNames: names, subjectKeyId: keyId, spki };
     for (const rule of ownRules) throwFinding(rule.check(own, draft), rule, draft);
-    return new LintedDraft(minted, algorithm, tbs);
+    return new LintedDraft(minted, algorithm, { tbs, shard });
   }
   const readBack = parseCertificate(assembleCertificate(tbs, algorithm, placeholderSignature));
   for (const rule of rulesOf[draft.profile]) {
     throwFinding(rule.check(readBack, draft), rule, draft);
   }
   proved?.add(draft.kind.type);
-  return new LintedDraft(minted, algorithm, tbs);
+  return new LintedDraft(minted, algorithm, { tbs, shard });
 }
 
 function throwFinding(wrong: string | undefined, rule: LintRule, { profile }: Draft): void {
@@ -92,6 +101,7 @@ const rulesOf: Readonly<Record<Profile, readonly LintRule[]>> = {
   root: rulesFor('root'),
   intermediate: rulesFor('intermediate'),
   service: rulesFor('service'),
+  responder: rulesFor('responder'),
 };
 const ownRules = rulesOf.service.filter((rule) => rule.about === 'own');
 

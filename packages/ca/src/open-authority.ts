@@ -56,7 +56,8 @@ export interface OpenOptions {
 }
 
 /**
- * Opens an authority: everything is proved to fit together before the first request. The root's key stays where it is.
+ * Opens an authority: everything is proved to fit together before the first request. The root's key
+ * stays where it is, until there is a list to sign with it.
  *
  * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN, ERR_STATE_CONFIG, ERR_KEY_SEALED, ERR_KEY_FILE,
  *   ERR_SIGNER_*, ERR_LEDGER_LOCKED and the others of the ledger
@@ -77,7 +78,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
 
   // 2. The keys fit their certificates, and each certificate the root.
   const { secrets = noSecretPlaces } = options;
-  await readKey(layout.rootKey, { ...config.root, name: 'root' }, root);
+  const rootKey = await readKey(layout.rootKey, { ...config.root, name: 'root' }, root);
   const sealer = await openSealer(options, manifest);
   const { trustDomain } = config;
   const stores = openKeyStores({ trustDomain, sealer, secrets, clock, log });
@@ -91,7 +92,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       const key = await readKey(layout.intermediateKey(name), each, certificate);
       const signer = await openSigner(key, each, certificate, stores);
       await proveIssuer(name, certificate, root, signer);
-      issuers.push(makeIssuer(name, { certificate, signer }, root, config.services));
+      issuers.push(makeIssuer(name, { certificate, signer }, root, config));
       tellEnd(name, certificate, clock, log);
     }
     tellEnd('root', root, clock, log);
@@ -105,7 +106,9 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       watch.stop();
       await stores.close();
     };
-    return new Authority({ config, root, issuers, ledger, orphans, keys, clock, log, meter });
+    const rootSigner = () => openSigner(rootKey, config.root, root, stores);
+    const parts = { config, root, rootSigner, issuers, ledger, orphans, keys, clock, log, meter };
+    return new Authority(parts);
   } catch (thrown) {
     await ledger?.close();
     await stores.close();
