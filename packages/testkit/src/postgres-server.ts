@@ -77,7 +77,13 @@ const nobody = 65_534;
 const identity = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
 
 /** Ends the server when whoever started it is gone, however it went: then its standard input ends. */
-const guard = '"$@" & child=$!; read -r _; kill -QUIT $child; wait $child';
+const guard = [
+  'exec 3<&0',
+  '"$@" 3<&- & server=$!',
+  '(read -r _ <&3; kill -QUIT $server) & reader=$!',
+  'wait $server',
+  'kill $reader',
+].join('\n');
 
 class LocalServer implements PostgresControl {
   readonly port: number;
@@ -123,7 +129,7 @@ class LocalServer implements PostgresControl {
       const said = await readiness(child);
       if (said === 'ready') return;
       child.stdin?.end();
-      if (attempt === 20) throw new Error(said);
+      if (attempt === 50) throw new Error(said);
       await wait(100);
     }
   }
@@ -149,10 +155,8 @@ async function readiness(child: ChildProcess): Promise<string> {
   let said = '';
   return new Promise((resolve) => {
     child.stderr?.on('data', (chunk) => {
-      if (said.length < 10_000) said += chunk;
+      said = `${said}${chunk}`.slice(-10_000);
       if (said.includes('ready to accept connections')) resolve('ready');
-      // The guard waits for its standard input when the server has ended.
-      if (said.includes('FATAL')) resolve(said);
     });
     child.once('exit', () => resolve(said));
     child.once('error', (thrown) => resolve(String(thrown)));

@@ -67,11 +67,13 @@ export class BatchReader {
   async #readBatch(batch: readonly Waiting[]): Promise<void> {
     const { connection, onAway } = this.#options;
     for (;;) {
-      const operations = batch.filter((waiting) => !waiting.isSettled);
-      if (operations.length === 0 || this.#stopped) return;
+      if (this.#stopped) return;
       let client: Client | undefined;
+      let operations = batch;
       try {
         client = await connection.client();
+        operations = batch.filter((waiting) => !waiting.isSettled);
+        if (operations.length === 0) return;
         const outcomes = await this.#answer(client, operations);
         for (const [index, waiting] of operations.entries()) waiting.settle(outcomes[index]);
         return;

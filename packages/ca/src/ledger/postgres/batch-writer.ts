@@ -18,8 +18,8 @@ export interface BatchWriterOptions {
 }
 
 export interface BatchWriterEvents {
-  /** Throws where the head cannot be what it is. */
-  onHead(head: Head & { readonly ledger: string }): void;
+  /** When the head is asked for; what it answers is told the head, and throws where it cannot be what it is. */
+  expectHead(): (head: Head & { readonly ledger: string }) => void;
   onCommitted(done: Done, operations: number): void;
   /** The database cannot be reached: it is tried again. */
   onAway(thrown: unknown): void;
@@ -93,24 +93,26 @@ export class BatchWriter {
     this.#number += 1;
     let doubtful: Doubtful | undefined;
     for (let contended = 0; ; ) {
-      const operations = batch.filter((waiting) => !waiting.isSettled);
-      if (operations.length === 0 && doubtful === undefined) return;
       if (this.#stopped) return;
       let client: Client | undefined;
       try {
         client = await connection.client();
+        // Only now: whose time was over meanwhile was told so, and is not asked for again.
+        const operations = batch.filter((waiting) => !waiting.isSettled);
+        if (operations.length === 0 && doubtful === undefined) return;
         const attempt = await attemptBatch(client, {
           operations,
           number: this.#number,
           schema: this.#options.schema,
           writer: this.#options.writer,
           known: this.#options.known,
-          onHead: events.onHead,
+          expectHead: events.expectHead,
           doubtful,
         });
         const tried = attempt.outcomes === doubtful?.outcomes ? doubtful.operations : operations;
         if (attempt.kind === 'done') return this.#settle(tried, attempt);
-        doubtful = { ...attempt, operations: tried };
+        const { outcomes, delta } = attempt;
+        doubtful = { outcomes, delta, operations: tried };
         connection.drop(client);
         events.onAway(attempt.cause);
       } catch (thrown) {

@@ -1,4 +1,4 @@
-import { messageOf } from '@countersign/base';
+import { CountersignError, messageOf } from '@countersign/base';
 
 /**
  * What an error of the database, or of the way to it, means for what was asked.
@@ -10,6 +10,7 @@ import { messageOf } from '@countersign/base';
 export type Trouble = 'contention' | 'away' | 'broken';
 
 export function troubleOf(thrown: unknown): Trouble {
+  if (thrown instanceof CountersignError) return 'broken';
   const state = sqlStateOf(thrown);
   // The driver's and the socket's own errors carry no SQLSTATE.
   if (state === undefined) return 'away';

@@ -1,20 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, CountersignError, type Log, type Meter, messageOf } from '@countersign/base';
 import type { Client } from 'pg';
-import type { Intent, IntentRecord } from '../ledger.ts';
+import type { Intent } from '../ledger.ts';
 import type { ArgumentsOf, LedgerEngine, OperationName, ResultOf } from '../ledger-front.ts';
-import type { Head } from '../ledger-rows.ts';
 import { ledgerWrites } from '../ledger-rules.ts';
 import { BatchReader } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { DatabaseConnection } from './connection.ts';
-import { describeTrouble } from './database-error.ts';
+import { describeTrouble, troubleOf } from './database-error.ts';
 import type { Answers, StoredIntent } from './question.ts';
 import { migrate } from './schema.ts';
 import type { Done } from './transaction.ts';
 import { Waiting } from './waiting.ts';
-import { Watch } from './watch.ts';
+import { type SeenHead, Watch } from './watch.ts';
 import { noteWriter } from './writes.ts';
 
 export interface EngineOptions {
@@ -90,7 +89,7 @@ export class PostgresEngine implements LedgerEngine {
       connection: connections.writer,
       writer: this.#id,
       events: {
-        onHead: (head) => this.#onHead(head),
+        expectHead: () => this.#expectHead(),
         onCommitted: (done, operations) => this.#onCommitted(done, operations),
         onAway,
         onBroken: (thrown) => this.#onBroken(thrown),
@@ -131,8 +130,9 @@ export class PostgresEngine implements LedgerEngine {
       schema,
       pollMs,
       writer: this.#id,
-      onHead: (head) => this.#onSeen(head),
+      expectHead: () => this.#expectHead(),
       onAway: (thrown) => this.#onAway(thrown),
+      onTrouble: (thrown) => this.#onTrouble(thrown),
       onTurn: () => this.#closeOrphans(),
     });
     this.#metrics.available.set(1);
@@ -192,42 +192,30 @@ export class PostgresEngine implements LedgerEngine {
     }
   }
 
-  #onHead(head: Head & { readonly ledger: string }): void {
-    this.#checkHead(head);
-    this.#isBack();
-    this.#position = head.position;
-    this.#tell(head.revocation);
-  }
-
-  #onSeen(head: { ledger: string; position: number; revocation: number } | undefined): void {
-    if (head === undefined) return;
-    try {
-      this.#checkHead(head);
-    } catch (thrown) {
-      this.#onBroken(thrown);
-      return;
-    }
-    this.#isBack();
-    this.#position = Math.max(this.#position, head.position);
-    this.#tell(head.revocation);
-  }
-
   /**
    * A database that goes back has lost what was acknowledged: a fail-over to a copy that lagged behind, or an older
-   * backup. Going on would give positions, and so serial numbers, a second time.
+   * backup. Going on would give positions, and so serial numbers, a second time. What was seen before the head was asked
+   * for must be there; other answers may overtake this one.
    */
-  #checkHead({ ledger, position }: { readonly ledger: string; readonly position: number }): void {
+  #expectHead(): (head: SeenHead) => void {
+    const seen = this.#position;
     const { place } = this.#options;
-    if (this.#ledger !== undefined && ledger !== this.#ledger) {
-      const sides = `is "${ledger}", it was "${this.#ledger}"`;
-      throw new CountersignError('ERR_LEDGER_FAILED', `ledger in "${place}" ${sides}`);
-    }
-    if (position >= this.#position) return;
-    const sides = `went back from position ${this.#position} to ${position}: acknowledged records are lost`;
-    throw new CountersignError('ERR_LEDGER_FAILED', `ledger in "${place}" ${sides}`, {
-      fields: { acknowledged: this.#position, found: position },
-      hint: 'bring back the database that has them, or a later backup, then restart the authority',
-    });
+    return ({ ledger, position, revocation }) => {
+      if (ledger !== this.#ledger) {
+        const sides = `is "${ledger}", it was "${this.#ledger}"`;
+        throw new CountersignError('ERR_LEDGER_FAILED', `ledger in "${place}" ${sides}`);
+      }
+      if (position < seen) {
+        const sides = `went back from position ${seen} to ${position}: acknowledged records are lost`;
+        throw new CountersignError('ERR_LEDGER_FAILED', `ledger in "${place}" ${sides}`, {
+          fields: { acknowledged: seen, found: position },
+          hint: 'bring back the database that has them, or a later backup, then restart the authority',
+        });
+      }
+      this.#isBack();
+      this.#position = Math.max(this.#position, position);
+      this.#tell(revocation);
+    };
   }
 
   #onCommitted({ outcomes: _, delta }: Done, operations: number): void {
@@ -268,6 +256,11 @@ export class PostgresEngine implements LedgerEngine {
     );
   }
 
+  #onTrouble(thrown: unknown): void {
+    if (troubleOf(thrown) === 'broken') this.#onBroken(thrown);
+    else this.#onAway(thrown);
+  }
+
   #isBack(): void {
     if (this.#away === undefined) return;
     this.#away = undefined;
@@ -302,8 +295,13 @@ export class PostgresEngine implements LedgerEngine {
   }
 
   async #closeOrphans(): Promise<void> {
-    const orphans: readonly IntentRecord[] = await this.run('orphans', []);
-    for (const orphan of orphans) this.#abandon(orphan, 'whoever ordered it is gone');
+    if (this.#closing) return;
+    try {
+      const orphans = await this.run('orphans', []);
+      for (const orphan of orphans) this.#abandon(orphan, 'whoever ordered it is gone');
+    } catch (thrown) {
+      this.#options.log.debug({ error: messageOf(thrown) }, 'orphaned intents not looked for');
+    }
   }
 
   #abandon(intent: Pick<Intent, 'position' | 'serialHex'>, reason: string): void {

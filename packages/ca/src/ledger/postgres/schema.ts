@@ -38,6 +38,7 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
     )`,
     `CREATE INDEX IF NOT EXISTS intents_spiffe_id ON ${s}.intents (spiffe_id, not_after)`,
     `CREATE INDEX IF NOT EXISTS intents_spki_hash ON ${s}.intents (spki_hash)`,
+    `CREATE INDEX IF NOT EXISTS intents_provisioner ON ${s}.intents (provisioner, not_after)`,
     // Apart from the intents, which are never updated: it stays as small as what is under way.
     `CREATE TABLE IF NOT EXISTS ${s}.open_intents (
       position BIGINT PRIMARY KEY,

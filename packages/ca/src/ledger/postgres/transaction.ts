@@ -23,8 +23,8 @@ export interface Batch {
   readonly number: number;
   /** Intents that this process has read or written: what they say never changes. */
   readonly known: ReadonlyMap<number, StoredIntent>;
-  /** Told the head once it is locked; throws where it cannot be what it is. */
-  readonly onHead: (head: Head & { readonly ledger: string }) => void;
+  /** Called when the head is asked for; what it answers is told the head, and throws where it cannot be what it is. */
+  readonly expectHead: () => (head: Head & { readonly ledger: string }) => void;
   /** An earlier try whose COMMIT was not answered; it is looked up before anything is asked again. */
   readonly doubtful: Done | undefined;
 }
@@ -54,6 +54,7 @@ const mostRounds = 8;
 export async function attemptBatch(client: Client, batch: Batch): Promise<Attempt> {
   const { operations, schema, doubtful } = batch;
   const answers: Answers = new Map();
+  const onHead = batch.expectHead();
 
   // 1. The head, locked; behind it, on the same journey, what the rules are going to ask.
   const [locked, noted, ...loaded] = await together([
@@ -70,13 +71,14 @@ export async function attemptBatch(client: Client, batch: Batch): Promise<Attemp
   ]);
   void loaded;
   const head = lockedHead(locked as QueryResult[]);
-  batch.onHead(head);
+  onHead(head);
 
   // 2. An earlier try may have been committed after all.
   const last = Number((noted as QueryResult).rows[0]?.batch ?? 0);
   if (doubtful !== undefined && last === batch.number) {
     await client.query('ROLLBACK');
-    return { kind: 'done', ...doubtful };
+    const { outcomes, delta } = doubtful;
+    return { kind: 'done', outcomes, delta };
   }
 
   // 3. The rules, until they have every answer that they want.

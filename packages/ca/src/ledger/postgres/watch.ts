@@ -8,8 +8,12 @@ export interface WatchOptions {
   readonly writer: string;
   /** How long between two looks at the head. */
   readonly pollMs: number;
-  readonly onHead: (head: SeenHead) => void;
+  /** When the head is asked for; what it answers is told the head. */
+  readonly expectHead: () => (head: SeenHead) => void;
+  /** It could not be connected to. */
   readonly onAway: (thrown: unknown) => void;
+  /** It was connected, and did not answer well. */
+  readonly onTrouble: (thrown: unknown) => void;
   /** Now and then, once this process has said that it lives. */
   readonly onTurn: () => Promise<void>;
 }
@@ -45,7 +49,7 @@ export class Watch {
   }
 
   async #watch(): Promise<void> {
-    const { connection, onAway, pollMs } = this.#options;
+    const { connection, onAway, onTrouble, pollMs } = this.#options;
     const pollsATurn = Math.max(1, Math.round(turnMs / pollMs));
     for (let polls = 0; !this.#ended; polls += 1) {
       let client: Client | undefined;
@@ -54,14 +58,17 @@ export class Watch {
         await this.#look(client, polls % pollsATurn === 0);
       } catch (thrown) {
         if (client !== undefined) connection.drop(client);
-        if (!this.#ended) onAway(thrown);
+        if (this.#ended) return;
+        if (client === undefined) onAway(thrown);
+        else onTrouble(thrown);
       }
       await this.#pause(pollMs);
     }
   }
 
   async #look(client: Client, isTurn: boolean): Promise<void> {
-    const { schema, writer, onHead, onTurn } = this.#options;
+    const { schema, writer, onTurn } = this.#options;
+    const onHead = this.#options.expectHead();
     const { rows } = await client.query({
       name: 'look',
       text: `SELECT ledger, position, revocation FROM ${schema}.head WHERE id = 1`,
