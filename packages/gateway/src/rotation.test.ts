@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { noMeter } from '@countersign/base';
+import type { TestCredential } from '@countersign/testkit';
 import {
   alice,
   clientOf,
@@ -183,6 +184,31 @@ test('closing lets a response end, and takes no more requests', async (t) => {
   assert.equal(await textOf(response), 'begunended');
   await closing;
   assert.equal(gateway.stats().connections, 0);
+});
+
+test('while it closes, a revoked caller is cut and the other one is let finish', async (t) => {
+  const responses: ServerResponse[] = [];
+  const upstream = await startUpstream(t, (_request, response) => {
+    responses.push(response);
+    response.writeHead(200);
+    response.write('begun');
+  });
+  const { gateway, revocation } = await startWorld(t, upstream.url);
+  const begin = async (who: TestCredential) => {
+    const sent = clientOf(t, gateway.url, who).request('/', { body: '' });
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    return textOf(response);
+  };
+  const cut = begin(alice);
+  const whole = begin(credentialOf('bob'));
+  while (responses.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  const closing = gateway.close();
+  revocation.revoke(idOf('alice'));
+  revocation.notify();
+  await assert.rejects(cut, { code: 'ECONNRESET' });
+  for (const response of responses) response.end('ended');
+  assert.equal(await whole, 'begunended');
+  await closing;
 });
 
 test('a gateway that has lost its identity answers 500, and recovers', async (t) => {

@@ -175,7 +175,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       config = next.config ?? config;
       rules = next.rules ?? rules;
       routes = nextRoutes;
-      for (const upstream of retired) void upstream.close();
+      for (const upstream of retired) {
+        upstream.close().catch((thrown) => log.debug({ err: thrown }, 'retired upstream broke'));
+      }
       log.info({ routes: routes.length }, 'configuration and rules in force');
       return recheck();
     },
@@ -186,11 +188,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }),
     async close() {
       stopping = true;
-      unfollow();
       for (const [live, session] of sessions) {
         if (session.inFlight.size === 0) live.socket.destroySoon();
       }
+      // Facts are followed to the end: a response that is let finish is cut all the same when its caller is revoked.
       await listener.close(limits.drainTimeout);
+      unfollow();
       watching.abort();
       front.close();
       await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
