@@ -110,7 +110,7 @@ describe('ca.yaml', () => {
       'an HSM',
       'storage: file',
       'storage: HSM',
-      /^ca\.yaml:3:72: ca\.root\.storage: "HSM" is a PKCS #11 token, which "hsm" must configure beside it, under "ca" or at the top level: hsm: \{ module:/,
+      /^ca\.yaml:3:72: ca\.root\.storage: "HSM" is a PKCS #11 token, which "hsm" must configure/,
     ],
     [
       'an algorithm that nobody knows',

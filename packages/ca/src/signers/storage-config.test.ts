@@ -94,7 +94,7 @@ describe('where keys live, in ca.yaml', () => {
     [
       'an HSM that is not configured, with what to write',
       {},
-      /^ca\.yaml:2:51: ca\.root\.storage: "HSM" is a PKCS #11 token, which "hsm" must configure beside it, under "ca" or at the top level: hsm: \{ module: \/path\/to\/pkcs11\.so, token_label: NAME, pin: "@\/path\/to\/pin" \}/,
+      /^ca\.yaml:2:51: ca\.root\.storage: "HSM" is a PKCS #11 token, .*: hsm: \{ module: \/path.*pin: "@\/path\/to\/pin" \}/,
     ],
     [
       'a key service that is not configured',
