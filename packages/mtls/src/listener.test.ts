@@ -248,6 +248,24 @@ test('a client that never finishes its handshake is dropped', async () => {
   await once(socket, 'close');
 });
 
+test('closing lets a handshake under way end, and what it was made for be answered', async () => {
+  const { listener, port } = await start({
+    onConnection: (socket) => void socket.once('data', () => socket.end('answered')),
+  });
+  const raw = tcpConnect(port, '127.0.0.1');
+  await once(raw, 'connect');
+  // The listener has taken the connection: a later one has been through its handshake.
+  const later = dial(port, alice);
+  await once(later, 'secureConnect');
+  const closing = listener.close(5000);
+  later.destroy();
+  const client = dial(port, alice, { socket: raw });
+  client.write('ask');
+  const [answer] = await once(client, 'data');
+  assert.equal(String(answer), 'answered');
+  await closing;
+});
+
 test('connections above the cap are dropped', async () => {
   const { port, connected } = await start({ maxConnections: 1 });
   const first = dial(port, alice);

@@ -19,6 +19,7 @@ import type {
 } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { ChainMemory } from './chain-memory.ts';
+import { HandshakesUnderWay } from './handshakes-under-way.ts';
 import { type JudgedClient, judgeClient } from './judge-client.ts';
 import type { HandshakeFacts, LiveConnection, PeerOf } from './live-connection.ts';
 import { describePeer, LiveConnections, type StillAllowed } from './live-connections.ts';
@@ -121,10 +122,12 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   forgetKey(server);
   server.maxConnections = options.maxConnections ?? 10_000;
   const accepted = new Set<Socket>();
+  const underWay = new HandshakesUnderWay();
 
   // 1. accept: the sources are asked before each handshake, even when they don't tell of changes
   server.prependListener('connection', function refreshBeforeHandshake(raw: Socket) {
     accepted.add(raw);
+    underWay.begun(raw);
     raw.once('close', () => accepted.delete(raw));
     try {
       const svid = options.svids.svid();
@@ -149,15 +152,18 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   });
 
   function take(socket: TLSSocket, judged: JudgedClient): void {
-    if (!judged.ok) {
-      refuse(socket, judged);
-      return;
-    }
+    if (judged.ok) live(socket, judged);
+    else refuse(socket, judged);
+    underWay.over(socket);
+  }
+
+  function live(socket: TLSSocket, judged: JudgedClient & { ok: true }): void {
     // 7. live: from here on the peer is re-asked whenever a fact changes
     handshakes('ok', 'none');
-    const live = connections.add(socket, judged.peer, judged.facts);
-    log.debug({ ...judged.facts, connection: live.id, ...describePeer(judged.peer) }, 'connected');
-    options.onConnection(socket, judged.peer, live);
+    const { peer, facts } = judged;
+    const connection = connections.add(socket, peer, facts);
+    log.debug({ ...facts, connection: connection.id, ...describePeer(peer) }, 'connected');
+    options.onConnection(socket, peer, connection);
   }
 
   if (options.staple !== undefined) {
@@ -224,7 +230,9 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     async close(drainMs) {
       unfollow();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await drained(connections, clock, drainMs);
+      // A client that is in its handshake believes that it is connected, and may have asked already.
+      const quiet = underWay.none().then(() => connections.empty());
+      await drained(quiet, clock, drainMs);
       for (const raw of accepted) raw.destroy();
       await closed;
     },
@@ -308,9 +316,9 @@ async function listen(server: Server, port: number, host: string) {
   });
 }
 
-async function drained(connections: LiveConnections, clock: Clock, drainMs: number) {
+async function drained(quiet: Promise<void>, clock: Clock, drainMs: number) {
   const stopWaiting = new AbortController();
   const overdue = clock.sleep(drainMs, { signal: stopWaiting.signal }).catch(() => {});
-  await Promise.race([connections.empty(), overdue]);
+  await Promise.race([quiet, overdue]);
   stopWaiting.abort();
 }
