@@ -123,6 +123,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   server.maxConnections = options.maxConnections ?? 10_000;
   const accepted = new Set<Socket>();
   const underWay = new HandshakesUnderWay();
+  let isOver = false;
 
   // 1. accept: the sources are asked before each handshake, even when they don't tell of changes
   server.prependListener('connection', function refreshBeforeHandshake(raw: Socket) {
@@ -146,7 +147,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     const judged = judgeClient(options, { memory, signatures }, socket);
     if (!(judged instanceof Promise)) return take(socket, judged);
     void judged.then((later) => {
-      if (!socket.destroyed) return take(socket, later);
+      if (!socket.destroyed && !isOver) return take(socket, later);
       handshakes('failed', 'ERR_TLS_ABORTED');
     });
   });
@@ -233,6 +234,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
       // A client that is in its handshake believes that it is connected, and may have asked already.
       const quiet = underWay.none().then(() => connections.empty());
       await drained(quiet, clock, drainMs);
+      isOver = true;
       for (const raw of accepted) raw.destroy();
       await closed;
     },
