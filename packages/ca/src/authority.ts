@@ -250,6 +250,7 @@ function fixedParts({
   intermediates,
   api,
   publish,
+  ledger,
 }: CaConfig): [string, string][] {
   const { address, port, dns, ip } = api;
   return [
@@ -258,5 +259,6 @@ function fixedParts({
     ['ca.intermediate', JSON.stringify(intermediates)],
     ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
     ['publish', JSON.stringify(publish)],
+    ['ledger', JSON.stringify(ledger)],
   ];
 }

@@ -20,6 +20,7 @@ import {
   quotedList,
 } from './dns-name.ts';
 import { keyKindFromConfig } from './key-kind-config.ts';
+import { interpretLedger } from './ledger/ledger-config.ts';
 import { interpretPublish } from './publish/publish-config.ts';
 import { interpretServices } from './service-config.ts';
 import { readStorages, type StorageReader } from './storages-of-config.ts';
@@ -90,6 +91,7 @@ export function interpretCaConfig(
     api: readApi(written.api ?? {}, trustDomain, bounded, report),
     publish: interpretPublish(written.publish, report),
     seal: storages.seal,
+    ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
     notices,
   };
   const patternsPath = [...servicesPath, 'san_policies', 'allowed_dns_patterns'];

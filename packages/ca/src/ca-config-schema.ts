@@ -1,5 +1,6 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import { ledgerSchema } from './ledger/ledger-config.ts';
 import { publishSchema } from './publish/publish-config.ts';
 import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
 
@@ -106,6 +107,7 @@ export const caConfigSchema = z.strictObject({
   seal: sealSchema.nullish(),
   api: api.nullish(),
   publish: publishSchema.nullish(),
+  ledger: ledgerSchema.nullish(),
 });
 
 export type WrittenCaConfig = z.output<typeof caConfigSchema>;

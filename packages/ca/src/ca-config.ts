@@ -3,6 +3,7 @@ import type { KeyKind, KeyUsage } from '@countersign/x509';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsConstraints, DnsPattern } from './dns-name.ts';
+import type { LedgerConfig } from './ledger/ledger-config.ts';
 import type { PublishConfig } from './publish/publish-config.ts';
 import type { SecretSource } from './signers/secret-source.ts';
 import type { StorageConfig } from './signers/storage-config.ts';
@@ -21,6 +22,7 @@ export interface CaConfig {
   readonly publish: PublishConfig | undefined;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
+  readonly ledger: LedgerConfig;
   /** What was understood but deserves a word to the operator, once. */
   readonly notices: readonly string[];
 }

@@ -23,8 +23,10 @@ export { type Acknowledged, auditLedger, type LedgerAudit } from './ledger/audit
 export { covers } from './ledger/covers.ts';
 export type * from './ledger/ledger.ts';
 export { type MemoryLedgerOptions, memoryLedger } from './ledger/memory-ledger.ts';
+export type { LedgerConfig, PostgresConfig } from './ledger/ledger-config.ts';
 export {
   openPostgresLedger,
+  type PostgresLedger,
   type PostgresLedgerOptions,
 } from './ledger/postgres/postgres-ledger.ts';
 export { openSqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite-ledger.ts';

@@ -12,8 +12,7 @@ import {
 import { encodePem, fingerprintOf } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import { type AuthorityPair, createHierarchy, type Hierarchy } from './hierarchy.ts';
-import type { Ledger } from './ledger/ledger.ts';
-import { openSqliteLedger } from './ledger/sqlite-ledger.ts';
+import { type LedgerOfState, openNewLedger } from './ledger/open-ledger.ts';
 import type { Sealer } from './sealed-key.ts';
 import { formatKeyDescription } from './signers/key-reference.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
@@ -77,7 +76,7 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
     stores = openStores(options, sealer);
 
     // 3. Keys and certificates, each through the ledger.
-    const hierarchy = await buildHierarchy(options, staging, stores);
+    const { hierarchy, ledger } = await buildHierarchy(options, staging, stores);
 
     // 4. Files; the manifest last, since it is what makes the directory an authority.
     await writeHierarchy(hierarchy, staging);
@@ -92,6 +91,7 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
       rootFingerprint,
       intermediates,
       seal,
+      ...(ledger === undefined ? {} : { ledger }),
       createdAt,
     };
     await writeFileDurably(staging.manifest, formatStateManifest(manifest));
@@ -255,11 +255,18 @@ async function buildHierarchy(
   options: InitOptions,
   staging: StateLayout,
   stores: KeyStores,
-): Promise<Hierarchy> {
-  const { config, clock, log } = options;
-  const ledger: Ledger = await openSqliteLedger({ file: staging.ledger, clock, log });
+): Promise<{ readonly hierarchy: Hierarchy; readonly ledger: LedgerOfState }> {
+  const { config, clock, log, secrets = noSecretPlaces } = options;
+  const { ledger, state } = await openNewLedger({
+    config: config.ledger,
+    file: staging.ledger,
+    secrets,
+    clock,
+    log,
+  });
   try {
-    return await createHierarchy({ config, ledger, stores, clock });
+    const hierarchy = await createHierarchy({ config, ledger, stores, clock });
+    return { hierarchy, ledger: state };
   } finally {
     await ledger.close();
   }

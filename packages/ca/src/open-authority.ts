@@ -21,7 +21,7 @@ import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { checkPair } from './check-pair.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
-import { openSqliteLedger } from './ledger/sqlite-ledger.ts';
+import { openLedger } from './ledger/open-ledger.ts';
 import type { Sealer } from './sealed-key.ts';
 import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
 import type { KeyDescription } from './signers/key-store.ts';
@@ -98,7 +98,17 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
     tellEnd('root', root, clock, log);
 
     // 3. The ledger, and what a crash left in it.
-    ledger = options.ledger ?? (await openSqliteLedger({ file: layout.ledger, clock, log, meter }));
+    ledger =
+      options.ledger ??
+      (await openLedger({
+        config: config.ledger,
+        state: manifest.ledger,
+        file: layout.ledger,
+        secrets,
+        clock,
+        log,
+        meter,
+      }));
     const orphans = await closeOrphans(ledger, log);
     const watch = watchKeyStores({ stores, clock, log, meter });
     const keys = { finding: () => watch.finding(), close: () => closeKeys() };

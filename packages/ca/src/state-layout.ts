@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { CountersignError, messageOf } from '@countersign/base';
+import type { LedgerOfState } from './ledger/open-ledger.ts';
 
 /**
  * What stands in the data directory (mode 0700):
@@ -63,6 +64,8 @@ export interface StateManifest {
     | { readonly kind: 'key-file'; readonly path: string }
     /** No key is in a file. */
     | { readonly kind: 'none' };
+  /** Absent: the file `ledger.db` beside it. */
+  readonly ledger?: LedgerOfState;
   /** RFC 3339. */
   readonly createdAt: string;
 }
@@ -100,12 +103,13 @@ function parseStateManifest(text: string, file: string): StateManifest {
     if (json.version !== 1) {
       throw new TypeError(`it has version ${json.version}, this program reads version 1`);
     }
-    const { trustDomain, rootFingerprint, intermediates, seal } = json;
+    const { trustDomain, rootFingerprint, intermediates, seal, ledger } = json;
     const isWhole =
       typeof trustDomain === 'string' &&
       /^[0-9a-f]{64}$/.test(rootFingerprint) &&
       Array.isArray(intermediates) &&
       intermediates.every((name) => /^[A-Za-z][A-Za-z0-9_-]*$/.test(name)) &&
+      (ledger === undefined || typeof ledger?.postgres === 'string') &&
       (seal?.kind === 'passphrase' ||
         seal?.kind === 'none' ||
         (seal?.kind === 'key-file' && typeof seal.path === 'string'));

@@ -1,5 +1,6 @@
 import { CountersignError, type Secret } from '@countersign/base';
 import type { Client, ClientConfig, CustomTypesConfig } from 'pg';
+import { connectionOf } from './database-url.ts';
 
 export interface ConnectionOptions {
   /** Asked at each connection: a password may be changed while the process runs. */
@@ -62,7 +63,7 @@ export class DatabaseConnection {
     const url = await this.#options.url();
     const { Client, types } = await import('pg');
     const client = new Client({
-      ...configOf(url.reveal()),
+      ...connectionOf(url.reveal()),
       application_name: application,
       connectionTimeoutMillis: timeoutMs,
       query_timeout: timeoutMs,
@@ -89,38 +90,6 @@ export class DatabaseConnection {
     return client;
   }
 }
-
-/**
- * What the driver is to connect with. Over a network the database is asked for TLS and its certificate is verified,
- * unless the URL says otherwise by name (`sslmode=disable`).
- *
- * @throws CountersignError ERR_LEDGER_URL
- */
-export function configOf(url: string): ClientConfig {
-  const parsed = parseDatabaseUrl(url);
-  const isLocal = localHosts.has(parsed.hostname) || parsed.searchParams.has('host');
-  const saysTls = parsed.searchParams.has('sslmode') || parsed.searchParams.has('ssl');
-  return { connectionString: url, ...(isLocal || saysTls ? {} : { ssl: true }) };
-}
-
-/** Where a URL leads, without its password: for messages. */
-export function describeUrl(url: string): string {
-  const { hostname, port, pathname, searchParams } = parseDatabaseUrl(url);
-  const host = hostname === '' ? (searchParams.get('host') ?? 'localhost') : hostname;
-  return `${host}${port === '' ? '' : `:${port}`}${pathname}`;
-}
-
-function parseDatabaseUrl(url: string): URL {
-  const parsed = URL.parse(url);
-  if (parsed !== null && /^postgres(?:ql)?:$/.test(parsed.protocol)) return parsed;
-  // What was given may hold a password, so it is not repeated.
-  throw new CountersignError(
-    'ERR_LEDGER_URL',
-    'the address of the database is no URL of the form postgres://user:password@host:port/database',
-  );
-}
-
-const localHosts: ReadonlySet<string> = new Set(['', 'localhost', '127.0.0.1', '[::1]']);
 
 /**
  * A commit that is answered must be on disk whatever the database's default is, and a process that dies in the middle

@@ -53,7 +53,7 @@ export class PostgresEngine implements LedgerEngine {
   readonly #known = new Map<number, StoredIntent>();
   readonly #metrics;
   #watch: Watch | undefined;
-  #ledger: string | undefined;
+  #ledger = '';
   #position = 0;
   #told = 0;
   #closing = false;
@@ -136,6 +136,11 @@ export class PostgresEngine implements LedgerEngine {
       onTurn: () => this.#closeOrphans(),
     });
     this.#metrics.available.set(1);
+  }
+
+  /** The id that it was given when its tables were made. */
+  get ledger(): string {
+    return this.#ledger;
   }
 
   get failure(): CountersignError | undefined {

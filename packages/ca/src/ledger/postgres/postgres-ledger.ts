@@ -6,9 +6,8 @@ import {
   noMeter,
   type Secret,
 } from '@countersign/base';
-import type { Ledger } from '../ledger.ts';
 import { LedgerFront } from '../ledger-front.ts';
-import { describeUrl } from './connection.ts';
+import { describeUrl } from './database-url.ts';
 import { PostgresEngine } from './postgres-engine.ts';
 
 /*
@@ -47,12 +46,36 @@ export interface PostgresLedgerOptions {
   readonly meter?: Meter | undefined;
 }
 
+/** A ledger in a database, and which one: every ledger is given an id of its own when its tables are made. */
+export class PostgresLedger extends LedgerFront {
+  readonly #engine: PostgresEngine;
+
+  constructor(connect: (committed: (head: number) => void) => PostgresEngine, log: Log) {
+    let engine: PostgresEngine | undefined;
+    super((committed) => {
+      engine = connect(committed);
+      return engine;
+    }, log);
+    this.#engine = engine as unknown as PostgresEngine;
+  }
+
+  get id(): string {
+    return this.#engine.ledger;
+  }
+
+  /** Resolves once it is reached. */
+  async open(): Promise<this> {
+    await this.#engine.open();
+    return this;
+  }
+}
+
 /**
  * Opens the ledger in a PostgreSQL database, or one that speaks its dialect, beside any other process.
  *
  * @throws CountersignError ERR_LEDGER_UNAVAILABLE, ERR_LEDGER_VERSION, ERR_LEDGER_URL
  */
-export async function openPostgresLedger(options: PostgresLedgerOptions): Promise<Ledger> {
+export async function openPostgresLedger(options: PostgresLedgerOptions): Promise<PostgresLedger> {
   const { url, schema = 'countersign', timeoutMs = 5000, pollMs = 50, clock, log } = options;
   // It stands in statements as it is.
   if (!/^[a-z][a-z0-9_]{0,40}$/.test(schema)) {
@@ -60,14 +83,7 @@ export async function openPostgresLedger(options: PostgresLedgerOptions): Promis
   }
   const place = describeUrl((await url()).reveal());
   const meter = options.meter ?? noMeter;
-  let engine: PostgresEngine | undefined;
-  const front = new LedgerFront((committed) => {
-    engine = new PostgresEngine(
-      { url, place, schema, timeoutMs, pollMs, clock, log, meter },
-      committed,
-    );
-    return engine;
-  }, log);
-  await engine?.open();
-  return front;
+  const settings = { url, place, schema, timeoutMs, pollMs, clock, log, meter };
+  const connect = (committed: (head: number) => void) => new PostgresEngine(settings, committed);
+  return new PostgresLedger(connect, log).open();
 }
