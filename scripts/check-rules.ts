@@ -16,7 +16,8 @@ const rules: readonly Rule[] = [
     why: 'time comes in by parameter (base Clock)',
   },
   {
-    pattern: /\bprocess\.(env|exit|argv)\b/g,
+    pattern:
+      /\bprocess\.(env|exit|argv)\b|import \{[^}]*\b(?:env|exit|argv)\b[^}]*\} from 'node:process'/g,
     mayStandIn: /^apps\/|\/bench\//,
     why: 'the environment belongs to the wiring in apps',
   },
