@@ -124,10 +124,12 @@ export { findLeaf, type LogSource, nodeReader, readTile } from './transparency/l
 export {
   consistencyRanges,
   emptyRoot,
+  foldNodes,
   inclusionRanges,
   leafHash,
   type NodeReader,
   nodeHash,
+  nodesOfRange,
   proofHashes,
   rootHash,
 } from './transparency/merkle-tree.ts';
@@ -140,6 +142,7 @@ export {
 export {
   formatEntryBundle,
   formatTile,
+  maxEntryBytes,
   parseEntryBundle,
   parseTile,
 } from './transparency/tile-content.ts';
@@ -149,6 +152,7 @@ export {
   levelsOf,
   parseTilePath,
   type TileName,
+  tileHeight,
   tilesAtLevel,
   tileWidth,
   widthOfTile,

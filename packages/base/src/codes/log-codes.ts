@@ -37,4 +37,15 @@ export const logCodes = {
     hint: 'give the data directory of an authority, or the address of one that serves',
     exit: 3,
   },
+  ERR_LOG_PENDING: {
+    meaning: 'The certificate is issued, and no checkpoint commits to it yet.',
+    hint: 'ask again in a second; if it stays so, look for the issuance log in the log of the authority',
+    exit: 3,
+  },
+  ERR_LOG_STOPPED: {
+    meaning:
+      'The issuance log is stopped: its ledger or its files contradict a checkpoint that it had signed.',
+    hint: 'restore the newest ledger; only if it is lost, remove log.key.json and the folder log to begin a new log',
+    exit: 3,
+  },
 } as const satisfies CodeFamily;

@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
+import { type NoteKey, noteKeyOf } from '@countersign/wire';
+import type { Signer } from '@countersign/x509';
+import { formatKeyDescription, parseKeyDescription } from '../signers/key-reference.ts';
+import type { KeyStore } from '../signers/key-store.ts';
+
+/** What a log signs its checkpoints with, and is known by. */
+export interface LogKey {
+  readonly key: NoteKey;
+  readonly signer: Signer;
+}
+
+/** Among the keys of the hierarchy; no intermediate can have it, for their names begin with a letter. */
+const keyName = '(issuance log)';
+
+/** A new log key, sealed like those of the hierarchy. @throws CountersignError of the store */
+export async function createLogKey(file: string, store: KeyStore): Promise<void> {
+  const description = await store.generate({ type: 'Ed25519' }, keyName);
+  await writeFileDurably(file, formatKeyDescription(description), { mode: 0o600 });
+}
+
+/**
+ * The log key of a data directory; one is made where a state from before the log has none. A log's origin is its trust
+ * domain and the beginning of its key's SHA-256: another key is another log.
+ *
+ * @throws CountersignError ERR_KEY_FILE, ERR_KEY_SEALED, ERR_STATE_BROKEN
+ */
+export async function openLogKey(
+  file: string,
+  trustDomain: string,
+  store: KeyStore,
+): Promise<LogKey> {
+  if ((await textOf(file)) === undefined) await createLogKey(file, store);
+  const description = parseKeyDescription((await textOf(file)) ?? '', file);
+  if (description.name !== keyName) {
+    const sides = `is of "${description.name}", the log's is called "${keyName}"`;
+    throw new CountersignError('ERR_STATE_BROKEN', `key in "${file}" ${sides}`);
+  }
+  const signer = await store.open(description);
+  const origin = `${trustDomain}/log/${description.publicKey.slice(0, 8)}`;
+  return { key: noteKeyOf(origin, signer.spki), signer };
+}
+
+async function textOf(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new CountersignError('ERR_KEY_FILE', `read the log key "${file}": ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
+}
