@@ -125,6 +125,12 @@ export class FeedHub {
     return page;
   }
 
+  /** Why nobody can say now what was revoked; undefined while the ledger answers. */
+  get unwell(): Denial | undefined {
+    const { failure } = this.#ledger;
+    return failure === undefined ? undefined : denial(failure.code, failure.message);
+  }
+
   close(): void {
     this.#closed = true;
     this.#unsubscribe();

@@ -35,8 +35,8 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
     let cursor = stream.after;
     let beatIsDue = false;
     while (!signal.aborted) {
-      // 2. may it still read
-      const refused = stream.stillAllowed();
+      // 2. may it still read; and a heartbeat would vouch for what a ledger that is away may have by now
+      const refused = stream.stillAllowed() ?? hub.unwell;
       if (refused !== undefined) {
         hub.log.info({ code: refused.code }, `feed ended: ${refused.detail}`);
         break;

@@ -2,11 +2,21 @@ import assert from 'node:assert/strict';
 import { request as httpsRequest } from 'node:https';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Clock, type Meter, noLog, noMeter, systemClock } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  type Meter,
+  noLog,
+  noMeter,
+  systemClock,
+} from '@countersign/base';
 import type { AuthorityClient, FeedFrame, RevocationFrame } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
-import { type TestApi, type TestIdentity, testApi } from '../../test/api-under-test.ts';
+import { caYaml, type TestApi, type TestIdentity, testApi } from '../../test/api-under-test.ts';
+import { parseCaConfig } from '../ca-config.ts';
+import { ephemeralAuthority } from '../ephemeral-authority.ts';
 import type { Ledger, RevocationRecord } from '../ledger/ledger.ts';
+import { memoryLedger } from '../ledger/memory-ledger.ts';
 import { FeedHub } from './feed-hub.ts';
 
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
@@ -65,6 +75,26 @@ describe('revocation feed', () => {
     assert.equal(beat.type, 'heartbeat');
     assert.equal(beat.position, third.position);
     await frames.return();
+  });
+
+  it('ends a stream rather than say that nothing happened while the ledger is away', async () => {
+    const state: { failure?: CountersignError } = {};
+    const ledger = memoryLedger({ clock: systemClock });
+    Object.defineProperty(ledger, 'failure', { get: () => state.failure });
+    const config = parseCaConfig(caYaml, 'ca.yaml');
+    const authority = await ephemeralAuthority({ config, clock: systemClock, ledger });
+    const own = await testApi({ authority, feed: { heartbeatMs: 20 } });
+    try {
+      const frames = own.client(await own.enrol(edge)).feed({ after: 0, instance: 'gateway-1' });
+      await next(frames);
+      assert.equal((await next(frames)).type, 'heartbeat');
+      state.failure = new CountersignError('ERR_LEDGER_UNAVAILABLE', 'the database is away');
+      const rest: FeedFrame[] = [];
+      for await (const frame of frames) rest.push(frame);
+      assert.ok(rest.length <= 1, `${rest.length} frames more`);
+    } finally {
+      await own.close();
+    }
   });
 
   it('gives every reader each revocation once and in order, whenever it joins', async () => {
