@@ -1,6 +1,7 @@
 import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
+import { caPolicyCodes } from './codes/ca-policy-codes.ts';
 import { caSignerCodes } from './codes/ca-signer-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
@@ -26,6 +27,7 @@ export const codeFamilies = {
   mtls: mtlsCodes,
   authz: authzCodes,
   ca: caCodes,
+  policy: caPolicyCodes,
   signers: caSignerCodes,
   revocation: revocationCodes,
   identity: identityCodes,
@@ -44,6 +46,7 @@ export const codeTable = {
   ...mtlsCodes,
   ...authzCodes,
   ...caCodes,
+  ...caPolicyCodes,
   ...caSignerCodes,
   ...revocationCodes,
   ...identityCodes,

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
 import {
   authorityPath,
@@ -97,6 +98,7 @@ export class Authority {
       rootFingerprint: this.rootFingerprint,
       ledger,
       clock,
+      random,
       log,
       metrics,
     };
@@ -230,6 +232,10 @@ export class Authority {
     await this.ledger.close();
     await this.#keys?.close();
   }
+}
+
+function random(): number {
+  return randomInt(2 ** 32) / 2 ** 32;
 }
 
 function tellNotAfter(

@@ -21,6 +21,8 @@ import {
 } from './dns-name.ts';
 import { keyKindFromConfig } from './key-kind-config.ts';
 import { interpretLedger } from './ledger/ledger-config.ts';
+import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
+import { defaultProfile, interpretProfiles } from './profile/profile-config.ts';
 import { interpretPublish } from './publish/publish-config.ts';
 import { interpretServices } from './service-config.ts';
 import { readStorages, type StorageReader } from './storages-of-config.ts';
@@ -70,10 +72,10 @@ export function interpretCaConfig(
   }
   const servicesPath =
     underCa === undefined ? ['service_certificates'] : ['ca', 'service_certificates'];
-  const services = atTop ?? underCa ?? {};
+  const writtenServices = atTop ?? underCa ?? {};
 
   const trustDomain = readTrustDomain(
-    services.san_policies?.spiffe_trust_domain,
+    writtenServices.san_policies?.spiffe_trust_domain,
     servicesPath,
     report,
   );
@@ -82,12 +84,22 @@ export function interpretCaConfig(
   const root = readRoot(ca.root ?? {}, trustDomain, intermediates, storages.of, report);
   storages.tellUnused();
   const bounded = boundByRoot(intermediates, ca.intermediate ?? {}, root, report);
+  const tell = { report, notices };
+  const services = interpretServices(writtenServices, servicesPath, bounded, tell);
+  const longestIssuerMs = Math.max(...bounded.map((each) => each.validityMs));
+  const profileContext = { services, trustDomain, longestIssuerMs, report };
+  const profiles = interpretProfiles(written.profiles ?? {}, profileContext);
+  const rules = interpretPolicy(written.policy ?? undefined, trustDomain, report);
   const config: CaConfig = {
     file,
     trustDomain,
     root,
     intermediates: bounded,
-    services: interpretServices(services, servicesPath, bounded, { report, notices }),
+    services,
+    defaultProfile: defaultProfile(services),
+    profiles,
+    rules,
+    asksProvisioner: asksProvisioner(rules, profiles),
     api: readApi(written.api ?? {}, trustDomain, bounded, report),
     publish: interpretPublish(written.publish, report),
     seal: storages.seal,

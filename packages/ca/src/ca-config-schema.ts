@@ -1,6 +1,8 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { ledgerSchema } from './ledger/ledger-config.ts';
+import { policySchema } from './policy/policy-schema.ts';
+import { profilesSchema } from './profile/profile-schema.ts';
 import { publishSchema } from './publish/publish-config.ts';
 import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
 
@@ -103,6 +105,8 @@ export const caConfigSchema = z.strictObject({
     })
     .nullable(),
   service_certificates: services.nullish(),
+  profiles: profilesSchema.nullish(),
+  policy: policySchema.nullish(),
   ...stores,
   seal: sealSchema.nullish(),
   api: api.nullish(),

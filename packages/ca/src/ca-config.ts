@@ -4,6 +4,8 @@ import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsConstraints, DnsPattern } from './dns-name.ts';
 import type { LedgerConfig } from './ledger/ledger-config.ts';
+import type { NameRule } from './policy/name-rule.ts';
+import type { CertificateProfile } from './profile/certificate-profile.ts';
 import type { PublishConfig } from './publish/publish-config.ts';
 import type { SecretSource } from './signers/secret-source.ts';
 import type { StorageConfig } from './signers/storage-config.ts';
@@ -17,6 +19,14 @@ export interface CaConfig {
   /** In file order: the first that admits every requested name signs. At least one. */
   readonly intermediates: readonly IntermediateConfig[];
   readonly services: ServiceConfig;
+  /** What `services` says, in the shape of `profiles`: for requests that no other profile is for. */
+  readonly defaultProfile: CertificateProfile;
+  /** In file order: the first that is for a request is its profile. */
+  readonly profiles: readonly CertificateProfile[];
+  /** Who may get which names, beyond what `services` says. */
+  readonly rules: readonly NameRule[];
+  /** Whether a rule or profile asks who vouched first, which a renewal has to look up. */
+  readonly asksProvisioner: boolean;
   readonly api: ApiConfig;
   /** Undefined: no lists, no OCSP, and certificates name none. */
   readonly publish: PublishConfig | undefined;

@@ -5,6 +5,8 @@ import { formatNames, parseNames, type WrittenNames } from './certificate-names.
 import type { IssueContext } from './issue.ts';
 import type { Ledger, RevocationRecord } from './ledger/ledger.ts';
 import { judgeNames } from './name-policy.ts';
+import type { LifetimeProfile } from './profile/certificate-profile.ts';
+import { chooseProfile } from './profile/choose-profile.ts';
 
 export interface TokenOrder extends WrittenNames {
   /** How long it can be redeemed. Default 1 h, at most 30 days. */
@@ -40,7 +42,10 @@ export async function createToken(
   // 1. Names: what the policy and some intermediate admit.
   const named = parseNames(order);
   if (!named.ok) return named;
-  const judged = judgeNames(named.names, config, context.issuers);
+  const requester = { provisioner: 'operator', caller: 'token' };
+  const { names } = named;
+  const question = { at: clock.now(), names, requester, kind: undefined, ttlMs: undefined };
+  const judged = judgeNames(question, config, context.issuers);
   if (!judged.ok) return judged;
 
   // 2. Lifetimes: of the token, and of the certificate.
@@ -50,11 +55,11 @@ export async function createToken(
     return denial('ERR_POLICY_TTL', `token lifetime ${sides}`, { ttlMs });
   }
   const { certificateTtlMs } = order;
-  const { maxValidityMs } = config.services;
-  if (certificateTtlMs !== undefined && certificateTtlMs > maxValidityMs) {
-    const sides = `"${formatDuration(certificateTtlMs)}" is longer than max_validity "${formatDuration(maxValidityMs)}"`;
-    return denial('ERR_POLICY_TTL', `certificate lifetime ${sides}`, { certificateTtlMs });
-  }
+  const issuerDefault = judged.answer.profile;
+  const chosen = chooseProfile({ asked: undefined, requester, names, issuerDefault }, config);
+  if (!chosen.ok) return chosen;
+  const unfit = wrongWithLifetime(certificateTtlMs, chosen.profile.lifetime);
+  if (unfit !== undefined) return unfit;
 
   // 3. Blocks.
   const spiffeId = named.names.spiffeId?.toString();
@@ -88,6 +93,22 @@ export async function createToken(
 }
 
 const page = 10_000;
+
+function wrongWithLifetime(
+  certificateTtlMs: number | undefined,
+  { minMs, maxMs, maxBy }: LifetimeProfile,
+): Denial | undefined {
+  if (certificateTtlMs === undefined) return undefined;
+  const asked = `certificate lifetime "${formatDuration(certificateTtlMs)}"`;
+  const fields = { certificateTtlMs, minMs, maxMs };
+  if (certificateTtlMs > maxMs) {
+    const sides = `${asked} is longer than ${maxBy} "${formatDuration(maxMs)}"`;
+    return denial('ERR_POLICY_TTL', sides, fields);
+  }
+  if (certificateTtlMs >= minMs) return undefined;
+  const sides = `${asked} is shorter than the least of "${formatDuration(minMs)}"`;
+  return denial('ERR_POLICY_TTL', sides, fields);
+}
 
 async function blockOf(spiffeId: string, ledger: Ledger): Promise<RevocationRecord | undefined> {
   for (let after = 0; ; ) {

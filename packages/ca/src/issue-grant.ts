@@ -2,6 +2,7 @@ import { type Denial, denial } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { type JoinToken, secretHashOf } from '@countersign/wire';
 import type { CertificateRequest } from '@countersign/x509';
+import type { CaConfig } from './ca-config.ts';
 import {
   type CertificateNames,
   countNames,
@@ -11,7 +12,8 @@ import {
   writtenNames,
 } from './certificate-names.ts';
 import type { Grant, Ledger } from './ledger/ledger.ts';
-import { lifetimeOf } from './lifetime-policy.ts';
+import type { LifetimeQuestion } from './lifetime-policy.ts';
+import type { Requester } from './policy/who.ts';
 
 /** On whose word a certificate is issued; it decides the names. */
 export type IssueGrant =
@@ -31,11 +33,11 @@ export interface Granted {
   /** The grant in words, for the refusal of a name that it does not give. */
   readonly describe: string;
   readonly ledgerGrant: Grant;
+  /** For the ledger; a renewal's own word there, which keeps the first one's name. */
   readonly provisioner: string;
-  /** The lifetime where none is asked for; the policy's default where absent. */
-  readonly defaultTtlMs?: number | undefined;
-  /** The longest lifetime that it gives; the policy's where absent. */
-  readonly limitTtlMs?: number | undefined;
+  readonly requester: Requester;
+  /** What it says about lifetimes beside the policy. */
+  readonly lifetime: Pick<LifetimeQuestion, 'grantedMs' | 'renewed' | 'limits'>;
 }
 
 /** What the grant of a request gives: names, lifetime, and what the ledger redeems. */
@@ -49,7 +51,8 @@ export function readGrant(
 }
 
 interface GrantContext {
-  readonly ledger: Pick<Ledger, 'checkToken'>;
+  readonly config: Pick<CaConfig, 'asksProvisioner'>;
+  readonly ledger: Pick<Ledger, 'checkToken' | 'certificateStatus'>;
   readonly rootFingerprint: string;
 }
 
@@ -77,12 +80,15 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       describe: `join token "${token.id}"`,
       ledgerGrant: { kind: 'token', id: token.id, secretHash },
       provisioner: record.provisioner,
-      defaultTtlMs: record.ttlMs,
-      limitTtlMs: record.ttlMs,
+      requester: { provisioner: record.provisioner, caller: 'token' },
+      lifetime: {
+        grantedMs: record.ttlMs,
+        limits: [{ ms: record.ttlMs, by: "the join token's" }],
+      },
     };
   },
 
-  peer({ peer }, _csr, { rootFingerprint }) {
+  async peer({ peer }, _csr, { rootFingerprint, config, ledger }) {
     if (peer.anchorFingerprint !== rootFingerprint) {
       const sides = `leads to root "${peer.anchorFingerprint}", this authority's is "${rootFingerprint}"`;
       return denial('ERR_RENEW_FOREIGN', `certificate "${peer.serialHex}" ${sides}`);
@@ -96,7 +102,11 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       describe: `certificate "${peer.serialHex}"`,
       ledgerGrant: { kind: 'renewal', serialHex: peer.serialHex },
       provisioner: 'renewal',
-      defaultTtlMs: lifetimeOf(peer.leaf),
+      requester: {
+        provisioner: config.asksProvisioner ? await firstProvisioner(peer, ledger) : 'renewal',
+        caller: peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`,
+      },
+      lifetime: { renewed: peer.leaf },
     };
   },
 
@@ -111,6 +121,8 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       describe: 'the order',
       ledgerGrant: { kind: 'operator' },
       provisioner: 'operator',
+      requester: { provisioner: 'operator', caller: 'operator' },
+      lifetime: {},
     };
   },
 
@@ -123,6 +135,17 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       describe: 'the authority',
       ledgerGrant: { kind: 'operator' },
       provisioner: 'authority',
+      requester: { provisioner: 'authority', caller: 'authority' },
+      lifetime: {},
     };
   },
 };
+
+/** Who vouched for the certificate that is renewed; one that the ledger does not know is refused there. */
+async function firstProvisioner(
+  { serialHex }: VerifiedPeer,
+  ledger: GrantContext['ledger'],
+): Promise<string> {
+  const status = await ledger.certificateStatus(serialHex);
+  return status.status === 'unknown' ? 'renewal' : status.certificate.provisioner;
+}

@@ -12,14 +12,14 @@ import { type CertificateRequest, parseCertificateRequest } from '@countersign/x
 import type { AuthorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
 import { formatNames } from './certificate-names.ts';
+import { decideIssue } from './decide-issue.ts';
 import { draftService } from './draft.ts';
 import { type IssueGrant, readGrant } from './issue-grant.ts';
 import type { Issuer } from './issuer.ts';
 import type { Intent, Ledger } from './ledger/ledger.ts';
-import { decideLifetime } from './lifetime-policy.ts';
 import { lintDraft } from './linted-draft.ts';
-import { chooseIssuer, judgeNames } from './name-policy.ts';
-import { judgeRequestContent, judgeRequestKey } from './request-policy.ts';
+import { firstAnswer } from './policy/judgement.ts';
+import { judgeRequestKey } from './request-policy.ts';
 import { signDraft } from './sign-draft.ts';
 
 export interface IssueRequest {
@@ -27,6 +27,8 @@ export interface IssueRequest {
   readonly csr: Uint8Array;
   /** Absent: the policy's default; for a renewal, the lifetime that its certificate had. */
   readonly ttlMs?: number | undefined;
+  /** Name of the profile; absent: the one that is for such a request. */
+  readonly profile?: string | undefined;
   readonly grant: IssueGrant;
 }
 
@@ -54,6 +56,8 @@ export interface IssueContext {
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly clock: Clock;
+  /** From 0 to below 1. */
+  readonly random: () => number;
   readonly log: Log;
   readonly metrics: AuthorityMetrics;
 }
@@ -92,46 +96,41 @@ async function issueInSteps(
   context: IssueContext,
 ): Promise<Issued | Refusal> {
   const { config, ledger } = context;
-  const { services } = config;
   const at = context.clock.now();
 
   // 1. Possession: the request is read, its key is one to certify, and its sender holds the private half.
   const read = readRequest(request.csr);
   if (!read.ok) return read;
   const { csr } = read;
-  const isOwn = request.grant.by === 'authority';
-  const keyPolicy = isOwn ? { ...services, keyRequired: false } : services;
-  const key = judgeRequestKey(csr, keyPolicy, context.authorityKeys);
+  const key = judgeRequestKey(csr, context.authorityKeys);
   if (!key.ok) return key;
 
-  // 2. Policy: what the grant gives, what the request asks beyond it, who may sign the names, and for how long.
+  // 2. Policy: what the grant gives, who may sign the names, by which profile, what the request asks beyond that, and for
+  //    how long.
   const granted = await readGrant(request.grant, csr, context);
   if (!granted.ok) return granted;
-  const { names } = granted;
-  const unwanted = judgeRequestContent(csr, services, { names, by: granted.describe });
-  if (unwanted !== undefined) return unwanted;
-  const chosen = isOwn
-    ? chooseIssuer(names, context.issuers)
-    : judgeNames(names, config, context.issuers);
-  if (!chosen.ok) return chosen;
-  const { issuer } = chosen;
-  const lifetime = decideLifetime({
+  const { names, requester } = granted;
+  const question = {
     at,
-    askedMs: request.ttlMs,
-    defaultMs: granted.defaultTtlMs ?? services.validityMs,
-    limits: [
-      { ms: services.maxValidityMs, by: 'max_validity' },
-      { ms: granted.limitTtlMs, by: "the join token's" },
-    ],
-    issuer,
-  });
-  if (!lifetime.ok) return lifetime;
+    names,
+    requester,
+    profile: request.profile,
+    ttlMs: request.ttlMs,
+    request: { csr, kind: key.kind, grantedBy: granted.describe },
+    lifetime: granted.lifetime,
+    isOwn: request.grant.by === 'authority',
+    random: context.random,
+  };
+  const decided = firstAnswer(decideIssue(question, config, context.issuers));
+  if (!decided.ok) return decided;
+  const { issuer, profile, lifetime } = decided.answer;
 
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;
   const keyHash = hash('sha256', csr.spki.raw, 'buffer');
   const facts = { names, spki: csr.spki, keyHash, kind: key.kind, notBefore, notAfter };
-  const draft = draftService(isOwn ? issuer.own : issuer.services, facts);
+  const template = question.isOwn ? issuer.own : issuer.templateOf(profile);
+  const draft = draftService(template, facts);
 
   // 4. Lint: the very bytes, read back, keep every rule.
   const linted = lintDraft(draft, issuer.signer.algorithm);

@@ -15,6 +15,8 @@ export interface Issuer {
   /** The span in which the whole chain up to the root is valid. */
   readonly notBefore: number;
   readonly notAfter: number;
+  /** Name of the profile of what it signs where nothing else decides. */
+  readonly profile: string | undefined;
   /** What its certificates of a profile share; one for each profile of the configuration. */
   templateOf(profile: CertificateProfile): ServiceTemplate;
   /** For the authority's own TLS certificate, which serves and dials whatever services may do. */
@@ -42,6 +44,7 @@ export function makeIssuer(
     constraints: dnsConstraintsOf(certificate),
     notBefore: Math.max(certificate.notBefore, root.notBefore),
     notAfter: Math.min(certificate.notAfter, root.notAfter),
+    profile: undefined,
     templateOf(profile) {
       const template = templates.get(profile);
       if (template !== undefined) return template;

@@ -1,15 +1,22 @@
 import { type Denial, denial, formatDuration } from '@countersign/base';
+import type { LifetimeProfile } from './profile/certificate-profile.ts';
 
 export interface LifetimeQuestion {
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** What the requester wishes, if anything. */
   readonly askedMs: number | undefined;
-  readonly defaultMs: number;
-  /** The longest that is granted, and by what; the shortest of them binds. */
-  readonly limits: readonly { readonly ms: number | undefined; readonly by: string }[];
+  /** What the grant says where nothing is wished: the join token's lifetime. */
+  readonly grantedMs?: number | undefined;
+  /** The certificate that is renewed: where nothing is wished, its lifetime is given again. */
+  readonly renewed?: { readonly notBefore: number; readonly notAfter: number } | undefined;
+  readonly profile: LifetimeProfile;
+  /** The longest that is granted beside the profile, and by what; the shortest of all binds. */
+  readonly limits?: readonly { readonly ms: number | undefined; readonly by: string }[];
   /** From the first to the last moment of every certificate of the issuer's chain. */
   readonly issuer: { readonly name: string; readonly notBefore: number; readonly notAfter: number };
+  /** From 0 to below 1, for the jitter. */
+  readonly random: () => number;
 }
 
 export interface Lifetime {
@@ -25,47 +32,57 @@ const largestSkewS = 60;
 const skewFraction = 20;
 
 /**
- * From when to when. It begins a little before now (60 s, or a twentieth of a shorter lifetime), never lasts longer than
- * the limit in all, and never outlives the issuer's chain: a lifetime that was asked for is refused then, the default is cut.
+ * From when to when. It begins a little before now (what the profile says; else 60 s, or a twentieth of a shorter
+ * lifetime), never lasts longer than the limit in all, and never outlives the issuer's chain: a lifetime that was asked
+ * for is refused then unless the profile clamps it, the default is cut.
  *
  * Denials: ERR_POLICY_TTL, ERR_POLICY_ISSUER_ENDS.
  */
 export function decideLifetime(question: LifetimeQuestion): Lifetime | Denial {
-  const { at, askedMs, issuer } = question;
-  let limitMs = Number.POSITIVE_INFINITY;
-  let limitedBy = '';
-  for (const { ms, by } of question.limits) {
-    if (ms !== undefined && ms < limitMs) [limitMs, limitedBy] = [ms, by];
+  const { at, askedMs, issuer, profile } = question;
+  const limit = limitOf(question);
+  const wishMs = askedMs ?? unaskedMs(question);
+  if (askedMs !== undefined && askedMs > limit.ms) return beyond(askedMs, limit);
+  const lifeMs = Math.min(wishMs, limit.ms);
+  if (lifeMs < profile.minMs) {
+    const least = formatDuration(profile.minMs);
+    const sides = `lifetime "${written(lifeMs)}" is shorter than the least of "${least}"`;
+    return denial('ERR_POLICY_TTL', sides, { askedMs, lifeMs, leastMs: profile.minMs });
   }
-  if (askedMs !== undefined && askedMs > limitMs) {
-    const sides = `lifetime "${formatDuration(askedMs)}" is longer than ${limitedBy} "${formatDuration(limitMs)}"`;
-    return denial('ERR_POLICY_TTL', sides, { askedMs, limitMs });
-  }
-  const lifeS = Math.floor(Math.min(askedMs ?? question.defaultMs, limitMs) / 1000);
-  if (lifeS < 1) {
-    const sides = `lifetime "${askedMs ?? question.defaultMs}ms" is shorter than the least of "1s"`;
-    return denial('ERR_POLICY_TTL', sides, { askedMs });
-  }
+  const lifeS = Math.floor(lifeMs / 1000);
   const nowS = Math.floor(at / 1000);
-  const notBeforeS = Math.max(nowS - skewFor(lifeS), Math.ceil(issuer.notBefore / 1000));
-  const wishedS = Math.min(nowS + lifeS, notBeforeS + Math.floor(limitMs / 1000));
+  const skewS = skewFor(lifeS, Math.floor(limit.ms / 1000), profile.backdateMs);
+  const notBeforeS = Math.max(nowS - skewS, Math.ceil(issuer.notBefore / 1000));
+  const wishedS = Math.min(nowS + lifeS, notBeforeS + Math.floor(limit.ms / 1000));
   const lastS = Math.floor(issuer.notAfter / 1000);
-  if (wishedS > lastS && (askedMs !== undefined || lastS <= nowS)) {
+  const isCut = askedMs === undefined || profile.beyondChain === 'clamp';
+  const leastS = Math.floor(profile.minMs / 1000);
+  if (wishedS > lastS && (!isCut || lastS - nowS < leastS)) {
     const sides = `would last until ${time(wishedS)}, its issuer "${issuer.name}" lasts until ${time(lastS)}`;
     return denial('ERR_POLICY_ISSUER_ENDS', `certificate ${sides}`, {
       issuer: issuer.name,
       possibleUntil: lastS * 1000,
     });
   }
-  return { ok: true, notBefore: notBeforeS * 1000, notAfter: Math.min(wishedS, lastS) * 1000 };
+  const earlierS = jitterS(question, Math.min(wishedS, lastS) - nowS);
+  return {
+    ok: true,
+    notBefore: notBeforeS * 1000,
+    notAfter: (Math.min(wishedS, lastS) - earlierS) * 1000,
+  };
 }
 
 /** The lifetime that was asked for when a certificate of ours was made: what a renewal without a wish gets again. */
-export function lifetimeOf(certificate: {
-  readonly notBefore: number;
-  readonly notAfter: number;
-}): number {
+export function lifetimeOf(
+  certificate: { readonly notBefore: number; readonly notAfter: number },
+  backdateMs?: number | undefined,
+): number {
   const wholeS = Math.round((certificate.notAfter - certificate.notBefore) / 1000);
+  if (backdateMs !== undefined) {
+    // As skewFor has it, a short one is backdated by no more than it lasts.
+    const lifeS = Math.max(wholeS - Math.floor(backdateMs / 1000), Math.ceil(wholeS / 2));
+    return Math.max(1, lifeS) * 1000;
+  }
   const capped = largestSkewS * skewFraction;
   const lifeS =
     wholeS >= capped + largestSkewS
@@ -74,8 +91,50 @@ export function lifetimeOf(certificate: {
   return Math.max(1, lifeS) * 1000;
 }
 
-function skewFor(lifeS: number): number {
+function limitOf({ profile, limits = [] }: LifetimeQuestion): {
+  readonly ms: number;
+  readonly by: string;
+} {
+  let shortest = { ms: profile.maxMs, by: profile.maxBy };
+  for (const { ms, by } of limits) {
+    if (ms !== undefined && ms < shortest.ms) shortest = { ms, by };
+  }
+  return shortest;
+}
+
+function unaskedMs({ grantedMs, renewed, profile, issuer }: LifetimeQuestion): number {
+  if (grantedMs !== undefined) return grantedMs;
+  if (renewed === undefined) return profile.validityMs;
+  // Of one that begins with its issuer nobody knows how much of its backdating was cut.
+  const isCut = profile.backdateMs !== undefined && renewed.notBefore < issuer.notBefore + 1000;
+  if (isCut) return profile.validityMs;
+  // A least that was raised since is what a renewal gets, too.
+  return Math.max(lifetimeOf(renewed, profile.backdateMs), profile.minMs);
+}
+
+/** A renewal without a wish gets the lifetime of the first certificate again, which was drawn by chance then. */
+function jitterS(question: LifetimeQuestion, lifeS: number): number {
+  const { profile, renewed, askedMs, random } = question;
+  if (profile.jitterMs === 0 || (renewed !== undefined && askedMs === undefined)) return 0;
+  const room = Math.min(lifeS - Math.ceil(profile.minMs / 1000), Math.floor(lifeS / 2));
+  return Math.floor(random() * Math.max(0, Math.min(profile.jitterMs / 1000, room)));
+}
+
+function beyond(askedMs: number, limit: { readonly ms: number; readonly by: string }): Denial {
+  const sides = `lifetime "${formatDuration(askedMs)}" is longer than ${limit.by} "${formatDuration(limit.ms)}"`;
+  return denial('ERR_POLICY_TTL', sides, { askedMs, limitMs: limit.ms });
+}
+
+function skewFor(lifeS: number, limitS: number, backdateMs: number | undefined): number {
+  if (backdateMs !== undefined) {
+    return Math.min(Math.floor(backdateMs / 1000), lifeS, Math.floor(limitS / 2));
+  }
   return Math.min(largestSkewS, Math.floor(lifeS / skewFraction));
+}
+
+/** Whole seconds as a duration, less as it is. */
+function written(ms: number): string {
+  return ms < 1000 ? `${ms}ms` : formatDuration(ms);
 }
 
 function time(seconds: number): string {

@@ -50,7 +50,7 @@ describe('linting', () => {
       notBefore: now,
       notAfter: now + 60_000,
     };
-    const good = draftService(serviceTemplate(issuer, authority.config.services), facts);
+    const good = draftService(serviceTemplate(issuer, authority.config.defaultProfile), facts);
     return { ...good, ...over(good) };
   }
   const replace =
@@ -193,7 +193,7 @@ describe('linting', () => {
   }
 
   it('checks on each certificate what is its own, also once their template was read back whole', () => {
-    const template = serviceTemplate(issuer, authority.config.services);
+    const template = serviceTemplate(issuer, authority.config.defaultProfile);
     const now = Math.floor(Date.now() / 1000) * 1000;
     const made = (over: Partial<ServiceDraftFacts>, dns = 'a.prod.internal') => {
       const read = parseNames({ spiffeId: payments, dns: [dns] });

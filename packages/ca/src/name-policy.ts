@@ -9,6 +9,9 @@ import {
   matchesDnsPattern,
   quotedList,
 } from './dns-name.ts';
+import { judgeRules } from './policy/judge-rules.ts';
+import { firstAnswer, type Judgement } from './policy/judgement.ts';
+import type { RuleQuestion } from './policy/name-rule.ts';
 
 /** What choosing needs of an intermediate; the constraints are those of its certificate. */
 export interface ConstrainedIssuer {
@@ -16,36 +19,56 @@ export interface ConstrainedIssuer {
   readonly constraints: DnsConstraints;
 }
 
+/** What the policy is asked about names. */
+export type NameQuestion = RuleQuestion;
+
+type NameConfig = Pick<CaConfig, 'trustDomain' | 'services' | 'rules'>;
+
 /**
  * Whether a certificate may carry these names, and who signs it: the first intermediate in file order that admits them
  * all. Pure: asked for tokens, enrolments, renewals and orders alike.
  *
  * Denials: ERR_POLICY_NAME_MISSING, ERR_POLICY_SPIFFE_REQUIRED, ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP,
- * ERR_POLICY_NO_ISSUER.
+ * ERR_POLICY_RULE, ERR_POLICY_NO_ISSUER.
  */
 export function judgeNames<I extends ConstrainedIssuer>(
-  names: CertificateNames,
-  config: Pick<CaConfig, 'trustDomain' | 'services'>,
+  question: NameQuestion,
+  config: NameConfig,
   issuers: readonly I[],
-): { readonly ok: true; readonly issuer: I } | Denial {
+): { readonly ok: true; readonly answer: I } | Denial {
+  return firstAnswer(admitNames(question, config, issuers));
+}
+
+/** As {@link judgeNames}, with every refusal. */
+export function* admitNames<I extends ConstrainedIssuer>(
+  question: NameQuestion,
+  config: NameConfig,
+  issuers: readonly I[],
+): Judgement<I> {
+  const { names } = question;
   const { services } = config;
   if (services.requireSpiffe && names.spiffeId === undefined) {
     const sides = `${names.dns.length + names.ip.length} other names, and require_spiffe is true`;
-    return denial('ERR_POLICY_SPIFFE_REQUIRED', `no SPIFFE ID is asked for, ${sides}`);
+    yield denial('ERR_POLICY_SPIFFE_REQUIRED', `no SPIFFE ID is asked for, ${sides}`);
   }
-  if (countNames(names) === 0) return denial('ERR_POLICY_NAME_MISSING', 'no name is asked for');
+  if (countNames(names) === 0) yield denial('ERR_POLICY_NAME_MISSING', 'no name is asked for');
   const wrongId = wrongWithSpiffeId(names, config.trustDomain);
-  if (wrongId !== undefined) return wrongId;
+  if (wrongId !== undefined) yield wrongId;
   for (const name of names.dns) {
     const wrong = wrongWithDns(name, config, issuers);
-    if (wrong !== undefined) return wrong;
+    if (wrong !== undefined) yield wrong;
   }
   const [address] = names.ip;
   if (address !== undefined && !services.allowIp) {
     const sides = `IP address "${address}" is asked for, and allow_ip_san is false`;
-    return denial('ERR_POLICY_IP', sides, { address });
+    yield denial('ERR_POLICY_IP', sides, { address });
   }
-  return chooseIssuer(names, issuers);
+  const ruled = judgeRules(config.rules, question);
+  if (ruled !== undefined) yield ruled;
+  const chosen = chooseIssuer(names, issuers);
+  if (chosen.ok) return chosen.issuer;
+  yield chosen;
+  return undefined;
 }
 
 /** The first that admits all names; the one step of {@link judgeNames} that also binds the authority's own certificate. */

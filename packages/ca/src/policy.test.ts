@@ -10,7 +10,8 @@ import {
   parseDnsName,
   parseDnsPattern,
 } from './dns-name.ts';
-import { decideLifetime, lifetimeOf } from './lifetime-policy.ts';
+import { decideLifetime } from './lifetime-policy.ts';
+import type { LifetimeProfile } from './profile/certificate-profile.ts';
 
 function pattern(text: string) {
   const read = parseDnsPattern(text);
@@ -120,15 +121,25 @@ describe('name constraints', () => {
 });
 
 describe('lifetimes', () => {
+  const hour = 3_600_000;
   const at = Date.UTC(2026, 5, 1, 12, 0, 0, 700);
   const issuer = { name: 'production', notBefore: at - 3_600_000, notAfter: at + 1000 * 3_600_000 };
+  const profile: LifetimeProfile = {
+    validityMs: 24 * hour,
+    minMs: 1000,
+    maxMs: 72 * hour,
+    maxBy: 'max_validity',
+    backdateMs: undefined,
+    jitterMs: 0,
+    beyondChain: 'refuse',
+  };
   const ask = (askedMs: number | undefined, over = {}) =>
     decideLifetime({
       at,
       askedMs,
-      defaultMs: 24 * 3_600_000,
-      limits: [{ ms: 72 * 3_600_000, by: 'max_validity' }],
+      profile,
       issuer,
+      random: () => 0.5,
       ...over,
     });
 
@@ -174,11 +185,70 @@ describe('lifetimes', () => {
       fc.property(fc.integer({ min: 1, max: 72 * 3600 }), (seconds) => {
         const first = ask(seconds * 1000);
         assert.ok(first.ok);
-        const again = ask(lifetimeOf(first));
-        assert.ok(again.ok);
+        const again = ask(undefined, { renewed: first });
         assert.deepEqual(again, first);
       }),
     );
+  });
+
+  it('are the same again with any backdating, and whatever was drawn for the first', () => {
+    const seconds = (most: number) => fc.integer({ min: 1, max: most });
+    fc.assert(
+      fc.property(seconds(72 * 3600), seconds(24 * 3600), fc.nat(3600), (life, back, spread) => {
+        const lifetime = {
+          ...profile,
+          validityMs: life * 1000,
+          backdateMs: back * 1000,
+          jitterMs: Math.min(spread, life / 2) * 1000,
+        };
+        const old = { ...issuer, notBefore: at - 48 * hour };
+        const first = ask(undefined, { profile: lifetime, issuer: old, random: () => 0.9 });
+        assert.ok(first.ok);
+        assert.ok(first.notAfter - Math.floor(at / 1000) * 1000 >= 1000);
+        assert.ok(first.notAfter - first.notBefore <= lifetime.maxMs);
+        const renew = (renewed: object) =>
+          ask(undefined, { profile: lifetime, issuer: old, renewed });
+        const second = renew(first);
+        assert.ok(second.ok);
+        assert.deepEqual(renew(second), second);
+      }),
+    );
+  });
+
+  it('begin as early as the profile says', () => {
+    const back = ask(hour, { profile: { ...profile, backdateMs: 10 * 60_000 } });
+    assert.ok(back.ok);
+    assert.equal(back.notBefore, Date.UTC(2026, 5, 1, 11, 50, 0));
+    assert.equal(back.notAfter, Date.UTC(2026, 5, 1, 13, 0, 0));
+  });
+
+  it('end earlier by chance where the profile says so, never below its least', () => {
+    const spread = { ...profile, jitterMs: 6 * hour };
+    const drawn = ask(undefined, { profile: spread });
+    assert.ok(drawn.ok);
+    assert.equal(drawn.notAfter, Date.UTC(2026, 5, 2, 9, 0, 0));
+    const least = ask(undefined, {
+      profile: { ...spread, minMs: 23 * hour },
+      random: () => 0.999,
+    });
+    assert.ok(least.ok && least.notAfter >= Date.UTC(2026, 5, 2, 11, 0, 0));
+  });
+
+  it('are no shorter than the least of the profile', () => {
+    const refusal = ask(hour - 1000, { profile: { ...profile, minMs: hour } });
+    assert.ok(!refusal.ok);
+    assert.equal(refusal.detail, 'lifetime "59m59s" is shorter than the least of "1h"');
+  });
+
+  it('are cut at the end of the chain where the profile clamps, as long as the least is left', () => {
+    const ends = { issuer: { ...issuer, notAfter: at + hour } };
+    const clamping = { ...profile, beyondChain: 'clamp' as const };
+    const cut = ask(2 * hour, { ...ends, profile: clamping });
+    assert.ok(cut.ok);
+    assert.equal(cut.notAfter, Math.floor((at + hour) / 1000) * 1000);
+    const short = ask(3 * hour, { ...ends, profile: { ...clamping, minMs: 2 * hour } });
+    assert.ok(!short.ok);
+    assert.equal(short.code, 'ERR_POLICY_ISSUER_ENDS');
   });
 });
 

@@ -7,20 +7,19 @@ import {
   oids,
   verifyPossession,
 } from '@countersign/x509';
-import type { ServiceConfig } from './ca-config.ts';
 import { type CertificateNames, namesBeyond, namesOf } from './certificate-names.ts';
 import { rsaBits } from './key-kind-config.ts';
 import { isServiceKeyType } from './key-usage-by-kind.ts';
+import { type CertificateProfile, defaultProfileName } from './profile/certificate-profile.ts';
 
 /**
  * Whether the request's key is one to certify, and its sender holds the private half of it. The kind is judged first:
  * nobody makes us compute with a monstrous key.
  *
- * Denials: ERR_CSR_KEY_WEAK, ERR_CSR_KEY_UNSUPPORTED, ERR_CSR_KEY_REUSED, ERR_CSR_POSSESSION, ERR_POLICY_KEY_KIND.
+ * Denials: ERR_CSR_KEY_WEAK, ERR_CSR_KEY_UNSUPPORTED, ERR_CSR_KEY_REUSED, ERR_CSR_POSSESSION.
  */
 export function judgeRequestKey(
   csr: CertificateRequest,
-  services: ServiceConfig,
   authorityKeys: readonly Uint8Array[],
 ): { readonly ok: true; readonly kind: KeyKind } | Denial {
   const judged = judgeKey(csr.spki);
@@ -29,7 +28,7 @@ export function judgeRequestKey(
     return denial(code, `key of the request: ${judged.detail}`, judged.fields);
   }
   const { kind } = judged;
-  const unfit = wrongWithKind(kind, services);
+  const unfit = wrongWithKind(kind);
   if (unfit !== undefined) return unfit;
   if (authorityKeys.some((key) => equalBytes(key, csr.spki.raw))) {
     return denial('ERR_CSR_KEY_REUSED', 'key of the request is a key of this authority');
@@ -50,7 +49,7 @@ export function judgeRequestKey(
  */
 export function judgeRequestContent(
   csr: CertificateRequest,
-  services: ServiceConfig,
+  profile: CertificateProfile,
   granted: { readonly names: CertificateNames; readonly by: string },
 ): Denial | undefined {
   if (csr.basicConstraints?.ca === true) {
@@ -59,7 +58,7 @@ export function judgeRequestContent(
       'the request has the CA flag set, end-entity certificates are issued',
     );
   }
-  const usage = wrongWithUsages(csr, services);
+  const usage = wrongWithUsages(csr, profile);
   if (usage !== undefined) return usage;
   const other = csr.extensions.find((each) => !understoodExtensions.has(each.oid));
   if (other !== undefined) {
@@ -85,20 +84,40 @@ const understoodExtensions: ReadonlySet<string> = new Set([
   oids.subjectKeyIdentifier,
 ]);
 
-function wrongWithUsages(csr: CertificateRequest, services: ServiceConfig): Denial | undefined {
+/** Denials: ERR_POLICY_KEY_KIND. */
+export function judgeKeyKind(
+  kind: KeyKind,
+  { name, keys }: CertificateProfile,
+): Denial | undefined {
+  if (keys === undefined || keys.some((each) => isAtLeast(kind, each))) return undefined;
+  const found = formatKeyKind(kind);
+  const wanted = keys.map(formatKeyKind);
+  const who = name === defaultProfileName ? 'service_certificates' : `profile "${name}"`;
+  const sides = `is "${found}", ${who} wants ${wanted.map((each) => `"${each}"`).join(' or ')} or longer`;
+  return denial('ERR_POLICY_KEY_KIND', `key of the request ${sides}`, {
+    found,
+    wanted: wanted.join(', '),
+  });
+}
+
+function wrongWithUsages(csr: CertificateRequest, profile: CertificateProfile): Denial | undefined {
+  const who =
+    profile.name === defaultProfileName
+      ? 'service certificates have'
+      : `certificates of profile "${profile.name}" have`;
   for (const usage of csr.keyUsage ?? []) {
     // RFC 8813 §3 takes keyEncipherment away from EC keys, yet common tools ask for it with any key: asking is no harm.
-    if (usage === 'keyEncipherment' || services.keyUsage.includes(usage)) continue;
-    const sides = `"${usage}", service certificates have ${services.keyUsage.join(', ')}`;
+    if (usage === 'keyEncipherment' || profile.keyUsage.includes(usage)) continue;
+    const sides = `"${usage}", ${who} ${profile.keyUsage.join(', ')}`;
     return denial('ERR_CSR_USAGE', `the request asks for key usage ${sides}`, { usage });
   }
-  const purpose = csr.extKeyUsage?.find((each) => !services.extKeyUsage.includes(each));
+  const purpose = csr.extKeyUsage?.find((each) => !profile.extKeyUsage.includes(each));
   if (purpose === undefined) return undefined;
-  const sides = `"${purpose}", service certificates have ${services.extKeyUsage.join(', ')}`;
+  const sides = `"${purpose}", ${who} ${profile.extKeyUsage.join(', ')}`;
   return denial('ERR_CSR_USAGE', `the request asks for extended key usage ${sides}`, { purpose });
 }
 
-function wrongWithKind(kind: KeyKind, services: ServiceConfig): Denial | undefined {
+function wrongWithKind(kind: KeyKind): Denial | undefined {
   const found = formatKeyKind(kind);
   if (!isServiceKeyType(kind.type)) {
     const sides = `is "${found}", ECDSA, RSA and Ed25519 keys are certified`;
@@ -108,10 +127,7 @@ function wrongWithKind(kind: KeyKind, services: ServiceConfig): Denial | undefin
     const sides = `has ${kind.bits} bits, at most ${rsaBits.max} are certified`;
     return denial('ERR_CSR_KEY_UNSUPPORTED', `RSA key of the request ${sides}`, { found });
   }
-  if (!services.keyRequired || isAtLeast(kind, services.key)) return undefined;
-  const wanted = formatKeyKind(services.key);
-  const sides = `is "${found}", service_certificates wants "${wanted}" or longer`;
-  return denial('ERR_POLICY_KEY_KIND', `key of the request ${sides}`, { found, wanted });
+  return undefined;
 }
 
 /** Of the same algorithm, and no shorter. */

@@ -136,7 +136,11 @@ function readUsages(
   return { keyUsageWritten, extKeyUsage };
 }
 
-function readKeyUsage(texts: readonly string[], path: ConfigPath, report: Report): KeyUsage[] {
+export function readKeyUsage(
+  texts: readonly string[],
+  path: ConfigPath,
+  report: Report,
+): KeyUsage[] {
   const names = Object.keys(leafUsages) as KeyUsage[];
   const found = texts.flatMap((text, index) => {
     const usage = names.find((name) => name.toLowerCase() === text.toLowerCase());
@@ -159,7 +163,11 @@ function readKeyUsage(texts: readonly string[], path: ConfigPath, report: Report
   return [...new Set(found)];
 }
 
-function readExtKeyUsage(texts: readonly string[], path: ConfigPath, report: Report): string[] {
+export function readExtKeyUsage(
+  texts: readonly string[],
+  path: ConfigPath,
+  report: Report,
+): string[] {
   const found = texts.flatMap((text, index) => {
     const usage = extendedUsages.find((name) => name.toLowerCase() === text.toLowerCase());
     if (usage !== undefined) return [usage];

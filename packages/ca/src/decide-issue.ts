@@ -1,0 +1,110 @@
+import type { CertificateRequest, KeyKind } from '@countersign/x509';
+import type { CaConfig } from './ca-config.ts';
+import type { CertificateNames } from './certificate-names.ts';
+import { decideLifetime, type Lifetime, type LifetimeQuestion } from './lifetime-policy.ts';
+import { admitNames, type ConstrainedIssuer, chooseIssuer } from './name-policy.ts';
+import type { Judgement } from './policy/judgement.ts';
+import type { Requester } from './policy/who.ts';
+import type { CertificateProfile } from './profile/certificate-profile.ts';
+import { chooseProfile } from './profile/choose-profile.ts';
+import { judgeKeyKind, judgeRequestContent } from './request-policy.ts';
+
+/** What is asked of an intermediate to decide. */
+export interface DecidingIssuer extends ConstrainedIssuer {
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** Name of the profile of what it signs where nothing else decides. */
+  readonly profile: string | undefined;
+}
+
+export interface IssueQuestion {
+  readonly at: number;
+  readonly names: CertificateNames;
+  readonly requester: Requester;
+  /** Asked for by name; undefined: chosen by the request. */
+  readonly profile: string | undefined;
+  readonly ttlMs: number | undefined;
+  /** Undefined where nothing but a policy is tried out. */
+  readonly request:
+    | { readonly csr: CertificateRequest; readonly kind: KeyKind; readonly grantedBy: string }
+    | undefined;
+  /** What the grant says about lifetimes. */
+  readonly lifetime: Pick<LifetimeQuestion, 'grantedMs' | 'renewed' | 'limits'>;
+  /** The authority's own certificate: bound by its issuer's constraints, not by the policy for services. */
+  readonly isOwn: boolean;
+  readonly random: () => number;
+}
+
+export interface IssueDecision<I extends DecidingIssuer> {
+  readonly issuer: I;
+  readonly profile: CertificateProfile;
+  readonly lifetime: Lifetime;
+}
+
+/**
+ * The policy's answer to a request, whole: may it have these names, which intermediate signs, by which profile, for how
+ * long. Pure.
+ *
+ * Denials: those of `judgeNames`, `chooseProfile`, `judgeRequestContent`, `judgeKeyKind` and `decideLifetime`.
+ */
+export function* decideIssue<I extends DecidingIssuer>(
+  question: IssueQuestion,
+  config: CaConfig,
+  issuers: readonly I[],
+): Judgement<IssueDecision<I>> {
+  const { at, names, requester, request, isOwn } = question;
+
+  // 1. Who may have the names, and which intermediate signs them.
+  const issuer = isOwn
+    ? yield* ownIssuer(names, issuers)
+    : yield* admitNames(nameQuestionOf(question), config, issuers);
+
+  // 2. By which profile.
+  const chosen = isOwn
+    ? ({ ok: true, profile: config.defaultProfile } as const)
+    : chooseProfile(
+        { asked: question.profile, requester, names, issuerDefault: issuer?.profile },
+        config,
+      );
+  if (!chosen.ok) {
+    yield chosen;
+    return undefined;
+  }
+  const { profile } = chosen;
+
+  // 3. What the request asks for beyond names, and with what key.
+  if (request !== undefined) {
+    const { csr, kind, grantedBy } = request;
+    const unwanted = judgeRequestContent(csr, profile, { names, by: grantedBy });
+    if (unwanted !== undefined) yield unwanted;
+    const unfit = isOwn ? undefined : judgeKeyKind(kind, profile);
+    if (unfit !== undefined) yield unfit;
+  }
+
+  // 4. For how long.
+  if (issuer === undefined) return undefined;
+  const lifetime = decideLifetime({
+    at,
+    askedMs: question.ttlMs,
+    ...question.lifetime,
+    profile: profile.lifetime,
+    issuer,
+    random: question.random,
+  });
+  if (!lifetime.ok) yield lifetime;
+  return lifetime.ok ? { issuer, profile, lifetime } : undefined;
+}
+
+function* ownIssuer<I extends DecidingIssuer>(
+  names: CertificateNames,
+  issuers: readonly I[],
+): Judgement<I> {
+  const chosen = chooseIssuer(names, issuers);
+  if (chosen.ok) return chosen.issuer;
+  yield chosen;
+  return undefined;
+}
+
+function nameQuestionOf({ at, names, requester, profile, request, ttlMs }: IssueQuestion) {
+  return { at, names, requester, profile, kind: request?.kind, ttlMs: ttlMs ?? 0 };
+}

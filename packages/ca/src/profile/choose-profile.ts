@@ -1,0 +1,110 @@
+import { type Denial, denial, nearestWord } from '@countersign/base';
+import type { CaConfig } from '../ca-config.ts';
+import type { CertificateNames } from '../certificate-names.ts';
+import { quotedList } from '../dns-name.ts';
+import { givenNames } from '../policy/name-pattern.ts';
+import { type ClauseAnswer, explainWho, isAbout, type Requester } from '../policy/who.ts';
+import {
+  type CertificateProfile,
+  defaultProfileName,
+  type ProfileUse,
+} from './certificate-profile.ts';
+
+export interface ProfileQuestion {
+  /** Asked for by name. */
+  readonly asked: string | undefined;
+  readonly requester: Requester;
+  readonly names: CertificateNames;
+  /** The default of the intermediate that signs. */
+  readonly issuerDefault: string | undefined;
+}
+
+type Profiles = Pick<CaConfig, 'profiles' | 'defaultProfile'>;
+
+/**
+ * The profile of a certificate: the one that is asked for, where it is for the requester; else the first in file order
+ * that is for such a request; else the default of the intermediate that signs; else `service_certificates`. Whoever
+ * holds the state may name any.
+ *
+ * Denials: ERR_POLICY_PROFILE.
+ */
+export function chooseProfile(
+  question: ProfileQuestion,
+  config: Profiles,
+): { readonly ok: true; readonly profile: CertificateProfile } | Denial {
+  const { asked, requester } = question;
+  const unasked = profileFor(question, config);
+  if (asked === undefined || asked === unasked.name) return { ok: true, profile: unasked };
+  const found = profileOf(asked, config);
+  if (found === undefined) return unknownProfile(asked, config);
+  const mayName = requester.caller === 'operator' || isFor(found, question);
+  return mayName ? { ok: true, profile: found } : notFor(found, question);
+}
+
+function profileFor(question: ProfileQuestion, config: Profiles): CertificateProfile {
+  const { profiles, defaultProfile } = config;
+  if (profiles.length === 0) return defaultProfile;
+  const { issuerDefault } = question;
+  const ofIssuer = issuerDefault === undefined ? undefined : profileOf(issuerDefault, config);
+  return profiles.find((each) => isFor(each, question)) ?? ofIssuer ?? defaultProfile;
+}
+
+function profileOf(name: string, config: Profiles): CertificateProfile | undefined {
+  if (name === defaultProfileName) return config.defaultProfile;
+  return config.profiles.find((each) => each.name === name);
+}
+
+function isFor({ uses }: CertificateProfile, { requester, names }: ProfileQuestion): boolean {
+  return uses?.some((use) => isAbout(use, requester) && hasAll(use, names)) === true;
+}
+
+function hasAll({ names: patterns }: ProfileUse, names: CertificateNames): boolean {
+  if (patterns === undefined) return true;
+  return givenNames(names).every((name) => patterns.some((pattern) => pattern.matches(name)));
+}
+
+function unknownProfile(asked: string, { profiles }: Profiles): Denial {
+  const known = [...profiles.map(({ name }) => name), defaultProfileName];
+  const nearest = nearestWord(asked, known);
+  const then = nearest === undefined ? quotedList(known) : `the nearest is "${nearest}"`;
+  return denial('ERR_POLICY_PROFILE', `profile "${asked}" is asked for, there is ${then}`, {
+    profile: asked,
+    known,
+  });
+}
+
+function notFor({ name, uses }: CertificateProfile, question: ProfileQuestion): Denial {
+  const { requester } = question;
+  const closest = (uses ?? [])
+    .map((use) => explainUse(use, question))
+    .toSorted((a, b) => inTheWay(a).length - inTheWay(b).length)[0];
+  const why =
+    closest === undefined
+      ? `only operators name it, the caller is "${requester.caller}"`
+      : inTheWay(closest)
+          .map(({ detail }) => detail)
+          .join(', and ');
+  return denial('ERR_POLICY_PROFILE', `profile "${name}" is not for this request: ${why}`, {
+    profile: name,
+    clauses: closest,
+  });
+}
+
+function explainUse(use: ProfileUse, { requester, names }: ProfileQuestion): ClauseAnswer[] {
+  const clauses = explainWho(use, requester);
+  const { names: patterns } = use;
+  if (patterns === undefined) return clauses;
+  const other = givenNames(names).find((name) => !patterns.some((each) => each.matches(name)));
+  const written = quotedList(patterns.map((each) => each.written));
+  const asked = other === undefined ? 'every name fits' : `"${other.text}" is asked for`;
+  clauses.push({
+    clause: 'names',
+    ok: other === undefined,
+    detail: `${asked}, it is for ${written}`,
+  });
+  return clauses;
+}
+
+function inTheWay(clauses: readonly ClauseAnswer[]): readonly ClauseAnswer[] {
+  return clauses.filter(({ ok }) => !ok);
+}
