@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +11,10 @@ import { AuthorityClient, type IssueResponse } from '@countersign/wire';
 import { parseCaConfig } from '../src/ca-config.ts';
 import { initAuthority } from '../src/init-authority.ts';
 import { auditLedger } from '../src/ledger/audit-ledger.ts';
-import { openSqliteLedger } from '../src/ledger/sqlite-ledger.ts';
+import type { Ledger } from '../src/ledger/ledger.ts';
+import { openLedger } from '../src/ledger/open-ledger.ts';
 import { adminClient } from '../src/serve/admin-client.ts';
-import { stateLayout } from '../src/state-layout.ts';
+import { readStateManifest, stateLayout } from '../src/state-layout.ts';
 import {
   caYaml,
   httpsTransport,
@@ -30,6 +31,13 @@ export interface CrashFigures {
   readonly orphans: number;
 }
 
+export interface CrashOptions {
+  readonly kills: number;
+  readonly clients: number;
+  /** A PostgreSQL that several authorities share; without it one authority has a file. */
+  readonly shared?: { readonly url: string; readonly schema: string; readonly authorities: number };
+}
+
 /** What clients were told before the authority died. */
 interface Told {
   readonly certificates: Map<string, Uint8Array>;
@@ -38,50 +46,53 @@ interface Told {
   readonly surprises: string[];
 }
 
-/** An authority under load, as the clients reach it; undefined while it is dead. */
+/** An authority under load, as the clients reach it. */
 interface Running {
   readonly child: ChildProcess;
   readonly port: number;
+  readonly data: string;
 }
 
 /**
  * Kills a real authority with SIGKILL at random moments while clients enrol, renew and revoke, and audits its ledger
- * after each: whatever was acknowledged is there, nothing is there twice, nothing without its intent.
+ * after each: whatever was acknowledged is there, nothing is there twice, nothing without its intent. Where several share
+ * a ledger, one of them is killed, the clients go on with the others, and then those are killed too.
  */
-export async function crashAndAudit(options: {
-  readonly kills: number;
-  readonly clients: number;
-}): Promise<CrashFigures> {
+export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures> {
+  const { shared } = options;
   const directory = mkdtempSync(join(tmpdir(), 'countersign-crash-'));
-  const configFile = join(directory, 'ca.yaml');
-  const data = join(directory, 'state');
-  writeFileSync(configFile, caYaml);
-  const config = parseCaConfig(caYaml, configFile);
-  await initAuthority({ config, data, clock: systemClock, log: noLog });
-  const root = readFileSync(stateLayout(data).rootCertificate, 'utf8');
-
+  const place = await initialise(directory, shared);
   const told: Told = { certificates: new Map(), revocations: new Set(), surprises: [] };
-  let running: Running | undefined;
+  const running = new Set<Running>();
   let done = false;
   let orphans = 0;
   const clients = Array.from({ length: options.clients }, (_, index) =>
-    enrolForever({ index, data, root, told, running: () => running, done: () => done }),
+    enrolForever({ index, root: place.root, told, running, done: () => done }),
   );
+  const kill = async (victim: Running): Promise<void> => {
+    running.delete(victim);
+    victim.child.kill('SIGKILL');
+    await once(victim.child, 'exit');
+  };
   try {
-    for (let kill = 0; kill < options.kills; kill += 1) {
-      running = await start(configFile, data);
-      const before = told.certificates.size;
-      while (told.certificates.size === before) await wait(1);
+    for (let kills = 0; kills < options.kills; ) {
+      const started = await Promise.all(
+        place.data.map((data) => start(place.configFile, data, shared)),
+      );
+      for (const each of started) running.add(each);
+      await progress(told);
       await wait(Math.random() * 150);
-      const { child } = running;
-      running = undefined;
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-      orphans += await audit(data, told);
+      const victims = started.toSorted(() => Math.random() - 0.5);
+      for (const victim of victims) {
+        await kill(victim);
+        kills += 1;
+        if (running.size > 0) await progress(told);
+      }
+      orphans += await audit(place, told);
     }
   } finally {
     done = true;
-    running?.child.kill('SIGKILL');
+    for (const each of running) await kill(each);
     await Promise.all(clients);
     rmSync(directory, { recursive: true });
   }
@@ -91,24 +102,74 @@ export async function crashAndAudit(options: {
   return { kills: options.kills, acknowledged, revocations: revocations.size, orphans };
 }
 
-async function start(configFile: string, data: string): Promise<Running> {
+interface Place {
+  readonly configFile: string;
+  readonly root: string;
+  /** One directory an authority, each a copy of the first. */
+  readonly data: readonly string[];
+  openLedger(): Promise<Ledger>;
+}
+
+async function initialise(directory: string, shared: CrashOptions['shared']): Promise<Place> {
+  const configFile = join(directory, 'ca.yaml');
+  const data = join(directory, 'state');
+  const text =
+    shared === undefined
+      ? caYaml
+      : `${caYaml}ledger: { postgres: { url_env: DATABASE_URL, schema: ${shared.schema} } }\n`;
+  writeFileSync(configFile, text);
+  const config = parseCaConfig(text, configFile);
+  const log = noLog;
+  const clock = systemClock;
+  const secrets = { env: { DATABASE_URL: shared?.url } };
+  await initAuthority({ config, data, secrets, clock, log });
+  const root = readFileSync(stateLayout(data).rootCertificate, 'utf8');
+  const copies = Array.from({ length: (shared?.authorities ?? 1) - 1 }, (_, i) => `${data}-${i}`);
+  for (const copy of copies) cpSync(data, copy, { recursive: true });
+  const { ledger: state } = await readStateManifest(data);
+  const file = stateLayout(data).ledger;
+  return {
+    configFile,
+    root,
+    data: [data, ...copies],
+    openLedger: () => openLedger({ config: config.ledger, state, file, secrets, clock, log }),
+  };
+}
+
+async function progress(told: Told): Promise<void> {
+  const before = told.certificates.size;
+  const deadline = performance.now() + 30_000;
+  while (told.certificates.size === before) {
+    if (performance.now() > deadline) assert.fail('no client was given a certificate for 30 s');
+    await wait(1);
+  }
+}
+
+async function start(
+  configFile: string,
+  data: string,
+  shared: CrashOptions['shared'],
+): Promise<Running> {
   const program = join(import.meta.dirname, 'serve-process.ts');
   const child = spawn(process.execPath, [program, configFile, data], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    // Starting over and over, it need not compile itself each time.
-    env: { NODE_COMPILE_CACHE: join(tmpdir(), 'countersign-compiled'), ...process.env },
+    env: {
+      // Starting over and over, it need not compile itself each time.
+      NODE_COMPILE_CACHE: join(tmpdir(), 'countersign-compiled'),
+      ...process.env,
+      ...(shared === undefined ? {} : { DATABASE_URL: shared.url }),
+    },
   });
   const ended = once(child, 'exit').then(() => undefined);
   const ready = await Promise.race([once(child.stdout, 'data'), ended]);
   assert.ok(ready !== undefined, `the authority ended with ${child.exitCode}`);
   const [, port] = String(ready[0]).split(' ');
-  return { child, port: Number(port) };
+  return { child, port: Number(port), data };
 }
 
 /** @returns how many intents the kill left open */
-async function audit(data: string, told: Told): Promise<number> {
-  const file = stateLayout(data).ledger;
-  const ledger = await openSqliteLedger({ file, clock: systemClock, log: noLog });
+async function audit(place: Place, told: Told): Promise<number> {
+  const ledger = await place.openLedger();
   try {
     const { certificates, revocations } = told;
     const acknowledged = { serials: certificates.keys(), revocations };
@@ -126,60 +187,70 @@ async function audit(data: string, told: Told): Promise<number> {
 
 interface ClientLife {
   readonly index: number;
-  readonly data: string;
   readonly root: string;
   readonly told: Told;
-  readonly running: () => Running | undefined;
+  readonly running: ReadonlySet<Running>;
   readonly done: () => boolean;
 }
 
 async function enrolForever(life: ClientLife): Promise<void> {
-  const agents: Agent[] = [];
   for (let round = 0; !life.done(); round += 1) {
-    const { port } = life.running() ?? {};
-    if (port === undefined) {
+    const [here, there] = chosen(life, round);
+    if (here === undefined || there === undefined) {
       await wait(5);
       continue;
     }
-    const agent = new Agent({ keepAlive: true });
-    agents.push(agent);
+    const agents = { here: new Agent({ keepAlive: true }), there: new Agent({ keepAlive: true }) };
     try {
-      while (life.running()?.port === port) await liveOnce(life, port, round, agent);
+      while (life.running.has(here) && life.running.has(there)) {
+        await liveOnce(life, { here, there, round, agents });
+      }
     } catch (thrown) {
       const code = thrown instanceof CountersignError ? thrown.code : undefined;
       if (code !== 'ERR_WIRE_UNREACHABLE') life.told.surprises.push(`${code}: ${thrown}`);
       await wait(5);
     } finally {
-      agent.destroy();
+      for (const agent of Object.values(agents)) agent.destroy();
     }
   }
+}
+
+/** One authority to enrol at, and one to renew at: another where there is one. */
+function chosen({ running, index }: ClientLife, round: number): (Running | undefined)[] {
+  const all = [...running];
+  return [all[(index + round) % all.length], all[(index + round + 1) % all.length]];
 }
 
 /** Enrols, renews, and now and then revokes what it got. Whatever is answered is noted at once. */
 async function liveOnce(
   life: ClientLife,
-  port: number,
-  round: number,
-  agent: Agent,
+  places: {
+    readonly here: Running;
+    readonly there: Running;
+    readonly round: number;
+    readonly agents: { readonly here: Agent; readonly there: Agent };
+  },
 ): Promise<void> {
-  const { told, data, root } = life;
-  const url = `https://127.0.0.1:${port}`;
-  const clientOf = (tls: object): AuthorityClient =>
-    new AuthorityClient({ url, transport: httpsTransport(port, { ca: root, ...tls }) });
+  const { told, root } = life;
+  const { here, there, round, agents } = places;
+  const clientOf = ({ port }: Running, tls: object): AuthorityClient => {
+    const url = `https://127.0.0.1:${port}`;
+    return new AuthorityClient({ url, transport: httpsTransport(port, { ca: root, ...tls }) });
+  };
   const note = ({ serial, chain: [leaf = new Uint8Array()] }: IssueResponse): void => {
     told.certificates.set(serial, leaf);
   };
 
-  const operator = await adminClient(data);
+  const operator = await adminClient(here.data);
   if (operator === undefined) return void (await wait(5));
   const spiffeId = `spiffe://example.com/ns/load/sa/client-${life.index}-${round}`;
   const { token } = await operator.createToken({ spiffeId, dns: [], ip: [] });
   const { csr, key } = await newRequest();
-  const enrolled = await clientOf({ agent }).enrol({ token, csr });
+  const enrolled = await clientOf(here, { agent: agents.here }).enrol({ token, csr });
   note(enrolled);
 
   const identity: TestIdentity = identityOf(enrolled, key);
-  const client = clientOf({ agent: false, cert: identity.cert, key: identity.key });
+  const client = clientOf(there, { agent: false, cert: identity.cert, key: identity.key });
   note(await client.renew({ csr: (await newRequest()).csr }));
   if (Math.random() < 0.7) return;
   const order = { by: 'serial', value: enrolled.serial, reason: 'superseded' } as const;

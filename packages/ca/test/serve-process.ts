@@ -7,7 +7,7 @@ import { serveAuthority } from '../src/serve/serve-authority.ts';
 /** A serving authority as a process of its own, for tests that kill it: `serve-process.ts CONFIG DATA`. */
 const [configFile = '', data = ''] = process.argv.slice(2);
 const config = parseCaConfig(await readFile(configFile, 'utf8'), configFile);
-const shared = { clock: systemClock, log: noLog, meter: noMeter };
+const shared = { clock: systemClock, log: noLog, meter: noMeter, secrets: { env: process.env } };
 const authority = await openAuthority({ config, data, ...shared });
 const server = await serveAuthority({ authority, port: 0, dataDir: data, ...shared });
 process.stdout.write(`ready ${server.port} ${authority.orphans}\n`);

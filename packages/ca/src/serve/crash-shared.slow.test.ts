@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { postgresServer } from '@countersign/testkit';
+import { crashAndAudit } from '../../test/crash-and-audit.ts';
+
+const server = await postgresServer({ given: process.env.DATABASE_URL });
+const name =
+  'survives a hundred kills of one of two authorities, while clients go on with the other';
+
+if ('skip' in server) it(name, { skip: server.skip }, () => {});
+else {
+  const { url } = server;
+  it(name, async (t) => {
+    const shared = { url, schema: `crash_${process.pid}`, authorities: 2 };
+    const figures = await crashAndAudit({ kills: 100, clients: 4, shared });
+    t.diagnostic(JSON.stringify(figures));
+    await server.close();
+    assert.ok(figures.acknowledged >= figures.kills / 2);
+    assert.ok(figures.revocations > 0);
+  });
+}
