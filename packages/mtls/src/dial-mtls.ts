@@ -19,6 +19,7 @@ import {
 import { parseCertificate, type SignatureCache } from '@countersign/x509';
 import { sentCertificates } from './chain-memory.ts';
 import type { ExpectPeer } from './expect-peer.ts';
+import { isSameChain } from './judge-client.ts';
 import type { LiveConnection } from './live-connection.ts';
 import type { LiveConnections } from './live-connections.ts';
 import { anonymousContext, clientContext } from './tls-identity.ts';
@@ -87,8 +88,9 @@ export async function dialMtls(options: DialOptions): Promise<Dialled> {
     const pending = options.prepare?.(judged.peer, { purpose: 'server', staple });
     if (pending !== undefined) {
       await pending;
-      judged = judgeServer(options, socket);
-      if (!judged.ok) throw errorOfDenial(judged, attempted);
+      const again = judgeServer(options, socket);
+      if (!again.ok) throw errorOfDenial(again, attempted);
+      if (!isSameChain(judged.peer, again.peer)) judged = again;
       if (socket.destroyed) {
         throw new CountersignError('ERR_TLS_ABORTED', `${attempted}: closed by the other side`);
       }

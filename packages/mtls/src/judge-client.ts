@@ -53,17 +53,37 @@ export function judgeClient(
     const { peer } = known;
     const pending = isAnonymous(peer) ? undefined : options.prepare?.(peer, { purpose: 'client' });
     if (pending === undefined) return admit(options, known);
-    return pending.then(() => judgeAgain(options, remembered, socket)).catch(failed);
+    return pending.then(() => judgeAgain(options, remembered, socket, known)).catch(failed);
   } catch (thrown) {
     return failed(thrown);
   }
 }
 
 /** As of after the wait: a bundle may have changed meanwhile, and this connection was in no registry to be re-asked. */
-function judgeAgain(options: JudgeOptions, remembered: Remembered, socket: TLSSocket) {
-  const known = identify(options, remembered, socket);
-  return known.ok ? admit(options, known) : known;
+function judgeAgain(
+  options: JudgeOptions,
+  remembered: Remembered,
+  socket: TLSSocket,
+  before: JudgedClient & { ok: true },
+): JudgedClient {
+  const again = identify(options, remembered, socket);
+  if (!again.ok) return again;
+  // What was found out is known of the peer that it was asked for.
+  return admit(options, isSameChain(before.peer, again.peer) ? before : again);
 }
+
+/** Whether two verifications found the same path. */
+export function isSameChain(a: PeerOf, b: PeerOf): boolean {
+  if (isAnonymous(a) || isAnonymous(b)) return a === b;
+  return (
+    a.chain.length === b.chain.length &&
+    a.chain.every(
+      (certificate, i) => Buffer.compare(certificate.raw, b.chain[i]?.raw ?? none) === 0,
+    )
+  );
+}
+
+const none = new Uint8Array();
 
 function identify(
   options: JudgeOptions,
