@@ -2,6 +2,7 @@ import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
 import { caPolicyCodes } from './codes/ca-policy-codes.ts';
+import { caPublishCodes } from './codes/ca-publish-codes.ts';
 import { caSignerCodes } from './codes/ca-signer-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
@@ -28,6 +29,7 @@ export const codeFamilies = {
   authz: authzCodes,
   ca: caCodes,
   policy: caPolicyCodes,
+  publish: caPublishCodes,
   signers: caSignerCodes,
   revocation: revocationCodes,
   identity: identityCodes,
@@ -47,6 +49,7 @@ export const codeTable = {
   ...authzCodes,
   ...caCodes,
   ...caPolicyCodes,
+  ...caPublishCodes,
   ...caSignerCodes,
   ...revocationCodes,
   ...identityCodes,

@@ -14,11 +14,16 @@ export interface CrlTemplate {
   /** At least 0, and more than the number of the list before (RFC 5280 §5.2.3). */
   readonly crlNumber: bigint;
   /** Distinct serials (of an issuer), in any order; or encoded already, by who keeps them from one list to the next. */
-  readonly entries: Iterable<RevokedCertificate> | CrlEntryWriter;
+  readonly entries: Iterable<RevokedCertificate> | EncodedEntries;
   /** The issuer's subject key identifier; derived from the signer's key unless given. */
   readonly authorityKeyId?: Uint8Array | undefined;
   /** Beside authority key identifier and CRL number: the scope, the base of a delta, where the freshest one is. */
   readonly extensions?: readonly Extension[];
+}
+
+/** DER of entries, in pieces that follow each other: what a {@link CrlEntryWriter} has, or several. */
+export interface EncodedEntries {
+  readonly pieces: readonly Uint8Array[];
 }
 
 /** DER of a signed version 2 list (RFC 5280 §5.1). A million entries are copied once, hashed once and signed. */
@@ -69,7 +74,7 @@ export async function buildCrl(template: CrlTemplate): Promise<Uint8Array> {
 }
 
 function encodeEntries(entries: CrlTemplate['entries']): readonly Uint8Array[] {
-  if (entries instanceof CrlEntryWriter) return entries.pieces;
+  if ('pieces' in entries) return entries.pieces;
   const writer = new CrlEntryWriter();
   for (const entry of entries) writer.add(entry);
   return writer.pieces;

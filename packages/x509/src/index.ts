@@ -10,7 +10,7 @@ export {
   buildCertificateRequest,
   type CertificateRequestTemplate,
 } from './build-certificate-request.ts';
-export { buildCrl, type CrlTemplate } from './build-crl.ts';
+export { buildCrl, type CrlTemplate, type EncodedEntries } from './build-crl.ts';
 export type { Certificate } from './certificate.ts';
 export type { CertificateRequest } from './certificate-request.ts';
 export { type Crl, type CrlEntry, entriesOf } from './crl.ts';
