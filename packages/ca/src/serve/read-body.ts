@@ -6,20 +6,36 @@ import type { Route } from '@countersign/wire';
  * The whole body of a request, within the route's limit: one that announces more is refused unread, one that turns out
  * longer is refused at the limit. How long it may take is bounded by the server's request time-out.
  *
- * @throws CountersignError ERR_WIRE_TOO_LARGE, ERR_WIRE_MEDIA_TYPE
+ * @throws CountersignError ERR_WIRE_TOO_LARGE, ERR_WIRE_MEDIA_TYPE; the request's own error where the client left
  */
 export async function readBody(request: IncomingMessage, route: Route): Promise<Uint8Array> {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > route.maxBodyBytes) throw tooLarge(route, `${announced} bytes`);
   if (route.method === 'POST') checkContentType(request, route);
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of request as AsyncIterable<Uint8Array>) {
-    length += part.byteLength;
-    if (length > route.maxBodyBytes) throw tooLarge(route, 'more');
-    parts.push(part);
-  }
-  return concatBytes(...parts);
+  return await wholeOf(request, route);
+}
+
+/** By its events: reading it as an async iterable costs several times as much. */
+function wholeOf(request: IncomingMessage, route: Route): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const left = () => reject(request.errored);
+    if (request.destroyed) return left();
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    request.on('data', (part: Uint8Array) => {
+      length += part.byteLength;
+      if (length <= route.maxBodyBytes) return void parts.push(part);
+      // The rest is nobody's: the connection ends with the refusal.
+      request.pause().removeAllListeners('data');
+      reject(tooLarge(route, 'more'));
+    });
+    request.once('end', () => {
+      const [first, ...more] = parts;
+      resolve(first !== undefined && more.length === 0 ? first : concatBytes(...parts));
+    });
+    request.once('error', left);
+    request.once('close', left);
+  });
 }
 
 /** JSON alone: no form of a web page can send it across origins. */
