@@ -48,11 +48,22 @@ export function parseBundleDocument(json: string, trustDomain: string): TrustBun
 }
 
 /**
- * Writes the bundle document of a bundle; equal bundles give equal text.
+ * Writes the bundle document of a bundle; equal bundles give equal text. Remembered for as long as the bundle is: it goes
+ * with every certificate that is issued, and anybody may ask for it.
  *
  * @throws CountersignError ERR_BUNDLE_KEY for an authority whose key has no JWK form
  */
 export function formatBundleDocument(bundle: TrustBundle): string {
+  const known = written.get(bundle);
+  if (known !== undefined) return known;
+  const text = writeDocument(bundle);
+  written.set(bundle, text);
+  return text;
+}
+
+const written = new WeakMap<TrustBundle, string>();
+
+function writeDocument(bundle: TrustBundle): string {
   const document = {
     keys: [
       ...bundle.authorities.map((authority) => ({
