@@ -16,6 +16,7 @@ import { type CreatedToken, createToken, type TokenOrder } from './create-token.
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
+import type { IssuanceLog } from './log/issuance-log.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import {
   type Caller,
@@ -36,6 +37,8 @@ export interface AuthorityParts {
   readonly orphans: number;
   /** The stores of its keys, where something could be wrong with them; closed with the authority. */
   readonly keys?: AuthorityKeys | undefined;
+  /** What it issued, for everybody to see; closed with the authority. */
+  readonly issuanceLog?: IssuanceLog | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -70,6 +73,7 @@ export class Authority {
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly orphans: number;
+  readonly issuanceLog: IssuanceLog | undefined;
   readonly #rootSigner: (() => Promise<Signer>) | undefined;
   #context: IssueContext;
   readonly #bundle: TrustBundle;
@@ -83,6 +87,7 @@ export class Authority {
     this.rootFingerprint = fingerprintOf(root);
     this.ledger = ledger;
     this.orphans = parts.orphans;
+    this.issuanceLog = parts.issuanceLog;
     this.#keys = parts.keys;
     this.#bundle = {
       ...makeBundle(config.trustDomain, [root]),
@@ -222,13 +227,14 @@ export class Authority {
     };
   }
 
-  /** What keeps it from issuing, or undefined: for health checks. */
+  /** What keeps it from issuing, or from logging what it issues, or undefined: for health checks. */
   unwell(): string | undefined {
-    return this.#keys?.finding()?.detail;
+    return this.#keys?.finding()?.detail ?? this.issuanceLog?.unwell;
   }
 
   /** Commits what is under way and lets the ledger and the stores of keys go. */
   async close(): Promise<void> {
+    await this.issuanceLog?.close();
     await this.ledger.close();
     await this.#keys?.close();
   }

@@ -13,6 +13,7 @@ import { encodePem, fingerprintOf } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import { type AuthorityPair, createHierarchy, type Hierarchy } from './hierarchy.ts';
 import { type LedgerOfState, openNewLedger } from './ledger/open-ledger.ts';
+import { createLogKey } from './log/log-key.ts';
 import type { Sealer } from './sealed-key.ts';
 import { formatKeyDescription } from './signers/key-reference.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
@@ -80,6 +81,7 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
 
     // 4. Files; the manifest last, since it is what makes the directory an authority.
     await writeHierarchy(hierarchy, staging);
+    await createLogKey(staging, sealer);
     const rootFingerprint = fingerprintOf(hierarchy.root.certificate);
     const intermediates = config.intermediates.map((each) => each.name);
     if (options.configText !== undefined) {

@@ -22,6 +22,9 @@ import { checkPair } from './check-pair.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { openLedger } from './ledger/open-ledger.ts';
+import { IssuanceLog } from './log/issuance-log.ts';
+import { logDirectory } from './log/log-files.ts';
+import { openLogKey } from './log/log-key.ts';
 import type { Sealer } from './sealed-key.ts';
 import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
 import type { KeyDescription } from './signers/key-store.ts';
@@ -110,6 +113,17 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
         meter,
       }));
     const orphans = await closeOrphans(ledger, log);
+
+    // 4. The log of what was issued goes on behind it.
+    const issuanceLog = await IssuanceLog.open({
+      ledger,
+      files: logDirectory(layout.log),
+      key: await openLogKey(layout, trustDomain, sealer, log),
+      clock,
+      log,
+      meter,
+    });
+    issuanceLog.start();
     const watch = watchKeyStores({ stores, clock, log, meter });
     const keys = { finding: () => watch.finding(), close: () => closeKeys() };
     const closeKeys = async () => {
@@ -117,8 +131,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       await stores.close();
     };
     const rootSigner = () => openSigner(rootKey, config.root, root, stores);
-    const parts = { config, root, rootSigner, issuers, ledger, orphans, keys, clock, log, meter };
-    return new Authority(parts);
+    const facts = { config, root, rootSigner, issuers, ledger, orphans, keys, issuanceLog };
+    return new Authority({ ...facts, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();
     await stores.close();

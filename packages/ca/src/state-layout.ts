@@ -14,6 +14,9 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * intermediates/NAME.pem         one a signing certificate
  * intermediates/NAME.key.json    its key, sealed, or where it is (0600)
  * unseal.key                     opens the sealed keys (0600), unless init was given a passphrase or another place
+ * log.key.json                   the issuance log's key, sealed (0600)
+ * log.unseal.key                 opens it (0600), where no key of the hierarchy is sealed in a file
+ * log/                           the issuance log: checkpoint, tiles, the key to verify them; free for all to read
  * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
  * admin.sock                     while a server runs: the operator's way in (0600)
  * ```
@@ -29,6 +32,9 @@ export interface StateLayout {
   intermediateKey(name: string): string;
   readonly keyFile: string;
   readonly ledger: string;
+  readonly log: string;
+  readonly logKey: string;
+  readonly logUnsealKey: string;
   readonly adminSocket: string;
 }
 
@@ -44,6 +50,9 @@ export function stateLayout(directory: string): StateLayout {
     intermediateKey: (name) => join(directory, 'intermediates', `${name}.key.json`),
     keyFile: join(directory, keyFileName),
     ledger: join(directory, 'ledger.db'),
+    log: join(directory, 'log'),
+    logKey: join(directory, 'log.key.json'),
+    logUnsealKey: join(directory, 'log.unseal.key'),
     adminSocket: join(directory, 'admin.sock'),
   };
 }

@@ -31,6 +31,8 @@ import {
 } from './revoke-messages.ts';
 import { type Route, routes } from './routes.ts';
 import { parseStatusResponse, type StatusResponse } from './status-response.ts';
+import { type InclusionProof, parseLogProof } from './transparency/log-proof.ts';
+import { formatTilePath, type TileName } from './transparency/tile-name.ts';
 
 export interface TransportRequest {
   readonly method: 'GET' | 'POST';
@@ -107,6 +109,37 @@ export class AuthorityClient {
 
   status(options: CallOptions = {}): Promise<StatusResponse> {
     return this.#message(routes.status, undefined, parseStatusResponse, options);
+  }
+
+  /** The newest checkpoint of the issuance log, a signed note. */
+  async logCheckpoint(options: CallOptions = {}): Promise<string> {
+    return utf8.decode(await this.#call(routes.logCheckpoint, undefined, options));
+  }
+
+  /** The key of the issuance log, `NAME+ID+BASE64`, for `parseNoteKey`: as good as the connection that it comes over. */
+  async logKey(options: CallOptions = {}): Promise<string> {
+    return utf8.decode(await this.#call(routes.logKey, undefined, options));
+  }
+
+  /** That a certificate is in the issuance log; the authority waits some seconds for the checkpoint. */
+  async logProof(serial: string, options: CallOptions = {}): Promise<InclusionProof> {
+    const path = `${routes.logProof.path}?${new URLSearchParams({ serial })}`;
+    const bytes = await this.#call({ ...routes.logProof, path }, undefined, options);
+    const what = 'logProof answer';
+    const proof = parseLogProof(parseJsonBody(bytes, what, routes.logProof.maxAnswerBytes));
+    if (proof.kind === 'inclusion') return proof;
+    throw new CountersignError('ERR_LOG_FORM', `${what} is of kind "${proof.kind}"`);
+  }
+
+  /** Content of a tile or entry bundle of the issuance log; undefined where it has none of that name. */
+  async logTile(name: TileName, options: CallOptions = {}): Promise<Uint8Array | undefined> {
+    const path = routes.logTile.path.replace('tile/', formatTilePath(name));
+    try {
+      return await this.#call({ ...routes.logTile, path }, undefined, options);
+    } catch (thrown) {
+      if (thrown instanceof CountersignError && thrown.code === 'ERR_LOG_MISSING') return undefined;
+      throw thrown;
+    }
   }
 
   lease(request: LeaseRequest, options: CallOptions = {}): Promise<LeaseResponse> {

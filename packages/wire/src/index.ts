@@ -111,6 +111,7 @@ export {
 } from './status-response.ts';
 export { type Checkpoint, openCheckpoint, signCheckpoint } from './transparency/checkpoint.ts';
 export { type LogEntry, LogFollower } from './transparency/log-follower.ts';
+export { logOfClient } from './transparency/log-of-client.ts';
 export {
   type ConsistencyProof,
   formatLogProof,

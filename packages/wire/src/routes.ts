@@ -4,13 +4,19 @@ export type RouteAuth = 'none' | 'token' | 'mtls' | 'admin';
 export interface Route {
   readonly name: string;
   readonly method: 'GET' | 'POST';
+  /** One that ends in a slash stands for everything below it. */
   readonly path: string;
   readonly auth: RouteAuth;
   /** Larger requests are refused with 413 before they are read whole. */
   readonly maxBodyBytes: number;
   /** What the client reads at most of an answer; 0 for a stream. */
   readonly maxAnswerBytes: number;
-  readonly answer: 'application/json' | 'application/x-pem-file' | 'application/x-ndjson';
+  readonly answer:
+    | 'application/json'
+    | 'application/x-pem-file'
+    | 'application/x-ndjson'
+    | 'application/octet-stream'
+    | 'text/plain';
 }
 
 const kib = 1024;
@@ -89,6 +95,43 @@ export const routes = {
     maxAnswerBytes: 64 * kib,
     answer: 'application/json',
   },
+  logCheckpoint: {
+    name: 'logCheckpoint',
+    method: 'GET',
+    path: '/v1/log/checkpoint',
+    auth: 'none',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 64 * kib,
+    answer: 'text/plain',
+  },
+  logKey: {
+    name: 'logKey',
+    method: 'GET',
+    path: '/v1/log/key',
+    auth: 'none',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 4 * kib,
+    answer: 'text/plain',
+  },
+  logProof: {
+    name: 'logProof',
+    method: 'GET',
+    path: '/v1/log/proof',
+    auth: 'none',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 256 * kib,
+    answer: 'application/json',
+  },
+  logTile: {
+    name: 'logTile',
+    method: 'GET',
+    path: '/v1/log/tile/',
+    auth: 'none',
+    maxBodyBytes: 0,
+    /** 256 entries of 65,535 bytes. */
+    maxAnswerBytes: 17 * 1024 * kib,
+    answer: 'application/octet-stream',
+  },
   adminToken: {
     name: 'adminToken',
     method: 'POST',
@@ -119,7 +162,9 @@ export function findRoute(
   | { readonly route: Route }
   | { readonly refused: 'path' }
   | { readonly refused: 'method'; readonly allow: string } {
-  const samePath = Object.values<Route>(routes).filter((route) => route.path === path);
+  const samePath = Object.values<Route>(routes).filter(
+    (route) => route.path === path || (route.path.endsWith('/') && path.startsWith(route.path)),
+  );
   if (samePath.length === 0) return { refused: 'path' };
   const route = samePath.find((each) => each.method === method);
   if (route !== undefined) return { route };

@@ -31,7 +31,7 @@ export async function answerRequest(
     answer =
       route === undefined
         ? denial('ERR_WIRE_ROUTE', `no ${request.method} "${path.slice(0, 200)}"`)
-        : await answerOf(context, { route, caller, query, id }, request);
+        : await answerOf(context, { route, caller, path, query, id }, request);
   } catch (thrown) {
     // Its own end, by the client: nobody is there to be answered, and nothing of ours failed.
     if (thrown === request.errored) {
@@ -66,6 +66,7 @@ async function answerOf(
   asked: {
     readonly route: Route;
     readonly caller: Caller;
+    readonly path: string;
     readonly query: URLSearchParams;
     readonly id: string;
   },

@@ -15,6 +15,8 @@ export type Caller =
 export interface ApiCall {
   readonly route: Route;
   readonly caller: Caller;
+  /** As it was sent, without the query. */
+  readonly path: string;
   readonly query: URLSearchParams;
   /** Whole, within the route's limit. */
   readonly body: Uint8Array;

@@ -20,6 +20,7 @@ import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
 import { streamRevocations } from './feed-stream.ts';
+import { logHandlers } from './log-handlers.ts';
 import { answerRevoke } from './revoke-handler.ts';
 
 type Handler = (context: ApiContext, call: ApiCall) => ApiAnswer | Promise<ApiAnswer>;
@@ -146,6 +147,8 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
     const { revocationPosition: position } = await ledger.status();
     return { ok: true, body: formatLeaseResponse({ expiresAt: lease.expiresAt, position }) };
   },
+
+  ...logHandlers,
 
   async adminToken({ authority }, call) {
     const created = await authority.createToken(parseTokenRequest(bodyOf(call)));
