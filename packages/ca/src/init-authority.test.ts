@@ -59,6 +59,7 @@ describe('a data directory', () => {
     assert.deepEqual((await readdir(data)).sort(), [
       'intermediates',
       'ledger.db',
+      'log.key.json',
       'root.key.json',
       'root.pem',
       'state.json',
@@ -68,6 +69,7 @@ describe('a data directory', () => {
     for (const file of [
       'unseal.key',
       'root.key.json',
+      'log.key.json',
       'intermediates/production.key.json',
       'ledger.db',
     ]) {
