@@ -1,7 +1,8 @@
-import type { CountersignError, Log } from '@countersign/base';
-import { messageOf } from '@countersign/base';
+import { type Clock, type CountersignError, type Log, messageOf } from '@countersign/base';
+import { whoAsks } from './asked.ts';
 import type { Ledger } from './ledger.ts';
 import type { ledgerReads, ledgerWrites } from './ledger-rules.ts';
+import { RefusalNotes } from './refusal-notes.ts';
 
 type Operations = typeof ledgerWrites & typeof ledgerReads;
 export type OperationName = keyof Operations;
@@ -25,19 +26,29 @@ export interface LedgerEngine {
 export class LedgerFront implements Ledger {
   readonly #engine: LedgerEngine;
   readonly #log: Log;
+  readonly #notes: RefusalNotes;
   readonly #listeners = new Set<(headRevocationPosition: number) => void>();
 
   /** `connect` gets the function that the engine calls after each commit that held a revocation. */
-  constructor(connect: (committed: (head: number) => void) => LedgerEngine, log: Log) {
+  constructor(
+    connect: (committed: (head: number) => void) => LedgerEngine,
+    { clock, log }: { readonly clock: Clock; readonly log: Log },
+  ) {
     this.#log = log;
     this.#engine = connect((head) => this.#committed(head));
+    this.#notes = new RefusalNotes({
+      write: (refusals) => this.#engine.run('noteRefusals', [refusals]),
+      now: () => Math.trunc(clock.now()),
+      onLost: (thrown, refusals) =>
+        log.error({ refusals, error: messageOf(thrown) }, 'refusals missing in the audit trail'),
+    });
   }
 
-  intend: Ledger['intend'] = (draft) => this.#engine.run('intend', [draft]);
+  intend: Ledger['intend'] = (draft) => this.#engine.run('intend', [draft, whoAsks()]);
   issued: Ledger['issued'] = (issued) => this.#engine.run('issued', [issued]);
   abandoned: Ledger['abandoned'] = (intent, reason) =>
     this.#engine.run('abandoned', [intent, reason]);
-  revoke: Ledger['revoke'] = (order) => this.#engine.run('revoke', [order]);
+  revoke: Ledger['revoke'] = (order) => this.#engine.run('revoke', [order, whoAsks()]);
   previewRevocation: Ledger['previewRevocation'] = (order) =>
     this.#engine.run('previewRevocation', [order]);
   revocationsAfter: Ledger['revocationsAfter'] = (position, limit) =>
@@ -49,7 +60,8 @@ export class LedgerFront implements Ledger {
   certificate: Ledger['certificate'] = (serialHex) => this.#engine.run('certificate', [serialHex]);
   findCertificates: Ledger['findCertificates'] = (query) =>
     this.#engine.run('findCertificates', [query]);
-  createToken: Ledger['createToken'] = (draft) => this.#engine.run('createToken', [draft]);
+  createToken: Ledger['createToken'] = (draft) =>
+    this.#engine.run('createToken', [draft, whoAsks()]);
   checkToken: Ledger['checkToken'] = (id, secretHash) =>
     this.#engine.run('checkToken', [id, secretHash]);
   openIntents: Ledger['openIntents'] = () => this.#engine.run('openIntents', []);
@@ -57,12 +69,25 @@ export class LedgerFront implements Ledger {
   status: Ledger['status'] = () => this.#engine.run('status', []);
   recordsAfter: Ledger['recordsAfter'] = (position, limit) =>
     this.#engine.run('recordsAfter', [position, limit]);
-  holdLease: Ledger['holdLease'] = (hold) => this.#engine.run('holdLease', [hold]);
+  holdLease: Ledger['holdLease'] = async (hold) => {
+    const answer = await this.#engine.run('holdLease', [hold, whoAsks()]);
+    if (!answer.ok) {
+      const { code, detail } = answer;
+      this.noteRefusal({ asked: 'lease', subject: hold.instance, code, detail });
+    }
+    return answer;
+  };
   releaseLease: Ledger['releaseLease'] = (instance, spiffeId) =>
-    this.#engine.run('releaseLease', [instance, spiffeId]);
+    this.#engine.run('releaseLease', [instance, spiffeId, whoAsks()]);
   leases: Ledger['leases'] = () => this.#engine.run('leases', []);
   acknowledgements: Ledger['acknowledgements'] = (position) =>
     this.#engine.run('acknowledgements', [position]);
+
+  noteRefusal: Ledger['noteRefusal'] = (refusal) => this.#notes.note(refusal, whoAsks());
+  auditAfter: Ledger['auditAfter'] = async (seq, limit) => {
+    await this.#notes.flush();
+    return this.#engine.run('auditAfter', [seq, limit]);
+  };
 
   get failure(): CountersignError | undefined {
     return this.#engine.failure;
@@ -75,6 +100,7 @@ export class LedgerFront implements Ledger {
 
   async close(): Promise<void> {
     this.#listeners.clear();
+    await this.#notes.flush();
     await this.#engine.close();
   }
 

@@ -1,5 +1,6 @@
 import type { SQLOutputValue } from 'node:sqlite';
 import type { RevocationReason } from '@countersign/x509';
+import { type AuditRow, hashText } from './audit-trail.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -25,7 +26,12 @@ export interface Head {
   abandoned: number;
   revocations: number;
   tokens: number;
+  audit: number;
+  /** Of the newest row of the audit trail, lowercase hex. */
+  auditHash: string;
 }
+
+export type Counter = Exclude<keyof Head, 'auditHash'>;
 
 export function headOf(row: Row): Head {
   return {
@@ -36,6 +42,8 @@ export function headOf(row: Row): Head {
     abandoned: Number(row.abandoned),
     revocations: Number(row.revocations),
     tokens: Number(row.tokens),
+    audit: Number(row.audit),
+    auditHash: hashText(row.audit_hash),
   };
 }
 
@@ -88,6 +96,17 @@ export function statusOf(head: Head): LedgerStatus {
     openIntents: intents - issued - abandoned,
     revocations,
     tokens,
+    audit: { seq: head.audit, hash: head.auditHash },
+  };
+}
+
+export function auditOf(row: Row): AuditRow {
+  return {
+    seq: Number(row.seq),
+    position: numberOf(row.position),
+    record: row.record === null ? undefined : hashText(row.record),
+    said: String(row.said),
+    hash: hashText(row.hash),
   };
 }
 

@@ -1,8 +1,11 @@
 import { timingSafeEqual } from 'node:crypto';
 import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
 import { serialForPosition } from '@countersign/spiffe';
+import type { Asked } from './asked.ts';
+import { type AuditSaid, nextAuditRow } from './audit-trail.ts';
 import { covers, factFor } from './covers.ts';
 import type {
+  AbandonedRecord,
   CertificateStatus,
   CoveredFacts,
   Grant,
@@ -10,8 +13,10 @@ import type {
   IntentDraft,
   IntentRecord,
   IssuedCertificate,
+  IssuedRecord,
   Lease,
   LeaseHold,
+  LedgerRecord,
   RevocationBy,
   RevocationOrder,
   RevocationOutcome,
@@ -37,7 +42,7 @@ export interface LedgerTransaction {
  * that it costs the others in its batch nothing.
  */
 export const ledgerWrites = {
-  intend(tx: LedgerTransaction, draft: IntentDraft): Intent | Denial {
+  intend(tx: LedgerTransaction, draft: IntentDraft, asked?: Asked): Intent | Denial {
     // 1. The certificate that is renewed, and who vouched first.
     const renewed =
       draft.grant.kind === 'renewal' ? renewedFacts(tx, draft.grant.serialHex) : undefined;
@@ -62,7 +67,7 @@ export const ledgerWrites = {
     const position = tx.store.nextPosition();
     const serial = serialForPosition(position, tx.random(12));
     const serialHex = toHex(serial);
-    tx.store.addIntent({
+    const intent: IntentRecord = {
       kind: 'intent',
       position,
       at: tx.at,
@@ -75,7 +80,9 @@ export const ledgerWrites = {
       grantedBy: grantedBy(draft.grant),
       issuer: draft.issuer,
       notAfter: Math.trunc(draft.notAfter),
-    });
+    };
+    tx.store.addIntent(intent);
+    trail(tx, intent, saidOf(asked));
     if (draft.grant.kind === 'token') tx.store.spendToken(draft.grant.id, position);
     return { ok: true, position, serial, serialHex, provisioner };
   },
@@ -88,18 +95,22 @@ export const ledgerWrites = {
       );
     }
     const position = tx.store.nextPosition();
-    tx.store.addIssued({ kind: 'issued', position, at: tx.at, ...issued });
+    const record: IssuedRecord = { kind: 'issued', position, at: tx.at, ...issued };
+    tx.store.addIssued(record);
+    trail(tx, record);
     return { position };
   },
 
   abandoned(tx: LedgerTransaction, intent: number, reason: string): { readonly position: number } {
     mustBeOpen(tx, intent);
     const position = tx.store.nextPosition();
-    tx.store.addAbandoned({ kind: 'abandoned', position, at: tx.at, intent, reason });
+    const record: AbandonedRecord = { kind: 'abandoned', position, at: tx.at, intent, reason };
+    tx.store.addAbandoned(record);
+    trail(tx, record);
     return { position };
   },
 
-  revoke(tx: LedgerTransaction, order: RevocationOrder): RevocationOutcome | Denial {
+  revoke(tx: LedgerTransaction, order: RevocationOrder, asked?: Asked): RevocationOutcome | Denial {
     const previewed = ledgerReads.previewRevocation(tx, order);
     if (!previewed.ok) return previewed;
     const { earlier, matched } = previewed;
@@ -117,10 +128,11 @@ export const ledgerWrites = {
       orderedBy: order.orderedBy,
     };
     tx.store.addRevocation(record);
+    trail(tx, record, saidOf(asked));
     return { ok: true, record, repeated: false, matched };
   },
 
-  createToken(tx: LedgerTransaction, draft: TokenDraft): TokenRecord {
+  createToken(tx: LedgerTransaction, draft: TokenDraft, asked?: Asked): TokenRecord {
     if (tx.store.token(draft.id) !== undefined)
       throw stateError(`token id "${draft.id}" exists already`);
     const token: TokenRecord = {
@@ -137,10 +149,15 @@ export const ledgerWrites = {
       spentBy: undefined,
     };
     tx.store.addToken(token);
+    trail(tx, token, saidOf(asked));
     return token;
   },
 
-  holdLease(tx: LedgerTransaction, hold: LeaseHold): ({ readonly ok: true } & Lease) | Denial {
+  holdLease(
+    tx: LedgerTransaction,
+    hold: LeaseHold,
+    asked?: Asked,
+  ): ({ readonly ok: true } & Lease) | Denial {
     const { instance, spiffeId, position, closed } = hold;
     const maxSilenceMs = Math.trunc(hold.maxSilenceMs);
     const found = tx.store.lease(instance);
@@ -170,7 +187,10 @@ export const ledgerWrites = {
       closed: (live?.closed ?? 0) + (closed?.closed ?? 0),
     };
     // A newcomer is rare enough to clear up behind those who left.
-    if (live === undefined) tx.store.forgetEdges(tx.at, tx.at - acknowledgementsKeptMs);
+    if (live === undefined) {
+      tx.store.forgetEdges(tx.at, tx.at - acknowledgementsKeptMs);
+      note(tx, { at: tx.at, what: 'lease', by: spiffeId, ...fromOf(asked), subject: instance });
+    }
     tx.store.putLease(lease);
     if (position > (live?.position ?? 0)) {
       const report = closed ?? { closed: 0, kept: 0, elapsedMs: 0 };
@@ -179,8 +199,14 @@ export const ledgerWrites = {
     return { ok: true, ...lease };
   },
 
-  releaseLease(tx: LedgerTransaction, instance: string, spiffeId: string): void {
-    if (tx.store.lease(instance)?.spiffeId === spiffeId) tx.store.deleteLease(instance);
+  releaseLease(tx: LedgerTransaction, instance: string, spiffeId: string, asked?: Asked): void {
+    if (tx.store.lease(instance)?.spiffeId !== spiffeId) return;
+    tx.store.deleteLease(instance);
+    note(tx, { at: tx.at, what: 'release', by: spiffeId, ...fromOf(asked), subject: instance });
+  },
+
+  noteRefusals(tx: LedgerTransaction, refusals: readonly AuditSaid[]): void {
+    for (const refusal of refusals) note(tx, { ...refusal, what: 'refused' });
   },
 } as const;
 
@@ -262,10 +288,29 @@ export const ledgerReads = {
   status: (tx: LedgerTransaction) => tx.store.status(),
   recordsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.recordsAfter(position, boundedLimit(limit)),
+  auditAfter: (tx: LedgerTransaction, seq: number, limit: number) =>
+    tx.store.auditAfter(seq, boundedLimit(limit)),
   leases: (tx: LedgerTransaction) => tx.store.liveLeases(tx.at),
   acknowledgements: (tx: LedgerTransaction, position: number) =>
     tx.store.acknowledgements(position),
 } as const;
+
+/** Every record has its row in the trail, by the same commit. */
+function trail(tx: LedgerTransaction, record: LedgerRecord, said: AuditSaid = {}): void {
+  tx.store.addAudit(nextAuditRow(tx.store.auditHead(), said, record));
+}
+
+function note(tx: LedgerTransaction, said: AuditSaid): void {
+  tx.store.addAudit(nextAuditRow(tx.store.auditHead(), said));
+}
+
+function saidOf(asked: Asked | undefined): AuditSaid {
+  return asked === undefined ? {} : { by: asked.by, ...fromOf(asked) };
+}
+
+function fromOf(asked: Asked | undefined): Pick<AuditSaid, 'from'> {
+  return asked?.from === undefined ? {} : { from: asked.from };
+}
 
 /** Every revocation waits for every lease: nobody may hold an army of them. */
 const mostLeasesEach = 256;

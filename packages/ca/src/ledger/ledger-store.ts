@@ -1,3 +1,4 @@
+import type { AuditHead, AuditRow } from './audit-trail.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -59,6 +60,12 @@ export interface LedgerStore {
   forgetEdges(at: number, acknowledgedBefore: number): void;
   addAcknowledgement(ack: Acknowledgement): void;
   acknowledgements(position: number): readonly Acknowledgement[];
+
+  /** The newest row of the audit trail. */
+  auditHead(): AuditHead;
+  /** The row that follows the head, which it moves. */
+  addAudit(row: AuditRow): void;
+  auditAfter(seq: number, limit: number): readonly AuditRow[];
 
   status(): LedgerStatus;
   recordsAfter(position: number, limit: number): readonly LedgerRecord[];

@@ -5,6 +5,7 @@ import type { Clock, Denial } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
 import { auditLedger } from './audit-ledger.ts';
 import type { Grant, Intent, IntentDraft, Ledger, RevocationOrder, TokenDraft } from './ledger.ts';
+import { verifyAudit } from './verify-audit.ts';
 
 export interface LedgerUnderTest {
   open(clock: Clock): Promise<Ledger>;
@@ -31,8 +32,10 @@ export function ledgerSuite(name: string, subject: LedgerUnderTest): void {
 
     afterEach(async () => {
       const audit = await auditLedger(ledger);
+      const trail = await verifyAudit(ledger);
       await ledger.close();
-      assert.deepEqual(audit.findings, []);
+      assert.deepEqual([...audit.findings, ...trail.findings], []);
+      assert.equal(trail.records, audit.records);
     });
 
     async function order(draft: Partial<IntentDraft> = {}): Promise<Intent | Denial> {

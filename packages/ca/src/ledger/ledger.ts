@@ -1,5 +1,6 @@
 import type { CountersignError, Denial } from '@countersign/base';
 import type { RevocationReason } from '@countersign/x509';
+import type { AuditHead, AuditRow } from './audit-trail.ts';
 
 /**
  * What the authority has promised, in order. The one place where an issue or a revocation is committed.
@@ -105,6 +106,14 @@ export interface Ledger {
   leases(): Promise<readonly Lease[]>;
   /** The acknowledgements that cover the revocation at `position`: for each instance the first at or above it. Kept 7 days. */
   acknowledgements(position: number): Promise<readonly Acknowledgement[]>;
+
+  /**
+   * Puts a refusal that left no record into the audit trail. It is not waited for: refusals alike are counted together
+   * and written about once a second, and before the ledger closes.
+   */
+  noteRefusal(refusal: NotedRefusal): void;
+  /** Rows of the audit trail behind `seq`, in order, at most `limit` (1–10000). */
+  auditAfter(seq: number, limit: number): Promise<readonly AuditRow[]>;
 
   /** Why calls throw now; undefined while the ledger works. */
   readonly failure: CountersignError | undefined;
@@ -340,6 +349,19 @@ export interface LedgerStatus {
   readonly openIntents: number;
   readonly revocations: number;
   readonly tokens: number;
+  /** The newest row of the audit trail. */
+  readonly audit: AuditHead;
+}
+
+/** A decision against somebody. */
+export interface NotedRefusal {
+  /** What was asked for: `issue`, `renew`, `revoke`, `token`, `lease`, or a route. */
+  readonly asked: string;
+  /** The names, serial or value that it was about. */
+  readonly subject?: string | undefined;
+  readonly provisioner?: string | undefined;
+  readonly code: string;
+  readonly detail: string;
 }
 
 /** What an edge did with revocations, as it reports it. */

@@ -1,3 +1,4 @@
+import { auditTrailSuite } from './audit-trail.suite.ts';
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import { memoryLedger } from './memory-ledger.ts';
@@ -5,3 +6,4 @@ import { memoryLedger } from './memory-ledger.ts';
 const subject: LedgerUnderTest = { open: async (clock) => memoryLedger({ clock }) };
 ledgerSuite('memory ledger', subject);
 leaseSuite('memory ledger', subject);
+auditTrailSuite('memory ledger', subject);

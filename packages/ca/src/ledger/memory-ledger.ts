@@ -18,10 +18,10 @@ export interface MemoryLedgerOptions {
 
 /** A ledger with every rule and no durability: for tests and for authorities that live as long as their process. */
 export function memoryLedger(options: MemoryLedgerOptions): Ledger {
-  return new LedgerFront(
-    (committed) => new MemoryEngine(options.clock, committed),
-    options.log ?? noLog,
-  );
+  return new LedgerFront((committed) => new MemoryEngine(options.clock, committed), {
+    clock: options.clock,
+    log: options.log ?? noLog,
+  });
 }
 
 class MemoryEngine implements LedgerEngine {

@@ -1,3 +1,4 @@
+import { type AuditHead, type AuditRow, auditGenesis } from './audit-trail.ts';
 import { factFor } from './covers.ts';
 import type {
   AbandonedRecord,
@@ -24,6 +25,7 @@ export class MemoryStore implements LedgerStore {
   readonly #leases = new Map<string, Lease>();
   #acknowledgements: Acknowledgement[] = [];
   #head = 0;
+  readonly #audit: AuditRow[] = [];
 
   nextPosition(): number {
     this.#head += 1;
@@ -186,6 +188,18 @@ export class MemoryStore implements LedgerStore {
     return [...first.values()].sort((a, b) => (a.instance < b.instance ? -1 : 1));
   }
 
+  auditHead(): AuditHead {
+    return this.#audit.at(-1) ?? auditGenesis;
+  }
+
+  addAudit(row: AuditRow): void {
+    this.#audit.push(row);
+  }
+
+  auditAfter(seq: number, limit: number): readonly AuditRow[] {
+    return this.#audit.slice(seq, seq + limit);
+  }
+
   status() {
     const outcomes = [...this.#outcomes.values()];
     const issued = outcomes.filter((outcome) => outcome.kind === 'issued').length;
@@ -197,6 +211,7 @@ export class MemoryStore implements LedgerStore {
       openIntents: this.openIntents().length,
       revocations: this.#revocations.length,
       tokens: this.#tokens.size,
+      audit: { seq: this.auditHead().seq, hash: this.auditHead().hash },
     };
   }
 

@@ -8,10 +8,12 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { noLog, systemClock } from '@countersign/base';
+import { auditTrailSuite, tamperings, threeCertificates } from './audit-trail.suite.ts';
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import type { IntentDraft } from './ledger.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
+import { verifyAudit } from './verify-audit.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'countersign-ledger-'));
 let files = 0;
@@ -23,6 +25,7 @@ const subject: LedgerUnderTest = {
 };
 ledgerSuite('sqlite ledger', subject);
 leaseSuite('sqlite ledger', subject);
+auditTrailSuite('sqlite ledger', subject);
 
 const draft: IntentDraft = {
   grant: { kind: 'operator' },
@@ -88,8 +91,46 @@ describe('sqlite ledger file', () => {
     database.close();
     await assert.rejects(open(file), {
       code: 'ERR_LEDGER_VERSION',
-      message: /schema 99, this version knows up to 1/,
+      message: /schema 99, this version knows up to 2/,
     });
+  });
+
+  for (const { sql, finds } of tamperings) {
+    it(`shows by name what was done to it: ${sql}`, async () => {
+      const file = freshFile();
+      const first = await open(file);
+      await threeCertificates(first);
+      await first.close();
+      const database = new DatabaseSync(file);
+      database.exec(`PRAGMA foreign_keys = OFF; ${sql}`);
+      database.close();
+      const ledger = await open(file);
+      const { findings } = await verifyAudit(ledger);
+      assert.match(findings[0] ?? 'nothing found', finds);
+      await ledger.close();
+    });
+  }
+
+  it('is given an audit trail of its records where it is older than the trail', async () => {
+    const file = freshFile();
+    const first = await open(file);
+    await threeCertificates(first);
+    await first.close();
+    const database = new DatabaseSync(file);
+    database.exec(`
+      DROP TABLE audit;
+      DROP INDEX intents_provisioner;
+      ALTER TABLE head DROP COLUMN audit;
+      ALTER TABLE head DROP COLUMN audit_hash;
+      PRAGMA user_version = 1;
+    `);
+    database.close();
+    const ledger = await open(file);
+    await threeCertificates(ledger);
+    const { findings, rows, records } = await verifyAudit(ledger);
+    assert.deepEqual(findings, []);
+    assert.deepEqual([rows, records], [12, 12]);
+    await ledger.close();
   });
 
   it('is refused when it is no ledger', async () => {

@@ -47,7 +47,7 @@ export async function openSqliteLedger(options: SqliteLedgerOptions): Promise<Le
   const front = new LedgerFront((committed) => {
     engine = new SqliteEngine(options, committed);
     return engine;
-  }, options.log);
+  }, options);
   await engine?.ready;
   return front;
 }

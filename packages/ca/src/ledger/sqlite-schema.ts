@@ -2,11 +2,13 @@ import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CountersignError } from '@countersign/base';
+import { auditGenesis, nextAuditRow } from './audit-trail.ts';
+import { SqliteStore } from './sqlite-store.ts';
 
 /**
  * Step `n` brings a file from `user_version` n to n + 1. A step that has been released is never edited: append another.
  */
-const migrations: readonly string[] = [
+const migrations: readonly Migration[] = [
   `
   CREATE TABLE head (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -99,7 +101,37 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX acks_position ON acks (position);
   `,
+  // The audit trail; what was recorded before it is vouched for from here on.
+  (database) => {
+    database.exec(`
+      ALTER TABLE head ADD COLUMN audit INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE head ADD COLUMN audit_hash BLOB NOT NULL DEFAULT x'${auditGenesis.hash}';
+      CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY,
+        position INTEGER,
+        record BLOB,
+        said TEXT NOT NULL,
+        hash BLOB NOT NULL
+      ) STRICT;
+      CREATE INDEX intents_provisioner ON intents (provisioner, not_after);
+    `);
+    trailOfRecords(new SqliteStore(database));
+  },
 ];
+
+type Migration = string | ((database: DatabaseSync) => void);
+
+function trailOfRecords(store: SqliteStore): void {
+  for (let position = 0; ; ) {
+    const records = store.recordsAfter(position, 1000);
+    for (const record of records) {
+      store.addAudit(nextAuditRow(store.auditHead(), { what: 'migrated' }, record));
+      position = record.position;
+    }
+    if (records.length === 0) break;
+  }
+  store.writeHead();
+}
 
 /** "CsLg": tells our file from another program's SQLite file. */
 const applicationId = 0x43734c67;
@@ -184,7 +216,10 @@ function migrate(database: DatabaseSync, file: string): void {
   }
   if (version === migrations.length) return;
   database.exec('BEGIN IMMEDIATE');
-  for (const step of migrations.slice(version)) database.exec(step);
+  for (const step of migrations.slice(version)) {
+    if (typeof step === 'string') database.exec(step);
+    else step(database);
+  }
   database.exec(`PRAGMA application_id = ${applicationId}`);
   database.exec(`PRAGMA user_version = ${migrations.length}`);
   database.exec('COMMIT');

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { fromHex } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
+import { type AuditHead, type AuditRow, hashBytes } from './audit-trail.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -40,21 +41,27 @@ export class SqliteStore implements LedgerStore {
 
   /** Durable when it returns: synchronous = FULL syncs the log. */
   commit(): void {
-    if (this.#headMoved) {
-      const { position, revocation, intents, issued, abandoned, revocations, tokens } = this.#head;
-      this.#run(
-        `UPDATE head SET position = ?, revocation = ?, intents = ?, issued = ?, abandoned = ?,
-         revocations = ?, tokens = ? WHERE id = 1`,
-        position,
-        revocation,
-        intents,
-        issued,
-        abandoned,
-        revocations,
-        tokens,
-      );
-    }
+    this.writeHead();
     this.#database.exec('COMMIT');
+  }
+
+  /** The head row as it stands here; `commit` does it, and whoever writes in a transaction of its own. */
+  writeHead(): void {
+    if (!this.#headMoved) return;
+    const { position, revocation, intents, issued, abandoned, revocations, tokens } = this.#head;
+    this.#run(
+      `UPDATE head SET position = ?, revocation = ?, intents = ?, issued = ?, abandoned = ?,
+       revocations = ?, tokens = ?, audit = ?, audit_hash = ? WHERE id = 1`,
+      position,
+      revocation,
+      intents,
+      issued,
+      abandoned,
+      revocations,
+      tokens,
+      this.#head.audit,
+      hashBytes(this.#head.auditHash),
+    );
   }
 
   /** Runs one operation of the batch; where it throws, what it wrote is undone and the rest of the batch stands. */
@@ -313,6 +320,29 @@ export class SqliteStore implements LedgerStore {
     ).map(rows.acknowledgementOf);
   }
 
+  auditHead(): AuditHead {
+    return { seq: this.#head.audit, hash: this.#head.auditHash };
+  }
+
+  addAudit(row: AuditRow): void {
+    this.#run(
+      'INSERT INTO audit VALUES (?, ?, ?, ?, ?)',
+      row.seq,
+      row.position ?? null,
+      row.record === undefined ? null : hashBytes(row.record),
+      row.said,
+      hashBytes(row.hash),
+    );
+    this.#move('audit');
+    this.#head.auditHash = row.hash;
+  }
+
+  auditAfter(seq: number, limit: number): readonly AuditRow[] {
+    return this.#all('SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?', seq, limit).map(
+      rows.auditOf,
+    );
+  }
+
   status(): LedgerStatus {
     return rows.statusOf(this.#head);
   }
@@ -328,7 +358,7 @@ export class SqliteStore implements LedgerStore {
     return rows.headOf(this.#get('SELECT * FROM head WHERE id = 1') ?? {});
   }
 
-  #move(counter: keyof rows.Head): void {
+  #move(counter: rows.Counter): void {
     this.#head[counter] += 1;
     this.#headMoved = true;
     if (!Number.isSafeInteger(this.#head[counter])) throw new RangeError(`head ${counter} is full`);

@@ -1,5 +1,6 @@
 import { fromHex } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
+import { type AuditHead, type AuditRow, auditGenesis } from '../audit-trail.ts';
 import { factFor } from '../covers.ts';
 import type {
   AbandonedRecord,
@@ -15,7 +16,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from '../ledger.ts';
-import type { Head } from '../ledger-rows.ts';
+import type { Counter, Head } from '../ledger-rows.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from '../ledger-store.ts';
 import {
   type Answers,
@@ -41,6 +42,7 @@ export interface Delta {
   /** By instance; undefined where it was released. */
   readonly leases: Map<string, Lease | undefined>;
   readonly acknowledgements: Acknowledgement[];
+  readonly audit: AuditRow[];
   forget: { readonly at: number; readonly acknowledgedBefore: number } | undefined;
 }
 
@@ -68,6 +70,7 @@ export class LoadedStore implements LedgerStore {
       revocations: [],
       leases: new Map(),
       acknowledgements: [],
+      audit: [],
       forget: undefined,
     };
   }
@@ -233,6 +236,21 @@ export class LoadedStore implements LedgerStore {
     return this.#ask('acknowledgements', [position], []);
   }
 
+  auditHead(): AuditHead {
+    const { audit, auditHash } = this.delta.head;
+    return { seq: audit, hash: auditHash };
+  }
+
+  addAudit(row: AuditRow): void {
+    this.delta.audit.push(row);
+    this.#move('audit');
+    this.delta.head.auditHash = row.hash;
+  }
+
+  auditAfter(seq: number, limit: number): readonly AuditRow[] {
+    return this.#ask('auditAfter', [seq, limit], []);
+  }
+
   status(): LedgerStatus {
     return this.#ask('status', [], nothing);
   }
@@ -252,7 +270,7 @@ export class LoadedStore implements LedgerStore {
     return otherwise;
   }
 
-  #move(counter: keyof Head): void {
+  #move(counter: Counter): void {
     const { head } = this.delta;
     this.writes += 1;
     head[counter] += 1;
@@ -270,4 +288,5 @@ const nothing: LedgerStatus = {
   openIntents: 0,
   revocations: 0,
   tokens: 0,
+  audit: auditGenesis,
 };

@@ -187,6 +187,14 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       read: one('recordsAfter', [position, limit], (found) => found.map(recordOf)),
     })),
 
+  auditAfter: (asked, s) =>
+    asked.map(([seq, limit]) => ({
+      name: 'audit-after',
+      text: `SELECT * FROM ${s}.audit WHERE seq > $1 ORDER BY seq LIMIT $2`,
+      values: [seq, limit],
+      read: one('auditAfter', [seq, limit], (found) => found.map(rows.auditOf)),
+    })),
+
   status: (_asked, s) => [
     {
       name: 'status',

@@ -7,9 +7,11 @@ import { type PostgresServer, postgresServer } from '@countersign/testkit';
 import { Client } from 'pg';
 import { lossyProxy } from '../../../test/lossy-proxy.ts';
 import { auditLedger } from '../audit-ledger.ts';
+import { auditTrailSuite, tamperings, threeCertificates } from '../audit-trail.suite.ts';
 import { leaseSuite } from '../lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from '../ledger.suite.ts';
 import type { Intent, IntentDraft, Ledger, RevocationOrder } from '../ledger.ts';
+import { verifyAudit } from '../verify-audit.ts';
 import { openPostgresLedger, type PostgresLedgerOptions } from './postgres-ledger.ts';
 
 const found = await postgresServer({ given: process.env.DATABASE_URL });
@@ -59,6 +61,7 @@ function suites(server: PostgresServer): void {
   const subject: LedgerUnderTest = { open: (clock) => open({ clock }) };
   ledgerSuite('postgres ledger', subject);
   leaseSuite('postgres ledger', subject);
+  auditTrailSuite('postgres ledger', subject);
 
   describe('postgres ledger of several processes', () => {
     it('gives each position and serial once, and shows each process what the others wrote', async () => {
@@ -261,6 +264,18 @@ function suites(server: PostgresServer): void {
       await until(async () => ledger.failure !== undefined);
       await assert.rejects(ledger.status(), { code: 'ERR_LEDGER_FAILED', message: /"another"/ });
       await ledger.close();
+    });
+
+    it('shows by name what was done to its rows', async () => {
+      for (const { sql, finds } of tamperings) {
+        const schema = freshSchema();
+        const ledger = await open({ schema });
+        await threeCertificates(ledger);
+        await query(`SET search_path = ${schema}; ${sql}`);
+        const { findings } = await verifyAudit(ledger);
+        assert.match(findings[0] ?? `nothing found after ${sql}`, finds);
+        await ledger.close();
+      }
     });
 
     it('is refused when a newer version wrote it', async () => {

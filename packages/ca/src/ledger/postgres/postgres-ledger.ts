@@ -50,12 +50,15 @@ export interface PostgresLedgerOptions {
 export class PostgresLedger extends LedgerFront {
   readonly #engine: PostgresEngine;
 
-  constructor(connect: (committed: (head: number) => void) => PostgresEngine, log: Log) {
+  constructor(
+    connect: (committed: (head: number) => void) => PostgresEngine,
+    parts: { readonly clock: Clock; readonly log: Log },
+  ) {
     let engine: PostgresEngine | undefined;
     super((committed) => {
       engine = connect(committed);
       return engine;
-    }, log);
+    }, parts);
     this.#engine = engine as unknown as PostgresEngine;
   }
 
@@ -85,5 +88,5 @@ export async function openPostgresLedger(options: PostgresLedgerOptions): Promis
   const meter = options.meter ?? noMeter;
   const settings = { url, place, schema, timeoutMs, pollMs, clock, log, meter };
   const connect = (committed: (head: number) => void) => new PostgresEngine(settings, committed);
-  return new PostgresLedger(connect, log).open();
+  return new PostgresLedger(connect, { clock, log }).open();
 }

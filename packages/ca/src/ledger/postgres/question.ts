@@ -1,3 +1,4 @@
+import type { AuditRow } from '../audit-trail.ts';
 import type {
   Acknowledgement,
   CertificateQuery,
@@ -37,6 +38,7 @@ export interface Questions {
     answer: readonly RevocationRecord[];
   };
   recordsAfter: { with: [position: number, limit: number]; answer: readonly LedgerRecord[] };
+  auditAfter: { with: [seq: number, limit: number]; answer: readonly AuditRow[] };
   status: { with: []; answer: LedgerStatus };
 }
 

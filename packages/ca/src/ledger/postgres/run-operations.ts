@@ -1,4 +1,5 @@
 import { CountersignError } from '@countersign/base';
+import { auditGenesis } from '../audit-trail.ts';
 import type { OperationName } from '../ledger-front.ts';
 import type { Head } from '../ledger-rows.ts';
 import { ledgerReads, ledgerWrites } from '../ledger-rules.ts';
@@ -80,6 +81,8 @@ export const emptyHead: Head = {
   abandoned: 0,
   revocations: 0,
   tokens: 0,
+  audit: 0,
+  auditHash: auditGenesis.hash,
 };
 
 const unanswered: Outcome = {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { CountersignError } from '@countersign/base';
 import type { Client } from 'pg';
+import { auditGenesis } from '../audit-trail.ts';
 import { isContention } from './database-error.ts';
 
 /**
@@ -19,9 +20,11 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
       issued BIGINT NOT NULL,
       abandoned BIGINT NOT NULL,
       revocations BIGINT NOT NULL,
-      tokens BIGINT NOT NULL
+      tokens BIGINT NOT NULL,
+      audit BIGINT NOT NULL,
+      audit_hash BYTEA NOT NULL
     )`,
-    `INSERT INTO ${s}.head VALUES (1, '${randomUUID()}', 0, 0, 0, 0, 0, 0, 0)
+    `INSERT INTO ${s}.head VALUES (1, '${randomUUID()}', 0, 0, 0, 0, 0, 0, 0, 0, '\\x${auditGenesis.hash}')
       ON CONFLICT (id) DO NOTHING`,
     `CREATE TABLE IF NOT EXISTS ${s}.intents (
       position BIGINT PRIMARY KEY,
@@ -99,6 +102,13 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
       PRIMARY KEY (instance, position)
     )`,
     `CREATE INDEX IF NOT EXISTS acks_position ON ${s}.acks (position)`,
+    `CREATE TABLE IF NOT EXISTS ${s}.audit (
+      seq BIGINT PRIMARY KEY,
+      position BIGINT,
+      record BYTEA,
+      said TEXT NOT NULL,
+      hash BYTEA NOT NULL
+    )`,
     // Processes over this ledger, and the last batch that each committed.
     `CREATE TABLE IF NOT EXISTS ${s}.writers (
       id TEXT PRIMARY KEY,

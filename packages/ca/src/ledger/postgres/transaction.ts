@@ -99,7 +99,7 @@ export async function attemptBatch(client: Client, batch: Batch): Promise<Attemp
   const writer = { id: batch.writer, batch: batch.number };
   const statements = [
     ...writesFor(delta, schema, batch.writer),
-    ...(delta.head.position === head.position
+    ...(delta.head.audit === head.audit
       ? [noteWriter(schema, writer)]
       : headWrites(delta, schema, writer)),
   ];

@@ -1,3 +1,4 @@
+import { hashBytes } from '../audit-trail.ts';
 import type { Delta } from './loaded-store.ts';
 import type { Statement } from './statement.ts';
 
@@ -23,6 +24,7 @@ export function writesFor(delta: Delta, schema: string, writer: string): Stateme
       schema,
     ),
     ...insertAcknowledgements(delta, schema),
+    ...insertAudit(delta, schema),
   ];
 }
 
@@ -36,7 +38,7 @@ export function headWrites(
     {
       name: 'move-head',
       text: `UPDATE ${schema}.head SET position = $1, revocation = $2, intents = $3, issued = $4,
-        abandoned = $5, revocations = $6, tokens = $7 WHERE id = 1`,
+        abandoned = $5, revocations = $6, tokens = $7, audit = $8, audit_hash = $9 WHERE id = 1`,
       values: [
         head.position,
         head.revocation,
@@ -45,6 +47,8 @@ export function headWrites(
         head.abandoned,
         head.revocations,
         head.tokens,
+        head.audit,
+        hashBytes(head.auditHash),
       ],
     },
     noteWriter(schema, writer),
@@ -256,4 +260,14 @@ function insertAcknowledgements({ acknowledgements }: Delta, s: string): Stateme
     ],
     ' ON CONFLICT (instance, position) DO NOTHING',
   );
+}
+
+function insertAudit({ audit }: Delta, s: string): Statement[] {
+  return insert('insert-audit', `${s}.audit`, audit, [
+    ['bigint', (one) => one.seq],
+    ['bigint', (one) => one.position ?? null],
+    ['bytea', (one) => (one.record === undefined ? null : Buffer.from(one.record, 'hex'))],
+    ['text', (one) => one.said],
+    ['bytea', (one) => Buffer.from(one.hash, 'hex')],
+  ]);
 }
