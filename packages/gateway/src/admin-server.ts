@@ -7,6 +7,8 @@ export interface AdminServerOptions {
   readonly port: number;
   /** Why the gateway is not well, or undefined. */
   readonly unwell: () => string | undefined;
+  /** What /status shows, as JSON; without it /status is a 404. */
+  readonly status?: (() => object) | undefined;
   /** Prometheus text; without it /metrics is a 404. */
   readonly metricsText?: (() => string | Promise<string>) | undefined;
   readonly log: Log;
@@ -18,7 +20,7 @@ export interface AdminServer {
 }
 
 /**
- * /healthz and /metrics in clear text, for probes and scrapers on the same machine: nothing that it serves is secret,
+ * /healthz, /status and /metrics in clear text, for probes and scrapers on the same machine: nothing that it serves is secret,
  * and nothing can be changed through it.
  *
  * @throws CountersignError ERR_LISTEN
@@ -65,6 +67,11 @@ const pages: Readonly<Record<string, (options: AdminServerOptions) => Page | Pro
     const type = 'application/json';
     if (reason === undefined) return { status: 200, type, body: '{"status":"ok"}\n' };
     return { status: 503, type, body: `${JSON.stringify({ status: 'unwell', reason })}\n` };
+  },
+  '/status': ({ status }) => {
+    if (status === undefined) return { status: 404, type: 'text/plain', body: 'no status\n' };
+    const body = `${JSON.stringify(status(), null, 2)}\n`;
+    return { status: 200, type: 'application/json', body };
   },
   '/metrics': async ({ metricsText }) => {
     if (metricsText === undefined) return { status: 404, type: 'text/plain', body: 'no metrics\n' };

@@ -15,7 +15,7 @@ test('a minimal file is complete with safe defaults', () => {
     minVersion: 'TLSv1.2',
   });
   assert.equal(config.admin, undefined);
-  assert.deepEqual(config.revocation, { maxSilence: 3_600_000, onUnknown: 'refuse' });
+  assert.deepEqual(config.revocation, { method: ['feed'], onUnknown: 'refuse' });
   assert.equal(config.routes[0]?.match.pathPrefix, '/');
   assert.equal(config.routes[0]?.upstream.timeout, 30_000);
 });
@@ -49,6 +49,11 @@ test('what is wrong is named with file, line and column, and what was expected',
     ],
     [`${minimal}\nca: http://127.0.0.1:1`, /not supported yet/],
     [`${minimal}\nlimits: { idleTimout: 1s }`, /nearest valid key is "idleTimeout"/],
+    [`${minimal}\nrevocation: { method: oscp }`, /nearest is "ocsp"/],
+    [
+      `${minimal}\nrevocation: { method: crl, maxSilence: 1h }`,
+      /^gateway\.yaml:2:28: revocation\.maxSilence: is for feed, chosen is crl/,
+    ],
   ];
   for (const [yaml, message] of cases) {
     assert.throws(

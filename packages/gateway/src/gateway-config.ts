@@ -8,6 +8,7 @@ import {
   type SourceDocument,
   unsupported,
 } from '@countersign/config';
+import { checkRevocationConfig, revocationSchema } from '@countersign/revocation';
 import { spiffeIdOf } from '@countersign/spiffe';
 import { z } from 'zod';
 
@@ -89,13 +90,7 @@ const gatewaySchema = z.strictObject({
   policies: z.array(z.string().min(1)).default([]),
   /** Asked in file order; the first match takes the request. */
   routes: z.array(routeSchema).min(1),
-  revocation: z
-    .strictObject({
-      /** How long a silent feed's last answers hold; then they are unknown. */
-      maxSilence: duration('1h'),
-      onUnknown: z.enum(['refuse', 'allow']).default('refuse'),
-    })
-    .prefault({}),
+  revocation: revocationSchema.prefault({}),
   limits: limitsSchema.prefault({}),
 });
 
@@ -113,6 +108,7 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
     checkReached(document, config.routes, index);
   });
   if (config.ca !== undefined) checkOrigin(document, ['ca'], config.ca);
+  checkRevocationConfig(document, ['revocation'], config.revocation);
   return config;
 }
 

@@ -230,18 +230,26 @@ test('a gateway that has lost its identity answers 500, and recovers', async (t)
   assert.equal((await ask('/')).status, 200);
 });
 
-test('the admin port tells health and metrics, and nothing else', async (t) => {
+test('the admin port tells health, metrics and by what rules it goes, and nothing else', async (t) => {
   const upstream = await startUpstream(t, echo);
   let current = svidOf(credentialOf('gateway'));
   const { gateway } = await startWorld(t, upstream.url, {
     yaml: 'admin: {}',
     svids: { svid: () => current },
     metricsText: () => 'countersign_up 1\n',
+    revocationReport: () => ({ methods: { crl: {} }, onUnknown: 'refuse' }),
     meter: noMeter,
   });
   const get = (path: string) => fetch(`${gateway.adminUrl}${path}`);
   assert.equal((await get('/healthz')).status, 200);
   assert.equal(await (await get('/metrics')).text(), 'countersign_up 1\n');
+  const serial = current.serialHex;
+  const notAfter = new Date(current.notAfter).toISOString();
+  assert.deepEqual(await (await get('/status')).json(), {
+    identity: { spiffeId: idOf('gateway'), serial, notAfter },
+    connections: { clients: 0, upstreams: 0 },
+    revocation: { methods: { crl: {} }, onUnknown: 'refuse' },
+  });
   assert.equal((await get('/')).status, 404);
   const past = { notBefore: Date.now() - 7_200_000, notAfter: Date.now() - 3_600_000 };
   current = svidOf(issuing.svid(idOf('gateway'), past));

@@ -13,7 +13,7 @@ import {
   LiveConnections,
   type MtlsListener,
 } from '@countersign/mtls';
-import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
+import type { BundleSource, RevocationSource, SvidSource, X509Svid } from '@countersign/spiffe';
 import { type AdminServer, startAdminServer } from './admin-server.ts';
 import { watchExpiry } from './expiry-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
@@ -31,8 +31,15 @@ export interface GatewayOptions {
   /** Our own identity, shown to clients and to upstreams. */
   readonly svids: SvidSource;
   readonly bundles: BundleSource;
-  /** When it tells of changes, every open connection is asked about again. */
+  /**
+   * When it tells of changes, every open connection is asked about again. What it has to look up of a peer, an admission
+   * and a dial wait for.
+   */
   readonly revocation: RevocationSource;
+  /** The OCSP response to staple with an identity, asked at each handshake whose client asks for it. */
+  readonly staple?: (svid: X509Svid) => Uint8Array | undefined;
+  /** What the admin port's /status says of revocation: the methods, how fresh they are, and what is let through. */
+  readonly revocationReport?: () => object;
   /** Prometheus text for the admin port's /metrics. */
   readonly metricsText?: () => string | Promise<string>;
   /** Look-up ids of refusals; random unless given. */
@@ -92,7 +99,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // 1. Upstreams: pools that dial on demand.
   const outbound = new LiveConnections({ name: 'upstream', clock, log, meter });
   const around = {
-    ...{ svids, bundles, clock, log, connections: outbound },
+    ...{ svids, bundles, revocation, clock, log, connections: outbound },
     allowed: (peer: Parameters<typeof askUpstream>[1]) => askUpstream(facts, peer),
   };
   let routes: readonly Route[] = openRoutes(config.routes, around);
@@ -128,6 +135,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     minVersion: config.listen.minVersion,
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
+    ...(options.staple !== undefined && { staple: options.staple }),
+    prepare: (peer, met) => revocation.prepare?.(peer, met),
     admit: (peer) => ask(facts, peer),
     onConnection(socket, _peer, live) {
       const session = new Session(live);
@@ -158,8 +167,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const watch = { connections: everything, isBusy, graceMs: limits.expiryGrace, clock, log };
   void watchExpiry(watch, watching.signal);
 
+  /** What this gateway is doing, and by what rules. */
+  const statusOf = () => ({
+    identity: identityStatus(options),
+    connections: { clients: listener.connections.count(), upstreams: outbound.count() },
+    revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
+  });
   const bound = await listenOn(listener, config, front);
-  const admin = await startAdmin(options, listener);
+  const admin = await startAdmin(options, listener, statusOf);
   const url = `https://${hostInUrl(bound.address)}:${bound.port}`;
   log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway serves');
 
@@ -215,6 +230,7 @@ async function listenOn(listener: MtlsListener, config: GatewayConfig, front: Se
 async function startAdmin(
   options: GatewayOptions,
   listener: MtlsListener,
+  status: () => object,
 ): Promise<AdminServer | undefined> {
   const { admin } = options.config;
   if (admin === undefined) return undefined;
@@ -227,6 +243,7 @@ async function startAdmin(
       log: options.log,
       metricsText: options.metricsText,
       unwell: () => unwell(options),
+      status,
     });
   } catch (thrown) {
     await listener.close(0);
@@ -241,6 +258,19 @@ function unwell({ svids, clock }: GatewayOptions): string | undefined {
     return `own certificate expired at ${new Date(notAfter).toISOString()}`;
   } catch (thrown) {
     return thrown instanceof CountersignError ? thrown.message : 'no identity';
+  }
+}
+
+function identityStatus({ svids }: GatewayOptions): object {
+  try {
+    const { spiffeId, serialHex, notAfter } = svids.svid();
+    return {
+      spiffeId: spiffeId.toString(),
+      serial: serialHex,
+      notAfter: new Date(notAfter).toISOString(),
+    };
+  } catch (thrown) {
+    return { failure: thrown instanceof CountersignError ? thrown.message : 'no identity' };
   }
 }
 

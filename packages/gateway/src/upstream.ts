@@ -6,13 +6,21 @@ import {
   mtlsConnector,
   type StillAllowed,
 } from '@countersign/mtls';
-import type { BundleSource, SvidSource, VerifiedPeer, X509Svid } from '@countersign/spiffe';
+import type {
+  BundleSource,
+  RevocationSource,
+  SvidSource,
+  VerifiedPeer,
+  X509Svid,
+} from '@countersign/spiffe';
 import { type Dispatcher, Pool } from 'undici';
 import { addressOf, spiffeIdsOf, type UpstreamConfig } from './gateway-config.ts';
 
 export interface UpstreamSurroundings {
   readonly svids: SvidSource;
   readonly bundles: BundleSource;
+  /** Looks up what `allowed` has to know of an upstream. */
+  readonly revocation: RevocationSource;
   /** Whether a verified upstream may be talked to now: revocation and expiry. */
   readonly allowed: (peer: VerifiedPeer) => StillAllowed;
   /** Registry of the connections to upstreams. */
@@ -75,7 +83,7 @@ export class Upstream {
 
   #open(): Pool {
     const { host, port } = addressOf(this.config);
-    const { svids, bundles, clock, connections, allowed } = this.#around;
+    const { svids, bundles, revocation, clock, connections, allowed } = this.#around;
     const isExpected = expectSpiffeId(...spiffeIdsOf(this.config));
     // An http: origin, because undici reconnects https: ones whenever the Host header changes; the connector does TLS.
     const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
@@ -90,6 +98,8 @@ export class Upstream {
         clock,
         connections,
         timeoutMs: this.config.connectTimeout,
+        prepare: (peer, met) => revocation.prepare?.(peer, met),
+        asksForStaple: revocation.asksForStaples ?? false,
         expect: (peer) => {
           const expected = isExpected(peer);
           return expected.ok ? allowed(peer) : expected;
@@ -99,11 +109,18 @@ export class Upstream {
     });
   }
 
-  /** A fifth of its lifetime before the upstream's certificate ends; sooner and sooner while it is not renewed. */
+  /**
+   * A fifth of its lifetime before the upstream's certificate ends, or what it showed of its revocation; sooner and
+   * sooner while it is not renewed.
+   */
   #scheduleRenewal({ peer }: Dialled): void {
-    const now = this.#around.clock.now();
-    const early = peer.notAfter - (peer.notAfter - peer.leaf.notBefore) / 5;
-    const patient = now + Math.max(1000, (peer.notAfter - now) / 4);
+    const { clock, revocation } = this.#around;
+    const now = clock.now();
+    const shownUntil = revocation.shownUntil?.(peer) ?? Number.POSITIVE_INFINITY;
+    const end = Math.min(peer.notAfter, shownUntil);
+    const from = shownUntil < peer.notAfter ? now : peer.leaf.notBefore;
+    const early = end - (end - from) / 5;
+    const patient = now + Math.max(1000, (end - now) / 4);
     this.#renewAt = Math.min(this.#renewAt, Math.max(early, patient));
   }
 }

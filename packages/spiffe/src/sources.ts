@@ -29,6 +29,11 @@ export interface RevocationSource {
    * what was not found out.
    */
   prepare?(peer: VerifiedPeer, met: PeerMeeting): Promise<void> | undefined;
+  /**
+   * Until when what a server showed itself holds, in milliseconds since the epoch: only another handshake brings more.
+   * Undefined: nothing that is known of the peer is of that kind.
+   */
+  shownUntil?(peer: VerifiedPeer): number | undefined;
   /** Whether servers that are dialled should be asked to show an OCSP answer (RFC 6066 §8). Absent: no. */
   readonly asksForStaples?: boolean;
 }

@@ -1,9 +1,7 @@
-import { join } from 'node:path';
 import type { Secret } from '@countersign/base';
 import { CountersignError, type Log } from '@countersign/base';
 import { type Gateway, startGateway } from '@countersign/gateway';
 import {
-  authorityClient,
   enrol,
   type Identity,
   type RotatingIdentity,
@@ -11,8 +9,8 @@ import {
   renewOverMtls,
   startRotation,
 } from '@countersign/identity';
-import { followRevocations } from '@countersign/revocation';
 import type { Cli } from '../cli.ts';
+import { startEdgeRevocation } from './edge-revocation.ts';
 import { type GatewayFiles, type GatewayFilesOptions, readGatewayFiles } from './gateway-files.ts';
 import type { Running } from './long-running.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
@@ -37,8 +35,8 @@ interface Tools {
 const feedPatienceMs = 10_000;
 
 /**
- * Wires a gateway: identity → rotation → revocation feed → listener. Only this file knows that the gateway's identity
- * is the rotator, and its revocation source the feed's follower.
+ * Wires a gateway: identity → rotation → revocation → listener. Only this file knows that the gateway's identity is the
+ * rotator, and its revocation source what its configuration chose.
  */
 export async function runGateway(options: RunGatewayOptions, tools: Tools): Promise<Running> {
   const { cli, log, meter } = tools;
@@ -55,29 +53,27 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     ...(options.identity !== undefined && { directory: options.identity }),
     ...{ clock, log, meter },
   });
-  // 3. who is revoked; what is applied re-asks the connections, and what that cut is acknowledged
+  // 3. who is revoked; news of it re-asks the connections, and what the feed's news cut is acknowledged
   let gateway: Gateway | undefined;
-  const follower = followRevocations({
-    client: authorityClient({
-      ...{ url, clock, svids: live, bundles: live },
-      trustDomain: identity.bundle.trustDomain,
-    }),
-    maxSilenceMs: files.config.revocation.maxSilence,
-    onApplied: () => gateway?.recheck() ?? nothingCut,
-    ...(options.data !== undefined && { statePath: join(options.data, 'revocations.ndjson') }),
-    ...{ clock, log, meter },
+  const revocation = startEdgeRevocation({
+    ...{ config: files.config.revocation, url, live, data: options.data, clock, log, meter },
+    maxPeers: files.config.limits.maxConnections,
+    recheck: () => gateway?.recheck() ?? nothingCut,
   });
+  const { checks, staples } = revocation;
   try {
     // 4. the gateway itself
     gateway = await startGateway({
       ...{ config: files.config, rules: files.rules, clock, log, meter },
-      ...{ svids: live, bundles: live, revocation: follower },
+      ...{ svids: live, bundles: live, revocation: checks },
+      ...(staples !== undefined && { staple: staples.staple }),
+      revocationReport: () => ({ ...checks.report(), ownStaple: staples?.report() }),
       metricsText: meter.metricsText,
     });
-    await knowRevocations(follower.ready, tools);
+    await knowRevocations(revocation.ready, tools);
   } catch (thrown) {
     await gateway?.close();
-    await Promise.all([follower.stop(), live.stop()]);
+    await Promise.all([revocation.stop(), live.stop()]);
     throw thrown;
   }
   const serving = gateway;
@@ -90,7 +86,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     },
     async close() {
       await serving.close();
-      await Promise.all([follower.stop(), live.stop()]);
+      await Promise.all([revocation.stop(), live.stop()]);
     },
   };
 }

@@ -45,4 +45,42 @@ export const revocationCodes = {
     hint: 'issue shorter certificates to this peer, raise revocation.maxLifetime, or choose another revocation.method',
     exit: 1,
   },
+  ERR_REVOCATION_UNNAMED: {
+    meaning:
+      'Neither the certificate nor the configuration names an http address where its revocation could be asked about.',
+    hint: 'issue certificates with a distribution point or a responder, or name one under revocation.crl or revocation.ocsp',
+    exit: 1,
+  },
+  ERR_REVOCATION_ADDRESS: {
+    meaning: 'An address for revocation that a certificate names is not one that is asked.',
+    hint: 'plain http to public addresses is asked; list private networks under revocation.fetch.allow, or name the address itself in the configuration',
+    exit: 1,
+  },
+  ERR_REVOCATION_BUSY: {
+    meaning: 'So many look-ups of revocation wait that no more are taken.',
+    hint: 'look for the responder that does not answer; countersign_revocation_lookups_total names the results',
+    exit: 3,
+  },
+  ERR_REVOCATION_UNREACHABLE: {
+    meaning: 'The server of a revocation list, or an OCSP responder, did not answer in time.',
+    hint: 'check from this machine that the address answers over plain http; what was heard last is used for revocation.maxStale',
+    exit: 3,
+  },
+  ERR_REVOCATION_ANSWER: {
+    meaning:
+      'What came instead of a revocation list or an OCSP answer is not one: another status, a redirect, too long, or malformed.',
+    hint: 'ask the address with curl and look at what it gives; redirects are not followed',
+    exit: 3,
+  },
+  ERR_REVOCATION_UNPROVED: {
+    meaning:
+      'A revocation list or an OCSP answer is not signed by the issuer, nor by whom it lets sign, or is about something else.',
+    hint: 'check that the address belongs to the issuer of the certificate; somebody on the way may have changed the answer',
+    exit: 3,
+  },
+  ERR_REVOCATION_REPLAYED: {
+    meaning: 'A revocation list or an OCSP answer is older than the one that came before it.',
+    hint: 'nothing to do: the newer one is kept; if it repeats, look for an old replica or a proxy before the server',
+    exit: 3,
+  },
 } as const satisfies CodeFamily;

@@ -10,6 +10,8 @@ export interface RevocationMethod {
   check(peer: VerifiedPeer): RevocationStatus;
   /** As in `RevocationSource`, without a bound in time: the caller has one for all methods together. */
   prepare?(peer: VerifiedPeer, met: PeerMeeting): Promise<void> | undefined;
+  /** As in `RevocationSource`. */
+  shownUntil?(peer: VerifiedPeer): number | undefined;
   /** Tells when `check` may answer differently. */
   onChange?(listener: () => void): () => void;
   /** For the status page: what this method goes by, and how fresh that is. Nothing in it is secret. */
