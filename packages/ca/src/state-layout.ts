@@ -19,6 +19,7 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * log/                           the issuance log: checkpoint, tiles, the key to verify them; free for all to read
  * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
  * admin.sock                     while a server runs: the operator's way in (0600)
+ * lists.json                     numbers that revocation lists have had, so that none repeats
  * ```
  */
 export interface StateLayout {
@@ -36,6 +37,7 @@ export interface StateLayout {
   readonly logKey: string;
   readonly logUnsealKey: string;
   readonly adminSocket: string;
+  readonly lists: string;
 }
 
 export function stateLayout(directory: string): StateLayout {
@@ -54,6 +56,7 @@ export function stateLayout(directory: string): StateLayout {
     logKey: join(directory, 'log.key.json'),
     logUnsealKey: join(directory, 'log.unseal.key'),
     adminSocket: join(directory, 'admin.sock'),
+    lists: join(directory, 'lists.json'),
   };
 }
 

@@ -109,6 +109,9 @@ export function interpretPublish(
   return config;
 }
 
+/** Where `publish` says nothing. */
+export const defaultCrl: CrlConfig = readCrl({}, () => {});
+
 function readUrl(written: string | undefined, report: Report): string {
   const path = ['publish', 'url'];
   const wrong = (found: string): string => {

@@ -233,6 +233,7 @@ export class RevocationLists {
       },
       { times, entries, ownsEntries, state: this.#states.get(path) },
     );
+    if (issuer.signer === undefined) return list;
     if (ownsEntries) this.#byPath.set(path, { list, isDelta: false });
     if (times.deltaMs !== undefined) this.#byPath.set(deltaPath, { list, isDelta: true });
     return list;

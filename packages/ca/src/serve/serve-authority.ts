@@ -5,6 +5,9 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock, Denial, Log, Meter } from '@countersign/base';
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
 import type { Authority } from '../authority.ts';
+import { listStateFile } from '../publish/list-state.ts';
+import { type Publishing, startPublishing } from '../publish/start-publishing.ts';
+import { stateLayout } from '../state-layout.ts';
 import { listenOnAdminSocket } from './admin-socket.ts';
 import { answerRequest } from './answer-request.ts';
 import type { Caller } from './api-call.ts';
@@ -22,6 +25,8 @@ export interface ServeAuthorityOptions {
   readonly port?: number;
   /** An IP address to listen on; `api.address` of ca.yaml unless given. */
   readonly host?: string;
+  /** Where lists and OCSP are published; `publish.port` of ca.yaml unless given. */
+  readonly publishPort?: number;
   /** Where the admin socket stands. */
   readonly dataDir: string;
   readonly clock: Clock;
@@ -44,6 +49,8 @@ export interface AuthorityServer {
   readonly url: string;
   readonly port: number;
   readonly adminSocket: string;
+  /** `http://<address>:<port>` where ca.yaml publishes lists and OCSP answers. */
+  readonly publishUrl: string | undefined;
   /** Why the authority cannot do its work any more, for a health check; undefined while it can. */
   unwell(): string | undefined;
   /** Ends feed streams, lets requests under way finish within `drainMs` (default 5000), then hangs up. The authority stays open. */
@@ -66,6 +73,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const host = options.host ?? api.address;
   let closing = false;
   let cutter: RevokedPeerCutter | undefined;
+  let publishing: Publishing | undefined;
 
   // 1. what every handler works with
   const context = apiContext({
@@ -157,10 +165,16 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const drained = listener.close(drainMs);
     await Promise.all([drained, closeHttp(admin, drainMs, clock)]);
     cutter?.stop();
+    await publishing?.close(drainMs);
     // Not listening, so it has nothing to close; what it checks time-outs with ends.
     web.close();
   };
   try {
+    // 7. lists and OCSP over plain HTTP, where ca.yaml says so
+    const states = listStateFile(stateLayout(options.dataDir).lists);
+    const { publishPort } = options;
+    publishing = await startPublishing({ authority, states, port: publishPort, clock, log, meter });
+
     const socket = await listenOnAdminSocket(admin, options.dataDir);
     const bound = await listener.listen(options.port ?? api.port, host);
     const url = `https://${bracketed(reachable(host))}:${bound.port}`;
@@ -169,7 +183,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
       url,
       port: bound.port,
       adminSocket: socket.path,
-      unwell: () => ledger.failure?.message ?? authority.unwell(),
+      publishUrl: publishing?.url,
+      unwell: () => ledger.failure?.message ?? authority.unwell() ?? publishing?.unwell(),
       async close(drainMs = 5000) {
         await socket.remove();
         await stop(drainMs);

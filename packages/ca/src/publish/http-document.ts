@@ -1,0 +1,51 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** What is served under a path, with all that caches need. */
+export interface HttpDocument {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  /** A strong validator, quotes included. */
+  readonly etag: string;
+  /** As HTTP writes dates. */
+  readonly lastModified: string;
+  readonly cacheControl: string;
+  readonly expires?: string | undefined;
+}
+
+/** GET or HEAD of a document: whole, or that it has not changed (RFC 9110 §13). @returns the status */
+export function answerDocument(
+  request: IncomingMessage,
+  response: ServerResponse,
+  document: HttpDocument,
+): number {
+  const { body, contentType, etag, lastModified, cacheControl, expires } = document;
+  const validators = [
+    ...['ETag', etag],
+    ...['Last-Modified', lastModified],
+    ...['Cache-Control', cacheControl],
+    ...(expires === undefined ? [] : ['Expires', expires]),
+  ];
+  if (isUnchanged(request, document)) {
+    response.writeHead(304, validators).end();
+    return 304;
+  }
+  response.writeHead(200, [
+    ...['Content-Type', contentType],
+    ...['Content-Length', String(body.byteLength)],
+    ...validators,
+  ]);
+  response.end(body);
+  return 200;
+}
+
+/** RFC 9110 §13.2.2: a tag, where one is sent, decides alone. */
+function isUnchanged({ headers }: IncomingMessage, { etag, lastModified }: HttpDocument): boolean {
+  const tags = headers['if-none-match'];
+  if (tags !== undefined) {
+    return (
+      tags.trim() === '*' || tags.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
+    );
+  }
+  const since = Date.parse(headers['if-modified-since'] ?? '');
+  return since >= Date.parse(lastModified);
+}

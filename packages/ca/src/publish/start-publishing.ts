@@ -1,0 +1,150 @@
+import type { Clock, Denial, Log, Meter } from '@countersign/base';
+import { denial } from '@countersign/base';
+import type { Authority } from '../authority.ts';
+import { type ListStateStore, volatileListState } from './list-state.ts';
+import { OcspDesk } from './ocsp/ocsp-desk.ts';
+import { type CrlConfig, defaultCrl } from './publish-config.ts';
+import { PublishMetrics } from './publish-metrics.ts';
+import { PublishedDocuments } from './published-documents.ts';
+import { type PublishingServer, startPublishingServer } from './publishing-server.ts';
+import type { SignedList } from './revocation-list.ts';
+import { RevocationLists } from './revocation-lists.ts';
+import { RevokedIndex } from './revoked-index.ts';
+
+export interface PublishingOptions {
+  readonly authority: Authority;
+  /** Where numbers of lists are kept; in memory alone unless given. */
+  readonly states?: ListStateStore | undefined;
+  /** Instead of `publish.port`; 0 takes any free one. */
+  readonly port?: number | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** Open connections. Default 4096. */
+  readonly maxConnections?: number | undefined;
+}
+
+export interface Publishing {
+  /** `http://<address>:<port>`, where it listens. */
+  readonly url: string;
+  /**
+   * An issuer's list as of now, or one part of it.
+   *
+   * Denials: ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_PUBLISH_LOADING, ERR_PUBLISH_OFF.
+   */
+  list(issuer: string, shard?: number): Promise<SignedList | Denial>;
+  /** Why relying parties cannot find out; undefined while they can. */
+  unwell(): string | undefined;
+  close(drainMs: number): Promise<void>;
+}
+
+/**
+ * Publishes what ca.yaml says under `publish`; undefined where it says nothing. It reads the ledger and is never waited
+ * for by who revokes.
+ *
+ * @throws CountersignError ERR_LISTEN, ERR_STATE_BROKEN
+ */
+export async function startPublishing(options: PublishingOptions): Promise<Publishing | undefined> {
+  const { authority, clock, log } = options;
+  const { publish: config } = authority.config;
+  if (config === undefined) return undefined;
+  const issuers = authority.publishers();
+  const metrics = new PublishMetrics(options.meter);
+
+  // 1. the numbers that lists have had
+  const lists =
+    config.crl === undefined ? undefined : await openLists(options, config.crl, metrics);
+
+  // 2. what is revoked, from the ledger's beginning and as it is committed
+  let ocsp: OcspDesk | undefined;
+  const index = new RevokedIndex({
+    ledger: authority.ledger,
+    clock,
+    log,
+    onRevoked(row) {
+      lists?.add(row);
+      ocsp?.forget(row.intent);
+    },
+    onRestart() {
+      lists?.clear();
+      ocsp?.clear();
+    },
+  });
+  if (config.ocsp !== undefined) {
+    const { ledger } = authority;
+    ocsp = new OcspDesk({ issuers, ledger, index, config: config.ocsp, clock, log, metrics });
+  }
+  const stop = async (): Promise<void> => {
+    await lists?.stop();
+    await index.stop();
+  };
+
+  // 3. plain HTTP; lists and the certificates of responders follow as soon as they are there
+  let server: PublishingServer;
+  try {
+    const documents = new PublishedDocuments({ issuers, config, lists, index, clock });
+    server = await startPublishingServer({ ...options, config, documents, ocsp, metrics });
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+  lists?.keep(index);
+  return {
+    url: server.url,
+    async list(issuer, shard) {
+      return lists === undefined ? off : await lists.current(issuer, shard, index);
+    },
+    unwell: () => lists?.unwell(),
+    async close(drainMs) {
+      await server.close(drainMs);
+      await stop();
+    },
+  };
+}
+
+/**
+ * One list of an authority that publishes nothing here: for whoever holds the state.
+ *
+ * Denials: ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_PUBLISH_LOADING.
+ */
+export async function makeList(
+  options: Omit<PublishingOptions, 'port' | 'maxConnections'>,
+  issuer: string,
+  shard?: number,
+): Promise<SignedList | Denial> {
+  const { authority, clock, log, meter } = options;
+  const crl = authority.config.publish?.crl ?? defaultCrl;
+  const lists = await openLists(options, crl, new PublishMetrics(meter));
+  const onRevoked = lists.add.bind(lists);
+  const index = new RevokedIndex({ ledger: authority.ledger, clock, log, onRevoked });
+  try {
+    await index.loaded;
+    return await lists.current(issuer, shard, index);
+  } finally {
+    await index.stop();
+  }
+}
+
+const off = denial('ERR_PUBLISH_OFF', 'publish.crl is not enabled in ca.yaml');
+
+function openLists(
+  {
+    authority,
+    states,
+    clock,
+    log,
+  }: Pick<PublishingOptions, 'authority' | 'states' | 'clock' | 'log'>,
+  crl: CrlConfig,
+  metrics: PublishMetrics,
+): Promise<RevocationLists> {
+  return RevocationLists.open({
+    issuers: authority.publishers(),
+    crl,
+    url: authority.config.publish?.url ?? '',
+    longestMs: authority.config.services.maxValidityMs,
+    states: states ?? volatileListState(),
+    clock,
+    log,
+    metrics,
+  });
+}
