@@ -15,6 +15,7 @@ import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
+import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
@@ -143,21 +144,30 @@ export class Authority {
   /** A first certificate, under the names of a one-time token. Refusals as of {@link issueCertificate}. */
   enrol(request: CsrAndTtl & { readonly token: JoinToken }): Promise<Issued | Refusal> {
     const { csr, ttlMs, token } = request;
-    return issueCertificate({ csr, ttlMs, grant: { by: 'token', token } }, this.#context);
+    const grant = { by: 'token', token } as const;
+    const question = { asked: 'issue', subject: `token ${token.id}`, by: 'anonymous' } as const;
+    return decideNoted(this.ledger, question, () =>
+      issueCertificate({ csr, ttlMs, grant }, this.#context),
+    );
   }
 
   /** A further certificate under the names of the one that the peer presented, for whatever key the request has. */
   renew(request: CsrAndTtl & { readonly peer: VerifiedPeer }): Promise<Issued | Refusal> {
     const { csr, ttlMs, peer } = request;
-    return issueCertificate({ csr, ttlMs, grant: { by: 'peer', peer } }, this.#context);
+    const grant = { by: 'peer', peer } as const;
+    const by = nameOfPeer(peer);
+    return decideNoted(this.ledger, { asked: 'renew', subject: by, by }, () =>
+      issueCertificate({ csr, ttlMs, grant }, this.#context),
+    );
   }
 
   /** By order of whoever holds the state; without names, under those of the request. */
   issue(request: CsrAndTtl & WrittenNames): Promise<Issued | Refusal> {
     const { csr, ttlMs } = request;
-    return issueCertificate(
-      { csr, ttlMs, grant: { by: 'operator', names: request } },
-      this.#context,
+    const grant = { by: 'operator', names: request } as const;
+    const question = { asked: 'issue', subject: request.spiffeId, by: 'operator' } as const;
+    return decideNoted(this.ledger, question, () =>
+      issueCertificate({ csr, ttlMs, grant }, this.#context),
     );
   }
 
@@ -165,15 +175,21 @@ export class Authority {
   issueOwn(request: CsrAndTtl & Omit<WrittenNames, 'spiffeId'>): Promise<Issued | Refusal> {
     const { csr, ttlMs, dns, ip } = request;
     const names = { dns, ip, spiffeId: this.ownSpiffeId };
-    return issueCertificate({ csr, ttlMs, grant: { by: 'authority', names } }, this.#context);
+    const question = { asked: 'issue', subject: names.spiffeId, by: 'authority' } as const;
+    return decideNoted(this.ledger, question, () =>
+      issueCertificate({ csr, ttlMs, grant: { by: 'authority', names } }, this.#context),
+    );
   }
 
   createToken(order: TokenOrder): Promise<CreatedToken | Denial> {
-    return createToken(order, this.#context);
+    const question = { asked: 'token', subject: order.spiffeId, by: 'operator' } as const;
+    return decideNoted(this.ledger, question, () => createToken(order, this.#context));
   }
 
   revoke(order: RevokeOrder, caller: Caller, wait?: EdgeWait): Promise<RevokeAnswer> {
-    return revoke(order, caller, this.#context, wait);
+    const by = caller.kind === 'operator' ? 'operator' : nameOfPeer(caller.peer);
+    const question = { asked: 'revoke', subject: `${order.by} ${order.value}`, by } as const;
+    return decideNoted(this.ledger, question, () => revoke(order, caller, this.#context, wait));
   }
 
   /** Who signs lists and answers about revocation: the root and every intermediate. */
@@ -238,6 +254,10 @@ export class Authority {
     await this.ledger.close();
     await this.#keys?.close();
   }
+}
+
+function nameOfPeer(peer: VerifiedPeer): string {
+  return peer.spiffeId?.toString() ?? `serial ${peer.serialHex}`;
 }
 
 function random(): number {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
 import { type Audience, findRoute, type Route, type RouteName, routes } from '@countersign/wire';
+import { whileAskedBy } from '../ledger/asked.ts';
 import { type ApiAnswer, type Caller, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { authorizeCaller } from './authorize-caller.ts';
@@ -26,12 +27,15 @@ export async function answerRequest(
   const found = findRoute(request.method ?? '', path);
   const route = 'route' in found ? found.route : undefined;
 
+  const who = { by: nameOf(caller), from: request.socket.remoteAddress };
   let answer: ApiAnswer | { readonly ok: false; readonly thrown: unknown };
   try {
     answer =
       route === undefined
         ? denial('ERR_WIRE_ROUTE', `no ${request.method} "${path.slice(0, 200)}"`)
-        : await answerOf(context, { route, caller, path, query, id }, request);
+        : await whileAskedBy(who, () =>
+            answerOf(context, { route, caller, path, query, id }, request),
+          );
   } catch (thrown) {
     // Its own end, by the client: nobody is there to be answered, and nothing of ours failed.
     if (thrown === request.errored) {
@@ -53,6 +57,11 @@ export async function answerRequest(
     const audience = audienceOf(context, caller, route);
     const cause = 'thrown' in answer ? answer.thrown : answer;
     result = answerProblem(response, { cause, caller, audience, id, asked }, log);
+    // What the flows behind the routes refuse, they note themselves.
+    if (route !== undefined && result.startsWith('ERR_API_') && 'detail' in answer) {
+      const refusal = { asked: route.name, code: result, detail: answer.detail };
+      whileAskedBy(who, () => context.authority.ledger.noteRefusal(refusal));
+    }
   }
 
   context.requests.add(1, { route: route?.name ?? 'none', result });

@@ -21,7 +21,9 @@ import {
   type TestIdentity,
   testApi,
 } from '../../test/api-under-test.ts';
+import { exportAudit } from '../ledger/export-audit.ts';
 import { memoryLedger } from '../ledger/memory-ledger.ts';
+import { verifyAudit } from '../ledger/verify-audit.ts';
 import { adminClient } from './admin-client.ts';
 import { judgePeer } from './authorize-caller.ts';
 
@@ -258,6 +260,37 @@ describe('authority api', () => {
     assert.equal(!unknown.ok && unknown.code, 'ERR_API_CERTIFICATE_UNKNOWN');
     const later = await judgePeer(peer, { ledger, now: peer.notAfter + 1 });
     assert.equal(!later.ok && later.code, 'ERR_PEER_EXPIRED');
+  });
+
+  it('says in the audit trail who asked, from where, and what was refused to whom', async () => {
+    const identity = await api.enrol(`${orders}/audited`);
+    const renewed = await api.client(identity).renew({ csr: (await newRequest()).csr });
+    const others: RevokeRequest = { ...order, by: 'spiffe-id', value: payments };
+    await assert.rejects(api.client(identity).revoke(others), { code: 'ERR_REVOKE_FORBIDDEN' });
+    const lines: Record<string, unknown>[] = [];
+    for await (const page of exportAudit(api.authority.ledger, 0)) {
+      lines.push(
+        ...page
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line)),
+      );
+    }
+    const own = lines.filter((line) => line.by === `${orders}/audited`);
+    assert.deepEqual(
+      own.map(({ what, asked, from, code }) => [what, asked, from, code]),
+      [
+        ['renew', undefined, '127.0.0.1', undefined],
+        ['refused', 'revoke', '127.0.0.1', 'ERR_REVOKE_FORBIDDEN'],
+      ],
+    );
+    assert.equal(own[0]?.serial, renewed.serial);
+    const enrolled = lines.find((line) => line.serial === identity.response.serial);
+    assert.deepEqual(
+      [enrolled?.what, enrolled?.by, enrolled?.grant],
+      ['issue', 'anonymous', 'token'],
+    );
+    assert.deepEqual((await verifyAudit(api.authority.ledger)).findings, []);
   });
 
   it('slows down who guesses tokens, and nobody who has the right one', async () => {
