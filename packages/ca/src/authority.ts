@@ -51,11 +51,15 @@ export interface AuthorityKeys {
   close(): Promise<void>;
 }
 
-/** How a request for a certificate reaches the authority: the request itself, and the lifetime wished for. */
-export interface CsrAndTtl {
+/** How a request for a certificate reaches the authority: the request itself, and what is wished beside it. */
+export interface CsrAndWishes {
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
   readonly ttlMs?: number | undefined;
+  /** Name of a profile. */
+  readonly profile?: string | undefined;
+  /** Name of the intermediate that signs. */
+  readonly issuer?: string | undefined;
 }
 
 export interface IntermediateStatus {
@@ -142,37 +146,36 @@ export class Authority {
   }
 
   /** A first certificate, under the names of a one-time token. Refusals as of {@link issueCertificate}. */
-  enrol(request: CsrAndTtl & { readonly token: JoinToken }): Promise<Issued | Refusal> {
-    const { csr, ttlMs, token } = request;
+  enrol(request: CsrAndWishes & { readonly token: JoinToken }): Promise<Issued | Refusal> {
+    const { token } = request;
     const grant = { by: 'token', token } as const;
     const question = { asked: 'issue', subject: `token ${token.id}`, by: 'anonymous' } as const;
     return decideNoted(this.ledger, question, () =>
-      issueCertificate({ csr, ttlMs, grant }, this.#context),
+      issueCertificate({ ...wishes(request), grant }, this.#context),
     );
   }
 
   /** A further certificate under the names of the one that the peer presented, for whatever key the request has. */
-  renew(request: CsrAndTtl & { readonly peer: VerifiedPeer }): Promise<Issued | Refusal> {
-    const { csr, ttlMs, peer } = request;
+  renew(request: CsrAndWishes & { readonly peer: VerifiedPeer }): Promise<Issued | Refusal> {
+    const { peer } = request;
     const grant = { by: 'peer', peer } as const;
     const by = nameOfPeer(peer);
     return decideNoted(this.ledger, { asked: 'renew', subject: by, by }, () =>
-      issueCertificate({ csr, ttlMs, grant }, this.#context),
+      issueCertificate({ ...wishes(request), grant }, this.#context),
     );
   }
 
   /** By order of whoever holds the state; without names, under those of the request. */
-  issue(request: CsrAndTtl & WrittenNames): Promise<Issued | Refusal> {
-    const { csr, ttlMs } = request;
+  issue(request: CsrAndWishes & WrittenNames): Promise<Issued | Refusal> {
     const grant = { by: 'operator', names: request } as const;
     const question = { asked: 'issue', subject: request.spiffeId, by: 'operator' } as const;
     return decideNoted(this.ledger, question, () =>
-      issueCertificate({ csr, ttlMs, grant }, this.#context),
+      issueCertificate({ ...wishes(request), grant }, this.#context),
     );
   }
 
   /** The authority's own TLS certificate: {@link ownSpiffeId} and these names, within its issuer's constraints. */
-  issueOwn(request: CsrAndTtl & Omit<WrittenNames, 'spiffeId'>): Promise<Issued | Refusal> {
+  issueOwn(request: CsrAndWishes & Omit<WrittenNames, 'spiffeId'>): Promise<Issued | Refusal> {
     const { csr, ttlMs, dns, ip } = request;
     const names = { dns, ip, spiffeId: this.ownSpiffeId };
     const question = { asked: 'issue', subject: names.spiffeId, by: 'authority' } as const;
@@ -254,6 +257,10 @@ export class Authority {
     await this.ledger.close();
     await this.#keys?.close();
   }
+}
+
+function wishes({ csr, ttlMs, profile, issuer }: CsrAndWishes): CsrAndWishes {
+  return { csr, ttlMs, profile, issuer };
 }
 
 function nameOfPeer(peer: VerifiedPeer): string {

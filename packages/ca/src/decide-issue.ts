@@ -2,7 +2,12 @@ import type { CertificateRequest, KeyKind } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import type { CertificateNames } from './certificate-names.ts';
 import { decideLifetime, type Lifetime, type LifetimeQuestion } from './lifetime-policy.ts';
-import { admitNames, type ConstrainedIssuer, chooseIssuer } from './name-policy.ts';
+import {
+  admitNames,
+  type ConstrainedIssuer,
+  chooseIssuer,
+  type NameQuestion,
+} from './name-policy.ts';
 import type { Judgement } from './policy/judgement.ts';
 import type { Requester } from './policy/who.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
@@ -23,6 +28,8 @@ export interface IssueQuestion {
   readonly requester: Requester;
   /** Asked for by name; undefined: chosen by the request. */
   readonly profile: string | undefined;
+  /** Name of the intermediate that is to sign; undefined: the first that admits the names. */
+  readonly issuer: string | undefined;
   readonly ttlMs: number | undefined;
   /** Undefined where nothing but a policy is tried out. */
   readonly request:
@@ -105,6 +112,7 @@ function* ownIssuer<I extends DecidingIssuer>(
   return undefined;
 }
 
-function nameQuestionOf({ at, names, requester, profile, request, ttlMs }: IssueQuestion) {
-  return { at, names, requester, profile, kind: request?.kind, ttlMs: ttlMs ?? 0 };
+function nameQuestionOf(question: IssueQuestion): NameQuestion {
+  const { at, names, requester, profile, issuer, request, ttlMs = 0 } = question;
+  return { at, names, requester, profile, issuer, kind: request?.kind, ttlMs };
 }

@@ -1,7 +1,7 @@
 export {
   Authority,
   type AuthorityParts,
-  type CsrAndTtl,
+  type CsrAndWishes,
   type IntermediateStatus,
 } from './authority.ts';
 export {

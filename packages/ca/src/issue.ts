@@ -29,6 +29,8 @@ export interface IssueRequest {
   readonly ttlMs?: number | undefined;
   /** Name of the profile; absent: the one that is for such a request. */
   readonly profile?: string | undefined;
+  /** Name of the intermediate that signs; absent: the first in file order that admits the names. */
+  readonly issuer?: string | undefined;
   readonly grant: IssueGrant;
 }
 
@@ -115,6 +117,7 @@ async function issueInSteps(
     names,
     requester,
     profile: request.profile,
+    issuer: request.issuer,
     ttlMs: request.ttlMs,
     request: { csr, kind: key.kind, grantedBy: granted.describe },
     lifetime: granted.lifetime,

@@ -1,4 +1,4 @@
-import { type Denial, denial } from '@countersign/base';
+import { type Denial, denial, nearestWord } from '@countersign/base';
 import { isReserved, reservedPath } from '@countersign/spiffe';
 import type { CaConfig } from './ca-config.ts';
 import { type CertificateNames, countNames } from './certificate-names.ts';
@@ -20,7 +20,10 @@ export interface ConstrainedIssuer {
 }
 
 /** What the policy is asked about names. */
-export type NameQuestion = RuleQuestion;
+export interface NameQuestion extends RuleQuestion {
+  /** Name of the intermediate that is to sign; undefined: the first that admits the names. */
+  readonly issuer?: string | undefined;
+}
 
 type NameConfig = Pick<CaConfig, 'trustDomain' | 'services' | 'rules'>;
 
@@ -65,19 +68,22 @@ export function* admitNames<I extends ConstrainedIssuer>(
   }
   const ruled = judgeRules(config.rules, question);
   if (ruled !== undefined) yield ruled;
-  const chosen = chooseIssuer(names, issuers);
+  const chosen = chooseIssuer(names, issuers, question.issuer);
   if (chosen.ok) return chosen.issuer;
   yield chosen;
   return undefined;
 }
 
-/** The first that admits all names; the one step of {@link judgeNames} that also binds the authority's own certificate. */
+/** The first that admits all names, or the one asked for; the one step of {@link judgeNames} that also binds the authority's own certificate. */
 export function chooseIssuer<I extends ConstrainedIssuer>(
   names: CertificateNames,
   issuers: readonly I[],
+  asked?: string | undefined,
 ): { readonly ok: true; readonly issuer: I } | Denial {
+  const candidates = asked === undefined ? issuers : issuers.filter(({ name }) => name === asked);
+  if (candidates.length === 0) return unknownIssuer(asked ?? '', issuers);
   const reasons: string[] = [];
-  for (const issuer of issuers) {
+  for (const issuer of candidates) {
     const refused = names.dns.flatMap((name) => {
       const against = constraintAgainst(issuer.constraints, name);
       return against === undefined ? [] : [`"${issuer.name}" ${against}, "${name}" is asked for`];
@@ -88,11 +94,20 @@ export function chooseIssuer<I extends ConstrainedIssuer>(
   }
   return denial(
     'ERR_POLICY_NO_ISSUER',
-    `no intermediate admits every name: ${reasons.join('; ')}`,
+    `${asked === undefined ? 'no intermediate admits' : 'the intermediate does not admit'} every name: ${reasons.join('; ')}`,
     {
       dns: names.dns,
+      reasons,
     },
   );
+}
+
+function unknownIssuer(asked: string, issuers: readonly ConstrainedIssuer[]): Denial {
+  const known = issuers.map(({ name }) => name);
+  const nearest = nearestWord(asked, known);
+  const then = nearest === undefined ? quotedList(known) : `the nearest is "${nearest}"`;
+  const sides = `intermediate "${asked}" is asked for, there is ${then}`;
+  return denial('ERR_POLICY_NO_ISSUER', sides, { issuer: asked, known });
 }
 
 function wrongWithSpiffeId(names: CertificateNames, trustDomain: string): Denial | undefined {

@@ -9,6 +9,7 @@ import {
 import type { Certificate, KeyKind } from '@countersign/x509';
 import { authorityTransport } from './authority-transport.ts';
 import { parseAuthorityUrl } from './authority-url.ts';
+import { wishesOf } from './certificate-wishes.ts';
 import type { Identity } from './identity.ts';
 import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
 import { learnRoot } from './learn-root.ts';
@@ -26,6 +27,10 @@ export interface EnrolOptions {
   readonly keyKind?: KeyKind;
   /** Wished lifetime; the authority's default unless given. */
   readonly ttlMs?: number;
+  /** Name of a profile of the authority; the one that is for such a request unless given. */
+  readonly profile?: string;
+  /** Name of the intermediate that signs; the first that admits the names unless given. */
+  readonly issuer?: string;
   /** The SPIFFE ID that the token is expected to be for. */
   readonly spiffeId?: string;
   /** Where to write the files; made sure of before the token is spent. Absent: nowhere. */
@@ -65,8 +70,7 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
       timeoutMs,
       transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
     });
-    const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
-    const response = await client.enrol({ token, csr, ...ttl }, abort);
+    const response = await client.enrol({ token, csr, ...wishesOf(options) }, abort);
     // 6. the answer, proved before anything relies on it
     const identity = proveIssued({
       response,

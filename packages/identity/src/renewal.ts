@@ -2,6 +2,7 @@ import type { Clock } from '@countersign/base';
 import { staticBundles, staticSvid } from '@countersign/spiffe';
 import type { IssueResponse } from '@countersign/wire';
 import { authorityClient } from './authority-transport.ts';
+import { wishesOf } from './certificate-wishes.ts';
 import type { Identity } from './identity.ts';
 
 export interface RenewalRequest {
@@ -25,11 +26,15 @@ export function renewOverMtls(options: {
   readonly clock: Clock;
   /** Wished lifetime; the authority's default unless given. */
   readonly ttlMs?: number;
+  /** Name of a profile of the authority; the one that is for such a request unless given. */
+  readonly profile?: string;
+  /** Name of the intermediate that signs; the first that admits the names unless given. */
+  readonly issuer?: string;
   /** 15,000 unless given. */
   readonly timeoutMs?: number;
 }): Renew {
   const { url, clock, timeoutMs } = options;
-  const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
+  const wishes = wishesOf(options);
   return async function renewAtAuthority({ current, csr, signal }) {
     const client = authorityClient({
       url,
@@ -39,6 +44,6 @@ export function renewOverMtls(options: {
       trustDomain: current.bundle.trustDomain,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
-    return await client.renew({ csr, ...ttl }, { signal });
+    return await client.renew({ csr, ...wishes }, { signal });
   };
 }

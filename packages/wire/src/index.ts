@@ -37,6 +37,7 @@ export {
 export { identityHeaders, isIdentityHeader } from './identity-headers.ts';
 export {
   type AdminIssueRequest,
+  type CertificateWishes,
   type EnrolRequest,
   formatAdminIssueRequest,
   formatEnrolRequest,

@@ -1,20 +1,27 @@
 import { toBase64 } from '@countersign/base';
 import { type JoinToken, parseJoinToken, revealJoinToken } from './join-token.ts';
-import { readMessage } from './read-message.ts';
+import { type Members, readMessage } from './read-message.ts';
+
+/** What a caller may wish of a certificate; the authority decides. */
+export interface CertificateWishes {
+  /** Lifetime; the authority refuses more than its `max_validity`. Absent: its default. */
+  readonly ttlMs?: number;
+  /** Name of a profile. Absent: the one that is for such a request. */
+  readonly profile?: string;
+  /** Name of the intermediate that signs. Absent: the first whose constraints admit the names. */
+  readonly issuer?: string;
+}
 
 /** `POST /v1/enrol`: a one-time token and a request signed by the key that the caller keeps. */
-export interface EnrolRequest {
+export interface EnrolRequest extends CertificateWishes {
   readonly token: JoinToken;
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
-  /** Wished lifetime; the authority refuses more than its `max_validity`. Absent: its default. */
-  readonly ttlMs?: number;
 }
 
 /** `POST /v1/renew`, over mTLS: the same names as the certificate that the caller shows. */
-export interface RenewRequest {
+export interface RenewRequest extends CertificateWishes {
   readonly csr: Uint8Array;
-  readonly ttlMs?: number;
 }
 
 /** `POST /v1/admin/issue`, on the admin socket alone: names by order of whoever holds the state. */
@@ -58,6 +65,8 @@ export const issueLimits = {
   chainItems: 16,
   names: 64,
   nameLength: 2048,
+  /** Names of profiles and intermediates. */
+  wordLength: 64,
   /** Longer lifetimes are no wish but a mistake: ten years. */
   ttlMs: 10 * 366 * 86_400_000,
 } as const;
@@ -72,7 +81,7 @@ export function parseEnrolRequest(json: unknown): EnrolRequest {
   return readMessage('enrol request', json, (m) => ({
     token: parseJoinToken(m.text('token', { max: 256, secret: true })),
     csr: m.bytes('csr', issueLimits.csrBytes),
-    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+    ...readWishes(m),
   }));
 }
 
@@ -81,19 +90,19 @@ export function formatEnrolRequest(request: EnrolRequest): string {
   return JSON.stringify({
     token: revealJoinToken(request.token),
     csr: toBase64(request.csr),
-    ...ttlOf(request.ttlMs),
+    ...wishesOf(request),
   });
 }
 
 export function parseRenewRequest(json: unknown): RenewRequest {
   return readMessage('renew request', json, (m) => ({
     csr: m.bytes('csr', issueLimits.csrBytes),
-    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+    ...readWishes(m),
   }));
 }
 
 export function formatRenewRequest(request: RenewRequest): string {
-  return JSON.stringify({ csr: toBase64(request.csr), ...ttlOf(request.ttlMs) });
+  return JSON.stringify({ csr: toBase64(request.csr), ...wishesOf(request) });
 }
 
 const namesLimits = { maxItems: issueLimits.names, max: issueLimits.nameLength };
@@ -104,7 +113,7 @@ export function parseAdminIssueRequest(json: unknown): AdminIssueRequest {
     ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
     dns: m.optional('dns', (name) => m.listOfTexts(name, namesLimits)) ?? [],
     ip: m.optional('ip', (name) => m.listOfTexts(name, namesLimits)) ?? [],
-    ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
+    ...readWishes(m),
   }));
 }
 
@@ -166,6 +175,28 @@ export function parseIssueResponse(json: unknown): IssueResponse {
 
 export function formatIssueResponse(response: IssueResponse): string {
   return JSON.stringify({ ...response, chain: response.chain.map(toBase64) });
+}
+
+function readWishes(m: Members): CertificateWishes {
+  const text = (name: string) => m.text(name, { min: 1, max: issueLimits.wordLength });
+  return wishesOf({
+    ttlMs: m.optional('ttlMs', (name) => m.integer(name, ttlRange)),
+    profile: m.optional('profile', text),
+    issuer: m.optional('issuer', text),
+  });
+}
+
+function wishesOf(
+  wishes: {
+    readonly [Name in keyof CertificateWishes]: CertificateWishes[Name] | undefined;
+  },
+): CertificateWishes {
+  const { ttlMs, profile, issuer } = wishes;
+  return {
+    ...ttlOf(ttlMs),
+    ...(profile === undefined ? {} : { profile }),
+    ...(issuer === undefined ? {} : { issuer }),
+  };
 }
 
 function ttlOf(ttlMs: number | undefined): { ttlMs?: number } {

@@ -32,6 +32,8 @@ const names = fc.array(fc.domain(), { maxLength: 4 });
 const merged = <T extends object[]>(...parts: { [I in keyof T]: fc.Arbitrary<T[I]> }) =>
   fc.tuple(...(parts as fc.Arbitrary<object>[])).map((each) => Object.assign({}, ...each));
 const ttl = optional('ttlMs', fc.integer({ min: 1000, max: 86_400_000 }));
+const word = fc.string({ minLength: 1, maxLength: 64 });
+const wishes = merged(ttl, optional('profile', word), optional('issuer', word));
 const gateway = fc.record({
   id: fc.string({ minLength: 1, maxLength: 20 }),
   spiffeId: fc.constant('spiffe://example.com/gateway'),
@@ -52,13 +54,13 @@ const messages: Record<
   }
 > = {
   'renew request': {
-    make: merged(fc.record({ csr: bytes }), ttl),
+    make: merged(fc.record({ csr: bytes }), wishes),
     format: wire.formatRenewRequest,
     parse: wire.parseRenewRequest,
     strict: true,
   },
   'issue request': {
-    make: merged(fc.record({ csr: bytes, dns: names, ip: names }), ttl),
+    make: merged(fc.record({ csr: bytes, dns: names, ip: names }), wishes),
     format: wire.formatAdminIssueRequest,
     parse: wire.parseAdminIssueRequest,
     strict: true,

@@ -1,18 +1,17 @@
 import { enrol } from '@countersign/identity';
 import type { Cli } from '../cli.ts';
-import { durationOption } from '../duration-option.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { outputOption } from '../output-option.ts';
 import { readSecret } from '../secret-argument.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
+import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface EnrolOptions {
+interface EnrolOptions extends WishOptions {
   readonly ca: string;
   readonly fingerprint?: string;
   readonly token: string;
   readonly out: string;
-  readonly ttl?: number;
   readonly keyType?: string;
   readonly output: string;
 }
@@ -20,14 +19,11 @@ interface EnrolOptions {
 /** `countersign enrol`: a first identity for whoever has a one-time token. */
 export const enrolVerb: Verb = {
   define(command, cli) {
-    command
+    addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--ca <url>', 'the authority: https://HOST:PORT')
       .requiredOption('--token <secret>', 'one-time token, @FILE, or - for standard input')
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
       .option('--fingerprint <sha256>', "SHA-256 of the root's DER; the token names it too")
-      .addOption(
-        durationOption('--ttl <duration>', "wished lifetime; the authority's unless given"),
-      )
       .addOption(keyTypeOption('p256'))
       .addOption(outputOption())
       .addHelpText('after', help)
@@ -50,7 +46,7 @@ async function run(cli: Cli, options: EnrolOptions): Promise<void> {
     out: options.out,
     clock: cli.clock,
     ...(options.fingerprint !== undefined && { fingerprint: options.fingerprint }),
-    ...(options.ttl !== undefined && { ttlMs: options.ttl }),
+    ...wishesOf(options),
     ...(keyKind !== undefined && { keyKind }),
   });
   await tellIdentity(cli, identity.svid, options.out, options.output);

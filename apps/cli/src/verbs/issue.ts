@@ -13,7 +13,6 @@ import {
 import type { IssueResponse } from '@countersign/wire';
 import type { KeyKind } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
-import { durationOption } from '../duration-option.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
@@ -21,12 +20,12 @@ import { asOperator, readStateConfig } from '../state/open-state.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
+import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface IssueOptions extends StateOptions {
+interface IssueOptions extends StateOptions, WishOptions {
   readonly spiffeId?: string;
   readonly dns?: string[];
   readonly ip?: string[];
-  readonly ttl?: number;
   readonly keyType?: string;
   readonly out: string;
   readonly output: string;
@@ -35,11 +34,10 @@ interface IssueOptions extends StateOptions {
 /** `countersign issue`: key and certificate by order of whoever holds the state. */
 export const issueVerb: Verb = {
   define(command, cli) {
-    addStateOptions(command)
+    addWishOptions(addStateOptions(command), 'lifetime; validity of ca.yaml unless given')
       .option('--spiffe-id <id>', 'the SPIFFE ID; needed unless ca.yaml says require_spiffe: false')
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
-      .addOption(durationOption('--ttl <duration>', 'lifetime; validity of ca.yaml unless given'))
       .addOption(keyTypeOption('what ca.yaml says'))
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
       .addOption(outputOption())
@@ -71,11 +69,11 @@ async function issue(cli: Cli, options: IssueOptions): Promise<void> {
 }
 
 function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueResponse> {
-  const { spiffeId, dns = [], ip = [], ttl } = options;
+  const { spiffeId, dns = [], ip = [] } = options;
   const request = {
     ...{ csr, dns, ip },
     ...(spiffeId !== undefined && { spiffeId }),
-    ...(ttl !== undefined && { ttlMs: ttl }),
+    ...wishesOf(options),
   };
   return asOperator(cli, options, {
     server: (client) => client.issue(request),

@@ -1,15 +1,14 @@
 import { CountersignError } from '@countersign/base';
 import { readIdentity, renewOnce, renewOverMtls, writeIdentity } from '@countersign/identity';
 import type { Cli } from '../cli.ts';
-import { durationOption } from '../duration-option.ts';
 import { outputOption } from '../output-option.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
+import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface RenewOptions {
+interface RenewOptions extends WishOptions {
   readonly ca?: string;
   readonly identity: string;
-  readonly ttl?: number;
   readonly output: string;
 }
 
@@ -18,12 +17,9 @@ const timeoutMs = 30_000;
 /** `countersign renew`: a new key and certificate for the same names, shown the current one. */
 export const renewVerb: Verb = {
   define(command, cli) {
-    command
+    addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--identity <dir>', 'the identity to renew; it is replaced in one step')
       .option('--ca <url>', 'the authority; the one that the identity came from unless given')
-      .addOption(
-        durationOption('--ttl <duration>', "wished lifetime; the authority's unless given"),
-      )
       .addOption(outputOption())
       .addHelpText(
         'after',
@@ -34,7 +30,7 @@ export const renewVerb: Verb = {
 };
 
 async function renew(cli: Cli, options: RenewOptions): Promise<void> {
-  const { identity: directory, ttl } = options;
+  const { identity: directory } = options;
   const { clock } = cli;
   const current = await readIdentity(directory);
   const url = options.ca ?? current.ca;
@@ -46,7 +42,7 @@ async function renew(cli: Cli, options: RenewOptions): Promise<void> {
   }
   const renewed = await renewOnce({
     current: { ...current, ca: url },
-    renew: renewOverMtls({ url, clock, ...(ttl !== undefined && { ttlMs: ttl }) }),
+    renew: renewOverMtls({ url, clock, ...wishesOf(options) }),
     clock,
     signal: AbortSignal.timeout(timeoutMs),
   });
