@@ -22,20 +22,13 @@ import type {
   RevocationOutcome,
   RevocationPreview,
   RevocationRecord,
-  RevokedCursor,
-  RevokedPage,
-  RevokedRow,
   TokenDraft,
   TokenRecord,
 } from './ledger.ts';
 import { factsOf, type LedgerStore } from './ledger-store.ts';
-
-/** One transaction: the tables, the moment, and where randomness comes from. */
-export interface LedgerTransaction {
-  readonly store: LedgerStore;
-  readonly at: number;
-  readonly random: (octets: number) => Uint8Array;
-}
+import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
+import { malformedOrder, mustBlock } from './revocation-order.ts';
+import { revokedAfter } from './revoked-after.ts';
 
 /**
  * Writes, by name. Each checks everything first and writes last: a Denial or a CountersignError has written nothing, so
@@ -264,25 +257,7 @@ export const ledgerReads = {
   ) => tx.store.findCertificates({ ...query, limit: boundedLimit(query.limit ?? 100) }),
   revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.revocationsAfter(position, boundedLimit(limit)),
-  revokedAfter(tx: LedgerTransaction, cursor: RevokedCursor, limit: number): RevokedPage {
-    const most = boundedLimit(limit);
-    // The one that the last page ended amid of, again.
-    const behind = cursor.intent === cursor.revocation ? cursor.revocation : cursor.revocation - 1;
-    const revocations = tx.store.revocationsAfter(behind, most);
-    const rows: RevokedRow[] = [];
-    let next = cursor;
-    for (const revocation of revocations) {
-      const { position } = revocation;
-      const above = position === cursor.revocation ? cursor.intent : 0;
-      const room = most - rows.length;
-      if (room === 0) return { rows, next, more: true };
-      const covered = coveredIntents(tx, revocation, above, room);
-      for (const intent of covered) rows.push(revokedRow(intent, revocation));
-      const isWhole = covered.length < room;
-      next = { revocation: position, intent: isWhole ? position : (covered.at(-1)?.position ?? 0) };
-    }
-    return { rows, next, more: revocations.length === most || rows.length === most };
-  },
+  revokedAfter,
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
   orphans: (tx: LedgerTransaction) => tx.store.orphans(),
   status: (tx: LedgerTransaction) => tx.store.status(),
@@ -419,31 +394,6 @@ function refusalOfRenewal(
   return undefined;
 }
 
-function coveredIntents(
-  tx: LedgerTransaction,
-  { by, value, position }: RevocationRecord,
-  above: number,
-  limit: number,
-): readonly IntentRecord[] {
-  if (by !== 'serial') return tx.store.coveredIntents({ by, value, above, below: position }, limit);
-  const intent = tx.store.intentBySerial(value);
-  return intent === undefined || intent.position <= above ? [] : [intent];
-}
-
-function revokedRow(intent: IntentRecord, revocation: RevocationRecord): RevokedRow {
-  const { position, serialHex, issuer, notAfter } = intent;
-  const { at, reason } = revocation;
-  return {
-    revocation: revocation.position,
-    at,
-    reason,
-    intent: position,
-    serialHex,
-    issuer,
-    notAfter,
-  };
-}
-
 function coveringRevocation(
   tx: LedgerTransaction,
   certificate: CoveredFacts,
@@ -463,33 +413,6 @@ function* revocable(wanted: Wanted): Iterable<readonly [Exclude<RevocationBy, 's
   if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];
 }
 
-const valueForms: Readonly<Record<RevocationBy, { readonly form: RegExp; readonly say: string }>> =
-  {
-    serial: { form: /^(?:[0-9a-f]{2}){1,20}$/, say: '1 to 20 octets in lowercase hex' },
-    'spiffe-id': { form: /^spiffe:\/\/[^/]+\/.{1,2000}$/, say: 'a SPIFFE ID with a path' },
-    key: { form: /^[0-9a-f]{64}$/, say: 'the SHA-256 of a SubjectPublicKeyInfo, 64 hex digits' },
-    provisioner: { form: /^.{1,200}$/, say: 'the name of a provisioner' },
-  };
-
-function malformedOrder(order: RevocationOrder): Denial | undefined {
-  const { form, say } = valueForms[order.by];
-  if (!form.test(order.value)) {
-    return denial('ERR_LEDGER_ORDER', `cannot revoke ${order.by} "${order.value}": not ${say}`);
-  }
-  if (order.by === 'serial' && order.block === true) {
-    return denial(
-      'ERR_LEDGER_ORDER',
-      'block needs a SPIFFE ID, a key or a provisioner: a serial is never issued again anyway',
-    );
-  }
-  return undefined;
-}
-
-function mustBlock(order: RevocationOrder): boolean {
-  // CA/Browser Forum BR §6.1.1.3: a key known to be compromised is not certified again.
-  return order.block === true || (order.by === 'key' && order.reason === 'keyCompromise');
-}
-
 function mustBeOpen(tx: LedgerTransaction, position: number) {
   const intent = tx.store.intent(position);
   if (intent === undefined) throw stateError(`no intent stands at position ${position}`);
@@ -507,10 +430,6 @@ function grantedBy(grant: Grant): string | undefined {
 function sameHash(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a, 'hex'), Buffer.from(b, 'hex')];
   return left.byteLength === right.byteLength && timingSafeEqual(left, right);
-}
-
-function boundedLimit(limit: number): number {
-  return Math.min(10_000, Math.max(1, Math.trunc(limit)));
 }
 
 function stateError(message: string): CountersignError {
