@@ -105,8 +105,9 @@ export function chooseIssuer<I extends ConstrainedIssuer>(
 function unknownIssuer(asked: string, issuers: readonly ConstrainedIssuer[]): Denial {
   const known = issuers.map(({ name }) => name);
   const nearest = nearestWord(asked, known);
-  const then = nearest === undefined ? quotedList(known) : `the nearest is "${nearest}"`;
-  const sides = `intermediate "${asked}" is asked for, there is ${then}`;
+  const then =
+    nearest === undefined ? `there is ${quotedList(known)}` : `the nearest is "${nearest}"`;
+  const sides = `intermediate "${asked}" is asked for, ${then}`;
   return denial('ERR_POLICY_NO_ISSUER', sides, { issuer: asked, known });
 }
 

@@ -66,8 +66,9 @@ function hasAll({ names: patterns }: ProfileUse, names: CertificateNames): boole
 function unknownProfile(asked: string, { profiles }: Profiles): Denial {
   const known = [...profiles.map(({ name }) => name), defaultProfileName];
   const nearest = nearestWord(asked, known);
-  const then = nearest === undefined ? quotedList(known) : `the nearest is "${nearest}"`;
-  return denial('ERR_POLICY_PROFILE', `profile "${asked}" is asked for, there is ${then}`, {
+  const then =
+    nearest === undefined ? `there is ${quotedList(known)}` : `the nearest is "${nearest}"`;
+  return denial('ERR_POLICY_PROFILE', `profile "${asked}" is asked for, ${then}`, {
     profile: asked,
     known,
   });
