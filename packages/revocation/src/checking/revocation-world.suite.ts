@@ -44,9 +44,8 @@ export interface RevocationServer {
 export interface OcspDouble {
   /** Of the certificates with these serials; `good` unless it is here. */
   readonly statuses: Map<string, OcspCertStatus>;
-  /** Who signs, by whose word. */
   signer: TestCredential;
-  issuer: TestCa;
+  /** Whether the signer's certificate is sent along. */
   isDelegate: boolean;
   thisUpdate: () => number;
   nextUpdate: (() => number) | undefined;
@@ -61,7 +60,7 @@ export async function startRevocationServer(
   const asked: string[] = [];
   const lists: RevocationServer['lists'] = new Map();
   const ocsp: OcspDouble = {
-    ...{ statuses: new Map(), signer: issuer, issuer, isDelegate: false, answersNonce: true },
+    ...{ statuses: new Map(), signer: issuer, isDelegate: false, answersNonce: true },
     thisUpdate: () => Date.now() - 1000,
     nextUpdate: () => Date.now() + 3_600_000,
   };

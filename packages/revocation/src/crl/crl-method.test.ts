@@ -119,11 +119,11 @@ test('a fresh list that has a peer tells of it, and an unchanged one costs an em
   });
   assert.equal(checks.check(peer).status, 'good');
   await clock.advance(61_000);
-  await until(() => unchanged === 1);
+  await until(() => unchanged >= 1);
   assert.equal(told, 0);
   await publish([alice.certificate]);
   await clock.advance(61_000);
-  await until(() => told === 1);
+  await until(() => told >= 1);
   assert.equal(checks.check(peer).status, 'revoked');
 });
 
