@@ -15,22 +15,32 @@ export {
   type SubjectConfig,
 } from './ca-config.ts';
 export type { WrittenNames } from './certificate-names.ts';
+export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';
 export { type EphemeralOptions, ephemeralAuthority } from './ephemeral-authority.ts';
 export { type Initialised, type InitOptions, initAuthority } from './init-authority.ts';
 export type { Issued, Refusal } from './issue.ts';
 export { type Acknowledged, auditLedger, type LedgerAudit } from './ledger/audit-ledger.ts';
+export type { AuditHead, AuditRow } from './ledger/audit-trail.ts';
 export { covers } from './ledger/covers.ts';
+export { exportAudit } from './ledger/export-audit.ts';
 export type * from './ledger/ledger.ts';
-export { type MemoryLedgerOptions, memoryLedger } from './ledger/memory-ledger.ts';
 export type { LedgerConfig, PostgresConfig } from './ledger/ledger-config.ts';
+export { type LedgerPages, ledgerOverSocket } from './ledger/ledger-pages.ts';
+export { type MemoryLedgerOptions, memoryLedger } from './ledger/memory-ledger.ts';
+export { openStateLedger } from './ledger/open-state-ledger.ts';
 export {
   openPostgresLedger,
   type PostgresLedger,
   type PostgresLedgerOptions,
 } from './ledger/postgres/postgres-ledger.ts';
 export { openSqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite-ledger.ts';
+export { type AuditVerdict, type VerifyAuditOptions, verifyAudit } from './ledger/verify-audit.ts';
+export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';
+export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-files.ts';
 export { type OpenOptions, openAuthority } from './open-authority.ts';
+export { publishedUrlOf } from './publish/published-url.ts';
+export { makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {

@@ -1,4 +1,5 @@
 import { CountersignError, concatBytes, messageOf } from '@countersign/base';
+import { type CertificateOfKey, parseCertificatesOfKey } from './certificates-of-key.ts';
 import type { FeedFrame } from './feed-frame.ts';
 import { readFeed } from './feed-reader.ts';
 import {
@@ -21,6 +22,7 @@ import {
   type LeaseResponse,
   parseLeaseResponse,
 } from './lease-messages.ts';
+import { formatLedgerReadRequest, type LedgerReadRequest } from './ledger-messages.ts';
 import { errorOfProblem, parseProblem, problemContentType } from './problem.ts';
 import { parseJsonBody } from './read-message.ts';
 import {
@@ -156,6 +158,25 @@ export class AuthorityClient {
   issue(request: AdminIssueRequest, options: CallOptions = {}): Promise<IssueResponse> {
     const body = formatAdminIssueRequest(request);
     return this.#message(routes.adminIssue, body, parseIssueResponse, options);
+  }
+
+  /** On the admin socket alone: a page of the ledger, as `ledgerOverSocket` of `ca` reads it. */
+  readLedger(request: LedgerReadRequest, options: CallOptions = {}): Promise<unknown> {
+    const body = formatLedgerReadRequest(request);
+    return this.#message(routes.adminLedger, body, (json) => json, options, 60_000);
+  }
+
+  /** What was issued for a key, by the SHA-256 of its SubjectPublicKeyInfo; on the admin socket alone. */
+  async certificatesOf(
+    key: string,
+    options: CallOptions = {},
+  ): Promise<readonly CertificateOfKey[]> {
+    const { adminCertificates: route } = routes;
+    const path = `${route.path}?${new URLSearchParams({ key })}`;
+    const bytes = await this.#call({ ...route, path }, undefined, options);
+    return parseCertificatesOfKey(
+      parseJsonBody(bytes, 'certificates answer', route.maxAnswerBytes),
+    );
   }
 
   /**

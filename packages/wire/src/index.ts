@@ -6,6 +6,11 @@ export {
   type TransportResponse,
 } from './authority-client.ts';
 export {
+  type CertificateOfKey,
+  formatCertificatesOfKey,
+  parseCertificatesOfKey,
+} from './certificates-of-key.ts';
+export {
   type ClientCertHeaders,
   clientCertHeaders,
   clientCertLimits,
@@ -76,6 +81,11 @@ export {
   parseLeaseRequest,
   parseLeaseResponse,
 } from './lease-messages.ts';
+export {
+  formatLedgerReadRequest,
+  type LedgerReadRequest,
+  parseLedgerReadRequest,
+} from './ledger-messages.ts';
 export {
   type Audience,
   errorOfProblem,

@@ -141,6 +141,16 @@ export const routes = {
     maxAnswerBytes: 64 * kib,
     answer: 'application/json',
   },
+  adminLedger: {
+    name: 'adminLedger',
+    method: 'POST',
+    path: '/v1/admin/ledger',
+    auth: 'admin',
+    maxBodyBytes: 4 * kib,
+    /** 1000 records, of which a certificate may have many names. */
+    maxAnswerBytes: 256 * 1024 * kib,
+    answer: 'application/json',
+  },
   adminIssue: {
     name: 'adminIssue',
     method: 'POST',
@@ -148,6 +158,15 @@ export const routes = {
     auth: 'admin',
     maxBodyBytes: 64 * kib,
     maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
+  adminCertificates: {
+    name: 'adminCertificates',
+    method: 'GET',
+    path: '/v1/admin/certificates',
+    auth: 'admin',
+    maxBodyBytes: 0,
+    maxAnswerBytes: 4096 * kib,
     answer: 'application/json',
   },
 } as const satisfies Readonly<Record<string, Route>>;

@@ -1,6 +1,7 @@
 import { type Denial, denial } from '@countersign/base';
 import { formatBundleDocument, type VerifiedPeer } from '@countersign/spiffe';
 import {
+  formatCertificatesOfKey,
   formatIssueResponse,
   formatLeaseResponse,
   formatStatusResponse,
@@ -15,7 +16,9 @@ import {
   type RouteName,
 } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
+import { certificatesOfKey } from '../certificates-of-key.ts';
 import type { Issued, Refusal } from '../issue.ts';
+import { answerLedgerRead } from '../ledger/ledger-pages.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
@@ -150,9 +153,28 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
 
   ...logHandlers,
 
+  async adminLedger({ authority }, call) {
+    return { ok: true, body: await answerLedgerRead(authority.ledger, bodyOf(call)) };
+  },
+
   async adminToken({ authority }, call) {
     const created = await authority.createToken(parseTokenRequest(bodyOf(call)));
     return created.ok ? { ok: true, body: formatTokenResponse(created) } : created;
+  },
+
+  async adminCertificates({ authority }, { query }) {
+    const key = query.get('key') ?? '';
+    const unknown = [...query.keys()].find((each) => each !== 'key');
+    if (unknown !== undefined) {
+      const detail = `certificates query has unknown "${unknown.slice(0, 80)}", expected "key"`;
+      return denial('ERR_WIRE_UNKNOWN_MEMBER', detail);
+    }
+    if (!/^[0-9a-f]{64}$/.test(key)) {
+      const detail = `certificates query: key "${key.slice(0, 80)}" is no SHA-256 in lowercase hex`;
+      return denial('ERR_WIRE_MESSAGE', detail);
+    }
+    const found = await certificatesOfKey(authority.ledger, key);
+    return { ok: true, body: formatCertificatesOfKey(found) };
   },
 
   async adminIssue(context, call) {
