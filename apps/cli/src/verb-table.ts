@@ -50,6 +50,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/revoke.ts')).revokeVerb,
   },
   {
+    name: 'crl',
+    summary: 'say which revocation lists there are, or write one to a file',
+    load: async () => (await import('./verbs/crl.ts')).crlVerb,
+  },
+  {
     name: 'gateway',
     summary: 'serve an API gateway with mTLS on both sides',
     load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,

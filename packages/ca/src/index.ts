@@ -41,6 +41,8 @@ export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-f
 export { type OpenOptions, openAuthority } from './open-authority.ts';
 export { publishedUrlOf } from './publish/published-url.ts';
 export { makeLists } from './publish/start-publishing.ts';
+export { publishedUrlOf } from './publish/published-url.ts';
+export { makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {

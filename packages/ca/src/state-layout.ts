@@ -20,6 +20,7 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
  * admin.sock                     while a server runs: the operator's way in (0600)
  * lists.json                     numbers that revocation lists have had, so that none repeats
+ * publish.url                    while a server runs: where it publishes lists and answers
  * ```
  */
 export interface StateLayout {
@@ -38,6 +39,7 @@ export interface StateLayout {
   readonly logUnsealKey: string;
   readonly adminSocket: string;
   readonly lists: string;
+  readonly publishUrl: string;
 }
 
 export function stateLayout(directory: string): StateLayout {
@@ -57,6 +59,7 @@ export function stateLayout(directory: string): StateLayout {
     logUnsealKey: join(directory, 'log.unseal.key'),
     adminSocket: join(directory, 'admin.sock'),
     lists: join(directory, 'lists.json'),
+    publishUrl: join(directory, 'publish.url'),
   };
 }
 

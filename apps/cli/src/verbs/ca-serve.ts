@@ -16,6 +16,7 @@ interface CaServeOptions {
   readonly data: string;
   readonly port?: number;
   readonly adminPort?: number;
+  readonly publishPort?: number;
   readonly passphrase?: string;
   readonly keyFile?: string;
   readonly logLevel: LogLevel;
@@ -36,6 +37,9 @@ export const caServeVerb: Verb = {
             '--admin-port <n>',
             'serve /metrics and /healthz on this loopback port, 0 for any',
           ),
+        )
+        .addOption(
+          portOption('--publish-port <n>', 'port of lists and OCSP; publish.port unless given'),
         ),
     )
       .addOption(logLevelOption())
@@ -45,7 +49,8 @@ export const caServeVerb: Verb = {
 };
 
 const help = `
-Prints \`ready <url>\` when it serves, with the admin URL after it where there is one. SIGTERM ends it,
+Prints \`ready <url>\` when it serves, with the admin URL after it where there is one,
+and where lists and OCSP are published. SIGTERM ends it,
 SIGHUP puts the policy of ca.yaml in force as it is now.
 
 Example:
@@ -68,11 +73,12 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
       meter,
       version: versionNumber(),
       ...(options.port !== undefined && { port: options.port }),
+      ...(options.publishPort !== undefined && { publishPort: options.publishPort }),
     });
     const admin = await startAdmin(options, log, meter, server);
     // 3. until it is told to end
     await runUntilSignal(cli, log, {
-      urls: [server.url, ...(admin === undefined ? [] : [admin.url])],
+      urls: [server.url, admin?.url, server.publishUrl].filter((url) => url !== undefined),
       reload: () => reload(cli, options, authority),
       async close() {
         await server.close();

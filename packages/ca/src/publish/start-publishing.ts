@@ -1,7 +1,8 @@
 import type { Clock, Denial, Log, Meter } from '@countersign/base';
-import { denial } from '@countersign/base';
+import { denial, errorOfDenial } from '@countersign/base';
 import type { Authority } from '../authority.ts';
-import { type ListStateStore, volatileListState } from './list-state.ts';
+import { stateLayout } from '../state-layout.ts';
+import { type ListStateStore, listStateFile, volatileListState } from './list-state.ts';
 import { OcspDesk } from './ocsp/ocsp-desk.ts';
 import { type CrlConfig, defaultCrl } from './publish-config.ts';
 import { PublishMetrics } from './publish-metrics.ts';
@@ -103,23 +104,34 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
 }
 
 /**
- * One list of an authority that publishes nothing here: for whoever holds the state.
+ * The whole lists of an authority that does not serve, made and signed now: for whoever holds the state. Of every issuer
+ * whose key is here, or of the one that is named.
  *
- * Denials: ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_PUBLISH_LOADING.
+ * @throws CountersignError ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_STATE_BROKEN
  */
-export async function makeList(
-  options: Omit<PublishingOptions, 'port' | 'maxConnections'>,
-  issuer: string,
-  shard?: number,
-): Promise<SignedList | Denial> {
-  const { authority, clock, log, meter } = options;
+export async function makeLists(
+  options: Omit<PublishingOptions, 'port' | 'maxConnections' | 'states'> & {
+    /** The data directory. */
+    readonly data: string;
+  },
+  issuer?: string,
+): Promise<{ readonly issuer: string; readonly bytes: Uint8Array }[]> {
+  const { authority, data, clock, log, meter } = options;
   const crl = authority.config.publish?.crl ?? defaultCrl;
-  const lists = await openLists(options, crl, new PublishMetrics(meter));
+  const states = listStateFile(stateLayout(data).lists);
+  const lists = await openLists({ ...options, states }, crl, new PublishMetrics(meter));
   const onRevoked = lists.add.bind(lists);
   const index = new RevokedIndex({ ledger: authority.ledger, clock, log, onRevoked });
   try {
     await index.loaded;
-    return await lists.current(issuer, shard, index);
+    const able = authority.publishers().filter(({ signer }) => signer !== undefined);
+    const made: { issuer: string; bytes: Uint8Array }[] = [];
+    for (const name of issuer === undefined ? able.map((each) => each.name) : [issuer]) {
+      const list = await lists.current(name, undefined, index);
+      if (!('bytes' in list)) throw errorOfDenial(list, 'make the revocation list');
+      made.push({ issuer: name, bytes: list.bytes });
+    }
+    return made;
   } finally {
     await index.stop();
   }

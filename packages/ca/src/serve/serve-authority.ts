@@ -6,6 +6,7 @@ import type { Clock, Denial, Log, Meter } from '@countersign/base';
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
 import type { Authority } from '../authority.ts';
 import { listStateFile } from '../publish/list-state.ts';
+import { keepPublishedUrl } from '../publish/published-url.ts';
 import { type Publishing, startPublishing } from '../publish/start-publishing.ts';
 import { stateLayout } from '../state-layout.ts';
 import { listenOnAdminSocket } from './admin-socket.ts';
@@ -166,6 +167,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     await Promise.all([drained, closeHttp(admin, drainMs, clock)]);
     cutter?.stop();
     await publishing?.close(drainMs);
+    await keepPublishedUrl(options.dataDir, undefined);
     // Not listening, so it has nothing to close; what it checks time-outs with ends.
     web.close();
   };
@@ -174,6 +176,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const states = listStateFile(stateLayout(options.dataDir).lists);
     const { publishPort } = options;
     publishing = await startPublishing({ authority, states, port: publishPort, clock, log, meter });
+    await keepPublishedUrl(options.dataDir, publishing?.url);
 
     const socket = await listenOnAdminSocket(admin, options.dataDir);
     const bound = await listener.listen(options.port ?? api.port, host);

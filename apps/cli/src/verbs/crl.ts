@@ -1,0 +1,112 @@
+import { CountersignError, noMeter, writeFileDurably } from '@countersign/base';
+import { adminClient, makeLists, publishedUrlOf } from '@countersign/ca';
+import { encodePem, parseCrl } from '@countersign/x509';
+import type { Cli } from '../cli.ts';
+import { outputOption } from '../output-option.ts';
+import { fetchLists, type NamedList } from '../publish/fetch-lists.ts';
+import { formatRfc3339 } from '../rfc3339.ts';
+import { createLog } from '../serve/pino-log.ts';
+import { openState, readStateConfig } from '../state/open-state.ts';
+import { addSealOptions, type StateOptions } from '../state/state-options.ts';
+import type { Verb } from '../verb.ts';
+
+interface CrlOptions extends Partial<StateOptions> {
+  readonly ca?: string;
+  readonly issuer?: string;
+  readonly out?: string;
+  readonly output: string;
+}
+
+/** `countersign crl`: the revocation lists of an authority, as they are published or made now. */
+export const crlVerb: Verb = {
+  define(command, cli) {
+    addSealOptions(
+      command
+        .option('--data <dir>', "the authority's data directory, for whoever holds it")
+        .option('--config <file>', 'ca.yaml; without it, as init or the last `ca serve` read it')
+        .option('--ca <url>', 'where lists are published: publish.url of ca.yaml'),
+    )
+      .option('--issuer <name>', 'root, or an intermediate; every issuer unless given')
+      .option('--out <file>', 'write the list there: PEM where the name ends in .pem, else DER')
+      .addOption(outputOption())
+      .addHelpText('after', help)
+      .action((options: CrlOptions) => crl(cli, options));
+  },
+};
+
+const help = `
+While a server runs, lists are fetched from where it publishes them. Without one, they are made and signed now, also
+where ca.yaml publishes nothing. \`countersign inspect\` says what is on a list.
+
+Example:
+  countersign crl --data state
+  countersign crl --data state --issuer services --out services.crl
+  countersign crl --ca http://127.0.0.1:8480 -o json`;
+
+async function crl(cli: Cli, options: CrlOptions): Promise<void> {
+  const { out, issuer } = options;
+  if (out !== undefined && issuer === undefined) {
+    throw usage('--out holds one list, so --issuer is needed beside it');
+  }
+  const lists = await listsOf(cli, options);
+  if (out === undefined) return await cli.out(textOf(lists, options.output));
+  const [list, second] = lists;
+  if (list === undefined) throw usage(`there is no list of "${issuer}"`);
+  if (second !== undefined) throw usage(`"${issuer}" has ${lists.length} lists, --out holds one`);
+  const content = out.endsWith('.pem') ? encodePem('X509 CRL', list.bytes) : list.bytes;
+  await writeFileDurably(out, content);
+  await cli.out(textOf(lists, options.output));
+}
+
+async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedList[]> {
+  const { data, ca, issuer } = options;
+  if ((data === undefined) === (ca === undefined)) {
+    throw usage('exactly one of --data and --ca says which authority');
+  }
+  if (ca !== undefined) return await fetchLists(ca, issuer);
+  const state = { ...options, data: data ?? '' };
+  if ((await adminClient(state.data)) !== undefined) {
+    const url = await publishedUrlOf(state.data);
+    if (url !== undefined) return await fetchLists(url, issuer);
+    const message = `the authority that serves "${state.data}" publishes no lists`;
+    throw new CountersignError('ERR_PUBLISH_OFF', message);
+  }
+  const log = createLog(cli, 'warn');
+  const config = await readStateConfig(cli, state);
+  const authority = await openState(cli, state, { log, meter: noMeter, config });
+  try {
+    const parts = { authority, data: state.data, clock: cli.clock, log, meter: noMeter };
+    return await makeLists(parts, issuer);
+  } finally {
+    await authority.close();
+  }
+}
+
+function textOf(lists: readonly NamedList[], output: string): string {
+  const facts = lists.map(({ issuer, bytes }) => {
+    const list = parseCrl(bytes);
+    return {
+      issuer,
+      number: `0x${(list.crlNumber ?? 0n).toString(16)}`,
+      thisUpdate: formatRfc3339(list.thisUpdate),
+      nextUpdate: list.nextUpdate === undefined ? null : formatRfc3339(list.nextUpdate),
+      entries: list.entries.size,
+      bytes: bytes.byteLength,
+      delta: list.deltaCrlBase !== undefined,
+    };
+  });
+  if (output === 'json') return `${JSON.stringify(facts, null, 2)}\n`;
+  return facts
+    .map(({ issuer, number, thisUpdate, nextUpdate, entries, delta }) => {
+      const kind = delta ? 'delta' : 'list';
+      const size = `${entries} ${entries === 1 ? 'certificate' : 'certificates'}`;
+      return `${issuer} ${kind} ${number}: ${size}, from ${thisUpdate} until ${nextUpdate ?? 'further notice'}\n`;
+    })
+    .join('');
+}
+
+function usage(reason: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `crl: ${reason}`, {
+    hint: 'run `countersign crl --help`',
+  });
+}
