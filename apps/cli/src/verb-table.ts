@@ -55,6 +55,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/crl.ts')).crlVerb,
   },
   {
+    name: 'scan',
+    summary: 'find private keys where they should not be, and revoke what they are for',
+    load: async () => (await import('./verbs/scan.ts')).scanVerb,
+  },
+  {
     name: 'gateway',
     summary: 'serve an API gateway with mTLS on both sides',
     load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,

@@ -52,4 +52,21 @@ export const cliCodes = {
     hint: 'read the log that the message names, or remove .countersign and run it again',
     exit: 1,
   },
+  ERR_CLI_SCAN_ARCHIVE: {
+    meaning:
+      'An archive that `scan` looks into is cut short, damaged, or of a form that it does not read.',
+    hint: 'make the archive again, or unpack it and scan the directory',
+    exit: 3,
+  },
+  ERR_CLI_SCAN_LIMIT: {
+    meaning: '`scan` came to one of its limits, so that what lies beyond was not looked at.',
+    hint: 'scan the parts on their own: unpack the archive, or name its directories one by one',
+    exit: 3,
+  },
+  ERR_CLI_SCAN_GIT: {
+    meaning:
+      'What git tracks in a repository could not be read, so that keys in it may be findings.',
+    hint: 'run `git -C REPOSITORY ls-files`, which reads the same index, and see what it says',
+    exit: 3,
+  },
 } as const satisfies CodeFamily;
