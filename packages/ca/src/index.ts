@@ -22,6 +22,14 @@ export { type Initialised, type InitOptions, initAuthority } from './init-author
 export type { Issued, Refusal } from './issue.ts';
 export { type Acknowledged, auditLedger, type LedgerAudit } from './ledger/audit-ledger.ts';
 export type { AuditHead, AuditRow } from './ledger/audit-trail.ts';
+export type { LedgerBackup } from './ledger/back-up-ledger.ts';
+export {
+  type BackUpOptions,
+  backUpState,
+  type Restored,
+  type RestoreOptions,
+  restoreState,
+} from './ledger/back-up-state.ts';
 export { covers } from './ledger/covers.ts';
 export { exportAudit } from './ledger/export-audit.ts';
 export type * from './ledger/ledger.ts';
@@ -39,10 +47,8 @@ export { type AuditVerdict, type VerifyAuditOptions, verifyAudit } from './ledge
 export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';
 export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-files.ts';
 export { type OpenOptions, openAuthority } from './open-authority.ts';
-export { publishedUrlOf } from './publish/published-url.ts';
-export { makeLists } from './publish/start-publishing.ts';
-export { publishedUrlOf } from './publish/published-url.ts';
-export { makeLists } from './publish/start-publishing.ts';
+export { publishedUrlOf, publishedUrlOf } from './publish/published-url.ts';
+export { makeLists, makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {

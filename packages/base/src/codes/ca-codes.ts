@@ -22,6 +22,16 @@ export const caCodes = {
     hint: 'give postgres://user:password@host:port/database under "ledger" in ca.yaml',
     exit: 2,
   },
+  ERR_LEDGER_BACKUP: {
+    meaning: 'What is to be restored is no whole and sound backup of a ledger.',
+    hint: 'use another backup; keep this one, and the directory that was being made, for whoever looks into it',
+    exit: 1,
+  },
+  ERR_AUDIT_BROKEN: {
+    meaning: 'A row of the audit trail or a record of the ledger is not as it was written.',
+    hint: 'keep the data as it is, compare it with the newest backup, and find out who could write to it',
+    exit: 1,
+  },
   ERR_LEDGER_CLOSED: {
     meaning: 'The ledger was asked for something after it was closed.',
     hint: 'start the authority again',

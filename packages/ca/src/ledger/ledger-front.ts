@@ -89,6 +89,8 @@ export class LedgerFront implements Ledger {
     return this.#engine.run('auditAfter', [seq, limit]);
   };
 
+  restore: Ledger['restore'] = (records, rows) => this.#engine.run('restore', [records, rows]);
+
   get failure(): CountersignError | undefined {
     return this.#engine.failure;
   }

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
 import { serialForPosition } from '@countersign/spiffe';
 import type { Asked } from './asked.ts';
-import { type AuditSaid, nextAuditRow } from './audit-trail.ts';
+import { type AuditRow, type AuditSaid, nextAuditRow } from './audit-trail.ts';
 import { covers, factFor } from './covers.ts';
 import type {
   AbandonedRecord,
@@ -27,6 +27,7 @@ import type {
 } from './ledger.ts';
 import { factsOf, type LedgerStore } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
+import { restoreRecords } from './restore-records.ts';
 import { malformedOrder, mustBlock } from './revocation-order.ts';
 import { revokedAfter } from './revoked-after.ts';
 
@@ -197,6 +198,12 @@ export const ledgerWrites = {
     tx.store.deleteLease(instance);
     note(tx, { at: tx.at, what: 'release', by: spiffeId, ...fromOf(asked), subject: instance });
   },
+
+  restore: (
+    tx: LedgerTransaction,
+    records: readonly LedgerRecord[],
+    rows: readonly AuditRow[],
+  ): void => restoreRecords(tx.store, records, rows),
 
   noteRefusals(tx: LedgerTransaction, refusals: readonly AuditSaid[]): void {
     for (const refusal of refusals) note(tx, { ...refusal, what: 'refused' });

@@ -115,6 +115,14 @@ export interface Ledger {
   /** Rows of the audit trail behind `seq`, in order, at most `limit` (1–10000). */
   auditAfter(seq: number, limit: number): Promise<readonly AuditRow[]>;
 
+  /**
+   * The next page of a backup, as it is: records at their own positions, audit rows with their own hashes. What it makes
+   * is to be proved afterwards.
+   *
+   * @throws ERR_LEDGER_STATE unless each follows right after the newest one
+   */
+  restore(records: readonly LedgerRecord[], rows: readonly AuditRow[]): Promise<void>;
+
   /** Why calls throw now; undefined while the ledger works. */
   readonly failure: CountersignError | undefined;
 

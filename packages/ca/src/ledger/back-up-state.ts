@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import {
+  type Clock,
+  CountersignError,
+  type Log,
+  messageOf,
+  writeFileDurably,
+} from '@countersign/base';
+import type { CaConfig } from '../ca-config.ts';
+import type { SecretPlaces } from '../signers/secret-source.ts';
+import { readStateManifest, stateLayout } from '../state-layout.ts';
+import { backUpLedger, type LedgerBackup, restoreLedger } from './back-up-ledger.ts';
+import type { LedgerPages } from './ledger-pages.ts';
+import { openNewLedger } from './open-ledger.ts';
+
+/** What a backup leaves out: the ledger itself, which goes in another form, what runs, and what opens the keys. */
+const running = /^(?:ledger\.db.*|admin\.sock.*|\..*|.*\.pid)$/;
+const keyFiles = /^(?:log\.)?unseal\.key$/;
+const ledgerName = 'ledger.ndjson';
+
+export interface BackUpOptions {
+  /** The data directory. */
+  readonly data: string;
+  /** Made by this; it must not be there. */
+  readonly out: string;
+  readonly ledger: Omit<LedgerPages, 'openIntents'>;
+  /** Whether what opens the sealed keys goes with them. Default false: keep it elsewhere. */
+  readonly withKeyFiles?: boolean | undefined;
+}
+
+/**
+ * Copies an authority while it runs: its files, and the ledger as JSON lines. The issuance log comes before the ledger,
+ * so that it says nothing that the ledger does not know. Whole or not at all: it gets its name when it is.
+ *
+ * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_EXISTS, ERR_FILE, and those of the ledger
+ */
+export async function backUpState(options: BackUpOptions): Promise<LedgerBackup> {
+  const { data, ledger, withKeyFiles = false } = options;
+  const out = resolve(options.out);
+  await readStateManifest(data);
+  await mustBeFree(out, 'back up');
+  const staging = stagingFor(out, 'backup');
+  return wholeOrNot(staging, 'back up to', out, async function copyAll() {
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    const names = (await readdir(data)).filter(
+      (name) => !running.test(name) && (withKeyFiles || !keyFiles.test(name)),
+    );
+    const first = names.filter((name) => name === 'log');
+    const last = names.filter((name) => name !== 'log');
+    for (const name of first) await cp(join(data, name), join(staging, name), { recursive: true });
+    const made = await backUpLedger(ledger, join(staging, ledgerName));
+    for (const name of last) await cp(join(data, name), join(staging, name), { recursive: true });
+    await rename(staging, out);
+    return made;
+  });
+}
+
+export interface RestoreOptions {
+  /** A directory that {@link backUpState} made. */
+  readonly from: string;
+  /** The data directory to make; it must not be there. */
+  readonly data: string;
+  /** The configuration to go on with: it says where the ledger goes, which may be another kind of database. */
+  readonly config: CaConfig;
+  readonly secrets: SecretPlaces;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Restored {
+  readonly records: number;
+  readonly issued: number;
+  readonly auditRows: number;
+  /** Whether the backup has what opens the sealed keys. */
+  readonly withKeyFiles: boolean;
+}
+
+/**
+ * Makes a data directory of a backup, fills a ledger and proves it sound before the directory gets its name. The ledger
+ * goes into a file, or an empty schema of a database, as the configuration says.
+ *
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_LEDGER_BACKUP, ERR_FILE, and those of the ledger
+ */
+export async function restoreState(options: RestoreOptions): Promise<Restored> {
+  const { from, config, secrets, clock, log } = options;
+  const data = resolve(options.data);
+  await readStateManifest(from);
+  await mustBeFree(data, 'restore');
+  const staging = stagingFor(data, 'restore');
+  return wholeOrNot(staging, 'restore to', data, async function restoreAll() {
+    await cp(from, staging, { recursive: true, filter: (path) => basename(path) !== ledgerName });
+    const layout = stateLayout(staging);
+    const { ledger, state } = await openNewLedger({
+      config: config.ledger,
+      file: layout.ledger,
+      secrets,
+      clock,
+      log,
+    });
+    try {
+      const { audit, trail } = await restoreLedger(join(from, ledgerName), ledger);
+      const { ledger: _, ...manifest } = JSON.parse(await readFile(layout.manifest, 'utf8'));
+      const now = state === undefined ? manifest : { ...manifest, ledger: state };
+      await writeFileDurably(layout.manifest, `${JSON.stringify(now, undefined, 2)}\n`);
+      await ledger.close();
+      await rename(staging, data);
+      const { records, issued } = audit;
+      const withKeyFiles = (await readdir(data)).some((name) => keyFiles.test(name));
+      return { records, issued, auditRows: trail.rows, withKeyFiles };
+    } finally {
+      await ledger.close();
+    }
+  });
+}
+
+async function mustBeFree(path: string, what: string): Promise<void> {
+  const found = await readdir(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return undefined;
+    throw new CountersignError('ERR_FILE', `${what} to "${path}": ${thrown.message}`, {
+      cause: thrown,
+    });
+  });
+  if (found === undefined) return;
+  throw new CountersignError('ERR_STATE_EXISTS', `${what} to "${path}": it is there already`);
+}
+
+function stagingFor(path: string, what: string): string {
+  return join(dirname(path), `.${basename(path)}.${what}-${randomBytes(6).toString('hex')}`);
+}
+
+async function wholeOrNot<T>(
+  staging: string,
+  what: string,
+  path: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    await rm(staging, { recursive: true, force: true });
+    if (thrown instanceof CountersignError) throw thrown;
+    const message = `${what} "${path}": ${messageOf(thrown)}`;
+    throw new CountersignError('ERR_FILE', message, { cause: thrown });
+  }
+}

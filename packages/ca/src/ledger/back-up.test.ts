@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { noLog, noMeter, systemClock } from '@countersign/base';
+import { caYaml, newRequest } from '../../test/api-under-test.ts';
+import type { Authority } from '../authority.ts';
+import { parseCaConfig } from '../ca-config.ts';
+import { initAuthority } from '../init-authority.ts';
+import { openAuthority } from '../open-authority.ts';
+import { backUpState, restoreState } from './back-up-state.ts';
+import { verifyAudit } from './verify-audit.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'countersign-backup-'));
+after(() => rmSync(directory, { recursive: true }));
+
+const config = parseCaConfig(caYaml, 'ca.yaml');
+const shared = { config, clock: systemClock, log: noLog, secrets: { env: {} } };
+const orders = 'spiffe://example.com/ns/prod/sa/orders';
+
+async function issue(authority: Authority): Promise<string> {
+  const { csr } = await newRequest();
+  const issued = await authority.issue({ csr, spiffeId: orders, dns: [], ip: [] });
+  assert.ok(issued.ok);
+  return issued.serialHex;
+}
+
+describe('backup', () => {
+  it('is taken while the authority issues, and restores to a ledger that is proved sound and goes on', async () => {
+    const [data, out, again] = ['state', 'copy', 'again'].map((name) => join(directory, name));
+    assert.ok(data && out && again);
+    await initAuthority({ data, ...shared });
+    const authority = await openAuthority({ data, ...shared, meter: noMeter });
+    const before = [await issue(authority), await issue(authority)];
+    const created = await authority.createToken({ spiffeId: orders, dns: [], ip: [] });
+    assert.ok(created.ok);
+    let done = false;
+    const going = (async () => {
+      while (!done) await issue(authority);
+    })();
+    const { ledger } = authority;
+    const made = await backUpState({ data, out, ledger, withKeyFiles: true });
+    const revoked = await authority.revoke(
+      { by: 'spiffe-id', value: orders, reason: 'superseded', waitMs: 0 },
+      { kind: 'operator' },
+    );
+    assert.ok(revoked.ok);
+    done = true;
+    await going;
+    await authority.close();
+
+    const restored = await restoreState({ from: out, data: again, ...shared });
+    assert.equal(restored.records, made.records);
+    assert.equal(statSync(join(out, 'ledger.ndjson')).mode & 0o777, 0o600);
+    const second = await openAuthority({ data: again, ...shared, meter: noMeter });
+    for (const serial of before) {
+      assert.equal((await second.ledger.certificateStatus(serial)).status, 'good');
+    }
+    const { csr } = await newRequest();
+    assert.ok((await second.enrol({ csr, token: created.token })).ok);
+    const { findings } = await verifyAudit(second.ledger, { expect: made.audit });
+    assert.deepEqual(findings, []);
+    await second.close();
+  });
+
+  it('leaves out what opens the keys unless asked for it', async () => {
+    const [data, out] = [join(directory, 'state'), join(directory, 'without-keys')];
+    const authority = await openAuthority({ data, ...shared, meter: noMeter });
+    await backUpState({ data, out, ledger: authority.ledger });
+    await authority.close();
+    assert.ok(existsSync(join(out, 'root.key.json')));
+    assert.ok(!existsSync(join(out, 'unseal.key')));
+  });
+
+  const tamperings: readonly [what: string, change: (text: string) => string, finds: RegExp][] = [
+    ['cut short', (text) => `${text.split('\n').slice(0, -3).join('\n')}\n`, /it ends after/],
+    [
+      'changed',
+      (text) =>
+        text.replaceAll('superseded', 'unspecified').replaceAll('"names":["', '"names":["x'),
+      /ledger record \d+ \(intent of .*changed/,
+    ],
+    ['another file', () => '{"hello":1}\n', /it is no backup of a ledger/],
+    ['empty', () => '', /it is empty/],
+    [
+      'missing a record',
+      (text) =>
+        text
+          .split('\n')
+          .filter((_, i) => i !== 3)
+          .join('\n'),
+      /does not follow/,
+    ],
+  ];
+  for (const [what, change, finds] of tamperings) {
+    it(`is refused when it is ${what}, and leaves no directory behind`, async () => {
+      const from = join(directory, 'copy');
+      const file = join(from, 'ledger.ndjson');
+      const text = readFileSync(file, 'utf8');
+      writeFileSync(file, change(text));
+      const data = join(directory, 'never');
+      await assert.rejects(restoreState({ from, data, ...shared }), (thrown: Error) => {
+        assert.match(thrown.message, finds);
+        return true;
+      });
+      assert.ok(!existsSync(data));
+      writeFileSync(file, text);
+    });
+  }
+
+  it('overwrites nothing', async () => {
+    const [data, out] = [join(directory, 'state'), join(directory, 'copy')];
+    await assert.rejects(restoreState({ from: out, data, ...shared }), {
+      code: 'ERR_STATE_EXISTS',
+    });
+  });
+});
