@@ -55,6 +55,26 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/crl.ts')).crlVerb,
   },
   {
+    name: 'log show',
+    summary: 'the issuance log: whose it is, its key, its newest entries',
+    load: async () => (await import('./verbs/log-show.ts')).logShowVerb,
+  },
+  {
+    name: 'log prove',
+    summary: 'prove that a certificate is in it, or that it continues a checkpoint',
+    load: async () => (await import('./verbs/log-prove.ts')).logProveVerb,
+  },
+  {
+    name: 'log verify',
+    summary: 'verify a proof offline, or a whole log, naming what was tampered with',
+    load: async () => (await import('./verbs/log-verify.ts')).logVerifyVerb,
+  },
+  {
+    name: 'log watch',
+    summary: 'follow it, and tell when somebody else is issued your name',
+    load: async () => (await import('./verbs/log-watch.ts')).logWatchVerb,
+  },
+  {
     name: 'scan',
     summary: 'find private keys where they should not be, and revoke what they are for',
     load: async () => (await import('./verbs/scan.ts')).scanVerb,
@@ -94,5 +114,6 @@ export const verbTable: readonly VerbRow[] = [
 /** What the first words of the two-word verbs stand for, in the program's help. */
 export const groupSummaries: Readonly<Record<string, string>> = {
   ca: 'the certificate authority',
+  log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',
 };

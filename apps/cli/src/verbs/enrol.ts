@@ -1,13 +1,15 @@
 import { enrol } from '@countersign/identity';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
+import { writeProofOf } from '../log/operator-proof.ts';
+import { type ProofOptions, proofOption } from '../log/write-proof.ts';
 import { outputOption } from '../output-option.ts';
 import { readSecret } from '../secret-argument.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface EnrolOptions extends WishOptions {
+interface EnrolOptions extends WishOptions, ProofOptions {
   readonly ca: string;
   readonly fingerprint?: string;
   readonly token: string;
@@ -25,6 +27,7 @@ export const enrolVerb: Verb = {
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
       .option('--fingerprint <sha256>', "SHA-256 of the root's DER; the token names it too")
       .addOption(keyTypeOption('p256'))
+      .addOption(proofOption())
       .addOption(outputOption())
       .addHelpText('after', help)
       .action((options: EnrolOptions) => run(cli, options));
@@ -50,4 +53,5 @@ async function run(cli: Cli, options: EnrolOptions): Promise<void> {
     ...(keyKind !== undefined && { keyKind }),
   });
   await tellIdentity(cli, identity.svid, options.out, options.output);
+  if (options.logProof === true) await writeProofOf(cli, identity, options.ca, options.out);
 }

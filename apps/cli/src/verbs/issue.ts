@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { join } from 'node:path';
 import { type Denial, errorOfDenial } from '@countersign/base';
 import type { Authority, CaConfig } from '@countersign/ca';
 import {
@@ -15,14 +16,17 @@ import type { KeyKind } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { listOption } from '../list-option.ts';
+import { proofForOperator } from '../log/operator-proof.ts';
+import { type ProofOptions, proofOption, writeProof } from '../log/write-proof.ts';
 import { outputOption } from '../output-option.ts';
+import { readCertificates } from '../read-certificates.ts';
 import { asOperator, readStateConfig } from '../state/open-state.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface IssueOptions extends StateOptions, WishOptions {
+interface IssueOptions extends StateOptions, WishOptions, ProofOptions {
   readonly spiffeId?: string;
   readonly dns?: string[];
   readonly ip?: string[];
@@ -39,6 +43,7 @@ export const issueVerb: Verb = {
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
       .addOption(keyTypeOption('what ca.yaml says'))
+      .addOption(proofOption())
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
       .addOption(outputOption())
       .addHelpText('after', help)
@@ -66,6 +71,12 @@ async function issue(cli: Cli, options: IssueOptions): Promise<void> {
     await place.giveUp();
     throw thrown;
   }
+  // 4. where it is wished, the proof that everybody can see it was issued
+  if (options.logProof !== true) return;
+  const [issued] = await readCertificates(cli, join(options.out, 'cert.pem'), 'issue');
+  if (issued === undefined) return;
+  const proof = await proofForOperator(cli, options, issued.serialHex);
+  await writeProof(options.out, issued.raw, proof);
 }
 
 function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueResponse> {

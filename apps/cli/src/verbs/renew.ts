@@ -1,12 +1,14 @@
 import { CountersignError } from '@countersign/base';
 import { readIdentity, renewOnce, renewOverMtls, writeIdentity } from '@countersign/identity';
 import type { Cli } from '../cli.ts';
+import { writeProofOf } from '../log/operator-proof.ts';
+import { type ProofOptions, proofOption } from '../log/write-proof.ts';
 import { outputOption } from '../output-option.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface RenewOptions extends WishOptions {
+interface RenewOptions extends WishOptions, ProofOptions {
   readonly ca?: string;
   readonly identity: string;
   readonly output: string;
@@ -20,6 +22,7 @@ export const renewVerb: Verb = {
     addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--identity <dir>', 'the identity to renew; it is replaced in one step')
       .option('--ca <url>', 'the authority; the one that the identity came from unless given')
+      .addOption(proofOption())
       .addOption(outputOption())
       .addHelpText(
         'after',
@@ -48,4 +51,5 @@ async function renew(cli: Cli, options: RenewOptions): Promise<void> {
   });
   await writeIdentity(directory, renewed);
   await tellIdentity(cli, renewed.svid, directory, options.output);
+  if (options.logProof === true) await writeProofOf(cli, renewed, url, directory);
 }

@@ -37,6 +37,17 @@ export const logCodes = {
     hint: 'give the data directory of an authority, or the address of one that serves',
     exit: 3,
   },
+  ERR_LOG_ENTRY_UNKNOWN: {
+    meaning: 'The certificate is not in the log.',
+    hint: 'check the serial with countersign inspect, and that this is the log of its authority',
+    exit: 1,
+  },
+  ERR_LOG_UNKNOWN_ISSUE: {
+    meaning:
+      'A certificate was issued under a watched name, to a key that its owner does not know.',
+    hint: 'find out who asked for it (its serial is in the ledger); if nobody should have, revoke the name with a block',
+    exit: 1,
+  },
   ERR_LOG_PENDING: {
     meaning: 'The certificate is issued, and no checkpoint commits to it yet.',
     hint: 'ask again in a second; if it stays so, look for the issuance log in the log of the authority',

@@ -158,7 +158,10 @@ class LogWalk {
     });
     const [first] = wrong;
     if (first === undefined) return;
-    const sides = `has "${toHex(found[first] ?? new Uint8Array())}" where "${toHex(expected[first] ?? new Uint8Array())}" follows from below`;
+    const [has, follows] = [found[first], expected[first]].map((hash) =>
+      hash === undefined ? 'none' : toHex(hash),
+    );
+    const sides = `has "${has}" where "${follows}" follows from below`;
     const more = wrong.length > 1 ? `, and ${wrong.length - 1} more are wrong` : '';
     this.#find('ERR_LOG_TAMPERED', `hash ${first} of "${tile}" ${sides}${more}`, { tile });
   }
