@@ -47,8 +47,8 @@ export { type AuditVerdict, type VerifyAuditOptions, verifyAudit } from './ledge
 export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';
 export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-files.ts';
 export { type OpenOptions, openAuthority } from './open-authority.ts';
-export { publishedUrlOf, publishedUrlOf } from './publish/published-url.ts';
-export { makeLists, makeLists } from './publish/start-publishing.ts';
+export { publishedUrlOf } from './publish/published-url.ts';
+export { makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {
