@@ -80,6 +80,26 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/scan.ts')).scanVerb,
   },
   {
+    name: 'audit verify',
+    summary: 'prove the audit trail and every ledger record, naming what was changed',
+    load: async () => (await import('./verbs/audit-verify.ts')).auditVerifyVerb,
+  },
+  {
+    name: 'audit export',
+    summary: 'print who asked for what, and what was decided, as JSON lines',
+    load: async () => (await import('./verbs/audit-export.ts')).auditExportVerb,
+  },
+  {
+    name: 'backup',
+    summary: 'copy an authority and its ledger, also while it serves',
+    load: async () => (await import('./verbs/backup.ts')).backupVerb,
+  },
+  {
+    name: 'restore',
+    summary: 'make a data directory of a backup, and prove its ledger sound',
+    load: async () => (await import('./verbs/restore.ts')).restoreVerb,
+  },
+  {
     name: 'gateway',
     summary: 'serve an API gateway with mTLS on both sides',
     load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,
@@ -113,6 +133,7 @@ export const verbTable: readonly VerbRow[] = [
 
 /** What the first words of the two-word verbs stand for, in the program's help. */
 export const groupSummaries: Readonly<Record<string, string>> = {
+  audit: 'the audit trail: every decision of the authority',
   ca: 'the certificate authority',
   log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',
