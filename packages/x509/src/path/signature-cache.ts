@@ -8,7 +8,7 @@ export interface SignatureCacheOptions {
 }
 
 /** Beyond it, hashing what was met before costs more than a look at whether it is the very same object. */
-const largeBytes = 64 * 1024;
+const largeBytes = 16 * 1024;
 
 /**
  * Remembers which (issuer key, certificate or CRL) signatures have verified, so that a process that
