@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
 import { type Audience, findRoute, type Route, type RouteName, routes } from '@countersign/wire';
 import { whileAskedBy } from '../ledger/asked.ts';
+import { randomOctets } from '../ledger/random-octets.ts';
 import { type ApiAnswer, type Caller, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { authorizeCaller } from './authorize-caller.ts';
@@ -22,7 +22,7 @@ export async function answerRequest(
     if (context.closing()) request.socket.end();
   });
   const startedAt = clock.monotonic();
-  const id = randomBytes(9).toString('base64url');
+  const id = Buffer.from(randomOctets(9)).toString('base64url');
   const { path, query } = targetOf(request);
   const found = findRoute(request.method ?? '', path);
   const route = 'route' in found ? found.route : undefined;
