@@ -19,6 +19,7 @@ import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
+import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
 import {
   type Caller,
   type EdgeWait,
@@ -36,6 +37,8 @@ export interface AuthorityParts {
   readonly ledger: Ledger;
   /** Intents without a certificate that start-up found and closed. */
   readonly orphans: number;
+  /** Of `config`. Default: none. */
+  readonly keyLists?: KeyLists | undefined;
   /** The stores of its keys, where something could be wrong with them; closed with the authority. */
   readonly keys?: AuthorityKeys | undefined;
   /** What it issued, for everybody to see; closed with the authority. */
@@ -105,6 +108,7 @@ export class Authority {
       authorityKeys: [root, ...issuers.map((each) => each.certificate)].map(
         (each) => each.spki.raw,
       ),
+      keyLists: parts.keyLists ?? noKeyLists,
       rootFingerprint: this.rootFingerprint,
       ledger,
       clock,
@@ -122,12 +126,12 @@ export class Authority {
   }
 
   /**
-   * Puts the policy of a changed `ca.yaml` in force for requests from now on: `service_certificates`, `api.admins` and
-   * `api.gateways`. What else differs is refused, and nothing changes.
+   * Puts the policy of a changed `ca.yaml` in force for requests from now on: `service_certificates`, `profiles`,
+   * `policy`, `requests`, `api.admins` and `api.gateways`. What else differs is refused, and nothing changes.
    *
-   * @throws CountersignError ERR_STATE_CONFIG
+   * @throws CountersignError ERR_STATE_CONFIG, ERR_POLICY_KEY_LIST
    */
-  reconfigure(config: CaConfig): void {
+  async reconfigure(config: CaConfig): Promise<void> {
     const differing = fixedParts(config).filter(
       ([, value], i) => value !== fixedParts(this.config)[i]?.[1],
     );
@@ -142,7 +146,8 @@ export class Authority {
     const issuers = this.#context.issuers.map(({ name, certificate, signer }) =>
       makeIssuer(name, { certificate, signer }, this.root, config),
     );
-    this.#context = { ...this.#context, config, issuers };
+    const keyLists = await openKeyLists(config.requests, this.#context);
+    this.#context = { ...this.#context, config, issuers, keyLists };
   }
 
   /** A first certificate, under the names of a one-time token. Refusals as of {@link issueCertificate}. */

@@ -24,6 +24,7 @@ import { interpretLedger } from './ledger/ledger-config.ts';
 import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
 import { defaultProfile, interpretProfiles } from './profile/profile-config.ts';
 import { interpretPublish } from './publish/publish-config.ts';
+import { interpretRequests } from './requests/requests-config.ts';
 import { interpretServices } from './service-config.ts';
 import { readStorages, type StorageReader } from './storages-of-config.ts';
 
@@ -100,6 +101,7 @@ export function interpretCaConfig(
     profiles,
     rules,
     asksProvisioner: asksProvisioner(rules, profiles),
+    requests: interpretRequests(written.requests ?? undefined, report),
     api: readApi(written.api ?? {}, trustDomain, bounded, report),
     publish: interpretPublish(written.publish, report),
     seal: storages.seal,

@@ -4,6 +4,7 @@ import { ledgerSchema } from './ledger/ledger-config.ts';
 import { policySchema } from './policy/policy-schema.ts';
 import { profilesSchema } from './profile/profile-schema.ts';
 import { publishSchema } from './publish/publish-config.ts';
+import { requestsSchema } from './requests/requests-schema.ts';
 import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
 
 /** A number, also where it is written in quotes. */
@@ -107,6 +108,7 @@ export const caConfigSchema = z.strictObject({
   service_certificates: services.nullish(),
   profiles: profilesSchema.nullish(),
   policy: policySchema.nullish(),
+  requests: requestsSchema.nullish(),
   ...stores,
   seal: sealSchema.nullish(),
   api: api.nullish(),

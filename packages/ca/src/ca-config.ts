@@ -7,6 +7,7 @@ import type { LedgerConfig } from './ledger/ledger-config.ts';
 import type { NameRule } from './policy/name-rule.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
 import type { PublishConfig } from './publish/publish-config.ts';
+import type { RequestsConfig } from './requests/requests-config.ts';
 import type { SecretSource } from './signers/secret-source.ts';
 import type { StorageConfig } from './signers/storage-config.ts';
 
@@ -27,6 +28,7 @@ export interface CaConfig {
   readonly rules: readonly NameRule[];
   /** Whether a rule or profile asks who vouched first, which a renewal has to look up. */
   readonly asksProvisioner: boolean;
+  readonly requests: RequestsConfig;
   readonly api: ApiConfig;
   /** Undefined: no lists, no OCSP, and certificates name none. */
   readonly publish: PublishConfig | undefined;

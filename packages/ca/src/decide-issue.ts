@@ -82,7 +82,8 @@ export function* decideIssue<I extends DecidingIssuer>(
   // 3. What the request asks for beyond names, and with what key.
   if (request !== undefined) {
     const { csr, kind, grantedBy } = request;
-    const unwanted = judgeRequestContent(csr, profile, { names, by: grantedBy });
+    const granted = { names, by: grantedBy };
+    const unwanted = judgeRequestContent(csr, profile, granted, config.requests);
     if (unwanted !== undefined) yield unwanted;
     const unfit = isOwn ? undefined : judgeKeyKind(kind, profile);
     if (unfit !== undefined) yield unfit;

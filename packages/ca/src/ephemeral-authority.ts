@@ -5,6 +5,7 @@ import { createHierarchy } from './hierarchy.ts';
 import { makeIssuer } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
+import { openKeyLists } from './requests/key-lists.ts';
 import { memoryKeyStores } from './signers/key-stores.ts';
 
 export interface EphemeralOptions {
@@ -35,6 +36,7 @@ export async function ephemeralAuthority(options: EphemeralOptions): Promise<Aut
     rootSigner: async () => root.signer,
     issuers,
     ledger,
+    keyLists: await openKeyLists(config.requests, { clock, log }),
     orphans: 0,
     clock,
     log,

@@ -20,6 +20,8 @@ import type { Intent, Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { firstAnswer } from './policy/judgement.ts';
 import { judgeRequestKey } from './request-policy.ts';
+import type { KeyLists } from './requests/key-lists.ts';
+import { judgeReuse } from './requests/reused-key.ts';
 import { signDraft } from './sign-draft.ts';
 
 export interface IssueRequest {
@@ -55,6 +57,7 @@ export interface IssueContext {
   readonly issuers: readonly Issuer[];
   /** SubjectPublicKeyInfo of the root and of every intermediate. */
   readonly authorityKeys: readonly Uint8Array[];
+  readonly keyLists: KeyLists;
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly clock: Clock;
@@ -106,6 +109,10 @@ async function issueInSteps(
   const { csr } = read;
   const key = judgeRequestKey(csr, context.authorityKeys);
   if (!key.ok) return key;
+  const keyHash = hash('sha256', csr.spki.raw, 'buffer');
+  const spkiHash = toHex(keyHash);
+  const listed = await context.keyLists.judge(csr.spki, key.kind, spkiHash);
+  if (listed !== undefined) return listed;
 
   // 2. Policy: what the grant gives, who may sign the names, by which profile, what the request asks beyond that, and for
   //    how long.
@@ -127,10 +134,12 @@ async function issueInSteps(
   const decided = firstAnswer(decideIssue(question, config, context.issuers));
   if (!decided.ok) return decided;
   const { issuer, profile, lifetime } = decided.answer;
+  const isReuseJudged = config.requests.reusedKeys === 'refuse' && !question.isOwn;
+  const reused = isReuseJudged ? await judgeReuse(names, spkiHash, ledger) : undefined;
+  if (reused !== undefined) return reused;
 
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;
-  const keyHash = hash('sha256', csr.spki.raw, 'buffer');
   const facts = { names, spki: csr.spki, keyHash, kind: key.kind, notBefore, notAfter };
   const template = question.isOwn ? issuer.own : issuer.templateOf(profile);
   const draft = draftService(template, facts);
@@ -145,7 +154,7 @@ async function issueInSteps(
     grant: granted.ledgerGrant,
     spiffeId,
     names: formatNames(names),
-    spkiHash: toHex(keyHash),
+    spkiHash,
     provisioner: granted.provisioner,
     issuer: issuer.name,
     notAfter,

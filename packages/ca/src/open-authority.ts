@@ -25,6 +25,7 @@ import { openLedger } from './ledger/open-ledger.ts';
 import { IssuanceLog } from './log/issuance-log.ts';
 import { logDirectory } from './log/log-files.ts';
 import { openLogKey } from './log/log-key.ts';
+import { openKeyLists } from './requests/key-lists.ts';
 import type { Sealer } from './sealed-key.ts';
 import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
 import type { KeyDescription } from './signers/key-store.ts';
@@ -78,6 +79,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
     intermediates.set(name, await readCertificate(layout.intermediateCertificate(name)));
   }
   checkStateConfig(config, manifest, { root, intermediates }, log);
+  const keyLists = await openKeyLists(config.requests, { clock, log });
 
   // 2. The keys fit their certificates, and each certificate the root.
   const { secrets = noSecretPlaces } = options;
@@ -131,7 +133,17 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       await stores.close();
     };
     const rootSigner = () => openSigner(rootKey, config.root, root, stores);
-    const facts = { config, root, rootSigner, issuers, ledger, orphans, keys, issuanceLog };
+    const facts = {
+      config,
+      root,
+      rootSigner,
+      issuers,
+      ledger,
+      keyLists,
+      orphans,
+      keys,
+      issuanceLog,
+    };
     return new Authority({ ...facts, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();

@@ -1,5 +1,6 @@
 import { type Denial, denial, equalBytes } from '@countersign/base';
 import {
+  attributeOf,
   type CertificateRequest,
   formatKeyKind,
   judgeKey,
@@ -11,6 +12,9 @@ import { type CertificateNames, namesBeyond, namesOf } from './certificate-names
 import { rsaBits } from './key-kind-config.ts';
 import { isServiceKeyType } from './key-usage-by-kind.ts';
 import { type CertificateProfile, defaultProfileName } from './profile/certificate-profile.ts';
+import type { RequestsConfig } from './requests/requests-config.ts';
+import { rsaModulusOf } from './requests/rsa-modulus.ts';
+import { wrongWithModulus } from './requests/weak-rsa.ts';
 
 /**
  * Whether the request's key is one to certify, and its sender holds the private half of it. The kind is judged first:
@@ -28,7 +32,7 @@ export function judgeRequestKey(
     return denial(code, `key of the request: ${judged.detail}`, judged.fields);
   }
   const { kind } = judged;
-  const unfit = wrongWithKind(kind);
+  const unfit = wrongWithKind(kind) ?? wrongWithRsa(csr, kind);
   if (unfit !== undefined) return unfit;
   if (authorityKeys.some((key) => equalBytes(key, csr.spki.raw))) {
     return denial('ERR_CSR_KEY_REUSED', 'key of the request is a key of this authority');
@@ -42,15 +46,17 @@ export function judgeRequestKey(
 }
 
 /**
- * Whether everything that the request asks for is granted. Its subject is not among that: subjects are ours, services
- * are known by their alternative names.
+ * Whether everything that the request asks for is granted. Its subject is not among that, unless ca.yaml says so:
+ * subjects are ours, services are known by their alternative names.
  *
- * Denials: ERR_CSR_CA, ERR_CSR_USAGE, ERR_CSR_EXTENSION_REFUSED, ERR_POLICY_NAME and those of `namesOf`.
+ * Denials: ERR_CSR_CA, ERR_CSR_USAGE, ERR_CSR_EXTENSION_REFUSED, ERR_CSR_COMMON_NAME, ERR_POLICY_NAME and those of
+ * `namesOf`.
  */
 export function judgeRequestContent(
   csr: CertificateRequest,
   profile: CertificateProfile,
   granted: { readonly names: CertificateNames; readonly by: string },
+  rules: Pick<RequestsConfig, 'commonName' | 'otherExtensions'>,
 ): Denial | undefined {
   if (csr.basicConstraints?.ca === true) {
     return denial(
@@ -61,10 +67,12 @@ export function judgeRequestContent(
   const usage = wrongWithUsages(csr, profile);
   if (usage !== undefined) return usage;
   const other = csr.extensions.find((each) => !understoodExtensions.has(each.oid));
-  if (other !== undefined) {
+  if (other !== undefined && rules.otherExtensions === 'refuse') {
     const sides = `the request asks for extension "${other.oid}", none but names and usages are granted by request`;
     return denial('ERR_CSR_EXTENSION_REFUSED', sides, { oid: other.oid });
   }
+  const misnamed = wrongWithCommonName(csr, granted, rules.commonName);
+  if (misnamed !== undefined) return misnamed;
   if (csr.subjectAltNames.length === 0) return undefined;
   const asked = namesOf(csr.subjectAltNames);
   if (!asked.ok) return asked;
@@ -115,6 +123,33 @@ function wrongWithUsages(csr: CertificateRequest, profile: CertificateProfile): 
   if (purpose === undefined) return undefined;
   const sides = `"${purpose}", ${who} ${profile.extKeyUsage.join(', ')}`;
   return denial('ERR_CSR_USAGE', `the request asks for extended key usage ${sides}`, { purpose });
+}
+
+function wrongWithRsa(csr: CertificateRequest, kind: KeyKind): Denial | undefined {
+  if (kind.type !== 'RSA') return undefined;
+  const wrong = wrongWithModulus(rsaModulusOf(csr.spki).value);
+  if (wrong === undefined) return undefined;
+  return denial('ERR_CSR_KEY_WEAK', `modulus of the request's RSA key ${wrong}`);
+}
+
+function wrongWithCommonName(
+  { subject }: CertificateRequest,
+  granted: { readonly names: CertificateNames; readonly by: string },
+  rule: RequestsConfig['commonName'],
+): Denial | undefined {
+  if (rule === 'ignore') return undefined;
+  const found = attributeOf(subject, 'CN');
+  if (found === undefined) return undefined;
+  const refuse = (sides: string) =>
+    denial('ERR_CSR_COMMON_NAME', `the request has the common name "${found}", ${sides}`, {
+      commonName: found,
+    });
+  if (rule === 'refuse') return refuse('and common_name is refuse');
+  const { spiffeId, dns, ip } = granted.names;
+  const isGranted = [spiffeId?.toString(), ...dns, ...ip].some(
+    (name) => name?.toLowerCase() === found.toLowerCase(),
+  );
+  return isGranted ? undefined : refuse(`${granted.by} does not grant that as a name`);
 }
 
 function wrongWithKind(kind: KeyKind): Denial | undefined {

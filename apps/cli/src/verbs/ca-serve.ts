@@ -114,6 +114,6 @@ async function startAdmin(
 
 async function reload(cli: Cli, options: CaServeOptions, authority: Authority): Promise<void> {
   const { text, config } = await readCaConfig(cli, options.config);
-  authority.reconfigure(config);
+  await authority.reconfigure(config);
   await keepConfig(options.data, text);
 }

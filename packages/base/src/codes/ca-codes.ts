@@ -148,7 +148,8 @@ export const caCodes = {
     exit: 1,
   },
   ERR_CSR_KEY_REUSED: {
-    meaning: 'The key of the request is a key of the authority itself.',
+    meaning:
+      'The key of the request is a key of the authority itself, or was certified for another identity.',
     hint: 'make a new key and a new request',
     exit: 1,
   },

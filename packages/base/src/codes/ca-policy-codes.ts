@@ -12,4 +12,21 @@ export const caPolicyCodes = {
     hint: 'leave the profile out, or name the request under "for" of the profile in ca.yaml',
     exit: 1,
   },
+  ERR_POLICY_KEY_LIST: {
+    meaning:
+      'A file under "requests" in ca.yaml that lists keys cannot be read, or is not of its form.',
+    hint: 'mend the file or the path in ca.yaml; each line is as the message says, comments begin with #',
+    exit: 2,
+  },
+  ERR_CSR_KEY_BLOCKED: {
+    meaning: 'The key of the request is on a list of keys that are not certified.',
+    hint: 'make a new key and a new request; whoever put the key on the list knows why',
+    exit: 1,
+  },
+  ERR_CSR_COMMON_NAME: {
+    meaning:
+      "The request's subject has a common name that requests.common_name in ca.yaml refuses.",
+    hint: 'leave the subject out of the request: services are known by their alternative names',
+    exit: 1,
+  },
 } as const satisfies CodeFamily;

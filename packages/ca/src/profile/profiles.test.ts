@@ -137,7 +137,7 @@ profiles: { joined: { validity: "1h", max_validity: "2h", for: [{ callers: [toke
 
   it('takes effect with a changed file, without a restart', async () => {
     const authority = await testAuthority();
-    authority.reconfigure(parseCaConfig(exampleYaml + profiles, 'ca.yaml'));
+    await authority.reconfigure(parseCaConfig(exampleYaml + profiles, 'ca.yaml'));
     const csr = await request({ key: { type: 'RSA', bits: 3072 } });
     const leaf = leafOf(await authority.issue({ csr, spiffeId: payments, profile: 'web' }));
     assert.deepEqual(leaf.extKeyUsage, ['serverAuth']);
