@@ -19,12 +19,12 @@ export const revocationCodes = {
   ERR_REVOCATION_BEHIND: {
     meaning:
       'The authority knows fewer revocations than were already received from it, as after a restore of an old backup.',
-    hint: 'find out why its ledger went back; revoke again what it lost, then remove revocations.ndjson from the data directory of this edge and restart it',
+    hint: "find out why; revoke again what it lost, then remove revocations.ndjson from this edge's data directory and restart it",
     exit: 3,
   },
   ERR_REVOCATION_AUTHORITY: {
     meaning: 'The feed is of another trust domain than the one followed so far.',
-    hint: 'check the address of the authority; for a new authority remove revocations.ndjson from the data directory of this edge and restart it',
+    hint: 'check the address of the authority; for a new one remove revocations.ndjson from the data directory here and restart',
     exit: 2,
   },
   ERR_REVOCATION_UNMATCHABLE: {

@@ -15,7 +15,8 @@ export function lifetimeMethod(maxMs: number): RevocationMethod {
       // RFC 5280 §4.1.2.5: both ends belong to the period
       const lastsMs = leaf.notAfter - leaf.notBefore;
       if (lastsMs <= maxMs) return good;
-      const detail = `its certificate lasts ${formatDuration(lastsMs)}, at most ${formatDuration(maxMs)} are let in without word of revocation`;
+      const [lasts, most] = [formatDuration(lastsMs), formatDuration(maxMs)];
+      const detail = `its certificate lasts ${lasts}, at most ${most} are let in without word of revocation`;
       return { status: 'refused', code: 'ERR_REVOCATION_LIFETIME', detail };
     },
     report: () => ({ maxLifetime: formatDuration(maxMs) }),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { type Log, noLog, noMeter, systemClock } from '@countersign/base';
 import { parseConfigText, readDocument } from '@countersign/config';
@@ -155,6 +156,15 @@ test('what the chosen method does not use is refused by name, as is what is out 
     if (message === undefined) parse();
     else assert.throws(parse, { exit: 2, message }, yaml);
   }
+});
+
+test('the example in the documentation is a configuration', async () => {
+  const path = new URL('../../../../docs/revocation.md', import.meta.url);
+  const [, yaml = ''] = /```yaml\n(.*?)```/s.exec(await readFile(path, 'utf8')) ?? [];
+  const document = parseConfigText(yaml, 'docs/revocation.md');
+  const { revocation } = readDocument(z.strictObject({ revocation: revocationSchema }), document);
+  checkRevocationConfig(document, ['revocation'], revocation);
+  assert.deepEqual(revocation.method, ['crl', 'lifetime']);
 });
 
 function saying(name: MethodName, status: RevocationStatus): RevocationMethod {
