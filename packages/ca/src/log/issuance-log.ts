@@ -287,7 +287,11 @@ export class IssuanceLog {
         return denial('ERR_LOG_PENDING', `the certificate ${sides}`, { position });
       }
       this.wake();
+      // A command that waits has nothing else that keeps its process alive.
+      const alive = new AbortController();
+      clock.sleep(leftMs, { signal: alive.signal }).catch(() => {});
       await this.#signings.wait(rings, leftMs, clock, signal);
+      alive.abort();
     }
   }
 

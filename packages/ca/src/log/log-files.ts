@@ -25,8 +25,9 @@ const decompress = promisify(gunzip);
 /** No bundle is larger; a file that claims so is not ours. */
 const maxBundleBytes = tileWidth * (maxEntryBytes + 2);
 
-export function packBundle(bundle: Uint8Array): Promise<Uint8Array> {
-  return compress(bundle);
+/** A full bundle is kept for good; a partial one is written again with the next checkpoint. */
+export function packBundle(bundle: Uint8Array, isFull: boolean): Promise<Uint8Array> {
+  return compress(bundle, { level: isFull ? 6 : 1 });
 }
 
 /** @throws CountersignError ERR_LOG_FORM */

@@ -99,7 +99,8 @@ export class LogTiles {
   }
 
   async #write({ name, bytes }: EdgeTile): Promise<void> {
-    const content = name.level === 'entries' ? await packBundle(bytes) : bytes;
+    const isBundle = name.level === 'entries';
+    const content = isBundle ? await packBundle(bytes, name.width === tileWidth) : bytes;
     await this.#files.write(formatTilePath(name), content);
   }
 }
