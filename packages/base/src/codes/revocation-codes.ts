@@ -53,7 +53,7 @@ export const revocationCodes = {
   },
   ERR_REVOCATION_ADDRESS: {
     meaning: 'An address for revocation that a certificate names is not one that is asked.',
-    hint: 'plain http to public addresses is asked; list private networks under revocation.fetch.allow, or name the address itself in the configuration',
+    hint: 'only plain http to public addresses is asked; list private networks under revocation.fetch.allow',
     exit: 1,
   },
   ERR_REVOCATION_BUSY: {

@@ -44,6 +44,8 @@ export interface KeptAnswersOptions<Subject, Answer extends Validity> {
 const backoff = { minMs: 1000, maxMs: 60_000 };
 /** What nobody asked about for so long is forgotten, after everybody was asked whether they still need it. */
 const idleMs = 15 * 60_000;
+/** Asking everybody costs a look at every connection. */
+const sweepMs = 60_000;
 const tickMs = 1000;
 const mostRefreshesATick = 64;
 
@@ -60,6 +62,7 @@ export class KeptAnswers<Subject, Answer extends Validity> implements Changes {
   readonly #stopping = new AbortController();
   readonly #done: Promise<void>;
   #condemned: readonly Kept<Subject, Answer>[] = [];
+  #sweptAt: number;
   #generation = 0;
 
   constructor(options: KeptAnswersOptions<Subject, Answer>) {
@@ -68,6 +71,7 @@ export class KeptAnswers<Subject, Answer extends Validity> implements Changes {
       options.log.error({ err: thrown }, 'a listener to revocations failed');
     });
     this.#metrics = lookupMetrics(options.meter, options.method);
+    this.#sweptAt = options.clock.monotonic();
     this.#done = this.#upkeep(this.#stopping.signal);
   }
 
@@ -234,6 +238,8 @@ export class KeptAnswers<Subject, Answer extends Validity> implements Changes {
 
   /** In two steps: whoever holds a connection that needs it is asked again first, and says so by asking for it. */
   #forgetUnused(now: Moment): void {
+    if (now.monotonic - this.#sweptAt < sweepMs) return;
+    this.#sweptAt = now.monotonic;
     const isUnused = (kept: Kept<Subject, Answer>) => now.monotonic - kept.usedAt > idleMs;
     for (const kept of this.#condemned) if (isUnused(kept)) this.#kept.delete(kept.key);
     this.#condemned = [...this.#kept.values()].filter(isUnused);

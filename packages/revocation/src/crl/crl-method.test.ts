@@ -359,7 +359,7 @@ test('what nobody asks about any more is forgotten, and what an open connection 
   for (let minute = 0; minute < 40; minute += 1) await clock.advance(60_000);
   assert.equal(lists(), 2);
   end();
-  for (let minute = 0; minute < 18; minute += 1) await clock.advance(60_000);
+  for (let minute = 0; minute < 20; minute += 1) await clock.advance(60_000);
   assert.equal(lists(), 0);
 });
 
