@@ -17,23 +17,16 @@ export function answerDocument(
   request: IncomingMessage,
   response: ServerResponse,
   document: HttpDocument,
-): number {
+): 200 | 304 {
   const { body, contentType, etag, lastModified, cacheControl, expires } = document;
-  const validators = [
-    ...['ETag', etag],
-    ...['Last-Modified', lastModified],
-    ...['Cache-Control', cacheControl],
-    ...(expires === undefined ? [] : ['Expires', expires]),
-  ];
+  const validators = ['ETag', etag, 'Last-Modified', lastModified, 'Cache-Control', cacheControl];
+  if (expires !== undefined) validators.push('Expires', expires);
   if (isUnchanged(request, document)) {
     response.writeHead(304, validators).end();
     return 304;
   }
-  response.writeHead(200, [
-    ...['Content-Type', contentType],
-    ...['Content-Length', String(body.byteLength)],
-    ...validators,
-  ]);
+  validators.push('Content-Type', contentType, 'Content-Length', String(body.byteLength));
+  response.writeHead(200, validators);
   response.end(body);
   return 200;
 }

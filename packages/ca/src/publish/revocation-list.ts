@@ -65,6 +65,8 @@ export class RevocationList {
   /** Revocations since the base of the delta, in their order. */
   #recent: RevokedRow[] = [];
   #recentAbove: number;
+  /** Of its revocations. */
+  #newestAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     scope: ListScope,
@@ -96,6 +98,7 @@ export class RevocationList {
     if (row.revocation > this.#recentAbove && this.times.deltaMs !== undefined) {
       this.#recent.push(row);
     }
+    this.#newestAt = Math.max(this.#newestAt, at);
     this.#changes += 1;
   }
 
@@ -214,7 +217,9 @@ export class RevocationList {
     const { issuer, distributionPoint } = this.scope;
     const { now, number, validityMs } = about;
     const { count } = entries;
-    const thisUpdate = now - Math.min(largestSkewMs, Math.floor(validityMs / 20));
+    // Never before what is on it.
+    const skewed = now - Math.min(largestSkewMs, Math.floor(validityMs / 20));
+    const thisUpdate = Math.min(now, Math.max(skewed, this.#newestAt));
     const nextUpdate = thisUpdate + validityMs;
     // RFC 5280 §5.2.5: only where it is about a part; then in the very words of the certificates
     const scope =

@@ -37,6 +37,24 @@ export async function answerOcsp(
   return send(desk.atHand(key) ?? (await desk.answer(body, key)), response);
 }
 
+/** A GET that was asked before. Undefined: it has to be worked out. */
+export function answerAtHand(
+  desk: OcspDesk,
+  clock: Clock,
+  {
+    path,
+    request,
+    response,
+  }: {
+    readonly path: string;
+    readonly request: IncomingMessage;
+    readonly response: ServerResponse;
+  },
+): 200 | 304 | undefined {
+  const reply = desk.atHand(path);
+  return reply === undefined ? undefined : sendKept(reply, clock, request, response);
+}
+
 function answerGet(desk: OcspDesk, path: string): Promise<OcspReply> | OcspReply {
   let bytes: Uint8Array;
   try {
@@ -53,7 +71,7 @@ function sendKept(
   clock: Clock,
   request: IncomingMessage,
   response: ServerResponse,
-): number {
+): 200 | 304 {
   const { body, life } = reply;
   if (life === undefined) return send(reply, response);
   const { etag, lastModified, expires, nextUpdate } = life;
@@ -64,7 +82,7 @@ function sendKept(
   });
 }
 
-function send({ body }: OcspReply, response: ServerResponse): number {
+function send({ body }: OcspReply, response: ServerResponse): 200 {
   response.writeHead(200, [
     ...['Content-Type', contentType],
     ...['Content-Length', String(body.byteLength)],
