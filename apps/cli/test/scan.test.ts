@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync, hash, type KeyObject } from 'node:crypto';
 import { chmod, copyFile, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
+import { countersign, temporaryDirectory } from './countersign.ts';
+import { type Found, put, scan } from './scan-runs.ts';
 
 const run = promisify(execFile);
 
@@ -322,97 +322,6 @@ test('links out of the tree are not followed, pipes not waited for, and nothing 
   }
   assert.equal(text.stderr, '', 'no progress where nobody watches');
 });
-
-test('the certificates of a key are named, and revoked by the command it prints or by --revoke', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const state = join(directory, 'state');
-  await writeFile(join(directory, 'ca.yaml'), authorityYaml());
-  await done(['init', '--config', join(directory, 'ca.yaml'), '--data', state]);
-  for (const name of ['payments', 'orders']) {
-    const out = join(directory, name);
-    await done(['issue', '--data', state, '--spiffe-id', id(name), '--out', out]);
-    await chmod(join(out, 'key.pem'), 0o644);
-  }
-  await put(join(directory, 'stranger.pem'), pem, 0o644);
-  const places = ['payments', 'orders', 'stranger.pem'].map((name) => join(directory, name));
-
-  // 1. without a server, from the state; by the printed command
-  const found = await scan([...places, '--data', state], 1);
-  const [payments, orders, stranger] = found.findings;
-  assert.equal(payments?.certificates?.[0]?.spiffeId, id('payments'));
-  assert.equal(payments?.certificates?.[0]?.status, 'good');
-  assert.deepEqual(stranger?.certificates, []);
-  assert.equal(stranger?.revoke, undefined);
-  const words = payments?.revoke?.split(' ') ?? [];
-  assert.equal(words[0], 'countersign');
-  assert.ok(words.includes(payments?.spkiHash ?? 'none') && words.includes('keyCompromise'));
-  const revoked = await done(words.slice(1));
-  assert.match(revoked, /^revoked key [0-9a-f]{64} \(keyCompromise\): 1 unexpired certificate/);
-
-  // 2. with a server, over its admin socket
-  const server = await startCountersign(t, [
-    ...['ca', 'serve', '--config', join(directory, 'ca.yaml'), '--data', state, '--port', '0'],
-  ]);
-  const again = await scan([...places, '--data', state], 1);
-  assert.equal(again.findings[0]?.certificates?.[0]?.status, 'revoked');
-  assert.equal(again.findings[0]?.revoke, undefined);
-  assert.equal(again.findings[1]?.certificates?.[0]?.status, 'good');
-
-  const asking = await countersign(['scan', ...places, '--data', state, '--revoke']);
-  assert.equal(asking.code, 2);
-  assert.equal(lastLine(asking.stderr), 'ERR_USAGE');
-  assert.match(asking.stderr, /--yes/);
-  const dry = await countersign(['scan', ...places, '--data', state, '--revoke', '--dry-run']);
-  assert.equal(dry.code, 1);
-  assert.match(dry.stdout, new RegExp(`would revoke key ${orders?.spkiHash}: 1 unexpired`));
-  const now = await countersign(['scan', ...places, '--data', state, '--revoke', '--yes']);
-  assert.equal(now.code, 1, now.stderr);
-  assert.match(now.stdout, /would revoke key [\s\S]*\nrevoked key [0-9a-f]{64}: 1 unexpired/);
-  await server.end();
-});
-
-test('options that would do nothing are refused before anything is read', async () => {
-  for (const words of [['--revoke'], ['--yes'], ['--dry-run'], ['--config', 'ca.yaml']]) {
-    const ran = await countersign(['scan', '.', ...words]);
-    assert.equal(ran.code, 2, words.join());
-    assert.equal(lastLine(ran.stderr), 'ERR_USAGE');
-  }
-});
-
-interface Found {
-  readonly path: string;
-  readonly form: string;
-  readonly encrypted: boolean;
-  readonly line?: number;
-  readonly spkiHash?: string;
-  readonly exposures: readonly { readonly kind: string }[];
-  readonly certificates?: readonly { readonly spiffeId?: string; readonly status: string }[];
-  readonly revoke?: string;
-}
-
-interface Scanned {
-  readonly findings: readonly Found[];
-  readonly others: readonly Found[];
-  readonly unread: readonly { path: string; reason: string; code: string }[];
-}
-
-async function scan(words: readonly string[], code: number): Promise<Scanned> {
-  const ran = await countersign(['scan', ...words, '-o', 'json']);
-  assert.equal(ran.code, code, ran.stdout + ran.stderr);
-  return JSON.parse(ran.stdout) as Scanned;
-}
-
-async function done(words: readonly string[]): Promise<string> {
-  const ran = await countersign(words);
-  assert.equal(ran.code, 0, ran.stderr);
-  return ran.stdout;
-}
-
-async function put(path: string, content: string | Uint8Array, mode: number): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, content);
-  await chmod(path, mode);
-}
 
 /** `FORMAT-VERSION`, with keys that are tracked and one that is not, all of their owner alone. */
 async function makeRepository(directory: string, name: string): Promise<void> {
