@@ -22,6 +22,7 @@ import {
   newRequest,
   type TestIdentity,
 } from './api-under-test.ts';
+import { LogFilesAuditor } from './audit-log-files.ts';
 
 export interface CrashFigures {
   readonly kills: number;
@@ -55,7 +56,8 @@ interface Running {
 
 /**
  * Kills a real authority with SIGKILL at random moments while clients enrol, renew and revoke, and audits its ledger
- * after each: whatever was acknowledged is there, nothing is there twice, nothing without its intent. Where several share
+ * after each: whatever was acknowledged is there, nothing is there twice, nothing without its intent, and the issuance log
+ * is whole. Where several share
  * a ledger, one of them is killed, the clients go on with the others, and then those are killed too.
  */
 export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures> {
@@ -64,6 +66,7 @@ export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures
   const place = await initialise(directory, shared);
   const told: Told = { certificates: new Map(), revocations: new Set(), surprises: [] };
   const running = new Set<Running>();
+  const logs = new LogFilesAuditor();
   let done = false;
   let orphans = 0;
   const clients = Array.from({ length: options.clients }, (_, index) =>
@@ -89,6 +92,7 @@ export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures
         if (running.size > 0) await progress(told);
       }
       orphans += await audit(place, told);
+      for (const data of place.data) await logs.audit(data);
     }
   } finally {
     done = true;
