@@ -64,6 +64,7 @@ export class LedgerFront implements Ledger {
     this.#engine.run('createToken', [draft, whoAsks()]);
   checkToken: Ledger['checkToken'] = (id, secretHash) =>
     this.#engine.run('checkToken', [id, secretHash]);
+  blocking: Ledger['blocking'] = (by, value) => this.#engine.run('blocking', [by, value]);
   openIntents: Ledger['openIntents'] = () => this.#engine.run('openIntents', []);
   orphans: Ledger['orphans'] = () => this.#engine.run('orphans', []);
   status: Ledger['status'] = () => this.#engine.run('status', []);

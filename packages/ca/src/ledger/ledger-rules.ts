@@ -265,6 +265,8 @@ export const ledgerReads = {
   revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.revocationsAfter(position, boundedLimit(limit)),
   revokedAfter,
+  blocking: (tx: LedgerTransaction, by: Exclude<RevocationBy, 'serial'>, value: string) =>
+    tx.store.blockingRevocation(by, value),
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
   orphans: (tx: LedgerTransaction) => tx.store.orphans(),
   status: (tx: LedgerTransaction) => tx.store.status(),

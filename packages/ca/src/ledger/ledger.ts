@@ -81,6 +81,12 @@ export interface Ledger {
     secretHash: string,
   ): Promise<({ readonly ok: true } & TokenRecord) | Denial>;
 
+  /** The newest revocation that blocks this SPIFFE ID, key or provisioner for good; undefined where none does. */
+  blocking(
+    by: Exclude<RevocationBy, 'serial'>,
+    value: string,
+  ): Promise<RevocationRecord | undefined>;
+
   /** Intents that are neither issued nor abandoned, ascending. */
   openIntents(): Promise<readonly IntentRecord[]>;
   /**
