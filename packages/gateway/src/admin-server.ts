@@ -29,7 +29,9 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   const server = createServer(
     { requestTimeout: 5000, headersTimeout: 5000 },
     (request, response) => {
-      const answer = pages[request.url ?? ''];
+      // Scrapers may add parameters, which mean nothing here.
+      const [path = ''] = (request.url ?? '').split('?');
+      const answer = Object.hasOwn(pages, path) ? pages[path] : undefined;
       if (request.method !== 'GET' || answer === undefined) {
         response.writeHead(404).end();
         return;
@@ -45,6 +47,8 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   );
   server.maxConnections = 64;
   const bound = await listen(server, options);
+  // What fails while it serves, such as a connection that cannot be accepted, does not end the process.
+  server.on('error', (thrown) => options.log.error({ err: thrown }, 'admin port failed'));
   const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
   return {
     url: `http://${host}:${bound.port}`,
@@ -85,10 +89,14 @@ const pages: Readonly<Record<string, (options: AdminServerOptions) => Page | Pro
 
 async function listen(server: Server, { address, port }: AdminServerOptions): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
-    server.once('error', (thrown: Error & { code?: string }) => {
+    const failed = (thrown: Error & { code?: string }): void => {
       const message = `listen on "${address}:${port}" for administration: ${thrown.code ?? messageOf(thrown)}`;
       reject(new CountersignError('ERR_LISTEN', message, { cause: thrown }));
+    };
+    server.once('error', failed);
+    server.listen(port, address, () => {
+      server.off('error', failed);
+      resolve(server.address() as AddressInfo);
     });
-    server.listen(port, address, () => resolve(server.address() as AddressInfo));
   });
 }

@@ -243,6 +243,7 @@ test('the admin port tells health, metrics and by what rules it goes, and nothin
   const get = (path: string) => fetch(`${gateway.adminUrl}${path}`);
   assert.equal((await get('/healthz')).status, 200);
   assert.equal(await (await get('/metrics')).text(), 'countersign_up 1\n');
+  assert.equal((await get('/metrics?from=scraper')).status, 200);
   const serial = current.serialHex;
   const notAfter = new Date(current.notAfter).toISOString();
   assert.deepEqual(await (await get('/status')).json(), {
