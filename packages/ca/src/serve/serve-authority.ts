@@ -179,6 +179,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     await keepPublishedUrl(options.dataDir, publishing?.url);
 
     const socket = await listenOnAdminSocket(admin, options.dataDir);
+    admin.on('error', (thrown) => log.error({ err: thrown }, 'admin socket failed'));
     const bound = await listener.listen(options.port ?? api.port, host);
     const url = `https://${bracketed(reachable(host))}:${bound.port}`;
     log.info({ url, adminSocket: socket.path }, 'authority serves');
