@@ -25,7 +25,7 @@ export interface ExamineLimits {
   readonly maxDepth: number;
 }
 
-export const examineLimits: ExamineLimits = { maxInflatedBytes: 64 * 1024 ** 3, maxDepth: 6 };
+export const examineLimits: ExamineLimits = { maxInflatedBytes: 16 * 1024 ** 3, maxDepth: 6 };
 
 /** Looks through a file by what it holds, never by its name. Rejects only where `source` itself does. */
 export async function examineContent(

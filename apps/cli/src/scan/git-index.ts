@@ -10,7 +10,8 @@ export interface Repository {
   tracked(): Promise<ReadonlySet<string>>;
 }
 
-const maxIndexBytes = 1024 ** 3;
+/** Of the file, and of the paths in it: version 4 writes a path as its difference from the one before. */
+const maxIndexBytes = 512 * 1024 ** 2;
 
 /** The repository whose working tree has its top here, read when it is first asked; undefined where there is none. */
 export async function repositoryAt(root: string): Promise<Repository | undefined> {
@@ -104,6 +105,7 @@ function parseIndex(
   const end = bytes.byteLength - idBytes;
   const paths: string[] = [];
   let previous: Buffer = Buffer.alloc(0);
+  let pathBytes = 0;
   let at = 12;
   for (let left = bytes.readUInt32BE(8); left > 0; left -= 1) {
     const start = at;
@@ -118,6 +120,8 @@ function parseIndex(
     }
     const shared = previous.subarray(0, previous.byteLength - kept.value);
     previous = Buffer.concat([shared, bytes.subarray(kept.next, zero)]);
+    pathBytes += previous.byteLength;
+    if (pathBytes > maxIndexBytes) throw failed(`its paths have more than ${maxIndexBytes} bytes`);
     // up to version 3, one to eight zeros round an entry up
     at = version === 4 ? zero + 1 : start + (Math.floor((zero - start) / 8) + 1) * 8;
     paths.push(previous.toString('utf8'));

@@ -40,12 +40,18 @@ function keysIn(text: string): Placed[] {
 
 function* pemKeys(text: string): Generator<Placed> {
   if (!text.includes('PRIVATE KEY-----')) return;
-  for (const begin of text.matchAll(/-----BEGIN ((?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY)-----/g)) {
+  const begins = [...text.matchAll(/-----BEGIN ((?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY)-----/g)];
+  for (const [i, begin] of begins.entries()) {
     const label = begin[1] ?? '';
     const from = begin.index + begin[0].length;
-    const to = text.indexOf(`-----END ${label}-----`, from);
-    if (to < 0 || to - from > longestKey) continue;
-    const { body, isEncrypted } = bodyOf(text.slice(from, to));
+    // never beyond the next one: the search is linear in the text whatever it holds
+    const block = text.slice(
+      from,
+      Math.min(from + longestKey, begins[i + 1]?.index ?? text.length),
+    );
+    const to = block.indexOf(`-----END ${label}-----`);
+    if (to < 0) continue;
+    const { body, isEncrypted } = bodyOf(block.slice(0, to));
     const bytes = body === '' ? undefined : fromBase64(body);
     const decoded = bytes && decodeBlock(label, bytes, isEncrypted);
     if (decoded !== undefined) yield { at: begin.index, key: { ...decoded, encoding: 'PEM' } };
@@ -58,10 +64,11 @@ function* pemKeys(text: string): Generator<Placed> {
  */
 function bodyOf(written: string): { readonly body: string; readonly isEncrypted: boolean } {
   const lines = written
-    .replaceAll(/\\+r\\+n|\\+[nr]/g, '\n')
+    .replaceAll(/\\{1,4}r\\{1,4}n|\\{1,4}[nr]/g, '\n')
     .replaceAll('\\/', '/')
     .split(/[\r\n]+/)
-    .map((line) => line.replace(/^[\s"'`>#*]+/, '').replace(/["'`]\s*[+,;]?\s*$|[\s\\]+$/, ''))
+    .map((line) => line.replace(/^[\s"'`>#*]+/, '').trimEnd())
+    .map((line) => line.replace(/["'`]\s{0,8}[+,;]?$|\\{1,4}$/, '').trimEnd())
     .filter((line) => line !== '' && line !== '+');
   const headers = lines.filter((line) => line.includes(':'));
   return {
@@ -85,13 +92,15 @@ function* encodedPemKeys(text: string): Generator<Placed> {
 
 function* jwks(text: string): Generator<Placed> {
   if (!text.includes('"kty"')) return;
-  let last = -1;
-  for (const found of text.matchAll(/"kty"\s*:/g)) {
-    const from = openingBefore(text, found.index);
-    if (from === undefined || from === last) continue;
-    const object = objectAt(text, from);
+  const members = [...text.matchAll(/"kty"\s{0,64}:/g)].map(({ index }) => index);
+  for (const [i, member] of members.entries()) {
+    // one member of that name an object: what lies beyond the next or before the last is not of this one
+    const from = openingBefore(text, member, members[i - 1] ?? 0);
+    if (from === undefined) continue;
+    const object = objectAt(
+      text.slice(from, Math.min(from + longestJwk, members[i + 1] ?? text.length)),
+    );
     const decoded = object && decodeJwk(object);
-    last = from;
     if (decoded !== undefined) yield { at: from, key: { ...decoded, encoding: 'JSON' } };
   }
 }
@@ -99,9 +108,9 @@ function* jwks(text: string): Generator<Placed> {
 const longestJwk = 32 * 1024;
 
 /** The brace of the object that a member stands in: members of a JWK are texts and lists of texts. */
-function openingBefore(text: string, at: number): number | undefined {
+function openingBefore(text: string, at: number, first: number): number | undefined {
   let depth = 0;
-  for (let i = at - 1; i >= 0 && at - i <= longestJwk; i -= 1) {
+  for (let i = at - 1; i >= first && at - i <= longestJwk; i -= 1) {
     if (text[i] === '}') depth += 1;
     if (text[i] !== '{') continue;
     if (depth === 0) return i;
@@ -110,10 +119,11 @@ function openingBefore(text: string, at: number): number | undefined {
   return undefined;
 }
 
-function objectAt(text: string, from: number): Record<string, unknown> | undefined {
+/** The object that a text begins with. */
+function objectAt(text: string): Record<string, unknown> | undefined {
   let depth = 0;
   let inString = false;
-  for (let i = from; i < text.length && i - from <= longestJwk; i += 1) {
+  for (let i = 0; i < text.length; i += 1) {
     const c = text[i];
     if (inString) {
       if (c === '\\') i += 1;
@@ -122,7 +132,7 @@ function objectAt(text: string, from: number): Record<string, unknown> | undefin
     else if (c === '{') depth += 1;
     else if (c === '}') {
       depth -= 1;
-      if (depth === 0) return parsed(text.slice(from, i + 1));
+      if (depth === 0) return parsed(text.slice(0, i + 1));
     }
   }
   return undefined;

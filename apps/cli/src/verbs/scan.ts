@@ -124,7 +124,7 @@ async function revoke(
   const preview = await revokeKeys(cli, state, keys, true);
   await say(revocationsText(cli, preview));
   if (options.dryRun === true) return preview;
-  if (options.yes !== true && !(await confirmed(cli, `revoke these ${keys.length} keys?`))) {
+  if (options.yes !== true && !(await confirmed(cli, 'revoke?'))) {
     await say('nothing was revoked\n');
     return [];
   }
