@@ -31,7 +31,8 @@ export async function writeFileDurably(
   await syncDirectory(directory);
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+/** What was renamed, made or removed in it before this resolves is durable then. */
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();

@@ -1,7 +1,7 @@
 export { concatBytes, equalBytes, fromBase64, fromHex, toBase64, toHex } from './bytes.ts';
 export { type Clock, systemClock } from './clock.ts';
 export type { CodeFamily, CodeRow, ExitCode } from './code-row.ts';
-export { writeFileDurably } from './durable-file.ts';
+export { syncDirectory, writeFileDurably } from './durable-file.ts';
 export { formatDuration, parseDuration } from './duration.ts';
 export { codeFamilies, codeTable, type ErrorCode, isErrorCode } from './error-codes.ts';
 export {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   type Clock,
@@ -7,6 +7,7 @@ import {
   type Log,
   messageOf,
   type Secret,
+  syncDirectory,
   writeFileDurably,
 } from '@countersign/base';
 import { encodePem, fingerprintOf } from '@countersign/x509';
@@ -286,14 +287,5 @@ async function writeHierarchy(
   for (const pair of intermediates) {
     const { name } = pair;
     await write(pair, staging.intermediateCertificate(name), staging.intermediateKey(name));
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

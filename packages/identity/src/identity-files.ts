@@ -12,7 +12,7 @@ import {
   symlink,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
+import { CountersignError, messageOf, syncDirectory, writeFileDurably } from '@countersign/base';
 import { makeBundle, makeSvid, type X509Svid } from '@countersign/spiffe';
 import {
   type Certificate,
@@ -281,15 +281,6 @@ async function removeOthers(directory: string, version: string): Promise<void> {
   for (const path of paths) {
     // Another writer may have removed it first.
     if (await isOld(path).catch(() => false)) await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
