@@ -47,6 +47,7 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
         `${micros(f.memoryGetMicros)} of the server's CPU a GET from memory, goal 35 µs`,
         `${micros(f.memoryPostMicros)} a POST`,
         `${micros(f.demandMicros)} signed on demand, goal 90 µs`,
+        `a bare Node server ${micros(f.bareMicros)} a GET`,
       ].join('; ');
     },
   },

@@ -1,4 +1,5 @@
-import { Agent, request as httpRequest } from 'node:http';
+import { Agent, createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import {
@@ -20,6 +21,8 @@ export interface OcspServingFigures {
   readonly memoryPostMicros: number;
   /** The same with a nonce, so signed for this request alone. */
   readonly demandMicros: number;
+  /** A Node server that gives every GET the same bytes: what HTTP alone takes. */
+  readonly bareMicros: number;
 }
 
 export { measureRevocation, type RevocationFigures };
@@ -47,11 +50,26 @@ export async function measureOcspServing(): Promise<OcspServingFigures> {
       memoryGetMicros: await microsOf(port, gets),
       memoryPostMicros: await microsOf(port, plain.map(post)),
       demandMicros: await microsOf(port, nonced.map(post)),
+      bareMicros: await bareMicros(gets),
     };
   } finally {
     await publishing.close(100);
     await authority.close();
   }
+}
+
+async function bareMicros(asked: readonly Asked[]): Promise<number> {
+  const body = new Uint8Array(1000);
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': body.byteLength }).end(body);
+  });
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+  });
+  const micros = await microsOf(port, asked);
+  server.closeAllConnections();
+  server.close();
+  return micros;
 }
 
 interface Asked {
@@ -134,7 +152,7 @@ if (parentPort !== null) {
     (micros) => micros.toFixed(1),
   );
   console.log(
-    `ocsp over http: from memory ${get} µs (GET), ${post} µs (POST); on demand ${demand} µs`,
+    `ocsp over http: from memory ${get} µs (GET), ${post} µs (POST); on demand ${demand} µs; bare ${f.bareMicros.toFixed(1)} µs`,
   );
   for (const revoked of [10_000, 1_000_000]) {
     const r = await measureRevocation(revoked);
