@@ -45,6 +45,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/issue.ts')).issueVerb,
   },
   {
+    name: 'policy test',
+    summary: 'say what ca.yaml would answer to a request, and why',
+    load: async () => (await import('./verbs/policy-test.ts')).policyTestVerb,
+  },
+  {
     name: 'revoke',
     summary: 'revoke certificates, and cut the connections that they hold open',
     load: async () => (await import('./verbs/revoke.ts')).revokeVerb,
@@ -135,6 +140,7 @@ export const verbTable: readonly VerbRow[] = [
 export const groupSummaries: Readonly<Record<string, string>> = {
   audit: 'the audit trail: every decision of the authority',
   ca: 'the certificate authority',
+  policy: 'who gets which certificate',
   log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',
 };

@@ -7,12 +7,13 @@ import {
   type TrustBundle,
   type VerifiedPeer,
 } from '@countersign/spiffe';
-import type { IssueResponse, JoinToken } from '@countersign/wire';
+import type { IssueExplanation, IssueResponse, JoinToken } from '@countersign/wire';
 import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509';
 import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
+import { explainIssue } from './explain/explain-issue.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuer } from './issuer.ts';
 import { decideNoted } from './ledger/decide-noted.ts';
@@ -177,6 +178,12 @@ export class Authority {
     return decideNoted(this.ledger, question, () =>
       issueCertificate({ ...wishes(request), grant }, this.#context),
     );
+  }
+
+  /** What {@link issue} would answer, with every reason at once: nothing is ordered, nothing noted. */
+  explain(request: CsrAndWishes & WrittenNames): Promise<IssueExplanation> {
+    const grant = { by: 'operator', names: request } as const;
+    return explainIssue({ ...wishes(request), grant }, this.#context);
   }
 
   /** The authority's own TLS certificate: {@link ownSpiffeId} and these names, within its issuer's constraints. */

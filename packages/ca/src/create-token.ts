@@ -3,7 +3,7 @@ import { type Denial, denial, formatDuration } from '@countersign/base';
 import { createJoinToken, type JoinToken, secretHashOf } from '@countersign/wire';
 import { formatNames, parseNames, type WrittenNames } from './certificate-names.ts';
 import type { IssueContext } from './issue.ts';
-import type { Ledger, RevocationRecord } from './ledger/ledger.ts';
+import { blockOf } from './ledger-block.ts';
 import { judgeNames } from './name-policy.ts';
 import type { LifetimeProfile } from './profile/certificate-profile.ts';
 import { chooseProfile } from './profile/choose-profile.ts';
@@ -63,7 +63,7 @@ export async function createToken(
 
   // 3. Blocks.
   const spiffeId = named.names.spiffeId?.toString();
-  const block = spiffeId === undefined ? undefined : await blockOf(spiffeId, ledger);
+  const block = await blockOf({ 'spiffe-id': spiffeId }, ledger);
   if (block !== undefined) {
     const sides = `was blocked by the revocation at position ${block.position}`;
     return denial('ERR_LEDGER_BLOCKED', `SPIFFE ID "${spiffeId}" ${sides}`, { spiffeId });
@@ -92,8 +92,6 @@ export async function createToken(
   return { ok: true, token, expiresAt };
 }
 
-const page = 10_000;
-
 function wrongWithLifetime(
   certificateTtlMs: number | undefined,
   { minMs, maxMs, maxBy }: LifetimeProfile,
@@ -108,15 +106,4 @@ function wrongWithLifetime(
   if (certificateTtlMs >= minMs) return undefined;
   const sides = `${asked} is shorter than the least of "${formatDuration(minMs)}"`;
   return denial('ERR_POLICY_TTL', sides, fields);
-}
-
-async function blockOf(spiffeId: string, ledger: Ledger): Promise<RevocationRecord | undefined> {
-  for (let after = 0; ; ) {
-    const records = await ledger.revocationsAfter(after, page);
-    const block = records.find(
-      (each) => each.block && each.by === 'spiffe-id' && each.value === spiffeId,
-    );
-    if (block !== undefined || records.length < page) return block;
-    after = records.at(-1)?.position ?? Number.MAX_SAFE_INTEGER;
-  }
 }

@@ -32,9 +32,9 @@ export interface IssueQuestion {
   readonly issuer: string | undefined;
   readonly ttlMs: number | undefined;
   /** Undefined where nothing but a policy is tried out. */
-  readonly request:
-    | { readonly csr: CertificateRequest; readonly kind: KeyKind; readonly grantedBy: string }
-    | undefined;
+  readonly request: { readonly csr: CertificateRequest; readonly grantedBy: string } | undefined;
+  /** Of the key; undefined where it is not known. */
+  readonly kind: KeyKind | undefined;
   /** What the grant says about lifetimes. */
   readonly lifetime: Pick<LifetimeQuestion, 'grantedMs' | 'renewed' | 'limits'>;
   /** The authority's own certificate: bound by its issuer's constraints, not by the policy for services. */
@@ -59,7 +59,7 @@ export function* decideIssue<I extends DecidingIssuer>(
   config: CaConfig,
   issuers: readonly I[],
 ): Judgement<IssueDecision<I>> {
-  const { at, names, requester, request, isOwn } = question;
+  const { at, names, requester, request, kind, isOwn } = question;
 
   // 1. Who may have the names, and which intermediate signs them.
   const issuer = isOwn
@@ -81,13 +81,13 @@ export function* decideIssue<I extends DecidingIssuer>(
 
   // 3. What the request asks for beyond names, and with what key.
   if (request !== undefined) {
-    const { csr, kind, grantedBy } = request;
+    const { csr, grantedBy } = request;
     const granted = { names, by: grantedBy };
     const unwanted = judgeRequestContent(csr, profile, granted, config.requests);
     if (unwanted !== undefined) yield unwanted;
-    const unfit = isOwn ? undefined : judgeKeyKind(kind, profile);
-    if (unfit !== undefined) yield unfit;
   }
+  const unfit = isOwn || kind === undefined ? undefined : judgeKeyKind(kind, profile);
+  if (unfit !== undefined) yield unfit;
 
   // 4. For how long.
   if (issuer === undefined) return undefined;
@@ -114,6 +114,6 @@ function* ownIssuer<I extends DecidingIssuer>(
 }
 
 function nameQuestionOf(question: IssueQuestion): NameQuestion {
-  const { at, names, requester, profile, issuer, request, ttlMs = 0 } = question;
-  return { at, names, requester, profile, issuer, kind: request?.kind, ttlMs };
+  const { at, names, requester, profile, issuer, kind, ttlMs = 0 } = question;
+  return { at, names, requester, profile, issuer, kind, ttlMs };
 }

@@ -18,6 +18,7 @@ export type { WrittenNames } from './certificate-names.ts';
 export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';
 export { type EphemeralOptions, ephemeralAuthority } from './ephemeral-authority.ts';
+export { type PolicyTrial, tryPolicy } from './explain/try-policy.ts';
 export { type Initialised, type InitOptions, initAuthority } from './init-authority.ts';
 export type { Issued, Refusal } from './issue.ts';
 export { type Acknowledged, auditLedger, type LedgerAudit } from './ledger/audit-ledger.ts';

@@ -126,7 +126,8 @@ async function issueInSteps(
     profile: request.profile,
     issuer: request.issuer,
     ttlMs: request.ttlMs,
-    request: { csr, kind: key.kind, grantedBy: granted.describe },
+    request: { csr, grantedBy: granted.describe },
+    kind: key.kind,
     lifetime: granted.lifetime,
     isOwn: request.grant.by === 'authority',
     random: context.random,
@@ -180,7 +181,8 @@ async function issueInSteps(
   };
 }
 
-function readRequest(
+/** Refusals: ERR_DER_*, ERR_CSR_*. */
+export function readRequest(
   der: Uint8Array,
 ): { readonly ok: true; readonly csr: CertificateRequest } | Refusal {
   try {

@@ -1,5 +1,6 @@
 import { CountersignError, concatBytes, messageOf } from '@countersign/base';
 import { type CertificateOfKey, parseCertificatesOfKey } from './certificates-of-key.ts';
+import { type IssueExplanation, parseIssueExplanation } from './explain-messages.ts';
 import type { FeedFrame } from './feed-frame.ts';
 import { readFeed } from './feed-reader.ts';
 import {
@@ -155,6 +156,12 @@ export class AuthorityClient {
   }
 
   /** On the admin socket alone. */
+  /** What {@link issue} would be answered, with every reason; nothing is ordered. */
+  explain(request: AdminIssueRequest, options: CallOptions = {}): Promise<IssueExplanation> {
+    const body = formatAdminIssueRequest(request);
+    return this.#message(routes.adminExplain, body, parseIssueExplanation, options);
+  }
+
   issue(request: AdminIssueRequest, options: CallOptions = {}): Promise<IssueResponse> {
     const body = formatAdminIssueRequest(request);
     return this.#message(routes.adminIssue, body, parseIssueResponse, options);

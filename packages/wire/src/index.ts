@@ -20,6 +20,13 @@ export {
   parseClientCertChain,
 } from './client-cert-headers.ts';
 export {
+  type ExplainedClause,
+  type ExplainedRefusal,
+  formatIssueExplanation,
+  type IssueExplanation,
+  parseIssueExplanation,
+} from './explain-messages.ts';
+export {
   type FeedFrame,
   formatFeedFrame,
   type HeartbeatFrame,

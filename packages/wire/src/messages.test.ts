@@ -71,6 +71,40 @@ const messages: Record<
     parse: wire.parseTokenRequest,
     strict: true,
   },
+  explanation: {
+    make: merged(
+      fc.record({
+        decision: fc.constantFrom('allow', 'deny'),
+        names: fc.constant(['dns:a.example']),
+        refusals: fc.array(
+          merged(
+            fc.record({
+              code: fc.constant('ERR_POLICY_RULE'),
+              detail: word,
+              passIf: word,
+            }),
+            optional(
+              'closest',
+              fc.record({
+                name: word,
+                clauses: fc.array(fc.record({ clause: word, ok: fc.boolean(), detail: word }), {
+                  maxLength: 3,
+                }),
+              }),
+            ),
+          ),
+          { maxLength: 3 },
+        ),
+      }),
+      optional(
+        'certificate',
+        fc.record({ issuer: word, profile: word, notBefore: instant, notAfter: instant }),
+      ),
+    ),
+    format: wire.formatIssueExplanation,
+    parse: wire.parseIssueExplanation,
+    strict: false,
+  },
   'issue response': {
     make: fc.record({
       spiffeId: fc.constant('spiffe://example.com/a'),

@@ -160,6 +160,15 @@ export const routes = {
     maxAnswerBytes: 1024 * kib,
     answer: 'application/json',
   },
+  adminExplain: {
+    name: 'adminExplain',
+    method: 'POST',
+    path: '/v1/admin/explain',
+    auth: 'admin',
+    maxBodyBytes: 64 * kib,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
   adminCertificates: {
     name: 'adminCertificates',
     method: 'GET',

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
-import { type Denial, errorOfDenial } from '@countersign/base';
+import { CountersignError, type Denial, errorOfDenial } from '@countersign/base';
 import type { Authority, CaConfig } from '@countersign/ca';
 import {
   defaultKeyKind,
@@ -11,7 +11,7 @@ import {
   writeIdentity,
   writeNamedCertificate,
 } from '@countersign/identity';
-import type { IssueResponse } from '@countersign/wire';
+import type { AdminIssueRequest, IssueResponse } from '@countersign/wire';
 import type { KeyKind } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
@@ -22,6 +22,7 @@ import { outputOption } from '../output-option.ts';
 import { readCertificates } from '../read-certificates.ts';
 import { asOperator, readStateConfig } from '../state/open-state.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
+import { tellExplanation } from '../state/tell-explanation.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
@@ -31,7 +32,8 @@ interface IssueOptions extends StateOptions, WishOptions, ProofOptions {
   readonly dns?: string[];
   readonly ip?: string[];
   readonly keyType?: string;
-  readonly out: string;
+  readonly out?: string;
+  readonly dryRun?: boolean;
   readonly output: string;
 }
 
@@ -44,10 +46,11 @@ export const issueVerb: Verb = {
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
       .addOption(keyTypeOption('what ca.yaml says'))
       .addOption(proofOption())
-      .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .option('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .option('--dry-run', 'say whether it would be issued and why, without --out; exits 1 for no')
       .addOption(outputOption())
       .addHelpText('after', help)
-      .action((options: IssueOptions) => issue(cli, options));
+      .action((options: IssueOptions) => run(cli, options));
   },
 };
 
@@ -56,7 +59,29 @@ Example:
   countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments
   countersign issue --data state --dns payments.prod.internal --out payments`;
 
-async function issue(cli: Cli, options: IssueOptions): Promise<void> {
+type WritingOptions = IssueOptions & { readonly out: string };
+
+function run(cli: Cli, options: IssueOptions): Promise<void> {
+  const { out, dryRun = false } = options;
+  if (!dryRun && out !== undefined) return issue(cli, { ...options, out });
+  if (dryRun && out === undefined) return tryOut(cli, options);
+  const wrong = dryRun ? '--dry-run writes nothing, --out is given' : '--out is missing';
+  throw new CountersignError('ERR_USAGE', `issue: ${wrong}`);
+}
+
+/** The same judgements as {@link issue} makes, with every reason; nothing is ordered. */
+async function tryOut(cli: Cli, options: IssueOptions): Promise<void> {
+  const config = await readStateConfig(cli, options);
+  const { csr } = await makeOwnRequest(keyKindOf(options, config));
+  const request = requestOf(options, csr);
+  const explanation = await asOperator(cli, options, {
+    server: (client) => client.explain(request),
+    state: (authority) => authority.explain(request),
+  });
+  await tellExplanation(cli, explanation, options.output);
+}
+
+async function issue(cli: Cli, options: WritingOptions): Promise<void> {
   // 1. a place for the files and a key, before anything is ordered; a refusal leaves the place as it was
   const config = await readStateConfig(cli, options);
   const place = await prepareIdentityDirectory(options.out);
@@ -79,13 +104,17 @@ async function issue(cli: Cli, options: IssueOptions): Promise<void> {
   await writeProof(options.out, issued.raw, proof);
 }
 
-function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueResponse> {
+function requestOf(options: IssueOptions, csr: Uint8Array): AdminIssueRequest {
   const { spiffeId, dns = [], ip = [] } = options;
-  const request = {
+  return {
     ...{ csr, dns, ip },
     ...(spiffeId !== undefined && { spiffeId }),
     ...wishesOf(options),
   };
+}
+
+function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueResponse> {
+  const request = requestOf(options, csr);
   return asOperator(cli, options, {
     server: (client) => client.issue(request),
     state: (authority) => issueHere(authority, request),
@@ -94,7 +123,7 @@ function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueR
 
 async function proveAndWrite(
   { clock }: Cli,
-  { spiffeId, out }: IssueOptions,
+  { spiffeId, out }: WritingOptions,
   issued: { readonly response: IssueResponse; readonly privateKey: KeyObject },
 ): Promise<Parameters<typeof tellIdentity>[1]> {
   if (spiffeId === undefined) {

@@ -2,6 +2,7 @@ import { type Denial, denial } from '@countersign/base';
 import { formatBundleDocument, type VerifiedPeer } from '@countersign/spiffe';
 import {
   formatCertificatesOfKey,
+  formatIssueExplanation,
   formatIssueResponse,
   formatLeaseResponse,
   formatStatusResponse,
@@ -175,6 +176,11 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
     }
     const found = await certificatesOfKey(authority.ledger, key);
     return { ok: true, body: formatCertificatesOfKey(found) };
+  },
+
+  async adminExplain({ authority }, call) {
+    const explanation = await authority.explain(parseAdminIssueRequest(bodyOf(call)));
+    return { ok: true, body: formatIssueExplanation(explanation) };
   },
 
   async adminIssue(context, call) {

@@ -1,0 +1,65 @@
+import { tryPolicy } from '@countersign/ca';
+import { certificateRequestFromPem } from '@countersign/x509';
+import type { Cli } from '../cli.ts';
+import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
+import { listOption } from '../list-option.ts';
+import { outputOption } from '../output-option.ts';
+import { readInput } from '../read-input.ts';
+import { readCaConfig } from '../state/open-state.ts';
+import { tellExplanation } from '../state/tell-explanation.ts';
+import type { Verb } from '../verb.ts';
+import { addWishOptions, type WishOptions } from '../wish-options.ts';
+
+interface PolicyTestOptions extends WishOptions {
+  readonly config: string;
+  readonly spiffeId?: string;
+  readonly dns?: string[];
+  readonly ip?: string[];
+  readonly provisioner?: string;
+  readonly caller?: string;
+  readonly csr?: string;
+  readonly keyType?: string;
+  readonly output: string;
+}
+
+/** `countersign policy test`: what a ca.yaml would answer to a request, with every reason. */
+export const policyTestVerb: Verb = {
+  define(command, cli) {
+    addWishOptions(command, 'wished lifetime; what ca.yaml gives unless given')
+      .requiredOption('--config <file>', 'ca.yaml; no authority is needed')
+      .option('--spiffe-id <id>', 'the SPIFFE ID that is asked for')
+      .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
+      .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
+      .option('--provisioner <name>', 'who vouched first; operator unless given')
+      .option('--caller <caller>', 'operator, token, or a SPIFFE ID; operator unless given')
+      .option('--csr <file>', 'a request, PEM or DER: its names, key and extensions')
+      .addOption(keyTypeOption('what ca.yaml says'))
+      .addOption(outputOption())
+      .addHelpText('after', help)
+      .action((options: PolicyTestOptions) => testPolicy(cli, options));
+  },
+};
+
+const help = `
+Exits 1 where the answer is no, and says what would have to be otherwise. Lists of blocked keys and what was issued or
+revoked before are not asked: \`issue --dry-run\` asks them, too.
+
+Example:
+  countersign policy test --config ca.yaml --caller token --spiffe-id spiffe://example.com/ns/prod/sa/payments`;
+
+async function testPolicy(cli: Cli, options: PolicyTestOptions): Promise<void> {
+  const { spiffeId, dns, ip, provisioner, caller, profile, issuer, ttl } = options;
+  const { config } = await readCaConfig(cli, options.config);
+  const csr = options.csr === undefined ? undefined : await readCsr(cli, options.csr);
+  const kind = keyKindOfOption(options.keyType) ?? config.services.key;
+  const names = { spiffeId, dns, ip };
+  const asked = { provisioner, caller, profile, issuer, ttlMs: ttl };
+  const explanation = tryPolicy({ config, csr, kind, ...names, ...asked, clock: cli.clock });
+  await tellExplanation(cli, explanation, options.output);
+}
+
+async function readCsr(cli: Cli, file: string): Promise<Uint8Array> {
+  const bytes = await readInput(cli, file, 'read certificate request');
+  // A SEQUENCE of DER begins with this octet, no text does.
+  return bytes[0] === 0x30 ? bytes : certificateRequestFromPem(bytes).raw;
+}

@@ -1,0 +1,56 @@
+import type { Clock } from '@countersign/base';
+import type { IssueExplanation } from '@countersign/wire';
+import type { KeyKind } from '@countersign/x509';
+import type { CaConfig } from '../ca-config.ts';
+import { countNames, namesOf, parseNames, type WrittenNames } from '../certificate-names.ts';
+import type { DecidingIssuer } from '../decide-issue.ts';
+import { readRequest } from '../issue.ts';
+import { explainPolicy, explanationOf } from './explain-issue.ts';
+
+export interface PolicyTrial extends WrittenNames {
+  readonly config: CaConfig;
+  /** PKCS #10, DER: its names where none are given, its key, and what it asks for beside. */
+  readonly csr?: Uint8Array | undefined;
+  /** Of the key, where there is no request. */
+  readonly kind?: KeyKind | undefined;
+  /** Who vouched first. Default: operator. */
+  readonly provisioner?: string | undefined;
+  /** `operator`, `token`, or a SPIFFE ID. Default: operator. */
+  readonly caller?: string | undefined;
+  readonly profile?: string | undefined;
+  readonly issuer?: string | undefined;
+  readonly ttlMs?: number | undefined;
+  readonly clock: Clock;
+}
+
+/**
+ * What the policy of a configuration would answer, with every reason, as if its hierarchy began now. No authority is
+ * needed; lists of keys and the ledger are not asked.
+ */
+export function tryPolicy(trial: PolicyTrial): IssueExplanation {
+  const { config, profile, issuer, ttlMs, kind } = trial;
+  const at = trial.clock.now();
+  const read = trial.csr === undefined ? undefined : readRequest(trial.csr);
+  if (read?.ok === false) return explanationOf([], [read], undefined);
+  const written = parseNames(trial);
+  const isNamed = !written.ok || countNames(written.names) > 0 || read === undefined;
+  const named = isNamed ? written : namesOf(read.csr.subjectAltNames);
+  if (!named.ok) return explanationOf([], [named], undefined);
+  const requester = {
+    provisioner: trial.provisioner ?? 'operator',
+    caller: trial.caller ?? 'operator',
+  };
+  const question = { at, names: named.names, requester, profile, issuer, ttlMs, kind };
+  return explainPolicy({ ...question, csr: read?.csr }, config, issuersOf(config, at));
+}
+
+/** The intermediates as init would make them now. */
+function issuersOf(config: CaConfig, at: number): DecidingIssuer[] {
+  return config.intermediates.map(({ name, constraints, validityMs }) => ({
+    name,
+    constraints,
+    notBefore: at,
+    notAfter: at + validityMs,
+    profile: undefined,
+  }));
+}
