@@ -50,9 +50,9 @@ export async function answerRequest(
   // An unread body would be taken for the next request.
   if (context.closing() || !request.complete) response.setHeader('connection', 'close');
   let result = 'ok';
-  if (answer.ok && 'stream' in answer) await answer.stream(response);
+  if (answer.ok && 'stream' in answer) answer = await streamed(answer, response);
   else if (answer.ok) send(response, route ?? routes.status, answer.body);
-  else {
+  if (!answer.ok) {
     const asked = `${request.method} ${route?.path ?? 'unknown path'}`;
     const audience = audienceOf(context, caller, route);
     const cause = 'thrown' in answer ? answer.thrown : answer;
@@ -90,6 +90,19 @@ async function answerOf(
   const body = await readBody(request, route);
   // 3. the answer
   return handlers[route.name as RouteName](context, { ...asked, body });
+}
+
+/** What breaks before the head is sent can still be told; later, hanging up is all that is left. */
+async function streamed(
+  answer: ApiAnswer & { readonly stream: (response: ServerResponse) => Promise<void> },
+  response: ServerResponse,
+): Promise<typeof answer | { readonly ok: false; readonly thrown: unknown }> {
+  try {
+    await answer.stream(response);
+    return answer;
+  } catch (thrown) {
+    return { ok: false, thrown };
+  }
 }
 
 function send(response: ServerResponse, route: Route, body: string): void {

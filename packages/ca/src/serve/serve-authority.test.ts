@@ -180,6 +180,20 @@ describe('authority api', () => {
     await api.client().bundle();
   });
 
+  it('answers where a stream breaks before its head, and goes on', async () => {
+    const { issuanceLog } = api.authority;
+    const broken = { tile: async () => ({ bytes: Uint8Array.of(1, 2, 3), isPacked: true }) };
+    Object.assign(api.authority, { issuanceLog: broken });
+    try {
+      const answer = await exchange(api, { method: 'GET', path: '/v1/log/tile/entries/000.p/1' });
+      assert.equal(answer.status, 500);
+      assert.equal(JSON.parse(answer.text).code, 'ERR_LOG_FORM');
+      await api.client().bundle();
+    } finally {
+      Object.assign(api.authority, { issuanceLog });
+    }
+  });
+
   it('lets nobody revoke others but administrators, and nobody block itself', async () => {
     const identity = await api.enrol(payments);
     const other = await api.enrol(orders);
