@@ -7,7 +7,8 @@ import {
   type SignatureAlgorithm,
 } from '@countersign/x509';
 import { type Draft, type Profile, type ServiceTemplate, templateOf } from './draft.ts';
-import { type LintRule, lintRules } from './lint-rules.ts';
+import type { LintRule } from './lint/lint-rule.ts';
+import { lintRules } from './lint/lint-rules.ts';
 import { type ShardPlaces, writeShard } from './publish/certificate-publication.ts';
 
 const minted = Symbol('linted draft');

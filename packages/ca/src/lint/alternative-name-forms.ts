@@ -1,0 +1,27 @@
+import { formatGeneralName, type GeneralName } from '@countersign/x509';
+import { parseDnsName } from '../dns-name.ts';
+import type { LintRule } from './lint-rule.ts';
+
+export const alternativeNameForms: LintRule = {
+  name: 'alternative-name-forms',
+  about: 'own',
+  clause: 'RFC 5280 §4.2.1.6, X509-SVID §2',
+  profiles: ['service'],
+  check: ({ subjectAltNames }) => {
+    let uris = 0;
+    for (const name of subjectAltNames) {
+      if (!isFormOfOurs(name)) return `name "${formatGeneralName(name)}"`;
+      if (name.kind === 'uri') uris += 1;
+    }
+    return uris > 1 ? `${uris} URIs, an SVID has one` : undefined;
+  },
+};
+
+function isFormOfOurs(name: GeneralName): boolean {
+  if (name.kind === 'ip') return name.bytes.byteLength === 4 || name.bytes.byteLength === 16;
+  if (name.kind === 'dns') {
+    const read = parseDnsName(name.value);
+    return read.ok && read.name === name.value;
+  }
+  return name.kind === 'uri' && name.value.startsWith('spiffe://');
+}
