@@ -114,6 +114,8 @@ const migrations: readonly Migration[] = [
         hash BLOB NOT NULL
       ) STRICT;
       CREATE INDEX intents_provisioner ON intents (provisioner, not_after);
+      DROP INDEX intents_spiffe_id;
+      CREATE INDEX intents_spiffe_id ON intents (spiffe_id, not_after) WHERE spiffe_id IS NOT NULL;
     `);
     trailOfRecords(new SqliteStore(database));
   },
@@ -180,6 +182,8 @@ function lock(database: DatabaseSync, file: string): void {
       PRAGMA fullfsync = ON;
       PRAGMA checkpoint_fullfsync = ON;
       PRAGMA trusted_schema = OFF;
+      PRAGMA cache_size = -32768;
+      PRAGMA wal_autocheckpoint = 4000;
       BEGIN EXCLUSIVE;
       COMMIT;
     `);

@@ -11,10 +11,10 @@ if ('skip' in server) it(name, { skip: server.skip }, () => {});
 else {
   const { url } = server;
   it(name, async (t) => {
+    t.after(() => server.close());
     const shared = { url, schema: `crash_${process.pid}`, authorities: 2 };
     const figures = await crashAndAudit({ kills: 100, clients: 4, shared });
     t.diagnostic(JSON.stringify(figures));
-    await server.close();
     assert.ok(figures.acknowledged >= figures.kills / 2);
     assert.ok(figures.revocations > 0);
   });
