@@ -4,6 +4,7 @@ import { createServer, type RequestOptions, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
 import { countersign, type Started, startCountersign, temporaryDirectory } from './countersign.ts';
 
@@ -123,8 +124,26 @@ test('a gateway that cannot be configured says why, with exit code 2', async () 
   assert.equal(lastLine(missing.stderr), 'ERR_IDENTITY_FILES');
 });
 
+test('a signal that also comes by way of a launcher counts once, one that comes a second later ends at once', async (t) => {
+  const words = ['gateway', '--config', file('gateway.yaml'), '--identity', file('gateway')];
+  const impatient = await startCountersign(t, [...words, '--port', '0']);
+  const stream = await open('payments', impatient);
+  impatient.kill('SIGTERM');
+  await wait(100);
+  impatient.kill('SIGTERM');
+  await wait(1000);
+  await stream.more(stream.bytes());
+  assert.equal((await impatient.end()).code, 130);
+});
+
 test('SIGTERM drains and exits 0, and standard output had the ready line alone', async () => {
-  const ended = await gateway.end();
+  const stream = await open('payments');
+  gateway.kill('SIGTERM');
+  await wait(50);
+  const ending = gateway.end();
+  await stream.more(stream.bytes());
+  stream.close();
+  const ended = await ending;
   assert.equal(ended.code, 0, ended.stderr);
   assert.equal(ended.stdout, `ready ${gateway.urls.join(' ')}\n`);
 });
@@ -161,8 +180,12 @@ async function credentials(name: string) {
   return { key, cert, ca, rejectUnauthorized: false };
 }
 
-async function optionsFor(name: string, path: string): Promise<RequestOptions> {
-  const { hostname, port } = new URL(gateway.urls[0]!);
+async function optionsFor(
+  name: string,
+  path: string,
+  to: Started = gateway,
+): Promise<RequestOptions> {
+  const { hostname, port } = new URL(to.urls[0]!);
   // Another port each start, and SPIFFE IDs rather than host names: the chain is what is checked here.
   return {
     ...(await credentials(name)),
@@ -195,8 +218,8 @@ interface OpenStream {
   close(): void;
 }
 
-async function open(name: string): Promise<OpenStream> {
-  const options = await optionsFor(name, '/orders/stream');
+async function open(name: string, to?: Started): Promise<OpenStream> {
+  const options = await optionsFor(name, '/orders/stream', to);
   return new Promise((resolve, reject) => {
     const asked = request(options, (answer) => {
       let bytes = 0;

@@ -13,8 +13,14 @@ export interface Running {
 }
 
 /**
- * Says `ready <url>…` on standard output, the only line there, and serves until SIGTERM or SIGINT (drain, exit 0; the
- * second of them ends at once). SIGHUP reloads. Where a parent started us with a channel, its end counts as SIGTERM: a
+ * A supervisor signals the whole process group, and a launcher in it passes its copy on: what comes this soon after the
+ * first signal is an echo of it, not impatience.
+ */
+const echoMs = 1000;
+
+/**
+ * Says `ready <url>…` on standard output, the only line there, and serves until SIGTERM or SIGINT (drain, exit 0;
+ * another one, a second or more later, ends at once). SIGHUP reloads. Where a parent started us with a channel, its end counts as SIGTERM: a
  * parent that was killed cannot leave us behind.
  */
 export async function runUntilSignal(cli: Cli, log: Log, running: Running): Promise<void> {
@@ -22,10 +28,11 @@ export async function runUntilSignal(cli: Cli, log: Log, running: Running): Prom
   const ended = new Promise<string>((resolve) => {
     end = resolve;
   });
-  let asked = 0;
+  let askedAt: number | undefined;
   const onEnd = (signal: NodeJS.Signals) => {
-    asked += 1;
-    if (asked > 1) process.exit(130);
+    const now = cli.clock.monotonic();
+    askedAt ??= now;
+    if (now - askedAt >= echoMs) process.exit(130);
     end(signal);
   };
   const onHup = () => {
