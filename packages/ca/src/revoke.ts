@@ -6,6 +6,7 @@ import type { RevocationReason } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { Ledger, RevocationOrder } from './ledger/ledger.ts';
+import { nameOf } from './serve/api-call.ts';
 import { Bell } from './serve/bell.ts';
 import { previewRevocation, revokeAndWait } from './serve/revoke-and-wait.ts';
 
@@ -73,7 +74,7 @@ export async function revoke(
     value,
     reason: order.reason,
     block: order.block ?? false,
-    orderedBy: describeCaller(caller),
+    orderedBy: nameOf(caller),
   };
   if (order.dryRun === true) return await previewRevocation(ledger, clock, record);
 
@@ -162,9 +163,4 @@ async function isOwn(order: RevokeOrder, peer: VerifiedPeer, ledger: Ledger): Pr
   if (order.value === peer.serialHex) return true;
   const certificate = await ledger.certificate(order.value);
   return own !== undefined && certificate?.spiffeId === own;
-}
-
-function describeCaller(caller: Caller): string {
-  if (caller.kind === 'operator') return 'operator';
-  return caller.peer.spiffeId?.toString() ?? `serial ${caller.peer.serialHex}`;
 }

@@ -4,10 +4,16 @@ import type { LiveConnection } from '@countersign/mtls';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import type { Route } from '@countersign/wire';
 
+interface PeerCaller {
+  readonly kind: 'peer';
+  readonly peer: VerifiedPeer;
+  readonly live: LiveConnection;
+}
+
 /** Who is asking, as the transport proved it. */
 export type Caller =
   | { readonly kind: 'anonymous'; readonly address: string }
-  | { readonly kind: 'peer'; readonly peer: VerifiedPeer; readonly live: LiveConnection }
+  | PeerCaller
   /** Whoever may open the admin socket. */
   | { readonly kind: 'operator' };
 
@@ -31,8 +37,9 @@ export type ApiAnswer =
   | Denial;
 
 /** Log fields and ledger words that name a caller. */
-export function nameOf(caller: Caller): string {
-  if (caller.kind === 'operator') return 'operator';
-  if (caller.kind === 'anonymous') return 'anonymous';
+export function nameOf(
+  caller: { readonly kind: 'anonymous' | 'operator' } | Pick<PeerCaller, 'kind' | 'peer'>,
+): string {
+  if (caller.kind !== 'peer') return caller.kind;
   return caller.peer.spiffeId?.toString() ?? `serial ${caller.peer.serialHex}`;
 }
