@@ -29,7 +29,7 @@ export async function measureLedgerGrowth(
   const directory = mkdtempSync(join(under, 'countersign-growth-'));
   const file = join(directory, 'ledger.db');
   const figures: GrowthFigure[] = [];
-  const ledger = await openSqliteLedger({ file, clock: systemClock, log: noLog });
+  const ledger = await openSqliteLedger({ file, create: true, clock: systemClock, log: noLog });
   try {
     for (const certificates of sizes) {
       await fill(ledger, certificates);

@@ -20,7 +20,7 @@ export async function measureLedger(under: string = tmpdir()): Promise<LedgerFig
   const directory = mkdtempSync(join(under, 'countersign-bench-'));
   try {
     const file = join(directory, 'ledger.db');
-    const ledger = await openSqliteLedger({ file, clock: systemClock, log: noLog });
+    const ledger = await openSqliteLedger({ file, create: true, clock: systemClock, log: noLog });
     await issueInTurn(ledger, 50);
     const alone = await timed(() => issueInTurn(ledger, 200));
     const callers = 64;

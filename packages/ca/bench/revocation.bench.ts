@@ -35,7 +35,7 @@ const counted = 2000;
 export async function measureRevocation(revoked: number): Promise<RevocationFigures> {
   const directory = mkdtempSync(join(tmpdir(), 'countersign-bench-'));
   const file = join(directory, 'ledger.db');
-  const ledger = await openSqliteLedger({ file, clock: systemClock, log: noLog });
+  const ledger = await openSqliteLedger({ file, create: true, clock: systemClock, log: noLog });
   try {
     // One provisioner vouched for those that are revoked already: one record covers them.
     await orderMany(ledger, revoked, 'before');

@@ -357,6 +357,26 @@ describe('a data directory', () => {
     await assert.rejects(open(data), { code: 'ERR_STATE_BROKEN', message: /version 9/ });
   });
 
+  it('is refused when its ledger is lost, empty, or of another authority', async () => {
+    const [data, other] = [fresh(), fresh()];
+    await init(data);
+    await init(other);
+    const file = join(data, 'ledger.db');
+    await rm(file);
+    for (const attempt of [1, 2]) {
+      const message = /ledger ".*ledger\.db" is missing/;
+      await assert.rejects(open(data), { code: 'ERR_STATE_BROKEN', message }, `${attempt}`);
+    }
+    await writeFile(file, '');
+    await assert.rejects(open(data), { code: 'ERR_STATE_BROKEN', message: /is empty/ });
+    await rename(join(other, 'ledger.db'), file);
+    await assert.rejects(open(data), { code: 'ERR_STATE_BROKEN', message: /does not know serial/ });
+    await rm(file);
+    const fileOfNone = { file, create: true, clock: systemClock, log: noLog };
+    await (await openSqliteLedger(fileOfNone)).close();
+    await assert.rejects(open(data), { code: 'ERR_STATE_BROKEN', message: /does not know serial/ });
+  });
+
   it('may be served over another ledger', async () => {
     const data = fresh();
     await init(data);

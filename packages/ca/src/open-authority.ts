@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import {
   type Clock,
   CountersignError,
+  equalBytes,
   type Log,
   type Meter,
   messageOf,
@@ -52,7 +53,7 @@ export interface OpenOptions {
   readonly keyFile?: string | undefined;
   /** Where PINs and passphrases come from that the configuration points at. Default: files alone. */
   readonly secrets?: SecretPlaces | undefined;
-  /** Another ledger than the directory's own; it is closed with the authority. */
+  /** Another ledger than the directory's own, which need not know its hierarchy; it is closed with the authority. */
   readonly ledger?: Ledger | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -114,6 +115,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
         log,
         meter,
       }));
+    if (options.ledger === undefined)
+      await proveLedgerKnows(ledger, [root, ...intermediates.values()]);
     const orphans = await closeOrphans(ledger, log);
 
     // 4. The log of what was issued goes on behind it.
@@ -149,6 +152,19 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
     await ledger?.close();
     await stores.close();
     throw thrown;
+  }
+}
+
+/** Init orders the hierarchy in the ledger: one that lacks it is another's, or begun anew, and knows no revocation. */
+async function proveLedgerKnows(
+  ledger: Ledger,
+  certificates: readonly Certificate[],
+): Promise<void> {
+  for (const { serialHex, raw } of certificates) {
+    const record = await ledger.certificate(serialHex);
+    if (record !== undefined && equalBytes(record.der, raw)) continue;
+    const message = `ledger does not know serial "${serialHex}" of the authority itself: it is not this authority's`;
+    throw new CountersignError('ERR_STATE_BROKEN', message, { fields: { serial: serialHex } });
   }
 }
 

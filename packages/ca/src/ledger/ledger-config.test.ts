@@ -6,6 +6,7 @@ import { after, describe, it } from 'node:test';
 import { CountersignError, noLog, noMeter, systemClock } from '@countersign/base';
 import type { ConfigError } from '@countersign/config';
 import { type PostgresServer, postgresServer } from '@countersign/testkit';
+import { Client } from 'pg';
 import { parseCaConfig } from '../ca-config.ts';
 import { initAuthority } from '../init-authority.ts';
 import { openAuthority } from '../open-authority.ts';
@@ -111,9 +112,33 @@ function authorities(server: PostgresServer): void {
         `ledger: { postgres: { url_env: DATABASE_URL, schema: ${schema}_2 } }`,
       );
       await assert.rejects(openAuthority({ config: elsewhere, data, secrets, ...shared }), {
-        code: 'ERR_STATE_CONFIG',
-        message: /the state was made with/,
+        code: 'ERR_STATE_BROKEN',
+        message: /holds no ledger, the state was made with one/,
       });
+    });
+
+    it('is refused over a ledger that was emptied and is not made anew', async () => {
+      const schema = `emptied_${process.pid}`;
+      const config = parse(`ledger: { postgres: { url_env: DATABASE_URL, schema: ${schema} } }`);
+      const data = join(directory, 'emptied');
+      await initAuthority({ config, data, secrets, ...shared });
+      const client = new Client({ connectionString: server.url });
+      await client.connect();
+      try {
+        await client.query(`TRUNCATE ${schema}.certificates, ${schema}.intents`);
+        const lost = { code: 'ERR_STATE_BROKEN', message: /does not know serial/ };
+        await assert.rejects(openAuthority({ config, data, secrets, ...shared }), lost);
+        await client.query(`DROP SCHEMA ${schema} CASCADE`);
+        for (const attempt of [1, 2]) {
+          await assert.rejects(
+            openAuthority({ config, data, secrets, ...shared }),
+            { code: 'ERR_STATE_BROKEN', message: /holds no ledger/ },
+            `attempt ${attempt}`,
+          );
+        }
+      } finally {
+        await client.end();
+      }
     });
 
     it('says which variable or file lacks the address', async () => {

@@ -19,21 +19,21 @@ export interface OpenLedgerOptions {
 export type LedgerOfState = { readonly postgres: string } | undefined;
 
 /**
- * The ledger of the configuration, proved to be the one that the data directory was made with.
+ * The ledger of the configuration, proved to be the one that the data directory was made with. It is never made anew.
  *
- * @throws CountersignError ERR_STATE_CONFIG, and those of the ledger
+ * @throws CountersignError ERR_STATE_CONFIG, ERR_STATE_BROKEN, and those of the ledger
  */
 export async function openLedger(
   options: OpenLedgerOptions & { readonly state: LedgerOfState },
 ): Promise<Ledger> {
   const { config, state } = options;
-  if (config.postgres === undefined && state === undefined) return openFile(options);
+  if (config.postgres === undefined && state === undefined) return openFile(options, false);
   if (config.postgres === undefined || state === undefined) {
     const [configured, made] =
       config.postgres === undefined ? ['a file', 'PostgreSQL'] : ['PostgreSQL', 'a file'];
     throw otherLedger(`ledger is configured as ${configured}, the state was made with ${made}`);
   }
-  const ledger = await openPostgres(config.postgres, options);
+  const ledger = await openPostgres(config.postgres, options, false);
   if (ledger.id === state.postgres) return ledger;
   await ledger.close();
   const sides = `is "${ledger.id}", the state was made with "${state.postgres}"`;
@@ -49,8 +49,8 @@ export async function openNewLedger(
   options: OpenLedgerOptions,
 ): Promise<{ readonly ledger: Ledger; readonly state: LedgerOfState }> {
   const { postgres } = options.config;
-  if (postgres === undefined) return { ledger: await openFile(options), state: undefined };
-  const ledger = await openPostgres(postgres, options);
+  if (postgres === undefined) return { ledger: await openFile(options, true), state: undefined };
+  const ledger = await openPostgres(postgres, options, true);
   const { position } = await ledger.status();
   if (position === 0) return { ledger, state: { postgres: ledger.id } };
   await ledger.close();
@@ -63,18 +63,23 @@ export async function openNewLedger(
   );
 }
 
-function openFile({ file, clock, log, meter }: OpenLedgerOptions): Promise<Ledger> {
-  return openSqliteLedger({ file, clock, log, ...(meter === undefined ? {} : { meter }) });
+function openFile(options: OpenLedgerOptions, create: boolean): Promise<Ledger> {
+  const { file, clock, log, meter } = options;
+  return openSqliteLedger({ file, create, clock, log, ...(meter === undefined ? {} : { meter }) });
 }
 
-function openPostgres(config: PostgresConfig, options: OpenLedgerOptions): Promise<PostgresLedger> {
+function openPostgres(
+  config: PostgresConfig,
+  options: OpenLedgerOptions,
+  create: boolean,
+): Promise<PostgresLedger> {
   const { url: place, schema, timeoutMs, pollMs } = config;
   const { secrets, clock, log, meter } = options;
   const url =
     place.from === 'configuration'
       ? () => new Secret(place.url)
       : secretReader(place, secrets, "address of the ledger's database");
-  return openPostgresLedger({ url, schema, timeoutMs, pollMs, clock, log, meter });
+  return openPostgresLedger({ url, schema, create, timeoutMs, pollMs, clock, log, meter });
 }
 
 function otherLedger(message: string): CountersignError {

@@ -21,7 +21,7 @@ const freshFile = () => join(directory, `ledger-${files++}.db`);
 after(() => rmSync(directory, { recursive: true }));
 
 const subject: LedgerUnderTest = {
-  open: (clock) => openSqliteLedger({ file: freshFile(), clock, log: noLog }),
+  open: (clock) => openSqliteLedger({ file: freshFile(), create: true, clock, log: noLog }),
 };
 ledgerSuite('sqlite ledger', subject);
 leaseSuite('sqlite ledger', subject);
@@ -37,7 +37,8 @@ const draft: IntentDraft = {
 };
 
 describe('sqlite ledger file', () => {
-  const open = (file: string) => openSqliteLedger({ file, clock: systemClock, log: noLog });
+  const open = (file: string) =>
+    openSqliteLedger({ file, create: true, clock: systemClock, log: noLog });
 
   it('is readable by its owner alone and keeps its records', async () => {
     const file = freshFile();
@@ -139,12 +140,33 @@ describe('sqlite ledger file', () => {
       file,
       'this is not a database, and long enough to be looked at as one'.repeat(20),
     );
-    await assert.rejects(open(file), { code: 'ERR_LEDGER_VERSION' });
+    await assert.rejects(open(file), {
+      code: 'ERR_STATE_BROKEN',
+      message: /damaged, or no ledger/,
+    });
     const foreign = freshFile();
     const database = new DatabaseSync(foreign);
     database.exec('CREATE TABLE other (a); PRAGMA user_version = 1');
     database.close();
     await assert.rejects(open(foreign), { code: 'ERR_LEDGER_VERSION', message: /no ledger/ });
+  });
+
+  it('is made where it is missing or empty for a new authority alone', async () => {
+    const existing = (file: string) => openSqliteLedger({ file, clock: systemClock, log: noLog });
+    const file = freshFile();
+    const missing = { code: 'ERR_STATE_BROKEN', message: /is missing/ };
+    await assert.rejects(existing(file), missing);
+    // That a refusal makes nothing: the next one says the same.
+    await assert.rejects(existing(file), missing);
+    writeFileSync(file, '');
+    await assert.rejects(existing(file), { code: 'ERR_STATE_BROKEN', message: /is empty/ });
+    assert.equal(statSync(file).size, 0);
+    rmSync(file);
+    new DatabaseSync(file).exec('CREATE TABLE other (a)');
+    await assert.rejects(existing(file), { code: 'ERR_STATE_BROKEN', message: /no records/ });
+    const fresh = freshFile();
+    await (await open(fresh)).close();
+    await (await existing(fresh)).close();
   });
 
   it('refuses further work once its file was moved away', async () => {
@@ -163,6 +185,7 @@ describe('sqlite ledger file', () => {
     writeFileSync(worker, dyingWorker);
     const ledger = await openSqliteLedger({
       file: freshFile(),
+      create: true,
       clock: systemClock,
       log: noLog,
       worker: pathToFileURL(worker),
@@ -183,7 +206,7 @@ describe('sqlite ledger file', () => {
 const holderProgram = `
   import('./sqlite-ledger.ts').then(async ({ openSqliteLedger }) => {
     const { noLog, systemClock } = await import('@countersign/base');
-    const ledger = await openSqliteLedger({ file: process.argv[1], clock: systemClock, log: noLog });
+    const ledger = await openSqliteLedger({ file: process.argv[1], create: true, clock: systemClock, log: noLog });
     await ledger.intend(${JSON.stringify(draft)});
     console.log('holding');
     setInterval(() => {}, 1000);

@@ -27,8 +27,13 @@ import type { WorkerBatch, WorkerError, WorkerReply, WorkerStart } from './sqlit
  */
 
 export interface SqliteLedgerOptions {
-  /** Path of the file; created, with mode 0600, where it is missing. `-wal` and `.pid` files stand beside it. */
+  /** Path of the file. `-wal` and `.pid` files stand beside it. */
   readonly file: string;
+  /**
+   * Whether a file that is missing or empty is made a new ledger (mode 0600): for a new authority alone, since a lost
+   * ledger that is replaced has forgotten every revocation. Default false.
+   */
+  readonly create?: boolean | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter?: Meter;
@@ -40,7 +45,7 @@ export interface SqliteLedgerOptions {
  * Opens the ledger for this process alone.
  *
  * @throws CountersignError ERR_LEDGER_LOCKED (another process has it), ERR_LEDGER_VERSION (not ours, or newer),
- *   ERR_LEDGER_FAILED (cannot be opened)
+ *   ERR_STATE_BROKEN (missing, empty or damaged), ERR_LEDGER_FAILED (cannot be opened)
  */
 export async function openSqliteLedger(options: SqliteLedgerOptions): Promise<Ledger> {
   let engine: SqliteEngine | undefined;
@@ -94,7 +99,8 @@ class SqliteEngine implements LedgerEngine {
       name: 'countersign_ledger_operations_total',
       help: 'Operations that the ledger answered',
     });
-    const workerData: WorkerStart = { file: options.file };
+    const { file, create = false } = options;
+    const workerData: WorkerStart = { file, create };
     this.#worker = new Worker(options.worker ?? workerCode(), { workerData });
     this.#worker.on('message', (reply: WorkerReply) => this.#onReply(reply));
     this.#worker.on('error', (thrown) => this.#fail(failed('the worker thread died', thrown)));

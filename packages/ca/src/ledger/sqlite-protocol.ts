@@ -3,6 +3,7 @@ import type { ErrorCode, Fields } from '@countersign/base';
 /** What crosses between the ledger's front and its worker thread. */
 export interface WorkerStart {
   readonly file: string;
+  readonly create: boolean;
 }
 
 /** One batch: what had gathered while the batch before it was under way. `close` ends the worker after it. */

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CountersignError } from '@countersign/base';
@@ -138,25 +138,43 @@ function trailOfRecords(store: SqliteStore): void {
 /** "CsLg": tells our file from another program's SQLite file. */
 const applicationId = 0x43734c67;
 const busy = 5;
+/** SQLITE_CORRUPT, SQLITE_NOTADB. */
+const damaged: ReadonlySet<number> = new Set([11, 26]);
 
 /**
- * Opens the file for this process alone, creates it (0600) where it is missing and brings it to the present schema.
+ * Opens the file for this process alone and brings it to the present schema. `create` makes it (0600) where it is missing.
  * The lock is the operating system's, held until the handle closes: it ends with the process, kill -9 included.
  * Never open and close the same file by other means in this process: POSIX would drop the lock with that handle.
  *
- * @throws CountersignError ERR_LEDGER_LOCKED, ERR_LEDGER_VERSION
+ * @throws CountersignError ERR_LEDGER_LOCKED, ERR_LEDGER_VERSION, ERR_LEDGER_FAILED; ERR_STATE_BROKEN where it is
+ *   damaged or, without `create`, missing or empty
  */
-export function openLedgerDatabase(file: string): DatabaseSync {
-  createPrivately(file);
+export function openLedgerDatabase(
+  file: string,
+  { create }: { readonly create: boolean },
+): DatabaseSync {
+  if (create) createPrivately(file);
+  else mustBeThere(file);
   const database = new DatabaseSync(file, { timeout: 0, enableForeignKeyConstraints: true });
   try {
     lock(database, file);
-    migrate(database, file);
+    migrate(database, file, create);
     return database;
   } catch (thrown) {
     database.close();
     throw thrown;
   }
+}
+
+/** Before SQLite looks at it, which would fill an empty file and drop the log beside it. */
+function mustBeThere(file: string): void {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? -1;
+  if (size > 0) return;
+  throw broken(file, size === 0 ? 'is empty' : 'is missing');
+}
+
+function broken(file: string, what: string): CountersignError {
+  return new CountersignError('ERR_STATE_BROKEN', `ledger "${file}" ${what}`, { fields: { file } });
 }
 
 function createPrivately(file: string): void {
@@ -195,18 +213,20 @@ function lock(database: DatabaseSync, file: string): void {
         `ledger "${file}" is open in another process`,
       );
     }
+    if (errcode !== undefined && damaged.has(errcode & 0xff)) {
+      throw broken(file, `is damaged, or no ledger: ${message}`);
+    }
     throw new CountersignError(
-      'ERR_LEDGER_VERSION',
-      `ledger "${file}" cannot be read: ${message}`,
-      {
-        cause: thrown,
-      },
+      'ERR_LEDGER_FAILED',
+      `ledger "${file}" cannot be opened for writing: ${message}`,
+      { cause: thrown },
     );
   }
 }
 
-function migrate(database: DatabaseSync, file: string): void {
+function migrate(database: DatabaseSync, file: string, create: boolean): void {
   const version = pragma(database, 'user_version');
+  if (version === 0 && !create) throw broken(file, 'holds no records of countersign');
   const owner = pragma(database, 'application_id');
   if (version > 0 && owner !== applicationId) {
     throw new CountersignError('ERR_LEDGER_VERSION', `file "${file}" is no ledger of countersign`);

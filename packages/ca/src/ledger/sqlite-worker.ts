@@ -15,11 +15,12 @@ import { openLedgerDatabase } from './sqlite-schema.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 /** The worker thread of a SqliteLedger: one batch, one transaction, one sync to disk, then the answers. */
-if (parentPort !== null) serve(parentPort, (workerData as WorkerStart).file);
+if (parentPort !== null) serve(parentPort, workerData as WorkerStart);
 
 type Operation = (tx: object, ...args: readonly unknown[]) => unknown;
 
-function serve(port: MessagePort, file: string): void {
+function serve(port: MessagePort, start: WorkerStart): void {
+  const { file } = start;
   const reply = (message: WorkerReply): void => port.postMessage(message);
   const fail = (thrown: unknown): void => {
     reply({ kind: 'failed', error: errorOf(thrown, 'ERR_LEDGER_FAILED') });
@@ -28,7 +29,7 @@ function serve(port: MessagePort, file: string): void {
 
   let open: OpenLedger;
   try {
-    open = openLedger(file);
+    open = openLedger(start);
   } catch (thrown) {
     fail(thrown);
     return;
@@ -64,9 +65,9 @@ interface OpenLedger {
   readonly store: SqliteStore;
 }
 
-function openLedger(file: string): OpenLedger {
+function openLedger({ file, create }: WorkerStart): OpenLedger {
   try {
-    const database = openLedgerDatabase(file);
+    const database = openLedgerDatabase(file, { create });
     writeFileSync(pidFileOf(file), `${process.pid}\n`, { mode: 0o600 });
     const inode = statSync(file, { bigint: true }).ino;
     return { file, inode, database, store: new SqliteStore(database) };

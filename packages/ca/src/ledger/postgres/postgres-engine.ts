@@ -21,6 +21,7 @@ export interface EngineOptions {
   /** Where it leads, for messages: no password in it. */
   readonly place: string;
   readonly schema: string;
+  readonly create: boolean;
   readonly timeoutMs: number;
   readonly pollMs: number;
   readonly clock: Clock;
@@ -100,12 +101,12 @@ export class PostgresEngine implements LedgerEngine {
   }
 
   /**
-   * Connects, makes or migrates the tables, and begins to watch.
+   * Connects, migrates (or makes) the tables, and begins to watch.
    *
-   * @throws CountersignError ERR_LEDGER_UNAVAILABLE, ERR_LEDGER_VERSION, ERR_LEDGER_URL
+   * @throws CountersignError ERR_LEDGER_UNAVAILABLE, ERR_LEDGER_VERSION, ERR_LEDGER_URL, ERR_STATE_BROKEN
    */
   async open(): Promise<void> {
-    const { schema, pollMs, timeoutMs } = this.#options;
+    const { schema, create, pollMs, timeoutMs } = this.#options;
     const connection = new DatabaseConnection({
       url: this.#options.url,
       timeoutMs: Math.max(timeoutMs, 30_000),
@@ -113,7 +114,7 @@ export class PostgresEngine implements LedgerEngine {
     });
     try {
       const client = await this.#reach(connection);
-      this.#ledger = await migrate(client, schema);
+      this.#ledger = await migrate(client, schema, create);
       const { text, values } = noteWriter(schema, { id: this.#id, batch: 0 });
       await client.query({ text, values: [...values] });
       const { rows } = await client.query(`SELECT * FROM ${schema}.head WHERE id = 1`);

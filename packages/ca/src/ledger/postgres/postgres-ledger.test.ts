@@ -43,7 +43,14 @@ function suites(server: PostgresServer): void {
     const { schema = freshSchema() } = options;
     used.push(schema);
     const url = () => new Secret(server.url);
-    return openPostgresLedger({ url, clock: systemClock, log: noLog, ...options, schema });
+    return openPostgresLedger({
+      url,
+      create: true,
+      clock: systemClock,
+      log: noLog,
+      ...options,
+      schema,
+    });
   };
   const query = async (text: string) => {
     const client = new Client({ connectionString: server.url });

@@ -35,8 +35,10 @@ export interface PostgresLedgerOptions {
    * certificate is the default; `?sslmode=disable` does without.
    */
   readonly url: () => Secret<string> | Promise<Secret<string>>;
-  /** Where its tables are; made where it is missing. Default `countersign`. Lowercase letters, digits and `_`. */
+  /** Where its tables are. Default `countersign`. Lowercase letters, digits and `_`. */
   readonly schema?: string | undefined;
+  /** Whether missing tables are made: for a new authority alone. Default false. */
+  readonly create?: boolean | undefined;
   /** How long a call waits while the database is away. Default 5000, 100–60,000. */
   readonly timeoutMs?: number | undefined;
   /** How long between two looks for what other processes committed. Default 50, 5–100. */
@@ -76,17 +78,25 @@ export class PostgresLedger extends LedgerFront {
 /**
  * Opens the ledger in a PostgreSQL database, or one that speaks its dialect, beside any other process.
  *
- * @throws CountersignError ERR_LEDGER_UNAVAILABLE, ERR_LEDGER_VERSION, ERR_LEDGER_URL
+ * @throws CountersignError ERR_LEDGER_UNAVAILABLE, ERR_LEDGER_VERSION, ERR_LEDGER_URL, ERR_STATE_BROKEN
  */
 export async function openPostgresLedger(options: PostgresLedgerOptions): Promise<PostgresLedger> {
-  const { url, schema = 'countersign', timeoutMs = 5000, pollMs = 50, clock, log } = options;
+  const {
+    url,
+    schema = 'countersign',
+    create = false,
+    timeoutMs = 5000,
+    pollMs = 50,
+    clock,
+    log,
+  } = options;
   // It stands in statements as it is.
   if (!/^[a-z][a-z0-9_]{0,40}$/.test(schema)) {
     throw new CountersignError('ERR_LEDGER_URL', `schema "${schema}" is not a lowercase word`);
   }
   const place = describeUrl((await url()).reveal());
   const meter = options.meter ?? noMeter;
-  const settings = { url, place, schema, timeoutMs, pollMs, clock, log, meter };
+  const settings = { url, place, schema, create, timeoutMs, pollMs, clock, log, meter };
   const connect = (committed: (head: number) => void) => new PostgresEngine(settings, committed);
   return new PostgresLedger(connect, { clock, log }).open();
 }

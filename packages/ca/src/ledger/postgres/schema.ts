@@ -119,15 +119,16 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
 ];
 
 /**
- * Makes the tables where they are missing and brings them to the present version; several processes may do so at once.
+ * Brings the tables to the present version, and with `create` makes them where they are missing; several processes may
+ * do so at once.
  *
  * @returns the id of the ledger, given to it when it was made
- * @throws CountersignError ERR_LEDGER_VERSION
+ * @throws CountersignError ERR_LEDGER_VERSION, ERR_STATE_BROKEN
  */
-export async function migrate(client: Client, schema: string): Promise<string> {
+export async function migrate(client: Client, schema: string, create: boolean): Promise<string> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await migrateOnce(client, schema);
+      return await migrateOnce(client, schema, create);
     } catch (thrown) {
       await client.query('ROLLBACK');
       // Two who create the same thing at once: one of them is told that it exists, in spite of IF NOT EXISTS.
@@ -138,8 +139,18 @@ export async function migrate(client: Client, schema: string): Promise<string> {
   }
 }
 
-async function migrateOnce(client: Client, s: string): Promise<string> {
+async function migrateOnce(client: Client, s: string, create: boolean): Promise<string> {
   const found = await versionOf(client, s);
+  if (found === 0 && !create) {
+    throw new CountersignError(
+      'ERR_STATE_BROKEN',
+      `schema "${s}" of the database holds no ledger, the state was made with one`,
+      {
+        fields: { schema: s },
+        hint: 'give the database and ledger.postgres.schema that init was given, or restore both from a backup',
+      },
+    );
+  }
   if (found < migrations.length) {
     await client.query(`CREATE SCHEMA IF NOT EXISTS ${s}`);
     await client.query(
