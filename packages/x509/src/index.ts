@@ -117,6 +117,11 @@ export {
 } from './parse-certificate-request.ts';
 export { crlsFromPem, parseCrl } from './parse-crl.ts';
 export { matchNames } from './path/match-name.ts';
+export {
+  type ConstraintFinding,
+  constraintAgainst,
+  malformedConstraint,
+} from './path/name-constraints.ts';
 export type {
   ExpectedName,
   PathFound,

@@ -46,6 +46,24 @@ export function malformedConstraint(constraints: NameConstraints): string | unde
   return undefined;
 }
 
+/** Why a name may not stand in a certificate below the constraints. */
+export type ConstraintFinding =
+  /** Of a kind, or in a form, that is not compared: RFC 5280 §4.2.1.10 has it refused. */
+  | { readonly kind: 'uncheckable' }
+  | { readonly kind: 'excluded'; readonly by: GeneralName }
+  | { readonly kind: 'not permitted'; readonly permitted: readonly GeneralName[] };
+
+/** What of the constraints stands against one name, as path validation compares them; undefined where nothing does. */
+export function constraintAgainst(
+  name: GeneralName,
+  constraints: NameConstraints,
+): ConstraintFinding | undefined {
+  const scope = constraintsByKind(constraints).get(name.kind);
+  const finding = scope === undefined ? undefined : checkName(name, scope);
+  if (finding?.kind !== 'not permitted') return finding;
+  return { kind: 'not permitted', permitted: finding.by.map(({ source }) => source) };
+}
+
 interface Scope {
   readonly permitted: Base[];
   readonly excluded: Base[];
