@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { noLog, systemClock } from '@countersign/base';
+import { openSqliteLedger } from '@countersign/ca';
 import { certificatesFromPem } from '@countersign/x509';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
 import { countersign, type Started, startCountersign, temporaryDirectory } from './countersign.ts';
@@ -144,6 +146,8 @@ test('revoke refuses what it cannot know: no target, two targets, a stranger to 
     [['--data', state, '--serial', '01', '--spiffe-id', id('a')], 2, 'ERR_USAGE'],
     [['--data', state, '--serial', 'xyz'], 2, 'ERR_USAGE'],
     [['--spiffe-id', id('a')], 2, 'ERR_USAGE'],
+    [['--data', state, '--spiffe-id', 'bogus'], 2, 'ERR_USAGE'],
+    [['--data', file('nowhere'), '--spiffe-id', 'bogus'], 2, 'ERR_USAGE'],
     [['--data', state, '--serial', '01ab'], 1, 'ERR_LEDGER_CERTIFICATE_UNKNOWN'],
     [['--ca', url(), '--identity', out, '--spiffe-id', id('orders')], 1, 'ERR_REVOKE_FORBIDDEN'],
   ];
@@ -232,6 +236,28 @@ test('without a server, whoever holds the state works on it directly', async () 
   const serial = certificatesFromPem(await readFile(join(out, 'cert.pem')))[0]!.serialHex;
   const revoked = await countersign(['revoke', '--data', state, '--serial', serial.toUpperCase()]);
   assert.equal(revoked.code, 0, revoked.stderr);
+  assert.match(revoked.stdout, /the authority is not serving: gateways learn of it when it does/);
+
+  const ledger = await openSqliteLedger({
+    file: join(state, 'ledger.db'),
+    clock: systemClock,
+    log: noLog,
+  });
+  const maxSilenceMs = 120_000;
+  await ledger.holdLease({ instance: 'edge-1', spiffeId: id('edge'), maxSilenceMs, position: 0 });
+  await ledger.close();
+  const started = Date.now();
+  const words = ['revoke', '--data', state, '--spiffe-id', id('offline'), '--wait', '50s'];
+  const told = await countersign(words);
+  assert.equal(told.code, 3, told.stderr);
+  assert.ok(Date.now() - started < 40_000, 'it waited in vain');
+  assert.match(
+    told.stdout,
+    /not acknowledged by .*edge \(edge-1\).*\n.*the authority is not serving/,
+  );
+  const json = JSON.parse((await countersign([...words, '-o', 'json'])).stdout);
+  assert.deepEqual([json.serving, json.acknowledgedBy], [false, 0]);
+
   const missing = await countersign(['token', 'create', '--data', file('nowhere')]);
   assert.equal(missing.code, 2);
   assert.equal(lastLine(missing.stderr), 'ERR_STATE_MISSING');

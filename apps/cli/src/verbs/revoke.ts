@@ -1,6 +1,6 @@
 import { CountersignError, type Denial, errorOfDenial } from '@countersign/base';
 import { authorityClient, readIdentity } from '@countersign/identity';
-import { staticBundles, staticSvid } from '@countersign/spiffe';
+import { parseSpiffeId, staticBundles, staticSvid } from '@countersign/spiffe';
 import type { AuthorityClient, RevokeResponse } from '@countersign/wire';
 import { type RevocationReason, revocationReasons } from '@countersign/x509';
 import { type Command, Option } from 'commander';
@@ -81,12 +81,15 @@ async function revoke(cli: Cli, options: RevokeOptions, self: Command): Promise<
 
 type Request = Parameters<AuthorityClient['revoke']>[0];
 
+/** `serving: false` where the ledger was written without a server that could tell anybody. */
+type Answer = RevokeResponse & { readonly serving?: false };
+
 /** Exactly one way to name what is revoked. */
 function requestOf(options: RevokeOptions): Request {
   const { serial, spiffeId, key, reason, block, dryRun, wait } = options;
   const named = [
     ...(serial === undefined ? [] : [{ by: 'serial', value: hexOf('--serial', serial) } as const]),
-    ...(spiffeId === undefined ? [] : [{ by: 'spiffe-id', value: spiffeId } as const]),
+    ...(spiffeId === undefined ? [] : [{ by: 'spiffe-id', value: spiffeIdIn(spiffeId) } as const]),
     ...(key === undefined ? [] : [{ by: 'key', value: hexOf('--key', key) } as const]),
   ];
   const [target, second] = named;
@@ -107,7 +110,7 @@ async function send(
   options: RevokeOptions,
   request: Request,
   self: Command,
-): Promise<RevokeResponse> {
+): Promise<Answer> {
   const { data, ca, identity } = options;
   if (data !== undefined && ca === undefined && identity === undefined) {
     return asOperator(
@@ -115,8 +118,13 @@ async function send(
       { ...options, data },
       {
         server: (client) => client.revoke(request),
-        state: async (authority) =>
-          revoked(await authority.revoke({ waitMs: 0, ...request }, operator)),
+        async state(authority) {
+          // A ledger in a database may be served elsewhere; the gateways of one in a file hear of nothing now.
+          const isAlone = authority.config.ledger.postgres === undefined;
+          const order = { ...request, waitMs: isAlone ? 0 : (request.waitMs ?? 0) };
+          const answer = revoked(await authority.revoke(order, operator));
+          return isAlone ? { ...answer, serving: false } : answer;
+        },
       },
     );
   }
@@ -147,7 +155,7 @@ function revoked(answer: ({ readonly ok: true } & RevokeResponse) | Denial): Rev
   return response;
 }
 
-function textOf(cli: Cli, answer: RevokeResponse): string {
+function textOf(cli: Cli, answer: Answer): string {
   const { bold, yellow, green } = cli.outStyle;
   const { by, value, reason, matched, gateways, closed, acknowledgedBy, elapsedMs } = answer;
   const covered = `${by} ${value} (${reason}): ${count(matched, 'unexpired certificate')}`;
@@ -163,6 +171,9 @@ function textOf(cli: Cli, answer: RevokeResponse): string {
       ({ id, spiffeId, lastSeenMsAgo }) =>
         `${yellow('not acknowledged')} by ${spiffeId} (${id}), last seen ${roughDuration(lastSeenMsAgo)} ago`,
     ),
+    ...(answer.serving === false
+      ? [yellow('the authority is not serving: gateways learn of it when it does')]
+      : []),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -173,6 +184,15 @@ function count(n: number, word: string): string {
 
 function formatMs(ms: number): string {
   return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+function spiffeIdIn(text: string): string {
+  try {
+    return parseSpiffeId(text).toString();
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError)) throw thrown;
+    throw usage(`--spiffe-id: ${thrown.message}`);
+  }
 }
 
 /** As the ledger writes it: lowercase, without colons and leading zeros of a serial. */

@@ -37,7 +37,8 @@ export async function revokeAndWait(
     const everyone = gateways.every((gateway) => gateway.acknowledged);
     if (everyone || left <= 0 || run.signal?.aborted === true) break;
     // A lease may also end by its silence, which nobody announces: look again now and then.
-    await leases.wait(rings, Math.min(left, 500), clock, run.signal);
+    // Where nothing is served, nothing else keeps the process until the report.
+    await leases.wait(rings, Math.min(left, 500), clock, run.signal, { ref: true });
   }
 
   // 3. the report
