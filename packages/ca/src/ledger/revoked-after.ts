@@ -24,10 +24,10 @@ export function revokedAfter(
     const above = position === cursor.revocation ? cursor.intent : 0;
     const room = most - rows.length;
     if (room === 0) return { rows, next, more: true };
-    const covered = coveredIntents(tx, revocation, above, room);
-    for (const intent of covered) rows.push(revokedRow(intent, revocation));
-    const isWhole = covered.length < room;
-    next = { revocation: position, intent: isWhole ? position : (covered.at(-1)?.position ?? 0) };
+    const { intents, upTo } = coveredIntents(tx, revocation, above, room);
+    for (const intent of intents) rows.push(revokedRow(intent, revocation));
+    next = { revocation: position, intent: upTo };
+    if (upTo < position) return { rows, next, more: true };
   }
   return { rows, next, more: revocations.length === most || rows.length === most };
 }
@@ -37,11 +37,24 @@ function coveredIntents(
   { by, value, position }: RevocationRecord,
   above: number,
   limit: number,
-): readonly IntentRecord[] {
-  if (by !== 'serial') return tx.store.coveredIntents({ by, value, above, below: position }, limit);
-  const intent = tx.store.intentBySerial(value);
-  return intent === undefined || intent.position <= above ? [] : [intent];
+): { readonly intents: readonly IntentRecord[]; readonly upTo: number } {
+  if (by === 'serial') {
+    const intent = tx.store.intentBySerial(value);
+    const isNext = intent !== undefined && intent.position > above;
+    return { intents: isNext ? [intent] : [], upTo: position };
+  }
+  const below = by === 'provisioner' ? Math.min(position, above + 1 + mostLookedAt) : position;
+  const intents = tx.store.coveredIntents({ by, value, above, below }, limit);
+  const last = intents.at(-1);
+  if (last !== undefined && intents.length === limit) return { intents, upTo: last.position };
+  return { intents, upTo: below < position ? below - 1 : position };
 }
+
+/**
+ * A provisioner vouched for a large part of all certificates: they are walked through by position, so many in one page,
+ * since to sort them for each page would take as long as to read them all.
+ */
+const mostLookedAt = 20_000;
 
 function revokedRow(intent: IntentRecord, revocation: RevocationRecord): RevokedRow {
   const { position, serialHex, issuer, notAfter } = intent;

@@ -254,9 +254,11 @@ export class SqliteStore implements LedgerStore {
 
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
     const { by, value, above, below } = covered;
+    // By position and by no index (so says the sign), where the range is bounded and most of it is wanted.
+    const column = by === 'provisioner' ? '+provisioner' : rows.columnFor[by];
     return this.#all(
       `SELECT * FROM intents
-       WHERE ${rows.columnFor[by]} = ? AND position > ? AND position < ? ORDER BY position LIMIT ?`,
+       WHERE ${column} = ? AND position > ? AND position < ? ORDER BY position LIMIT ?`,
       value,
       above,
       below,
