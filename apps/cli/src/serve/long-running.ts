@@ -20,8 +20,8 @@ const echoMs = 1000;
 
 /**
  * Says `ready <url>…` on standard output, the only line there, and serves until SIGTERM or SIGINT (drain, exit 0;
- * another one, a second or more later, ends at once). SIGHUP reloads. Where a parent started us with a channel, its end counts as SIGTERM: a
- * parent that was killed cannot leave us behind.
+ * another one, a second or more later, ends at once). SIGHUP reloads. Where a parent started us with a channel, its end
+ * counts as SIGTERM: a parent that was killed cannot leave us behind.
  */
 export async function runUntilSignal(cli: Cli, log: Log, running: Running): Promise<void> {
   let end: (reason: string) => void = () => {};
