@@ -74,7 +74,10 @@ export function* admitNames<I extends ConstrainedIssuer>(
   return undefined;
 }
 
-/** The first that admits all names, or the one asked for; the one step of {@link judgeNames} that also binds the authority's own certificate. */
+/**
+ * The first that admits all names, or the one asked for; the one step of {@link judgeNames} that also binds the
+ * authority's own certificate.
+ */
 export function chooseIssuer<I extends ConstrainedIssuer>(
   names: CertificateNames,
   issuers: readonly I[],
