@@ -26,6 +26,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   // RFC 9110 §15.5.20: on a connection that this name was not verified for.
   ERR_GATEWAY_MISDIRECTED: 421,
   ERR_GATEWAY_UPGRADE: 501,
+  ERR_GATEWAY_SELF_REVOKED: 503,
   ERR_GATEWAY_STOPPING: 503,
   ERR_INTERNAL: 500,
   ERR_UPSTREAM_UNREACHABLE: 503,

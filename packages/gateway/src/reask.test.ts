@@ -66,6 +66,7 @@ function factsWith(facts: Partial<Facts>): Facts {
     rules: () => compileRules([]),
     revocation: neverRevoked,
     bundles,
+    ownRefusal: () => undefined,
     unknownRevocation: 'refuse',
     clock: testClock(afterItsEnd),
     ...facts,

@@ -1,5 +1,5 @@
 import { type AuthzQuestion, authorize, compileRules, type RuleSet } from '@countersign/authz';
-import type { Clock } from '@countersign/base';
+import type { Clock, Denial } from '@countersign/base';
 import {
   isAnonymous,
   type LiveConnection,
@@ -21,6 +21,8 @@ export interface Facts {
   readonly rules: () => RuleSet;
   readonly revocation: RevocationSource;
   readonly bundles: BundleSource;
+  /** What is against everybody, as it is now: our own certificate is revoked. */
+  readonly ownRefusal: () => Denial | undefined;
   readonly unknownRevocation: AuthzQuestion['unknownRevocation'];
   readonly clock: Clock;
 }
@@ -29,12 +31,15 @@ export type RequestFacts = Pick<InFlight, 'method' | 'path'>;
 
 /** May this peer hold a connection (without `request`), or make this request? The same question admits and cuts. */
 export function ask(facts: Facts, peer: PeerOf, request?: RequestFacts) {
-  return authorize(facts.rules(), questionOf(facts, peer, facts.clock.now(), request));
+  return (
+    facts.ownRefusal() ??
+    authorize(facts.rules(), questionOf(facts, peer, facts.clock.now(), request))
+  );
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
 export function askUpstream(facts: Facts, peer: VerifiedPeer): StillAllowed {
-  return authorize(noRules, questionOf(facts, peer, facts.clock.now()));
+  return facts.ownRefusal() ?? authorize(noRules, questionOf(facts, peer, facts.clock.now()));
 }
 
 /**
@@ -46,6 +51,8 @@ export function reaskClient(
   facts: Facts,
   sessionOf: (connection: LiveConnection) => Session | undefined,
 ): (connection: LiveConnection) => StillAllowed {
+  const refusal = facts.ownRefusal();
+  if (refusal !== undefined) return () => refusal;
   const at = facts.clock.now();
   const anchored = stillAnchored({ bundles: facts.bundles, at, purpose: 'client' });
   return function isStillAllowed(connection) {
@@ -65,6 +72,8 @@ export function reaskClient(
 
 /** The same for connections to upstreams. */
 export function reaskUpstream(facts: Facts): (connection: LiveConnection) => StillAllowed {
+  const refusal = facts.ownRefusal();
+  if (refusal !== undefined) return () => refusal;
   const at = facts.clock.now();
   const anchored = stillAnchored({ bundles: facts.bundles, at, purpose: 'server' });
   return function isStillAllowed({ peer }) {

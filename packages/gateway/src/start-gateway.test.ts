@@ -16,6 +16,7 @@ import {
   rulesOf,
   startUpstream,
   startWorld,
+  svidOf,
   textOf,
   tlsOf,
 } from './gateway-world.suite.ts';
@@ -240,6 +241,42 @@ test('an upstream that is revoked loses its pooled connections and gets no more'
   const answer = await ask('/');
   assert.equal(answer.status, 502);
   assert.equal(requests, 1);
+});
+
+test('a gateway whose own certificate is revoked refuses everybody, until another one replaces it', async (t) => {
+  const upstream = await startUpstream(t, (_request, response) => {
+    response.writeHead(200);
+    response.write('begun');
+    if (_request.url !== '/stream') response.end();
+  });
+  let own = svidOf(credentialOf('gateway'));
+  const { serialHex } = own;
+  const revoked = { reason: 'keyCompromise', by: 'serial', at: Date.now() } as const;
+  let isRevoked = false;
+  const { gateway } = await startWorld(t, upstream.url, {
+    svids: { svid: () => own },
+    ownRevocation: (self) =>
+      isRevoked && self.serialHex === serialHex
+        ? { status: 'revoked', ...revoked }
+        : { status: 'good' },
+    yaml: 'admin: { port: 0 }',
+  });
+  const healthz = async () => (await fetch(`${gateway.adminUrl}/healthz`)).status;
+  const [response] = await once(
+    clientOf(t, gateway.url, alice).request('/stream', { body: '' }),
+    'response',
+  );
+  assert.equal(await healthz(), 200);
+  isRevoked = true;
+  assert.deepEqual(gateway.recheck().codes, { ERR_GATEWAY_SELF_REVOKED: 2 });
+  await assert.rejects(textOf(response));
+  const refused = await clientOf(t, gateway.url, alice).ask('/');
+  assert.equal(refused.status, 503);
+  assert.equal(JSON.parse(refused.body).code, 'ERR_GATEWAY_SELF_REVOKED');
+  assert.equal(await healthz(), 503);
+  own = svidOf(credentialOf('gateway'));
+  assert.equal((await clientOf(t, gateway.url, alice).ask('/')).status, 200);
+  assert.equal(await healthz(), 200);
 });
 
 test('new rules cut a request that they no longer permit, and keep the others', async (t) => {

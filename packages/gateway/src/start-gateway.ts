@@ -13,13 +13,21 @@ import {
   LiveConnections,
   type MtlsListener,
 } from '@countersign/mtls';
-import type { BundleSource, RevocationSource, SvidSource, X509Svid } from '@countersign/spiffe';
+import type {
+  BundleSource,
+  RevocationSource,
+  RevocationStatus,
+  SvidSource,
+  VerifiedPeer,
+  X509Svid,
+} from '@countersign/spiffe';
 import { type AdminServer, startAdminServer } from './admin-server.ts';
 import { watchExpiry } from './expiry-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 import { handleRequest, type RefusedConnection } from './handle-request.ts';
 import { createHttpFront } from './http-front.ts';
+import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
 import { ask, askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
 import { openRoutes, type Route, upstreamsOf } from './routes.ts';
@@ -36,6 +44,8 @@ export interface GatewayOptions {
    * and a dial wait for.
    */
   readonly revocation: RevocationSource;
+  /** What is known of our own certificate; `revocation` is asked unless given. */
+  readonly ownRevocation?: (self: VerifiedPeer) => RevocationStatus;
   /** The OCSP response to staple with an identity, asked at each handshake whose client asks for it. */
   readonly staple?: (svid: X509Svid) => Uint8Array | undefined;
   /** What the admin port's /status says of revocation: the methods, how fresh they are, and what is let through. */
@@ -88,7 +98,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let { config, rules } = options;
   const { limits } = config;
   const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
+  const check = options.ownRevocation ?? ((self) => revocation.check(self));
+  const ownRefusal = watchOwnRevocation({ svids, bundles, check, clock, log });
   const facts: Facts = {
+    ownRefusal,
     rules: () => rules,
     revocation,
     bundles,
@@ -174,7 +187,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
   });
   const bound = await listenOn(listener, config, front);
-  const admin = await startAdmin(options, listener, statusOf);
+  const admin = await startAdmin(
+    options,
+    listener,
+    statusOf,
+    () => ownRefusal()?.detail ?? unwell(options),
+  );
   const url = `https://${hostInUrl(bound.address)}:${bound.port}`;
   log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway serves');
 
@@ -231,6 +249,7 @@ async function startAdmin(
   options: GatewayOptions,
   listener: MtlsListener,
   status: () => object,
+  unwellReason: () => string | undefined,
 ): Promise<AdminServer | undefined> {
   const { admin } = options.config;
   if (admin === undefined) return undefined;
@@ -242,7 +261,7 @@ async function startAdmin(
       ...admin,
       log: options.log,
       metricsText: options.metricsText,
-      unwell: () => unwell(options),
+      unwell: unwellReason,
       status,
     });
   } catch (thrown) {

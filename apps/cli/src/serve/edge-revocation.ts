@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Clock, Log, Meter } from '@countersign/base';
+import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import { authorityClient, type RotatingIdentity } from '@countersign/identity';
 import {
   followRevocations,
@@ -9,7 +9,8 @@ import {
   type RevocationFollower,
   revocationDefaults,
 } from '@countersign/revocation';
-import type { CutCounts } from '@countersign/wire';
+import type { RevocationStatus, VerifiedPeer } from '@countersign/spiffe';
+import type { AuthorityClient, CutCounts } from '@countersign/wire';
 
 export interface EdgeRevocationOptions {
   readonly config: RevocationConfig;
@@ -30,13 +31,16 @@ export interface EdgeRevocationOptions {
 export interface EdgeRevocation extends OpenedRevocation {
   /** Resolves at once where nothing has to be heard before anybody can be let in. */
   readonly ready: Promise<void>;
+  /** What is known of the edge's own certificate. */
+  readonly checkSelf: (self: VerifiedPeer) => RevocationStatus;
 }
 
 /** Starts what an edge goes by: the feed where it is chosen, lists, responders and staples as the file says. */
 export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocation {
   const { config, live, maxPeers, clock, log, meter } = options;
   const isFed = config.method.includes('feed');
-  const follower = isFed ? followFeed(options) : undefined;
+  const refusal: OwnRefusal = { serial: undefined, at: 0 };
+  const follower = isFed ? followFeed(options, refusal) : undefined;
   const opened = openRevocation({
     ...{ config, svids: live, bundles: live, maxPeers, clock, log, meter },
     ...(follower !== undefined && { follower }),
@@ -45,22 +49,55 @@ export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocat
   return {
     ...opened,
     ready: follower?.ready ?? Promise.resolve(),
+    checkSelf(self) {
+      // Lists and responders are asked about peers alone.
+      const status = follower?.check(self) ?? good;
+      if (status.status === 'revoked' || refusal.serial !== self.serialHex) return status;
+      const told = { by: 'serial', reason: 'unspecified', toldBy: 'the authority' } as const;
+      return { status: 'revoked', ...told, at: refusal.at };
+    },
     async stop() {
       await Promise.all([opened.stop(), follower?.stop()]);
     },
   };
 }
 
-function followFeed(options: EdgeRevocationOptions): RevocationFollower {
+const good: RevocationStatus = { status: 'good' };
+
+/** The own certificate that the authority last refused as revoked. */
+interface OwnRefusal {
+  serial: string | undefined;
+  at: number;
+}
+
+function followFeed(options: EdgeRevocationOptions, refusal: OwnRefusal): RevocationFollower {
   const { config, url, live, data, recheck, clock, log, meter } = options;
+  const client = authorityClient({
+    ...{ url, clock, svids: live, bundles: live },
+    trustDomain: live.svid().spiffeId.trustDomain,
+  });
+  // The authority cuts whom it revokes, perhaps before the feed has said so: its refusal says the same.
+  async function* feed(...query: Parameters<AuthorityClient['feed']>) {
+    const { serialHex } = live.svid();
+    try {
+      yield* client.feed(...query);
+    } catch (thrown) {
+      if (isRevokedSelf(thrown) && refusal.serial !== serialHex) {
+        Object.assign(refusal, { serial: serialHex, at: clock.now() });
+        recheck();
+      }
+      throw thrown;
+    }
+  }
   return followRevocations({
-    client: authorityClient({
-      ...{ url, clock, svids: live, bundles: live },
-      trustDomain: live.svid().spiffeId.trustDomain,
-    }),
+    client: { url: client.url, lease: client.lease.bind(client), feed },
     maxSilenceMs: config.maxSilence ?? revocationDefaults.maxSilence,
     onApplied: recheck,
     ...(data !== undefined && { statePath: join(data, 'revocations.ndjson') }),
     ...{ clock, log, meter },
   });
+}
+
+function isRevokedSelf(thrown: unknown): boolean {
+  return thrown instanceof CountersignError && thrown.code === 'ERR_API_CERTIFICATE_REVOKED';
 }

@@ -60,12 +60,12 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     maxPeers: files.config.limits.maxConnections,
     recheck: () => gateway?.recheck() ?? nothingCut,
   });
-  const { checks, staples } = revocation;
+  const { checks, staples, checkSelf } = revocation;
   try {
     // 4. the gateway itself
     gateway = await startGateway({
       ...{ config: files.config, rules: files.rules, clock, log, meter },
-      ...{ svids: live, bundles: live, revocation: checks },
+      ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },
       ...(staples !== undefined && { staple: staples.staple }),
       revocationReport: () => ({ ...checks.report(), ownStaple: staples?.report() }),
       metricsText: meter.metricsText,

@@ -46,6 +46,12 @@ export const gatewayCodes = {
     hint: 'restart the gateway; until then the old configuration stays in force, whole',
     exit: 2,
   },
+  ERR_GATEWAY_SELF_REVOKED: {
+    meaning:
+      "The gateway's own certificate is revoked: it lets nobody in, for it no longer hears who else is revoked.",
+    hint: "enrol the gateway anew into its identity's directory with `countersign enrol`, then send it SIGHUP",
+    exit: 1,
+  },
   ERR_GATEWAY_STOPPING: {
     meaning: 'A request arrived while the gateway was shutting down.',
     hint: 'send it again on another connection',
