@@ -13,6 +13,7 @@ import { initAuthority } from '../src/init-authority.ts';
 import { auditLedger } from '../src/ledger/audit-ledger.ts';
 import type { Ledger } from '../src/ledger/ledger.ts';
 import { openLedger } from '../src/ledger/open-ledger.ts';
+import { verifyAudit } from '../src/ledger/verify-audit.ts';
 import { adminClient } from '../src/serve/admin-client.ts';
 import { readStateManifest, stateLayout } from '../src/state-layout.ts';
 import {
@@ -178,7 +179,8 @@ async function audit(place: Place, told: Told): Promise<number> {
     const { certificates, revocations } = told;
     const acknowledged = { serials: certificates.keys(), revocations };
     const { findings, openIntents } = await auditLedger(ledger, acknowledged);
-    assert.deepEqual(findings, []);
+    const trail = await verifyAudit(ledger);
+    assert.deepEqual([...findings, ...trail.findings], []);
     for (const [serialHex, der] of [...certificates].slice(-50)) {
       const found = await ledger.certificate(serialHex);
       assert.ok(found !== undefined && equalBytes(found.der, der), `certificate "${serialHex}"`);
