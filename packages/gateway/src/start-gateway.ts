@@ -194,7 +194,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     () => ownRefusal()?.detail ?? unwell(options),
   );
   const url = `https://${hostInUrl(bound.address)}:${bound.port}`;
-  log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway serves');
+  log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway listens');
 
   return {
     url,

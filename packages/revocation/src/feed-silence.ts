@@ -124,6 +124,10 @@ export class FeedSilence {
       log.info({}, 'revocation feed is heard again');
       return;
     }
+    if (this.#since() === undefined) {
+      log.warn({ silentMs }, 'revocation feed was not heard since the start; nobody is let in');
+      return;
+    }
     const limit = formatDuration(this.maxSilenceMs);
     log.warn({ silentMs }, `revocation feed is silent; after ${limit} of it nobody is let in`);
   }

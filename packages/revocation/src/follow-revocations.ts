@@ -221,7 +221,9 @@ class Follower implements RevocationFollower {
       this.#failures += 1;
       const waitMs = backoffMs(this.#failures, reconnect, this.#options.random ?? cryptoRandom);
       const reason = ended === undefined ? 'ended by the authority' : messageOf(ended);
-      const level = this.#failures === 1 ? 'warn' : 'debug';
+      // Until it was heard once nobody is let in: each failure is worth a line.
+      const isFirst = this.#failures === 1 || this.silentMs() === Number.POSITIVE_INFINITY;
+      const level = isFirst ? 'warn' : 'debug';
       this.#log[level]({ err: ended, position: this.position, waitMs }, `feed: ${reason}`);
       await this.#options.clock.sleep(waitMs, { signal, ref: false }).catch(() => {});
     }
@@ -314,7 +316,9 @@ class Follower implements RevocationFollower {
       if (opened.damaged !== undefined) {
         this.#log.error({ statePath }, `revocation state is of no use: ${opened.damaged}`);
       }
-      if (opened.freshUntil !== undefined) this.#silence.restore(opened.freshUntil);
+      if (opened.freshUntil === undefined) return;
+      this.#silence.restore(opened.freshUntil);
+      if (this.#silence.staleReason() !== undefined) this.#log.warn({ statePath }, notGoodForStart);
     } catch (thrown) {
       await this.#goOnWithout(thrown, FeedRecord.remove(statePath));
     }
@@ -349,6 +353,9 @@ class Follower implements RevocationFollower {
     });
   }
 }
+
+const notGoodForStart =
+  'kept revocations are not current, as after a clean stop, which gives up the lease: nobody is let in before the authority is heard';
 
 const metrics = {
   applied: {

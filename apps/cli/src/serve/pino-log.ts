@@ -1,7 +1,7 @@
 import process from 'node:process';
-import type { Log } from '@countersign/base';
+import { CountersignError, type Log } from '@countersign/base';
 import { Option } from 'commander';
-import { pino } from 'pino';
+import { pino, stdSerializers } from 'pino';
 import pretty from 'pino-pretty';
 import type { Cli } from '../cli.ts';
 
@@ -24,6 +24,7 @@ export function createLog(cli: Cli, level: LogLevel): Log {
     level,
     base: null,
     timestamp: () => `,"time":"${new Date(cli.clock.now()).toISOString()}"`,
+    serializers: { err: describeError },
     formatters: { level: (label: string) => ({ level: label }) },
   };
   const destination = cli.errIsTerminal
@@ -37,4 +38,13 @@ export function createLog(cli: Cli, level: LogLevel): Log {
       })
     : pino.destination({ dest: process.stderr.fd, sync: true });
   return pino(options, destination);
+}
+
+/** A stack is for defects: what we throw ourselves says what is wrong and what to do about it. */
+function describeError(thrown: unknown): unknown {
+  if (thrown instanceof CountersignError) {
+    const { code, message, hint, fields } = thrown;
+    return { code, message, hint, ...fields };
+  }
+  return thrown instanceof Error ? stdSerializers.err(thrown) : thrown;
 }

@@ -70,6 +70,11 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
       revocationReport: () => ({ ...checks.report(), ownStaple: staples?.report() }),
       metricsText: meter.metricsText,
     });
+    const urls = { url: gateway.url, adminUrl: gateway.adminUrl };
+    revocation.ready.then(
+      () => log.info(urls, 'gateway serves'),
+      () => {},
+    );
     await knowRevocations(revocation.ready, tools);
   } catch (thrown) {
     await gateway?.close();
@@ -101,7 +106,8 @@ async function obtainIdentity(
 ): Promise<{ identity: Identity; url: string }> {
   const { identity: directory, token } = options;
   const configured = options.ca ?? config.ca;
-  const existing = directory === undefined ? undefined : await existingIdentity(directory, token);
+  const existing =
+    directory === undefined ? undefined : await existingIdentity(directory, token, cli.clock.now());
   if (existing !== undefined) {
     const url = configured ?? existing.ca;
     if (url === undefined) throw usage('no authority is named by --ca, the file or identity.json');
@@ -119,13 +125,16 @@ async function obtainIdentity(
   return { identity, url: configured };
 }
 
-/** A token is for the first start alone: later ones find the identity that it gave. */
+/** A token is for the first start alone: later ones find the identity that it gave, unless that has expired. */
 async function existingIdentity(
   directory: string,
   token: Secret<string> | undefined,
+  now: number,
 ): Promise<Identity | undefined> {
   try {
-    return await readIdentity(directory);
+    const found = await readIdentity(directory);
+    if (now > found.svid.notAfter) throw expired(directory, found.svid.notAfter);
+    return found;
   } catch (thrown) {
     if (token === undefined) throw thrown;
     return undefined;
@@ -145,12 +154,21 @@ async function knowRevocations(ready: Promise<void>, { cli, log }: Tools): Promi
     () =>
       log.warn(
         { waitedMs: feedPatienceMs },
-        'the revocation feed is not heard yet: until then everybody is unknown',
+        'the revocation feed is not heard yet: everybody is refused until it is',
       ),
     () => {},
   );
   await Promise.race([ready, tooLong]);
   patience.abort();
+}
+
+function expired(directory: string, notAfter: number): CountersignError {
+  const ended = new Date(notAfter).toISOString();
+  return new CountersignError(
+    'ERR_IDENTITY_EXPIRED',
+    `start gateway: identity in "${directory}" expired at ${ended}`,
+    { fields: { directory, notAfter } },
+  );
 }
 
 function usage(reason: string): CountersignError {

@@ -32,7 +32,7 @@ export const gatewayVerb: Verb = {
       .option('--identity <dir>', 'its own identity, renewed there')
       .option('--ca <url>', 'the authority; of the file or identity.json unless given')
       .option('--token <secret>', 'enrols where there is no identity yet: a token, @FILE or -')
-      .option('--data <dir>', 'keeps received revocations, for a start while the authority is down')
+      .option('--data <dir>', 'keeps received revocations; after a crash it starts by them')
       .addOption(
         portOption('--port <n>', 'HTTPS port, 0 for any free one; of the file unless given'),
       )
@@ -48,6 +48,9 @@ export const gatewayVerb: Verb = {
 const help = `
 Prints \`ready <url>\` when it serves, with the admin URL after it where there is one. SIGTERM drains and ends it,
 SIGHUP reads routes, policies and the identity's directory again.
+
+By what --data keeps, a gateway that crashed starts while the authority is down, for as long as it may be silent. One that
+was stopped does not: its lease is given up, nobody waits for its word, and so it lets nobody in before it hears the feed.
 
 Example:
   countersign gateway --config gateway.yaml --policy policies.yaml --identity gateway --port 8443`;

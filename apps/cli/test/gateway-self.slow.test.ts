@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { authorityYaml, id } from './authority-files.ts';
+import { authorityYaml, id, lastLine } from './authority-files.ts';
 import { countersign, type Started, startCountersign, temporaryDirectory } from './countersign.ts';
 
 let directory = '';
@@ -47,8 +47,37 @@ test('a gateway that is itself revoked refuses everybody, and serves again once 
   assert.equal((await gateway.end()).code, 0);
 });
 
-async function issue(name: string): Promise<void> {
-  const words = ['issue', ...state(), '--spiffe-id', id(name), '--out', file(name)];
+test('a gateway with an expired identity does not start, and says what to do', async () => {
+  await issue('late', '--ttl', '1s');
+  await wait(2100);
+  const words = ['--identity', file('late'), '--ca', authority.urls[0] ?? '', '--port', '0'];
+  const ran = await countersign(['gateway', '--config', file('gateway.yaml'), ...words]);
+  assert.equal(ran.code, 1, ran.stderr);
+  assert.match(ran.stderr, /identity in ".*late" expired at .*\nhint: enrol again/);
+  assert.equal(lastLine(ran.stderr), 'ERR_IDENTITY_EXPIRED');
+});
+
+test('a gateway that was stopped and finds no authority says that nobody is let in, and not that it serves', async (t) => {
+  await issue('edge');
+  const words = [
+    ...['gateway', '--config', file('gateway.yaml'), '--identity', file('edge')],
+    ...['--data', file('edge-data'), '--port', '0'],
+  ];
+  const first = await startCountersign(t, [...words, '--ca', authority.urls[0] ?? '']);
+  await until(async () => first.stderr().includes('"gateway serves"'), 'does not say it serves');
+  assert.equal((await first.end()).code, 0);
+  const second = await startCountersign(t, [...words, '--ca', 'https://127.0.0.1:9']);
+  assert.equal(await statusFor('shop', second), 403);
+  const log = second.stderr();
+  assert.match(log, /not current, as after a clean stop.*nobody is let in/);
+  assert.match(log, /everybody is refused until it is/);
+  assert.ok(log.split('"feed: ').length > 3, 'a line for each failure');
+  assert.doesNotMatch(log, /"stack"|gateway serves|too long/);
+  assert.equal((await second.end()).code, 0);
+});
+
+async function issue(name: string, ...more: string[]): Promise<void> {
+  const words = ['issue', ...state(), '--spiffe-id', id(name), '--out', file(name), ...more];
   const { code, stderr } = await countersign(words);
   assert.equal(code, 0, stderr);
 }
