@@ -15,7 +15,7 @@ import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
 import { explainIssue } from './explain/explain-issue.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
-import { type Issuer, makeIssuer } from './issuer.ts';
+import { type Issuer, makeIssuers } from './issuer.ts';
 import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
@@ -144,9 +144,7 @@ export class Authority {
         hint: 'restart it for another address, init a new directory for another hierarchy',
       });
     }
-    const issuers = this.#context.issuers.map(({ name, certificate, signer }) =>
-      makeIssuer(name, { certificate, signer }, this.root, config),
-    );
+    const issuers = makeIssuers(this.#context.issuers, this.root, config);
     const keyLists = await openKeyLists(config.requests, this.#context);
     this.#context = { ...this.#context, config, issuers, keyLists };
   }

@@ -1,32 +1,20 @@
-import { type ErrorCode, formatDuration, messageOf } from '@countersign/base';
+import { type ErrorCode, messageOf, nearestWord } from '@countersign/base';
 import type { ConfigPath } from '@countersign/config';
 import { parseSpiffeId, parseTrustDomain } from '@countersign/spiffe';
-import { formatIpAddress, type KeyKind, parseIpAddress } from '@countersign/x509';
-import type {
-  ApiConfig,
-  AuthorityCertificateConfig,
-  CaConfig,
-  IntermediateConfig,
-  SubjectConfig,
-} from './ca-config.ts';
-import type { WrittenAuthority, WrittenCaConfig } from './ca-config-schema.ts';
-import {
-  constraintAgainst,
-  constraintsLeave,
-  type DnsConstraints,
-  isWithin,
-  parseDnsConstraint,
-  parseDnsName,
-  quotedList,
-} from './dns-name.ts';
-import { keyKindFromConfig } from './key-kind-config.ts';
+import { formatIpAddress, type NameConstraints, parseIpAddress } from '@countersign/x509';
+import type { ApiConfig, CaConfig, IntermediateConfig } from './ca-config.ts';
+import type { WrittenCaConfig } from './ca-config-schema.ts';
+import { dnsOf, linksAgainst } from './constraints/name-constraints.ts';
+import { constraintsLeave, type DnsConstraints, parseDnsName, quotedList } from './dns-name.ts';
+import { assertsPolicies, interpretHierarchy, linksOf } from './hierarchy-config.ts';
 import { interpretLedger } from './ledger/ledger-config.ts';
 import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
+import { defaultProfileName } from './profile/certificate-profile.ts';
 import { defaultProfile, interpretProfiles } from './profile/profile-config.ts';
 import { interpretPublish } from './publish/publish-config.ts';
 import { interpretRequests } from './requests/requests-config.ts';
 import { interpretServices } from './service-config.ts';
-import { readStorages, type StorageReader } from './storages-of-config.ts';
+import { readStorages } from './storages-of-config.ts';
 
 /** What is wrong at a place of the file; `which` chooses the key or its value (default). */
 export interface Finding {
@@ -42,13 +30,6 @@ export type Report = (
   message: string,
   options?: { readonly code?: ErrorCode; readonly which?: 'key' | 'value' },
 ) => void;
-
-const day = 24 * 3_600_000;
-const defaultValidity = { root: 3650 * day, intermediate: 365 * day } as const;
-const shortestAuthorityMs = 60_000;
-
-const ec384: KeyKind = { type: 'EC', curve: 'P-384' };
-const ec256: KeyKind = { type: 'EC', curve: 'P-256' };
 
 /**
  * The meaning of a file that is of the right shape: defaults filled in, and every check across keys. With a finding
@@ -81,13 +62,16 @@ export function interpretCaConfig(
     report,
   );
   const storages = readStorages(written, { report, notices });
-  const intermediates = readIntermediates(ca.intermediate ?? {}, trustDomain, storages.of, report);
-  const root = readRoot(ca.root ?? {}, trustDomain, intermediates, storages.of, report);
+  const { root, intermediates } = interpretHierarchy(ca, {
+    trustDomain,
+    storageOf: storages.of,
+    report,
+  });
   storages.tellUnused();
-  const bounded = boundByRoot(intermediates, ca.intermediate ?? {}, root, report);
+  const signing = intermediates.filter((each) => each.signsServices);
   const tell = { report, notices };
-  const services = interpretServices(writtenServices, servicesPath, bounded, tell);
-  const longestIssuerMs = Math.max(...bounded.map((each) => each.validityMs));
+  const services = interpretServices(writtenServices, servicesPath, signing, tell);
+  const longestIssuerMs = Math.max(...signing.map((each) => each.validityMs));
   const profileContext = { services, trustDomain, longestIssuerMs, report };
   const profiles = interpretProfiles(written.profiles ?? {}, profileContext);
   const rules = interpretPolicy(written.policy ?? undefined, trustDomain, report);
@@ -95,14 +79,14 @@ export function interpretCaConfig(
     file,
     trustDomain,
     root,
-    intermediates: bounded,
+    intermediates,
     services,
     defaultProfile: defaultProfile(services),
     profiles,
     rules,
     asksProvisioner: asksProvisioner(rules, profiles),
     requests: interpretRequests(written.requests ?? undefined, report),
-    api: readApi(written.api ?? {}, trustDomain, bounded, report),
+    api: readApi(written.api ?? {}, trustDomain, intermediates, report),
     publish: interpretPublish(written.publish, report),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
@@ -110,6 +94,7 @@ export function interpretCaConfig(
   };
   const patternsPath = [...servicesPath, 'san_policies', 'allowed_dns_patterns'];
   checkPatterns(config, patternsPath, report);
+  checkProfiles(config, report);
   return { config, findings };
 }
 
@@ -128,157 +113,60 @@ function readTrustDomain(text: string | undefined, path: ConfigPath, report: Rep
   }
 }
 
-function readIntermediates(
-  written: Readonly<Record<string, WrittenAuthority | null>>,
-  trustDomain: string,
-  storageOf: StorageReader,
-  report: Report,
-): IntermediateConfig[] {
-  const entries = Object.entries(written);
-  const chosen: [string, WrittenAuthority | null][] =
-    entries.length === 0 ? [['services', null]] : entries;
-  return chosen.map(([name, value]) => {
-    const path = ['ca', 'intermediate', name];
-    // It names files, and JavaScript would move keys that look like numbers to the front.
-    if (!/^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(name)) {
-      const form = 'letters, digits, "-" and "_" after a letter, 40 at most';
-      report(path, `intermediate name "${name}" is not made of ${form}`, { which: 'key' });
-    }
-    const own = value ?? {};
-    return {
-      name,
-      ...readAuthority(own, path, report, {
-        key: ec256,
-        validityMs: defaultValidity.intermediate,
-        pathLen: 0,
-        commonName: commonNameFor(trustDomain, name),
-        storage: storageOf(own, path),
-      }),
-      constraints: readConstraints(own.nameConstraints ?? {}, [...path, 'nameConstraints'], report),
-    };
-  });
-}
-
-function readRoot(
-  written: WrittenAuthority,
-  trustDomain: string,
-  intermediates: readonly IntermediateConfig[],
-  storageOf: StorageReader,
-  report: Report,
-): AuthorityCertificateConfig {
-  const path = ['ca', 'root'];
-  const deepest = Math.max(...intermediates.map((each) => each.pathLen));
-  const root = readAuthority(written, path, report, {
-    key: ec384,
-    validityMs: defaultValidity.root,
-    pathLen: deepest + 1,
-    commonName: commonNameFor(trustDomain, 'root'),
-    storage: storageOf(written, path),
-  });
-  // RFC 5280 §4.2.1.9: the number of intermediates that may follow; each of ours follows, then those it allows itself.
-  const tooDeep = intermediates.find((each) => each.pathLen + 1 > root.pathLen);
-  if (tooDeep !== undefined) {
-    const need = `intermediate "${tooDeep.name}" with ${tooDeep.pathLen} below it needs at least ${tooDeep.pathLen + 1}`;
-    report(
-      [...path, 'pathLenConstraint'],
-      `ca.root.pathLenConstraint: ${need}, found ${root.pathLen}`,
-    );
-  }
-  return root;
-}
-
-/** Where the file gives no validity, the root's own is the bound; where it does, more than the root's is an error. */
-function boundByRoot(
-  intermediates: readonly IntermediateConfig[],
-  written: Readonly<Record<string, WrittenAuthority | null>>,
-  root: AuthorityCertificateConfig,
-  report: Report,
-): IntermediateConfig[] {
-  return intermediates.map((each) => {
-    if (each.validityMs <= root.validityMs) return each;
-    if (written[each.name]?.validity === undefined) return { ...each, validityMs: root.validityMs };
-    const path = ['ca', 'intermediate', each.name, 'validity'];
-    const sides = `${formatDuration(each.validityMs)} is longer than the root's ${formatDuration(root.validityMs)}`;
-    report(path, `${path.join('.')}: ${sides}`);
-    return each;
-  });
-}
-
-function readAuthority(
-  written: WrittenAuthority,
-  path: ConfigPath,
-  report: Report,
-  defaults: Omit<AuthorityCertificateConfig, 'subject'> & { readonly commonName: string },
-): AuthorityCertificateConfig {
-  const key = keyKindFromConfig(written, defaults.key);
-  if ('finding' in key) {
-    const at = [...path, key.finding.key];
-    report(at, `${at.join('.')}: ${key.finding.message}`, { code: key.finding.code });
-  }
-  const validityMs = written.validity ?? defaults.validityMs;
-  if (validityMs < shortestAuthorityMs) {
-    const at = [...path, 'validity'];
-    report(at, `${at.join('.')}: expected at least 1m, found ${formatDuration(validityMs)}`);
-  }
-  if (written.commonName !== undefined && written.subject?.commonName !== undefined) {
-    report([...path, 'commonName'], `${path.join('.')} has commonName twice`, { which: 'key' });
-  }
-  const subject: SubjectConfig = {
-    ...written.subject,
-    country: written.subject?.country?.toUpperCase(),
-    commonName: written.commonName ?? written.subject?.commonName ?? defaults.commonName,
-  };
-  return {
-    subject,
-    key: 'kind' in key ? key.kind : defaults.key,
-    validityMs,
-    pathLen: written.pathLenConstraint ?? defaults.pathLen,
-    storage: defaults.storage,
-  };
-}
-
-function readConstraints(
-  written: NonNullable<WrittenAuthority['nameConstraints']>,
-  path: ConfigPath,
-  report: Report,
-): DnsConstraints {
-  const read = (side: 'permitted' | 'excluded'): string[] =>
-    (written[side] ?? []).flatMap((text, index) => {
-      const domain = parseDnsConstraint(text);
-      if (domain.ok) return [domain.name];
-      const at = [...path, side, index];
-      // Other kinds than DNS are known to the field: say so, rather than that the DNS name is odd.
-      const other = /[:/@]|^[\d.]+$/.test(text);
-      const what = `${at.join('.')}: "${text}" ${other ? 'is no DNS name, and other constraints are not supported yet' : domain.wrong}`;
-      report(at, what, { code: other ? 'ERR_CONFIG_UNSUPPORTED' : 'ERR_CONFIG_VALUE' });
-      return [];
-    });
-  const constraints = { permitted: read('permitted'), excluded: read('excluded') };
-  for (const [index, domain] of constraints.permitted.entries()) {
-    const outer = constraints.excluded.find((excluded) => isWithin(domain, excluded));
-    if (outer === undefined) continue;
-    const at = [...path, 'permitted', index];
-    report(at, `${at.join('.')}: "${domain}" is excluded again by "${outer}"`);
-  }
-  return constraints;
-}
-
 /** A pattern that no intermediate's constraints leave a name for is a contradiction. */
 function checkPatterns(config: CaConfig, path: ConfigPath, report: Report): void {
+  const signing = config.intermediates
+    .filter((each) => each.signsServices)
+    .map(({ name }) => ({ name, links: linksOf(name, config.intermediates) }));
   for (const [index, pattern] of (config.services.dnsPatterns ?? []).entries()) {
-    const left = config.intermediates.some((each) => constraintsLeave(each.constraints, pattern));
+    const left = signing.some(({ links }) =>
+      links.every((link) => constraintsLeave(dnsConstraints(link), pattern)),
+    );
     if (left) continue;
     const at = [...path, index];
-    const sides = config.intermediates
-      .map(({ name, constraints }) => {
-        const permitted =
-          constraints.permitted.length > 0 ? ` permits ${quotedList(constraints.permitted)}` : '';
-        const excluded =
-          constraints.excluded.length > 0 ? ` excludes ${quotedList(constraints.excluded)}` : '';
-        return `"${name}"${permitted}${excluded}`;
-      })
-      .join('; ');
-    report(at, `${at.join('.')}: no intermediate admits a name of "${pattern.written}": ${sides}`);
+    const sides = signing.map(({ name, links }) => `"${name}"${links.map(dnsSides).join('')}`);
+    const written = pattern.written;
+    report(
+      at,
+      `${at.join('.')}: no intermediate admits a name of "${written}": ${sides.join('; ')}`,
+    );
+  }
+}
+
+function dnsConstraints(link: NameConstraints): DnsConstraints {
+  return { permitted: dnsOf(link, 'permitted'), excluded: dnsOf(link, 'excluded') };
+}
+
+function dnsSides(link: NameConstraints): string {
+  const { permitted, excluded } = dnsConstraints(link);
+  const permits = permitted.length > 0 ? ` permits ${quotedList(permitted)}` : '';
+  return `${permits}${excluded.length > 0 ? ` excludes ${quotedList(excluded)}` : ''}`;
+}
+
+/** Profiles that intermediates name, and policies that none of these asserts. */
+function checkProfiles({ intermediates, profiles }: CaConfig, report: Report): void {
+  for (const { name, profile, policies, signsServices } of intermediates) {
+    if (profile === undefined || !signsServices) continue;
+    const at = ['ca', 'intermediate', name, 'profile'];
+    const found = profiles.find((each) => each.name === profile);
+    if (found === undefined && profile !== defaultProfileName) {
+      const known = [...profiles.map((each) => each.name), defaultProfileName];
+      const nearest = nearestWord(profile, known);
+      const then =
+        nearest === undefined ? `there is ${quotedList(known)}` : `the nearest is "${nearest}"`;
+      report(at, `${at.join('.')}: no profile is called "${profile}", ${then}`);
+    } else if (found !== undefined && !assertsPolicies(policies, found.policies)) {
+      const lacking = found.policies.filter((each) => !policies.includes(each));
+      report(at, `${at.join('.')}: it asserts ${quotedList(lacking)}, "${name}" does not`);
+    }
+  }
+  for (const { name, policies } of profiles) {
+    const able = intermediates.some(
+      (each) => each.signsServices && assertsPolicies(each.policies, policies),
+    );
+    if (able) continue;
+    const at = ['profiles', name, 'policies'];
+    report(at, `${at.join('.')}: no intermediate asserts ${quotedList(policies)} (its "policies")`);
   }
 }
 
@@ -327,8 +215,12 @@ function checkOwnNames(
   intermediates: readonly IntermediateConfig[],
   report: Report,
 ): void {
-  const admitting = intermediates.some((each) =>
-    dns.every((name) => constraintAgainst(each.constraints, name) === undefined),
+  const admitting = intermediates.some(
+    ({ name, signsServices }) =>
+      signsServices &&
+      dns.every(
+        (value) => linksAgainst(linksOf(name, intermediates), { kind: 'dns', value }) === undefined,
+      ),
   );
   if (admitting) return;
   const names = `no intermediate admits all of ${quotedList(dns)}`;
@@ -362,9 +254,4 @@ function readGatewayPattern(
   if (/^[^*]*\*$/.test(text) && text.startsWith(start)) return [text];
   report(path, `${path.join('.')}: expected a SPIFFE ID, "*", or "${start}…*", found "${text}"`);
   return [];
-}
-
-/** At most 64 characters (RFC 5280, ub-common-name): of a longer trust domain its beginning. */
-function commonNameFor(trustDomain: string, role: string): string {
-  return `${trustDomain.slice(0, 63 - role.length)} ${role}`;
 }

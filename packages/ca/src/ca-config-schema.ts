@@ -1,5 +1,6 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import { nameConstraintsSchema, subjectKeys } from './constraints/constraint-schema.ts';
 import { ledgerSchema } from './ledger/ledger-config.ts';
 import { policySchema } from './policy/policy-schema.ts';
 import { profilesSchema } from './profile/profile-schema.ts';
@@ -25,15 +26,7 @@ const key = {
   keySize: wholeNumber.optional(),
 };
 
-const subject = z.strictObject({
-  commonName: z.string().min(1).max(64).optional(),
-  organization: z.string().min(1).max(64).optional(),
-  organizationalUnit: z.string().min(1).max(64).optional(),
-  country: z
-    .string()
-    .regex(/^[A-Za-z]{2}$/, 'expected two letters')
-    .optional(),
-});
+const subject = z.strictObject(subjectKeys);
 
 /** Where keys live that are in no file: beside a certificate, for all of them under `ca`, or at the top level. */
 const stores = { hsm: hsmSchema.nullish(), kms: kmsSchema.nullish() };
@@ -52,13 +45,10 @@ const root = z.strictObject(authority);
 
 const intermediate = z.strictObject({
   ...authority,
-  nameConstraints: z
-    .strictObject({
-      permitted: z.array(z.string()).nullish(),
-      excluded: z.array(z.string()).nullish(),
-      critical: z.literal(true).optional(),
-    })
-    .nullish(),
+  issuer: z.string().optional(),
+  nameConstraints: nameConstraintsSchema.nullish(),
+  policies: z.array(z.string()).nullish(),
+  profile: z.string().optional(),
 });
 
 const usages = z.array(z.string()).min(1);
@@ -117,6 +107,7 @@ export const caConfigSchema = z.strictObject({
 });
 
 export type WrittenCaConfig = z.output<typeof caConfigSchema>;
-export type WrittenAuthority = z.output<typeof intermediate>;
+export type WrittenAuthority = z.output<typeof root>;
+export type WrittenIntermediate = z.output<typeof intermediate>;
 export type WrittenServices = z.output<typeof services>;
 export type WrittenApi = z.output<typeof api>;

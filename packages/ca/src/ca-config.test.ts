@@ -39,8 +39,8 @@ describe('ca.yaml', () => {
       ['production', 'rest'],
     );
     assert.deepEqual(config.intermediates[0]?.constraints, {
-      permitted: ['prod.internal'],
-      excluded: ['secret.prod.internal'],
+      permitted: [{ base: { kind: 'dns', value: 'prod.internal' } }],
+      excluded: [{ base: { kind: 'dns', value: 'secret.prod.internal' } }],
     });
     assert.equal(config.services.maxValidityMs, 72 * hour);
     assert.equal(config.services.allowIp, false);
@@ -187,10 +187,10 @@ describe('ca.yaml', () => {
     ],
     ['a lifetime of nothing', 'validity: "24h"', 'validity: "0s"', /expected at least 1s/],
     [
-      'an address as constraint',
+      'a network that is none as constraint',
       '[".prod.internal"]',
-      '["10.0.0.0/8"]',
-      /"10\.0\.0\.0\/8" is no DNS name, and other constraints are not supported yet/,
+      '["10.0.0.0/99"]',
+      /permitted\.0: "10\.0\.0\.0\/99" is no IP address, and no network such as 10\.0\.0\.0\/8/,
     ],
     [
       'a wildcard as constraint',

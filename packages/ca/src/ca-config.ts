@@ -1,8 +1,8 @@
 import { ConfigError, type ConfigIssue, parseConfigText, readDocument } from '@countersign/config';
-import type { KeyKind, KeyUsage } from '@countersign/x509';
+import type { KeyKind, KeyUsage, NameConstraints } from '@countersign/x509';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
-import type { DnsConstraints, DnsPattern } from './dns-name.ts';
+import type { DnsPattern } from './dns-name.ts';
 import type { LedgerConfig } from './ledger/ledger-config.ts';
 import type { NameRule } from './policy/name-rule.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
@@ -53,7 +53,16 @@ export type RootConfig = AuthorityCertificateConfig;
 export interface IntermediateConfig extends AuthorityCertificateConfig {
   /** Letters, digits, `-` and `_`, beginning with a letter: it names files too. */
   readonly name: string;
-  readonly constraints: DnsConstraints;
+  /** Who issues it: `root`, or another intermediate. */
+  readonly issuer: string;
+  /** Whether it signs certificates of services; those that issue intermediates do not. */
+  readonly signsServices: boolean;
+  /** Its own; those above it bind as well. */
+  readonly constraints: NameConstraints;
+  /** Dotted OIDs of its certificatePolicies extension; none, no extension. */
+  readonly policies: readonly string[];
+  /** Name of the profile of what it signs where nothing else decides. */
+  readonly profile: string | undefined;
 }
 
 /** In the order of encoding. */

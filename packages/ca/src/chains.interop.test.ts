@@ -21,7 +21,7 @@ import {
 import { issuedOf, payments, request } from '../test/authority-under-test.ts';
 import { createHierarchy } from './hierarchy.ts';
 import { Authority, parseCaConfig } from './index.ts';
-import { makeIssuer } from './issuer.ts';
+import { makeIssuers } from './issuer.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
 import { memoryKeyStores } from './signers/key-stores.ts';
 
@@ -178,16 +178,11 @@ service_certificates:
   const [production] = intermediates;
   assert.ok(production !== undefined);
   const { signer } = production;
-  const issuer = makeIssuer(
-    'production',
-    { certificate: production.certificate, signer },
-    root.certificate,
-    config,
-  );
+  const issuers = makeIssuers(intermediates, root.certificate, config);
   const authority = new Authority({
     config,
     root: root.certificate,
-    issuers: [issuer],
+    issuers,
     ledger,
     orphans: 0,
     clock,

@@ -1,6 +1,9 @@
+import { type Denial, denial } from '@countersign/base';
 import type { CertificateRequest, KeyKind } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import type { CertificateNames } from './certificate-names.ts';
+import { quotedList } from './dns-name.ts';
+import { assertsPolicies } from './hierarchy-config.ts';
 import { decideLifetime, type Lifetime, type LifetimeQuestion } from './lifetime-policy.ts';
 import {
   admitNames,
@@ -18,6 +21,8 @@ import { judgeKeyKind, judgeRequestContent } from './request-policy.ts';
 export interface DecidingIssuer extends ConstrainedIssuer {
   readonly notBefore: number;
   readonly notAfter: number;
+  /** Dotted OIDs that may be asserted below it. */
+  readonly policies: readonly string[];
   /** Name of the profile of what it signs where nothing else decides. */
   readonly profile: string | undefined;
 }
@@ -79,6 +84,10 @@ export function* decideIssue<I extends DecidingIssuer>(
   }
   const { profile } = chosen;
 
+  if (issuer !== undefined && !assertsPolicies(issuer.policies, profile.policies)) {
+    yield lacksPolicies(issuer, profile, issuers);
+  }
+
   // 3. What the request asks for beyond names, and with what key.
   if (request !== undefined) {
     const { csr, grantedBy } = request;
@@ -101,6 +110,18 @@ export function* decideIssue<I extends DecidingIssuer>(
   });
   if (!lifetime.ok) yield lifetime;
   return lifetime.ok ? { issuer, profile, lifetime } : undefined;
+}
+
+function lacksPolicies(
+  issuer: DecidingIssuer,
+  { name, policies }: CertificateProfile,
+  issuers: readonly DecidingIssuer[],
+): Denial {
+  const able = issuers
+    .filter((each) => each.signsServices && assertsPolicies(each.policies, policies))
+    .map((each) => each.name);
+  const sides = `asserts ${quotedList(policies)}, intermediate "${issuer.name}" does not`;
+  return denial('ERR_POLICY_PROFILE', `profile "${name}" ${sides}`, { profile: name, able });
 }
 
 function* ownIssuer<I extends DecidingIssuer>(

@@ -57,15 +57,6 @@ export function parseDnsConstraint(text: string): DnsNameResult {
   return parseDnsName(text.startsWith('.') ? text.slice(1) : text);
 }
 
-/** Why the constraints do not admit a name, as a fragment with both sides; undefined where they do. */
-export function constraintAgainst(constraints: DnsConstraints, name: string): string | undefined {
-  const excluding = constraints.excluded.find((domain) => isWithin(name, domain));
-  if (excluding !== undefined) return `excludes "${excluding}"`;
-  if (constraints.permitted.length === 0) return undefined;
-  if (constraints.permitted.some((domain) => isWithin(name, domain))) return undefined;
-  return `permits ${quotedList(constraints.permitted)} only`;
-}
-
 /** Whether the constraints leave any name that the pattern stands for. */
 export function constraintsLeave(constraints: DnsConstraints, pattern: DnsPattern): boolean {
   if (constraints.excluded.some((domain) => patternWithin(pattern, domain))) return false;

@@ -8,12 +8,12 @@ import {
   type KeyKind,
   keyIdOf,
   type Name,
-  type NameAttribute,
+  type NameConstraints,
   type SubjectPublicKeyInfo,
 } from '@countersign/x509';
 import type { AuthorityCertificateConfig, IntermediateConfig } from './ca-config.ts';
 import { alternativesOf, type CertificateNames } from './certificate-names.ts';
-import type { DnsConstraints } from './dns-name.ts';
+import { isConstrained } from './constraints/name-constraints.ts';
 import { serviceKeyTypes, usagesFor } from './key-usage-by-kind.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
 import {
@@ -21,6 +21,7 @@ import {
   type Publication,
   type ShardPlaces,
 } from './publish/certificate-publication.ts';
+import { subjectName } from './subject-name.ts';
 
 export type Profile = 'root' | 'intermediate' | 'service' | 'responder';
 
@@ -33,12 +34,19 @@ export interface Draft extends CertificateTemplate {
   readonly names: readonly GeneralName[];
   /** Undefined for the root, which vouches for itself. */
   readonly issuedBy: Certificate | undefined;
-  /** Of the issuer's certificate. */
-  readonly constraints: DnsConstraints;
+  /** The constraints of the issuer and of those above it. */
+  readonly links: readonly NameConstraints[];
   /** Of the key, which was judged before. */
   readonly kind: KeyKind;
   /** What the serial number decides beside itself. */
   readonly shard?: ShardPlaces | undefined;
+}
+
+/** Who issues a certificate. */
+export interface IssuingAuthority {
+  readonly certificate: Certificate;
+  /** Its constraints and those of the authorities above it. */
+  readonly links: readonly NameConstraints[];
 }
 
 interface AuthorityDraftFacts {
@@ -49,13 +57,13 @@ interface AuthorityDraftFacts {
 }
 
 export function draftRoot(config: AuthorityCertificateConfig, facts: AuthorityDraftFacts): Draft {
-  const subject = subjectName(config);
+  const subject = subjectName(config.subject);
   return {
     profile: 'root',
     kind: config.key,
     serial: placeholderSerial,
     keyId: keyIdOf(facts.spki),
-    constraints: noConstraints,
+    links: [],
     issuedBy: undefined,
     issuer: subject,
     subject,
@@ -70,40 +78,36 @@ export function draftRoot(config: AuthorityCertificateConfig, facts: AuthorityDr
 export function draftIntermediate(
   config: IntermediateConfig,
   facts: AuthorityDraftFacts,
-  root: Certificate,
+  issuer: IssuingAuthority,
   publication: Publication = noPublication,
 ): Draft {
-  const { permitted, excluded } = config.constraints;
-  const subtrees = (names: readonly string[]) =>
-    names.map((value) => ({ kind: 'dns', value }) as const);
-  const constraints =
-    permitted.length + excluded.length === 0
-      ? []
-      : // RFC 5280 §4.2.1.10: critical. DNS names alone: addresses and SPIFFE IDs are bound by policy, and foreign
-        // verifiers disagree about constraints on URIs.
-        [
-          extension.nameConstraints({
-            permitted: subtrees(permitted),
-            excluded: subtrees(excluded),
-          }),
-        ];
+  const { certificate } = issuer;
+  const names = (side: 'permitted' | 'excluded') =>
+    config.constraints[side].map(({ base }) => base);
+  const constraints = isConstrained(config.constraints)
+    ? // RFC 5280 §4.2.1.10: critical.
+      [extension.nameConstraints({ permitted: names('permitted'), excluded: names('excluded') })]
+    : [];
+  const policies =
+    config.policies.length === 0 ? [] : [extension.certificatePolicies(config.policies)];
   return {
     profile: 'intermediate',
     kind: config.key,
     serial: placeholderSerial,
     keyId: keyIdOf(facts.spki),
-    constraints: noConstraints,
-    issuedBy: root,
-    issuer: root.subject,
-    subject: subjectName(config),
+    links: issuer.links,
+    issuedBy: certificate,
+    issuer: certificate.subject,
+    subject: subjectName(config.subject),
     notBefore: facts.notBefore,
-    notAfter: Math.min(facts.notAfter, root.notAfter),
+    notAfter: Math.min(facts.notAfter, certificate.notAfter),
     spki: facts.spki,
     names: authorityNames(facts),
     extensions: [
       ...authorityExtensions(config, facts),
-      extension.authorityKeyId(root.subjectKeyId ?? keyIdOf(root.spki)),
+      extension.authorityKeyId(certificate.subjectKeyId ?? keyIdOf(certificate.spki)),
       ...constraints,
+      ...policies,
       ...publication.extensions,
     ],
   };
@@ -111,8 +115,7 @@ export function draftIntermediate(
 
 /** What the service certificates of one issuer and profile share, built once: encoding is most of a draft's work. */
 export interface ServiceTemplate {
-  readonly issuer: Certificate;
-  readonly constraints: DnsConstraints;
+  readonly issuer: IssuingAuthority;
   readonly authorityKeyId: Extension;
   readonly extKeyUsage: Extension;
   /** By kind of key: of what is configured, that which such a key can do. */
@@ -123,7 +126,7 @@ export interface ServiceTemplate {
 }
 
 export function serviceTemplate(
-  issuer: Certificate,
+  issuer: IssuingAuthority,
   profile: Pick<CertificateProfile, 'keyUsage' | 'extKeyUsage' | 'policies' | 'extensions'>,
   publication: Publication = noPublication,
 ): ServiceTemplate {
@@ -131,8 +134,9 @@ export function serviceTemplate(
   return {
     publication,
     issuer,
-    constraints: dnsConstraintsOf(issuer),
-    authorityKeyId: extension.authorityKeyId(issuer.subjectKeyId ?? keyIdOf(issuer.spki)),
+    authorityKeyId: extension.authorityKeyId(
+      issuer.certificate.subjectKeyId ?? keyIdOf(issuer.certificate.spki),
+    ),
     extKeyUsage: extension.extKeyUsage(profile.extKeyUsage),
     keyUsage: new Map(
       serviceKeyTypes.map((type) => [type, extension.keyUsage(usagesFor(type, profile.keyUsage))]),
@@ -170,7 +174,7 @@ class ServiceDraft implements Draft {
   readonly serial = placeholderSerial;
   readonly keyId: Uint8Array;
   readonly names: readonly GeneralName[];
-  readonly constraints: DnsConstraints;
+  readonly links: readonly NameConstraints[];
   readonly issuedBy: Certificate;
   readonly issuer: Name;
   // Services are known by their alternative names. A common name would be taken for a DNS name by verifiers that find
@@ -189,9 +193,9 @@ class ServiceDraft implements Draft {
     // RFC 5280 §4.2.1.2 leaves the method open. This one makes the identifier the beginning of what `revoke` calls the key.
     this.keyId = facts.keyHash.subarray(0, 20);
     this.names = alternativesOf(facts.names);
-    this.constraints = template.constraints;
-    this.issuedBy = template.issuer;
-    this.issuer = template.issuer.subject;
+    this.links = template.issuer.links;
+    this.issuedBy = template.issuer.certificate;
+    this.issuer = template.issuer.certificate.subject;
     this.notBefore = facts.notBefore;
     this.notAfter = facts.notAfter;
     this.spki = facts.spki;
@@ -214,18 +218,8 @@ class ServiceDraft implements Draft {
   }
 }
 
-/** The DNS constraints of a certificate; none constrain nothing. */
-export function dnsConstraintsOf(certificate: Certificate): DnsConstraints {
-  const of = (side: 'permitted' | 'excluded'): string[] =>
-    (certificate.nameConstraints?.[side] ?? []).flatMap(({ base }) =>
-      base.kind === 'dns' ? [base.value] : [],
-    );
-  return { permitted: of('permitted'), excluded: of('excluded') };
-}
-
 /** As long as the ledger's, and of their form. Never signed: the evidence of the lint writes over it. */
 export const placeholderSerial = Uint8Array.of(0x01, ...new Uint8Array(19).fill(0xff));
-const noConstraints: DnsConstraints = { permitted: [], excluded: [] };
 const notAnAuthority = extension.basicConstraints({ ca: false });
 const signing = extension.keyUsage(['digitalSignature']);
 const emptyName = buildName([]);
@@ -244,17 +238,4 @@ function authorityExtensions(
 // X509-SVID §2, §3.2: a signing certificate should be an SVID itself, of an ID without a path.
 function authorityNames({ trustDomain }: AuthorityDraftFacts): GeneralName[] {
   return [{ kind: 'uri', value: `spiffe://${trustDomain}` }];
-}
-
-/** The subject of a certificate of the hierarchy. */
-export function subjectName({ subject }: AuthorityCertificateConfig): Name {
-  const attributes: (readonly [NameAttribute['type'], string | undefined])[] = [
-    ['C', subject.country],
-    ['O', subject.organization],
-    ['OU', subject.organizationalUnit],
-    ['CN', subject.commonName],
-  ];
-  return buildName(
-    attributes.flatMap(([type, value]) => (value === undefined ? [] : [{ type, value }])),
-  );
 }

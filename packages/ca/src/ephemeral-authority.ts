@@ -2,7 +2,7 @@ import { type Clock, type Log, type Meter, noLog, noMeter } from '@countersign/b
 import { Authority } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
 import { createHierarchy } from './hierarchy.ts';
-import { makeIssuer } from './issuer.ts';
+import { makeIssuers } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
 import { openKeyLists } from './requests/key-lists.ts';
@@ -27,9 +27,7 @@ export async function ephemeralAuthority(options: EphemeralOptions): Promise<Aut
     stores: memoryKeyStores(),
     clock,
   });
-  const issuers = intermediates.map(({ name, certificate, signer }) =>
-    makeIssuer(name, { certificate, signer }, root.certificate, config),
-  );
+  const issuers = makeIssuers(intermediates, root.certificate, config);
   return new Authority({
     config,
     root: root.certificate,

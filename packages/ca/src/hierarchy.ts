@@ -2,7 +2,9 @@ import { hash } from 'node:crypto';
 import { type Clock, errorOfDenial } from '@countersign/base';
 import { type Certificate, parseCertificate, type Signer } from '@countersign/x509';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
-import { type Draft, draftIntermediate, draftRoot } from './draft.ts';
+import { constraintsOf } from './constraints/name-constraints.ts';
+import { type Draft, draftIntermediate, draftRoot, type IssuingAuthority } from './draft.ts';
+import { fromTheTop } from './hierarchy-config.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { publicationOf } from './publish/certificate-publication.ts';
@@ -53,17 +55,23 @@ export async function createHierarchy(options: {
   if (rootKey === undefined) throw new TypeError('a key for each certificate');
 
   const draft = draftRoot(config.root, facts(config.root, rootKey.signer));
-  const certificate = await certify(draft, rootKey.signer);
+  const certificate = await certify(draft, { name: 'root', signer: rootKey.signer });
   const root: AuthorityPair = { name: 'root', certificate, ...rootKey };
 
-  const publication = publicationOf(config.publish, root, 'authorities');
-  const intermediates: AuthorityPair[] = [];
-  for (const [index, each] of config.intermediates.entries()) {
-    const made = keys[index] ?? rootKey;
-    const draft = draftIntermediate(each, facts(each, made.signer), certificate, publication);
-    const signed = await certify(draft, rootKey.signer);
-    intermediates.push({ name: each.name, certificate: signed, ...made });
+  const done = new Map<string, AuthorityPair & IssuingAuthority>([
+    ['root', { ...root, links: [] }],
+  ]);
+  for (const each of fromTheTop(config.intermediates)) {
+    const key = keys[config.intermediates.indexOf(each)];
+    const issuer = done.get(each.issuer);
+    if (key === undefined || issuer === undefined) throw new TypeError('an issuer for each');
+    const publication = publicationOf(config.publish, issuer, 'authorities');
+    const draft = draftIntermediate(each, facts(each, key.signer), issuer, publication);
+    const signed = await certify(draft, issuer);
+    const links = [constraintsOf(signed), ...issuer.links];
+    done.set(each.name, { name: each.name, certificate: signed, ...key, links });
   }
+  const intermediates = config.intermediates.flatMap(({ name }) => done.get(name) ?? []);
   return { root, intermediates };
 
   async function makeKey(each: AuthorityCertificateConfig & { readonly name: string }) {
@@ -76,14 +84,17 @@ export async function createHierarchy(options: {
     return { trustDomain, spki, notBefore: now - skewMs, notAfter: now + each.validityMs };
   }
 
-  async function certify(draft: Draft, signer: Signer): Promise<Certificate> {
+  async function certify(
+    draft: Draft,
+    { name, signer }: Pick<AuthorityPair, 'name' | 'signer'>,
+  ): Promise<Certificate> {
     const linted = lintDraft(draft, signer.algorithm);
     const intent = await options.ledger.intend({
       grant: { kind: 'operator' },
       names: [`uri:spiffe://${config.trustDomain}`],
       spkiHash: hash('sha256', draft.spki.raw),
       provisioner: 'init',
-      issuer: 'root',
+      issuer: name,
       notAfter: draft.notAfter,
     });
     if (!intent.ok) throw errorOfDenial(intent, `order the ${draft.profile} certificate`);

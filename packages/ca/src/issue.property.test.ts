@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import { noLog, noMeter, systemClock } from '@countersign/base';
-import { generateKeyPair, keySigner, parseCertificate, validatePath } from '@countersign/x509';
+import {
+  generateKeyPair,
+  keySigner,
+  type NameConstraints,
+  parseCertificate,
+  validatePath,
+} from '@countersign/x509';
 import fc from 'fast-check';
 import { request } from '../test/authority-under-test.ts';
 import { createHierarchy } from './hierarchy.ts';
 import { Authority, type CaConfig, parseCaConfig } from './index.ts';
-import { makeIssuer } from './issuer.ts';
+import { makeIssuers } from './issuer.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
 import { memoryKeyStores } from './signers/key-stores.ts';
 
@@ -23,6 +29,16 @@ before(async () => {
   csr = await request({ signer: keySigner(privateKey) });
 });
 
+function subtreesOf(
+  written:
+    | { readonly permitted: readonly string[]; readonly excluded: readonly string[] }
+    | undefined,
+): NameConstraints | undefined {
+  const of = (names: readonly string[]) =>
+    names.map((value) => ({ base: { kind: 'dns', value } as const }));
+  return written && { permitted: of(written.permitted), excluded: of(written.excluded) };
+}
+
 async function authorityOf(
   written: readonly {
     readonly permitted: readonly string[];
@@ -38,7 +54,7 @@ service_certificates:
   );
   const intermediates = base.intermediates.map((each, index) => ({
     ...each,
-    constraints: written[index] ?? each.constraints,
+    constraints: subtreesOf(written[index]) ?? each.constraints,
   }));
   const config: CaConfig = { ...base, intermediates };
   const clock = systemClock;
@@ -49,9 +65,7 @@ service_certificates:
     stores: memoryKeyStores(),
     clock,
   });
-  const issuers = pairs.map(({ name, certificate, signer }) =>
-    makeIssuer(name, { certificate, signer }, root.certificate, config),
-  );
+  const issuers = makeIssuers(pairs, root.certificate, config);
   return new Authority({
     config,
     root: root.certificate,

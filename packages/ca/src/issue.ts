@@ -42,7 +42,7 @@ export interface Issued {
   readonly serialHex: string;
   readonly notAfter: number;
   /** DER, leaf first, without the root. */
-  readonly chain: readonly [Uint8Array, Uint8Array];
+  readonly chain: readonly [Uint8Array, Uint8Array, ...Uint8Array[]];
   /** Name of the intermediate that signed. */
   readonly issuer: string;
   readonly provisioner: string;
@@ -174,7 +174,7 @@ async function issueInSteps(
     spiffeId,
     serialHex: intent.serialHex,
     notAfter,
-    chain: [der, issuer.certificate.raw],
+    chain: [der, issuer.certificate.raw, ...issuer.chain.slice(1).map(({ raw }) => raw)],
     issuer: issuer.name,
     provisioner: intent.provisioner,
     position: intent.position,

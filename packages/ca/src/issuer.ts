@@ -1,20 +1,33 @@
-import type { Certificate, Signer } from '@countersign/x509';
+import type { Certificate, NameConstraints, Signer } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
-import type { DnsConstraints } from './dns-name.ts';
-import { dnsConstraintsOf, type ServiceTemplate, serviceTemplate } from './draft.ts';
+import { constraintsOf } from './constraints/name-constraints.ts';
+import { type ServiceTemplate, serviceTemplate } from './draft.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
 import { publicationOf } from './publish/certificate-publication.ts';
 
-/** An intermediate that can sign, with what was worked out about it once. */
-export interface Issuer {
+/** An intermediate with its key. */
+export interface SigningPair {
   readonly name: string;
   readonly certificate: Certificate;
   readonly signer: Signer;
-  /** Of the certificate itself, not of the configuration: what verifiers are going to enforce. */
-  readonly constraints: DnsConstraints;
+}
+
+/** An intermediate that can sign, with what was worked out about it once. */
+export interface Issuer extends SigningPair {
+  /** Its own certificate first, then those above it, without the root. */
+  readonly chain: readonly Certificate[];
+  /**
+   * The constraints of the chain, its own first. Of the certificates themselves, not of the configuration: what
+   * verifiers are going to enforce.
+   */
+  readonly links: readonly NameConstraints[];
   /** The span in which the whole chain up to the root is valid. */
   readonly notBefore: number;
   readonly notAfter: number;
+  /** Dotted OIDs that it asserts, and may be asserted below it. */
+  readonly policies: readonly string[];
+  /** Whether it signs certificates of services; those that issue intermediates do not. */
+  readonly signsServices: boolean;
   /** Name of the profile of what it signs where nothing else decides. */
   readonly profile: string | undefined;
   /** What its certificates of a profile share; one for each profile of the configuration. */
@@ -23,33 +36,56 @@ export interface Issuer {
   readonly own: ServiceTemplate;
 }
 
-export function makeIssuer(
-  name: string,
-  { certificate, signer }: { readonly certificate: Certificate; readonly signer: Signer },
+type IssuerConfig = Pick<CaConfig, 'intermediates' | 'defaultProfile' | 'profiles' | 'publish'>;
+
+/** All intermediates of a hierarchy, in the order given. */
+export function makeIssuers(
+  pairs: readonly SigningPair[],
   root: Certificate,
-  { defaultProfile, profiles, publish }: Pick<CaConfig, 'defaultProfile' | 'profiles' | 'publish'>,
+  config: IssuerConfig,
+): Issuer[] {
+  const chainOf = (name: string): readonly Certificate[] => {
+    const pair = pairs.find((each) => each.name === name);
+    const above = config.intermediates.find((each) => each.name === name)?.issuer ?? 'root';
+    return pair === undefined ? [] : [pair.certificate, ...chainOf(above)];
+  };
+  return pairs.map((pair) => makeIssuer(pair, chainOf(pair.name), root, config));
+}
+
+function makeIssuer(
+  { name, certificate, signer }: SigningPair,
+  chain: readonly Certificate[],
+  root: Certificate,
+  { intermediates, defaultProfile, profiles, publish }: IssuerConfig,
 ): Issuer {
+  const configured = intermediates.find((each) => each.name === name);
   const publication = publicationOf(publish, { name, certificate }, 'services');
+  const links = chain.map(constraintsOf);
+  const authority = { certificate, links };
   const ofOwn = { ...defaultProfile, extKeyUsage: ['serverAuth', 'clientAuth'] };
   const templates = new Map(
     [defaultProfile, ...profiles].map((each) => [
       each,
-      serviceTemplate(certificate, each, publication),
+      serviceTemplate(authority, each, publication),
     ]),
   );
+  const all = [...chain, root];
   return {
     name,
     certificate,
     signer,
-    constraints: dnsConstraintsOf(certificate),
-    notBefore: Math.max(certificate.notBefore, root.notBefore),
-    notAfter: Math.min(certificate.notAfter, root.notAfter),
-    profile: undefined,
+    chain,
+    links,
+    notBefore: Math.max(...all.map((each) => each.notBefore)),
+    notAfter: Math.min(...all.map((each) => each.notAfter)),
+    policies: (certificate.certificatePolicies ?? []).map(({ oid }) => oid),
+    signsServices: configured?.signsServices ?? true,
+    profile: configured?.profile,
     templateOf(profile) {
       const template = templates.get(profile);
       if (template !== undefined) return template;
       throw new TypeError(`profile "${profile.name}" is of another configuration`);
     },
-    own: serviceTemplate(certificate, ofOwn, publication),
+    own: serviceTemplate(authority, ofOwn, publication),
   };
 }

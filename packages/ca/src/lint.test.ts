@@ -19,6 +19,7 @@ import {
 } from '@countersign/x509';
 import { issuedOf, payments, request, testAuthority } from '../test/authority-under-test.ts';
 import { parseNames } from './certificate-names.ts';
+import { constraintsOf } from './constraints/name-constraints.ts';
 import { type Draft, draftService, type ServiceDraftFacts, serviceTemplate } from './draft.ts';
 import type { Authority } from './index.ts';
 import { LintedDraft, lintDraft } from './linted-draft.ts';
@@ -26,6 +27,11 @@ import { signDraft } from './sign-draft.ts';
 
 const algorithm = signatureAlgorithms['ECDSA-SHA256'];
 const serial = serialForPosition(7, new Uint8Array(12).fill(9));
+
+const authorityOf = (certificate: Certificate) => ({
+  certificate,
+  links: [constraintsOf(certificate)],
+});
 
 describe('linting', () => {
   let authority: Authority;
@@ -50,7 +56,10 @@ describe('linting', () => {
       notBefore: now,
       notAfter: now + 60_000,
     };
-    const good = draftService(serviceTemplate(issuer, authority.config.defaultProfile), facts);
+    const good = draftService(
+      serviceTemplate(authorityOf(issuer), authority.config.defaultProfile),
+      facts,
+    );
     return { ...good, ...over(good) };
   }
   const replace =
@@ -193,7 +202,7 @@ describe('linting', () => {
   }
 
   it('checks on each certificate what is its own, also once their template was read back whole', () => {
-    const template = serviceTemplate(issuer, authority.config.defaultProfile);
+    const template = serviceTemplate(authorityOf(issuer), authority.config.defaultProfile);
     const now = Math.floor(Date.now() / 1000) * 1000;
     const made = (over: Partial<ServiceDraftFacts>, dns = 'a.prod.internal') => {
       const read = parseNames({ spiffeId: payments, dns: [dns] });

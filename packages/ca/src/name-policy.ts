@@ -1,22 +1,21 @@
 import { type Denial, denial, nearestWord } from '@countersign/base';
 import { isReserved, reservedPath } from '@countersign/spiffe';
+import type { GeneralName, NameConstraints } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
-import { type CertificateNames, countNames } from './certificate-names.ts';
-import {
-  constraintAgainst,
-  type DnsConstraints,
-  isWithin,
-  matchesDnsPattern,
-  quotedList,
-} from './dns-name.ts';
+import { alternativesOf, type CertificateNames, countNames } from './certificate-names.ts';
+import { dnsOf, formatConstraint, linksAgainst } from './constraints/name-constraints.ts';
+import { isWithin, matchesDnsPattern, quotedList } from './dns-name.ts';
 import { judgeRules } from './policy/judge-rules.ts';
 import { firstAnswer, type Judgement } from './policy/judgement.ts';
 import type { RuleQuestion } from './policy/name-rule.ts';
 
-/** What choosing needs of an intermediate; the constraints are those of its certificate. */
+/** What choosing needs of an intermediate. */
 export interface ConstrainedIssuer {
   readonly name: string;
-  readonly constraints: DnsConstraints;
+  /** The constraints of its chain. */
+  readonly links: readonly NameConstraints[];
+  /** Those that issue intermediates sign no certificates of services. */
+  readonly signsServices: boolean;
 }
 
 /** What the policy is asked about names. */
@@ -85,24 +84,33 @@ export function chooseIssuer<I extends ConstrainedIssuer>(
 ): { readonly ok: true; readonly issuer: I } | Denial {
   const candidates = asked === undefined ? issuers : issuers.filter(({ name }) => name === asked);
   if (candidates.length === 0) return unknownIssuer(asked ?? '', issuers);
+  const all = alternativesOf(names);
   const reasons: string[] = [];
   for (const issuer of candidates) {
-    const refused = names.dns.flatMap((name) => {
-      const against = constraintAgainst(issuer.constraints, name);
-      return against === undefined ? [] : [`"${issuer.name}" ${against}, "${name}" is asked for`];
-    });
-    const [first] = refused;
-    if (first === undefined) return { ok: true, issuer };
-    reasons.push(first);
+    const refused = issuer.signsServices
+      ? wrongWithNames(all, issuer)
+      : `"${issuer.name}" issues intermediates alone`;
+    if (refused === undefined) return { ok: true, issuer };
+    if (issuer.signsServices || asked !== undefined) reasons.push(refused);
   }
-  return denial(
-    'ERR_POLICY_NO_ISSUER',
-    `${asked === undefined ? 'no intermediate admits' : 'the intermediate does not admit'} every name: ${reasons.join('; ')}`,
-    {
-      dns: names.dns,
-      reasons,
-    },
-  );
+  const whom = asked === undefined ? 'no intermediate admits' : 'the intermediate does not admit';
+  return denial('ERR_POLICY_NO_ISSUER', `${whom} every name: ${reasons.join('; ')}`, {
+    dns: names.dns,
+    reasons,
+  });
+}
+
+function wrongWithNames(
+  names: readonly GeneralName[],
+  { name: issuer, links }: ConstrainedIssuer,
+): string | undefined {
+  for (const name of names) {
+    const against = linksAgainst(links, name);
+    if (against !== undefined) {
+      return `"${issuer}" ${against}, "${formatConstraint(name)}" is asked for`;
+    }
+  }
+  return undefined;
 }
 
 function unknownIssuer(asked: string, issuers: readonly ConstrainedIssuer[]): Denial {
@@ -152,7 +160,9 @@ function wrongWithDns(
     return denial('ERR_POLICY_DNS', `DNS name "${name}" is asked for, ${sides}`, { name, allowed });
   }
   // Without patterns a name needs an intermediate that permits it by name: what nobody wrote down is not issued.
-  const permitted = issuers.flatMap((issuer) => issuer.constraints.permitted);
+  const permitted = issuers.flatMap(({ links }) =>
+    links.flatMap((link) => dnsOf(link, 'permitted')),
+  );
   if (permitted.some((domain) => isWithin(name, domain))) return undefined;
   const sides =
     permitted.length === 0

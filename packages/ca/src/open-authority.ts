@@ -20,7 +20,7 @@ import {
 import { Authority } from './authority.ts';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { checkPair } from './check-pair.ts';
-import { type Issuer, makeIssuer } from './issuer.ts';
+import { type Issuer, makeIssuers, type SigningPair } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { openLedger } from './ledger/open-ledger.ts';
 import { IssuanceLog } from './log/issuance-log.ts';
@@ -90,17 +90,18 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
   const stores = openKeyStores({ trustDomain, sealer, secrets, clock, log });
   let ledger: Ledger | undefined;
   try {
-    const issuers: Issuer[] = [];
+    const pairs: SigningPair[] = [];
     for (const each of config.intermediates) {
       const { name } = each;
       const certificate = intermediates.get(name);
       if (certificate === undefined) continue;
       const key = await readKey(layout.intermediateKey(name), each, certificate);
       const signer = await openSigner(key, each, certificate, stores);
-      await proveIssuer(name, certificate, root, signer);
-      issuers.push(makeIssuer(name, { certificate, signer }, root, config));
+      pairs.push({ name, certificate, signer });
       tellEnd(name, certificate, clock, log);
     }
+    const issuers = makeIssuers(pairs, root, config);
+    for (const issuer of issuers) await proveIssuer(issuer, root);
     tellEnd('root', root, clock, log);
 
     // 3. The ledger, and what a crash left in it.
@@ -287,15 +288,13 @@ async function openSigner(
   return signer;
 }
 
-/** That the root vouches for the certificate, and the key makes signatures that the certificate verifies. */
+/** That the chain leads to the root, and the key makes signatures that the certificate verifies. */
 async function proveIssuer(
-  name: string,
-  certificate: Certificate,
+  { name, certificate, signer, chain, notBefore: at }: Issuer,
   root: Certificate,
-  signer: Signer,
 ): Promise<void> {
-  const at = Math.max(certificate.notBefore, root.notBefore);
-  const path = validatePath({ leaf: certificate, intermediates: [], anchors: [root], at });
+  const intermediates = chain.slice(1);
+  const path = validatePath({ leaf: certificate, intermediates, anchors: [root], at });
   if (!path.ok) {
     const message = `intermediate "${name}" does not lead to the root: ${path.detail}`;
     throw new CountersignError('ERR_STATE_BROKEN', message, { fields: path.fields });

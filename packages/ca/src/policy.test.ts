@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseNames } from './certificate-names.ts';
+import { linksAgainst } from './constraints/name-constraints.ts';
 import {
-  constraintAgainst,
   constraintsLeave,
+  type DnsConstraints,
   matchesDnsPattern,
   parseDnsConstraint,
   parseDnsName,
@@ -75,6 +76,13 @@ describe('dns names', () => {
     assert.deepEqual(names.ok && [names.names.dns, names.names.ip], [['a.example'], ['::1']]);
   });
 });
+
+function constraintAgainst(written: DnsConstraints, value: string): string | undefined {
+  const of = (names: readonly string[]) =>
+    names.map((each) => ({ base: { kind: 'dns', value: each } as const }));
+  const link = { permitted: of(written.permitted), excluded: of(written.excluded) };
+  return linksAgainst([link], { kind: 'dns', value });
+}
 
 describe('name constraints', () => {
   const constraints = { permitted: ['prod.internal'], excluded: ['secret.prod.internal'] };

@@ -1,9 +1,10 @@
 import { CountersignError, equalBytes, formatDuration, type Log } from '@countersign/base';
 import { type Certificate, formatKeyKind, formatName, keyKindOf } from '@countersign/x509';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
+import { constraintsOf, formatConstraints } from './constraints/name-constraints.ts';
 import { quotedList } from './dns-name.ts';
-import { dnsConstraintsOf, subjectName } from './draft.ts';
 import type { StateManifest } from './state-layout.ts';
+import { subjectName } from './subject-name.ts';
 
 export interface StateCertificates {
   readonly root: Certificate;
@@ -29,20 +30,26 @@ export function checkStateConfig(
     ...config.intermediates.flatMap((each) => {
       const certificate = state.intermediates.get(each.name);
       if (certificate === undefined) return [];
-      const found = dnsConstraintsOf(certificate);
+      const found = constraintsOf(certificate);
       const what = `intermediate "${each.name}"`;
       return [
         ...certificateDifferences(what, each, certificate),
         ...difference(
           `${what} permitted names`,
-          quotedList(each.constraints.permitted),
-          quotedList(found.permitted),
+          formatConstraints(each.constraints, 'permitted'),
+          formatConstraints(found, 'permitted'),
         ),
         ...difference(
           `${what} excluded names`,
-          quotedList(each.constraints.excluded),
-          quotedList(found.excluded),
+          formatConstraints(each.constraints, 'excluded'),
+          formatConstraints(found, 'excluded'),
         ),
+        ...difference(
+          `${what} policies`,
+          quotedList(each.policies),
+          quotedList((certificate.certificatePolicies ?? []).map(({ oid }) => oid)),
+        ),
+        ...difference(`${what} issuer`, each.issuer, issuerOf(certificate, state)),
       ];
     }),
   ];
@@ -66,13 +73,19 @@ function namesDifference(config: CaConfig, manifest: StateManifest): string[] {
   );
 }
 
+function issuerOf({ issuer }: Certificate, { root, intermediates }: StateCertificates): string {
+  if (equalBytes(issuer.raw, root.subject.raw)) return 'root';
+  const found = [...intermediates].find(([, each]) => equalBytes(each.subject.raw, issuer.raw));
+  return found?.[0] ?? formatName(issuer);
+}
+
 function certificateDifferences(
   what: string,
   config: AuthorityCertificateConfig,
   certificate: Certificate,
 ): string[] {
   const kind = keyKindOf(certificate.spki);
-  const subject = subjectName(config);
+  const subject = subjectName(config.subject);
   return [
     ...difference(
       `${what} key`,

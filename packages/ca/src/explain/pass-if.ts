@@ -42,10 +42,12 @@ const remedies: Readonly<Partial<Record<ErrorCode, Remedy>>> = {
       : `allowed_dns_patterns, or nameConstraints of an intermediate, named "${name}"`,
   ERR_POLICY_IP: ({ address }) => `allow_ip_san were true, or "${address}" left out`,
   ERR_POLICY_RULE: passIfRule,
-  ERR_POLICY_PROFILE: ({ profile, known, clauses }) =>
-    Array.isArray(known)
-      ? `the profile were one of ${quotedList(known)}`
-      : `another profile were asked for, or "${profile}" were for this request${of(clauses)}`,
+  ERR_POLICY_PROFILE: ({ profile, known, clauses, able }) =>
+    Array.isArray(able)
+      ? `the intermediate were one of ${quotedList(able)}`
+      : Array.isArray(known)
+        ? `the profile were one of ${quotedList(known)}`
+        : `another profile were asked for, or "${profile}" were for this request${of(clauses)}`,
   ERR_POLICY_KEY_KIND: ({ wanted }) => `the key were "${wanted}" or longer`,
   ERR_POLICY_TTL: ({ limitMs, leastMs }) =>
     typeof limitMs === 'number'

@@ -4,6 +4,7 @@ import type { KeyKind } from '@countersign/x509';
 import type { CaConfig } from '../ca-config.ts';
 import { countNames, namesOf, parseNames, type WrittenNames } from '../certificate-names.ts';
 import type { DecidingIssuer } from '../decide-issue.ts';
+import { linksOf } from '../hierarchy-config.ts';
 import { readRequest } from '../issue.ts';
 import { explainPolicy, explanationOf } from './explain-issue.ts';
 
@@ -46,11 +47,14 @@ export function tryPolicy(trial: PolicyTrial): IssueExplanation {
 
 /** The intermediates as init would make them now. */
 function issuersOf(config: CaConfig, at: number): DecidingIssuer[] {
-  return config.intermediates.map(({ name, constraints, validityMs }) => ({
+  const { intermediates } = config;
+  return intermediates.map(({ name, validityMs, policies, signsServices, profile }) => ({
     name,
-    constraints,
+    links: linksOf(name, intermediates),
     notBefore: at,
     notAfter: at + validityMs,
-    profile: undefined,
+    policies,
+    signsServices,
+    profile,
   }));
 }

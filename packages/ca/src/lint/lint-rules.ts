@@ -16,6 +16,7 @@ import { nameConstraints } from './name-constraints.ts';
 import { nameConstraintsCritical } from './name-constraints-critical.ts';
 import { noUnknownCritical } from './no-unknown-critical.ts';
 import { pathLengthShrinks } from './path-length-shrinks.ts';
+import { policiesWithinIssuer } from './policies-within-issuer.ts';
 import { publicationNotCritical } from './publication-not-critical.ts';
 import { publicationOverPlainHttp } from './publication-over-plain-http.ts';
 import { responderIsNoAuthority } from './responder-is-no-authority.ts';
@@ -26,6 +27,7 @@ import { serial } from './serial.ts';
 import { serviceIsNoAuthority } from './service-is-no-authority.ts';
 import { signatureAlgorithm } from './signature-algorithm.ts';
 import { subjectKeyId } from './subject-key-id.ts';
+import { subjectWithinConstraints } from './subject-within-constraints.ts';
 import { validityOrder } from './validity-order.ts';
 import { validityWithinIssuer } from './validity-within-issuer.ts';
 import { version } from './version.ts';
@@ -55,6 +57,8 @@ export const lintRules: readonly LintRule[] = [
   alternativeNameForms,
   nameConstraints,
   nameConstraintsCritical,
+  subjectWithinConstraints,
+  policiesWithinIssuer,
   subjectKeyId,
   authorityKeyId,
   publicationNotCritical,

@@ -18,6 +18,10 @@ const hour = 3_600_000;
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 const tlsFeature = { oid: '1.3.6.1.5.5.7.1.24', value: der.sequence(der.integer(5)) };
 
+const base = exampleYaml.replace(
+  '    production:\n',
+  '    production:\n      policies: [1.3.6.1.4.1.99999.1.1]\n',
+);
 const profiles = `
 profiles:
   web:
@@ -49,7 +53,7 @@ function failure(yaml: string): string {
 }
 
 describe('a profile', () => {
-  const world = () => testAuthority({ yaml: exampleYaml + profiles });
+  const world = () => testAuthority({ yaml: base + profiles });
 
   it('decides lifetime, usages, policies and further extensions where it is named', async () => {
     const authority = await world();
@@ -136,8 +140,8 @@ profiles: { joined: { validity: "1h", max_validity: "2h", for: [{ callers: [toke
   });
 
   it('takes effect with a changed file, without a restart', async () => {
-    const authority = await testAuthority();
-    await authority.reconfigure(parseCaConfig(exampleYaml + profiles, 'ca.yaml'));
+    const authority = await testAuthority({ yaml: base });
+    await authority.reconfigure(parseCaConfig(base + profiles, 'ca.yaml'));
     const csr = await request({ key: { type: 'RSA', bits: 3072 } });
     const leaf = leafOf(await authority.issue({ csr, spiffeId: payments, profile: 'web' }));
     assert.deepEqual(leaf.extKeyUsage, ['serverAuth']);

@@ -17,7 +17,8 @@ import {
   type Signer,
   type SubjectPublicKeyInfo,
 } from '@countersign/x509';
-import { type Draft, dnsConstraintsOf, placeholderSerial } from '../../draft.ts';
+import { constraintsOf } from '../../constraints/name-constraints.ts';
+import { type Draft, placeholderSerial } from '../../draft.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { lintDraft } from '../../linted-draft.ts';
 import { signDraft } from '../../sign-draft.ts';
@@ -92,7 +93,7 @@ function draftResponder(
     serial: placeholderSerial,
     keyId,
     names: [],
-    constraints: dnsConstraintsOf(certificate),
+    links: [constraintsOf(certificate)],
     issuedBy: certificate,
     issuer: certificate.subject,
     subject: responderName(name, certificate.subject),
