@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
 import { serialForPosition } from '@countersign/spiffe';
 import type { Asked } from './asked.ts';
-import { type AuditRow, type AuditSaid, nextAuditRow } from './audit-trail.ts';
+import type { AuditRow, AuditSaid } from './audit-trail.ts';
 import { covers, factFor } from './covers.ts';
 import type {
   AbandonedRecord,
@@ -281,11 +281,11 @@ export const ledgerReads = {
 
 /** Every record has its row in the trail, by the same commit. */
 function trail(tx: LedgerTransaction, record: LedgerRecord, said: AuditSaid = {}): void {
-  tx.store.addAudit(nextAuditRow(tx.store.auditHead(), said, record));
+  tx.store.trail(said, record);
 }
 
 function note(tx: LedgerTransaction, said: AuditSaid): void {
-  tx.store.addAudit(nextAuditRow(tx.store.auditHead(), said));
+  tx.store.trail(said);
 }
 
 function saidOf(asked: Asked | undefined): AuditSaid {

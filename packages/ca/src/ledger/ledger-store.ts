@@ -1,4 +1,4 @@
-import type { AuditHead, AuditRow } from './audit-trail.ts';
+import type { AuditHead, AuditRow, AuditSaid } from './audit-trail.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -63,7 +63,9 @@ export interface LedgerStore {
 
   /** The newest row of the audit trail. */
   auditHead(): AuditHead;
-  /** The row that follows the head, which it moves. */
+  /** Adds the row that follows the head, about a record or about a decision that left none. */
+  trail(said: AuditSaid, about?: LedgerRecord): void;
+  /** Adds a row as another ledger has chained it; it follows the head, which it moves. */
   addAudit(row: AuditRow): void;
   auditAfter(seq: number, limit: number): readonly AuditRow[];
 

@@ -1,4 +1,10 @@
-import { type AuditHead, type AuditRow, auditGenesis } from './audit-trail.ts';
+import {
+  type AuditHead,
+  type AuditRow,
+  type AuditSaid,
+  auditGenesis,
+  nextAuditRow,
+} from './audit-trail.ts';
 import { factFor } from './covers.ts';
 import type {
   AbandonedRecord,
@@ -26,6 +32,7 @@ export class MemoryStore implements LedgerStore {
   #acknowledgements: Acknowledgement[] = [];
   #head = 0;
   readonly #audit: AuditRow[] = [];
+  #unchained: (readonly [AuditSaid, LedgerRecord | undefined])[] = [];
 
   nextPosition(): number {
     this.#head += 1;
@@ -189,15 +196,28 @@ export class MemoryStore implements LedgerStore {
   }
 
   auditHead(): AuditHead {
-    return this.#audit.at(-1) ?? auditGenesis;
+    return this.#chained().at(-1) ?? auditGenesis;
+  }
+
+  trail(said: AuditSaid, about?: LedgerRecord): void {
+    this.#unchained.push([said, about]);
   }
 
   addAudit(row: AuditRow): void {
-    this.#audit.push(row);
+    this.#chained().push(row);
   }
 
   auditAfter(seq: number, limit: number): readonly AuditRow[] {
-    return this.#audit.slice(seq, seq + limit);
+    return this.#chained().slice(seq, seq + limit);
+  }
+
+  /** Nothing here survives the process, so the chain is computed when somebody asks for it. */
+  #chained(): AuditRow[] {
+    for (const [said, about] of this.#unchained) {
+      this.#audit.push(nextAuditRow(this.#audit.at(-1) ?? auditGenesis, said, about));
+    }
+    this.#unchained = [];
+    return this.#audit;
   }
 
   status() {

@@ -2,7 +2,7 @@ import { closeSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CountersignError } from '@countersign/base';
-import { auditGenesis, nextAuditRow } from './audit-trail.ts';
+import { auditGenesis } from './audit-trail.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 /**
@@ -127,7 +127,7 @@ function trailOfRecords(store: SqliteStore): void {
   for (let position = 0; ; ) {
     const records = store.recordsAfter(position, 1000);
     for (const record of records) {
-      store.addAudit(nextAuditRow(store.auditHead(), { what: 'migrated' }, record));
+      store.trail({ what: 'migrated' }, record);
       position = record.position;
     }
     if (records.length === 0) break;

@@ -1,7 +1,13 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { fromHex } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
-import { type AuditHead, type AuditRow, hashBytes } from './audit-trail.ts';
+import {
+  type AuditHead,
+  type AuditRow,
+  type AuditSaid,
+  hashBytes,
+  nextAuditRow,
+} from './audit-trail.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -324,6 +330,10 @@ export class SqliteStore implements LedgerStore {
 
   auditHead(): AuditHead {
     return { seq: this.#head.audit, hash: this.#head.auditHash };
+  }
+
+  trail(said: AuditSaid, about?: LedgerRecord): void {
+    this.addAudit(nextAuditRow(this.auditHead(), said, about));
   }
 
   addAudit(row: AuditRow): void {

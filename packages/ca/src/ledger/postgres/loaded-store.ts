@@ -1,6 +1,12 @@
 import { fromHex } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
-import { type AuditHead, type AuditRow, auditGenesis } from '../audit-trail.ts';
+import {
+  type AuditHead,
+  type AuditRow,
+  type AuditSaid,
+  auditGenesis,
+  nextAuditRow,
+} from '../audit-trail.ts';
 import { factFor } from '../covers.ts';
 import type {
   AbandonedRecord,
@@ -239,6 +245,10 @@ export class LoadedStore implements LedgerStore {
   auditHead(): AuditHead {
     const { audit, auditHash } = this.delta.head;
     return { seq: audit, hash: auditHash };
+  }
+
+  trail(said: AuditSaid, about?: LedgerRecord): void {
+    this.addAudit(nextAuditRow(this.auditHead(), said, about));
   }
 
   addAudit(row: AuditRow): void {
