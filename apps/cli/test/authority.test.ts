@@ -137,6 +137,25 @@ test('revoke says what it covers before it does, and the revoked identity is ref
   assert.match(lastLine(renewed.stderr), /REVOKED/);
 });
 
+test('revoke warns of a name that nobody has, names the nearest, and says that a repeat changes nothing', async () => {
+  const out = file('shipping');
+  const issue = ['issue', '--data', state, '--spiffe-id', id('shipping'), '--out', out];
+  assert.equal((await countersign(issue)).code, 0);
+  const words = ['revoke', '--data', state];
+  const misspelt = await countersign([...words, '--spiffe-id', id('shiping')]);
+  assert.equal(misspelt.code, 0, misspelt.stderr);
+  assert.match(
+    misspelt.stdout,
+    /\nwarning: nothing was ever issued under .*\/shiping; did you mean .*\/shipping\?\n/,
+  );
+  const serial = certificatesFromPem(await readFile(join(out, 'cert.pem')))[0]!.serialHex;
+  const once = await countersign([...words, '--serial', serial]);
+  assert.doesNotMatch(once.stdout, /already|warning/);
+  const twice = await countersign([...words, '--serial', serial]);
+  assert.equal(twice.code, 0, twice.stderr);
+  assert.match(twice.stdout, /^serial .*: already revoked at 20.*Z, position \d+: nothing to do/);
+});
+
 test('revoke refuses what it cannot know: no target, two targets, a stranger to the ledger, somebody else', async () => {
   const out = file('payments-2');
   const issue = ['issue', '--data', state, '--spiffe-id', id('payments'), '--out', out];
@@ -253,8 +272,9 @@ test('without a server, whoever holds the state works on it directly', async () 
   assert.ok(Date.now() - started < 40_000, 'it waited in vain');
   assert.match(
     told.stdout,
-    /not acknowledged by .*edge \(edge-1\).*\n.*the authority is not serving/,
+    /not acknowledged by .*edge \(edge-1\).*fails closed by itself at 20.*Z\n.*the authority is not serving/,
   );
+  assert.match(told.stdout, /on 0 gateways, acknowledged by 0 of 1 within [\d.]+ ms\n/);
   const json = JSON.parse((await countersign([...words, '-o', 'json'])).stdout);
   assert.deepEqual([json.serving, json.acknowledgedBy], [false, 0]);
 

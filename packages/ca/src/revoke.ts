@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { type Clock, type Denial, denial, type Log } from '@countersign/base';
+import { type Clock, type Denial, denial, type Log, nearestWord } from '@countersign/base';
 import { isReserved, reservedPath, spiffeIdOf, type VerifiedPeer } from '@countersign/spiffe';
 import type { RevocationBy, RevokeResponse } from '@countersign/wire';
 import type { RevocationReason } from '@countersign/x509';
@@ -76,7 +76,11 @@ export async function revoke(
     block: order.block ?? false,
     orderedBy: nameOf(caller),
   };
-  if (order.dryRun === true) return await previewRevocation(ledger, clock, record);
+  const unknown = await unknownName(ledger, record);
+  if (order.dryRun === true) {
+    const preview = await previewRevocation(ledger, clock, record);
+    return preview.ok ? { ...preview, ...unknown } : preview;
+  }
 
   // 3. One append, which the feed carries to every edge; then every live lease acknowledges, or ends because its
   //    gateway failed closed, or the wait is over.
@@ -102,7 +106,29 @@ export async function revoke(
   const told = { by: order.by, value, reason: order.reason, orderedBy, position, matched, closed };
   if (silent.length === 0) log.info(told, 'revoked');
   else log.warn({ ...told, silent }, 'revoked, not acknowledged by every gateway yet');
-  return answer;
+  return { ...answer, ...unknown };
+}
+
+/** Names that a misspelt one is compared with: those of the newest certificates. */
+const comparedNames = 1000;
+
+/** A name under which nothing was ever issued may be revoked or blocked in advance. Rather, it is misspelt. */
+async function unknownName(
+  ledger: Ledger,
+  { by, value }: RevocationOrder,
+): Promise<Pick<RevokeResponse, 'neverIssued' | 'nearest'>> {
+  if (by !== 'spiffe-id') return {};
+  const own = await ledger.findCertificates({ spiffeId: value, limit: 1 });
+  if (own.length > 0) return {};
+  const newest = await ledger.findCertificates({ limit: comparedNames });
+  const known = new Set(
+    newest.flatMap(({ spiffeId }) => (spiffeId === undefined ? [] : [spiffeId])),
+  );
+  // The trust domain is the same in all of them: what makes a name close is its path.
+  const pathOf = (id: string) => id.slice(id.indexOf('/', 'spiffe://'.length) + 1);
+  const byPath = new Map([...known].map((id) => [pathOf(id), id]));
+  const nearest = byPath.get(nearestWord(pathOf(value), [...byPath.keys()]) ?? '');
+  return { neverIssued: true, ...(nearest !== undefined && { nearest }) };
 }
 
 /** The one spelling in which the ledger compares: what people paste has capitals, colons and leading zeros. */

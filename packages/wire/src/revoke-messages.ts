@@ -35,6 +35,8 @@ export interface GatewayAcknowledgement {
   /** From the append to its acknowledgement; for one that has not acknowledged, how long was waited. */
   readonly ms: number;
   readonly lastSeenMsAgo: number;
+  /** When its lease ends unless it is renewed, in milliseconds since the epoch: by then it has failed closed. */
+  readonly leaseEndsAt?: number;
 }
 
 export interface RevokeResponse {
@@ -51,6 +53,12 @@ export interface RevokeResponse {
   /** From the append to the last acknowledgement, or as long as was waited. */
   readonly elapsedMs: number;
   readonly dryRun: boolean;
+  /** When the earlier record was ordered that is answered instead of a new one, in milliseconds since the epoch. */
+  readonly earlierAt?: number;
+  /** Present where nothing was ever issued under this SPIFFE ID. */
+  readonly neverIssued?: true;
+  /** With `neverIssued`: the SPIFFE ID that may have been meant. */
+  readonly nearest?: string;
 }
 
 const selectors = {
@@ -113,6 +121,9 @@ export function parseRevokeResponse(json: unknown): RevokeResponse {
       acknowledgedBy: m.integer('acknowledgedBy', { min: 0 }),
       elapsedMs: m.amount('elapsedMs'),
       dryRun: m.boolean('dryRun'),
+      ...(m.has('earlierAt') && { earlierAt: m.amount('earlierAt') }),
+      ...(m.flag('neverIssued') && { neverIssued: true as const }),
+      ...(m.has('nearest') && { nearest: m.text('nearest', { max: 2048 }) }),
     }),
     { unknown: 'ignore' },
   );
@@ -133,6 +144,7 @@ function readGateway(item: unknown, at: string): GatewayAcknowledgement {
       closed: m.integer('closed', { min: 0 }),
       ms: m.amount('ms'),
       lastSeenMsAgo: m.amount('lastSeenMsAgo'),
+      ...(m.has('leaseEndsAt') && { leaseEndsAt: m.amount('leaseEndsAt') }),
     }),
     { unknown: 'ignore' },
   );

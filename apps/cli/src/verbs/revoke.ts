@@ -8,6 +8,7 @@ import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
 import { outputOption } from '../output-option.ts';
 import { roughDuration } from '../relative-time.ts';
+import { formatRfc3339 } from '../rfc3339.ts';
 import { asOperator } from '../state/open-state.ts';
 import { addSealOptions, type StateOptions } from '../state/state-options.ts';
 import { ExitWith, type Verb } from '../verb.ts';
@@ -157,25 +158,55 @@ function revoked(answer: ({ readonly ok: true } & RevokeResponse) | Denial): Rev
 
 function textOf(cli: Cli, answer: Answer): string {
   const { bold, yellow, green } = cli.outStyle;
-  const { by, value, reason, matched, gateways, closed, acknowledgedBy, elapsedMs } = answer;
+  const { by, value, reason, matched, gateways, earlierAt } = answer;
   const covered = `${by} ${value} (${reason}): ${count(matched, 'unexpired certificate')}`;
   if (answer.dryRun) {
-    return `${bold('would revoke')} ${covered}; ${count(gateways.length, 'gateway')} would be told\n`;
+    const lines = [
+      earlierAt === undefined
+        ? `${bold('would revoke')} ${covered}; ${count(gateways.length, 'gateway')} would be told`
+        : `already revoked at ${formatRfc3339(earlierAt)}, position ${answer.position}: nothing to do`,
+      ...doubtOf(answer).map(yellow),
+    ];
+    return `${lines.join('\n')}\n`;
   }
   const silent = gateways.filter((gateway) => !gateway.acknowledged);
   const lines = [
-    `${green('revoked')} ${covered}, position ${answer.position}`,
-    `closed ${count(closed, 'connection')} on ${count(acknowledgedBy, 'gateway')} in ${formatMs(elapsedMs)}, ` +
-      `acknowledged by ${acknowledgedBy} of ${gateways.length}`,
+    earlierAt === undefined
+      ? `${green('revoked')} ${covered}, position ${answer.position}`
+      : `${by} ${value}: already revoked at ${formatRfc3339(earlierAt)}, position ${answer.position}: nothing to do`,
+    ...doubtOf(answer).map(yellow),
+    closedBy(answer),
     ...silent.map(
-      ({ id, spiffeId, lastSeenMsAgo }) =>
-        `${yellow('not acknowledged')} by ${spiffeId} (${id}), last seen ${roughDuration(lastSeenMsAgo)} ago`,
+      ({ id, spiffeId, lastSeenMsAgo, leaseEndsAt }) =>
+        `${yellow('not acknowledged')} by ${spiffeId} (${id}), last seen ${roughDuration(lastSeenMsAgo)} ago` +
+        (leaseEndsAt === undefined
+          ? ''
+          : `; unless it is heard again it fails closed by itself at ${formatRfc3339(leaseEndsAt)}`),
     ),
     ...(answer.serving === false
       ? [yellow('the authority is not serving: gateways learn of it when it does')]
       : []),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** In the time to the last acknowledgement; how long was waited for others says nothing of what was closed. */
+function closedBy({ gateways, closed, acknowledgedBy, elapsedMs }: Answer): string {
+  const of = `acknowledged by ${acknowledgedBy} of ${gateways.length}`;
+  const where = `closed ${count(closed, 'connection')} on ${count(acknowledgedBy, 'gateway')}`;
+  if (acknowledgedBy === 0 && gateways.length > 0)
+    return `${where}, ${of} within ${formatMs(elapsedMs)}`;
+  const last = Math.max(
+    0,
+    ...gateways.flatMap(({ acknowledged, ms }) => (acknowledged ? [ms] : [])),
+  );
+  return `${where} in ${formatMs(last)}, ${of}`;
+}
+
+function doubtOf({ value, neverIssued, nearest }: Answer): string[] {
+  if (neverIssued !== true) return [];
+  const meant = nearest === undefined ? '' : `; did you mean ${nearest}?`;
+  return [`warning: nothing was ever issued under ${value}${meant}`];
 }
 
 function count(n: number, word: string): string {

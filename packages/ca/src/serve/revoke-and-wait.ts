@@ -25,7 +25,7 @@ export async function revokeAndWait(
   // 1. the only commit
   const outcome = await ledger.revoke(order);
   if (!outcome.ok) return outcome;
-  const { record, matched } = outcome;
+  const { record, matched, repeated } = outcome;
 
   // 2. every live lease acknowledges, ends, or is waited for in vain
   const deadline = clock.monotonic() + waitMs;
@@ -42,7 +42,8 @@ export async function revokeAndWait(
   }
 
   // 3. the report
-  return { ok: true, ...reportOf(record, matched, gateways, waitMs), dryRun: false };
+  const report = reportOf(record, matched, gateways, waitMs);
+  return { ok: true, ...report, dryRun: false, ...(repeated && { earlierAt: record.at }) };
 }
 
 /** The same answer without an append. */
@@ -55,13 +56,14 @@ export async function previewRevocation(
   if (!preview.ok) return preview;
   const { revocationPosition } = await ledger.status();
   const now = clock.now();
-  const gateways = (await ledger.leases()).map(({ instance, spiffeId, lastSeen }) => ({
+  const gateways = (await ledger.leases()).map(({ instance, spiffeId, lastSeen, expiresAt }) => ({
     id: instance,
     spiffeId,
     acknowledged: false,
     closed: 0,
     ms: 0,
     lastSeenMsAgo: Math.max(0, now - lastSeen),
+    leaseEndsAt: expiresAt,
   }));
   const { by, value, reason } = order;
   return {
@@ -76,6 +78,7 @@ export async function previewRevocation(
     acknowledgedBy: 0,
     elapsedMs: 0,
     dryRun: true,
+    ...(preview.earlier !== undefined && { earlierAt: preview.earlier.at }),
   };
 }
 
@@ -90,7 +93,7 @@ async function gatewaysOf(
   ]);
   const now = clock.now();
   const ackOf = new Map(acks.map((ack) => [ack.instance, ack]));
-  return leases.map(({ instance, spiffeId, position, lastSeen }) => {
+  return leases.map(({ instance, spiffeId, position, lastSeen, expiresAt }) => {
     const acknowledged = position >= record.position;
     const ack = acknowledged ? ackOf.get(instance) : undefined;
     return {
@@ -100,6 +103,7 @@ async function gatewaysOf(
       closed: ack?.closed ?? 0,
       ms: Math.max(0, (ack?.at ?? (acknowledged ? record.at : now)) - record.at),
       lastSeenMsAgo: Math.max(0, now - lastSeen),
+      leaseEndsAt: expiresAt,
     };
   });
 }
