@@ -160,11 +160,17 @@ async function listen(server: Server, options: PublishingServerOptions): Promise
   const { address } = options.config;
   const port = options.port ?? options.config.port;
   return await new Promise((resolve, reject) => {
-    server.once('error', (thrown: Error & { code?: string }) => {
+    const failed = (thrown: Error & { code?: string }): void => {
       const message = `listen on "${address}:${port}" for publishing: ${thrown.code ?? messageOf(thrown)}`;
       reject(new CountersignError('ERR_LISTEN', message, { cause: thrown }));
+    };
+    server.once('error', failed);
+    server.listen(port, address, () => {
+      server.off('error', failed);
+      // A connection that cannot be accepted is that client's trouble.
+      server.on('error', (thrown) => options.log.warn({ err: thrown }, 'publishing port failed'));
+      resolve(server.address() as AddressInfo);
     });
-    server.listen(port, address, () => resolve(server.address() as AddressInfo));
   });
 }
 
