@@ -11,7 +11,7 @@ export interface WishOptions {
 /** `--ttl`, `--profile`, `--issuer` of commands that get a certificate; the authority decides. */
 export function addWishOptions(command: Command, ttl: string): Command {
   return command
-    .addOption(durationOption('--ttl <duration>', ttl))
+    .addOption(durationOption('--ttl <duration>', ttl, undefined, 1000))
     .option('--profile <name>', 'a profile of ca.yaml; the one for such a request unless given')
     .option(
       '--issuer <name>',

@@ -49,6 +49,14 @@ test('a duration that cannot be used is refused by the name of its option, with 
     ran.map(({ code, stderr }) => [code, stderr.split('\n')[0]]),
     cases.map(([, message]) => [2, message]),
   );
+  for (const verb of [
+    ['renew', '--identity', 'nowhere'],
+    ['token', 'create', '--data', 'nowhere'],
+  ]) {
+    const none = await countersign([...verb, '--ttl', '0s']);
+    assert.equal(none.code, 2);
+    assert.equal(none.stderr.split('\n')[0], '--ttl: "0s" is shorter than "1s"');
+  }
 });
 
 test('a file without end is given up at the limit', {

@@ -11,7 +11,7 @@ import {
   type WrittenNames,
   writtenNames,
 } from './certificate-names.ts';
-import type { Grant, Ledger } from './ledger/ledger.ts';
+import type { Grant, Ledger, TokenRecord } from './ledger/ledger.ts';
 import type { LifetimeQuestion } from './lifetime-policy.ts';
 import type { Requester } from './policy/who.ts';
 
@@ -50,6 +50,18 @@ export function readGrant(
   return read(grant as never, csr, context);
 }
 
+/** What a token of this authority grants; it is not redeemed. Denials: ERR_TOKEN_*. */
+export async function checkJoinToken(
+  token: JoinToken,
+  { ledger, rootFingerprint }: Pick<GrantContext, 'ledger' | 'rootFingerprint'>,
+): Promise<({ readonly ok: true } & TokenRecord) | Denial> {
+  if (token.rootFingerprint !== rootFingerprint) {
+    const sides = `is for the authority with root "${token.rootFingerprint}", this one has "${rootFingerprint}"`;
+    return denial('ERR_TOKEN_UNKNOWN', `join token ${sides}`);
+  }
+  return ledger.checkToken(token.id, secretHashOf(token));
+}
+
 interface GrantContext {
   readonly config: Pick<CaConfig, 'asksProvisioner'>;
   readonly ledger: Pick<Ledger, 'checkToken' | 'certificateStatus'>;
@@ -64,14 +76,9 @@ type GrantReader<B extends IssueGrant['by']> = (
 
 const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
   async token({ token }, _csr, { ledger, rootFingerprint }) {
-    if (token.rootFingerprint !== rootFingerprint) {
-      const sides = `is for the authority with root "${token.rootFingerprint}", this one has "${rootFingerprint}"`;
-      return denial('ERR_TOKEN_UNKNOWN', `join token ${sides}`);
-    }
-    const secretHash = secretHashOf(token);
-    const record = await ledger.checkToken(token.id, secretHash);
+    const record = await checkJoinToken(token, { ledger, rootFingerprint });
     if (!record.ok) return record;
-    const { spiffeId } = record;
+    const { spiffeId, secretHash } = record;
     const named = parseNames({ ...writtenNames(record.names), spiffeId });
     if (!named.ok) return named;
     return {

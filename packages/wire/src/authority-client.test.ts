@@ -93,6 +93,10 @@ test('a problem tells the stranger an id, the caller the code and the operator t
   const caller = problemFrom(cause, { id: 'x1', audience: 'caller' });
   assert.equal(caller.code, 'ERR_WIRE_MESSAGE');
   assert.equal(caller.detail, undefined);
+  const requester = problemFrom(cause, { id: 'x1', audience: 'requester' });
+  assert.equal(requester.detail, cause.detail);
+  const ours = { code: 'ERR_LEDGER_FAILED', detail: 'disk full' } as const;
+  assert.equal(problemFrom(ours, { id: 'x1', audience: 'requester' }).detail, undefined);
   const operator = problemFrom(cause, { id: 'x1', audience: 'operator' });
   const read = parseProblem(Buffer.from(formatProblem(operator)), 400);
   assert.deepEqual(read, { status: 400, id: 'x1', code: cause.code, detail: cause.detail });

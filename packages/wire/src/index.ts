@@ -97,6 +97,7 @@ export {
   type Audience,
   errorOfProblem,
   formatProblem,
+  isAboutRequest,
   type Problem,
   type ProblemCause,
   parseProblem,

@@ -4,9 +4,17 @@ import { parseJsonBody, readMessage } from './read-message.ts';
 
 /**
  * Who reads a problem. A `stranger` learns that it was refused and an id that the operator can look up; a `caller`,
- * who spoke our API in good order, learns the code as well; an `operator`, who proved to be one, learns the detail.
+ * who spoke our API in good order, learns the code as well; a `requester`, who proved itself, also the detail of what is
+ * wrong with its own request; an `operator`, who proved to be one, every detail.
  */
-export type Audience = 'stranger' | 'caller' | 'operator';
+export type Audience = 'stranger' | 'caller' | 'requester' | 'operator';
+
+/** Refusals that speak of what was sent and what is granted, and of nothing else that the authority knows. */
+const aboutRequest = ['ERR_WIRE_', 'ERR_CSR_', 'ERR_DER_', 'ERR_POLICY_'] as const;
+
+export function isAboutRequest(code: ErrorCode): boolean {
+  return aboutRequest.some((prefix) => code.startsWith(prefix));
+}
 
 /** RFC 9457. `code`, `id` are extension members. */
 export interface Problem {
@@ -47,13 +55,16 @@ export function problemFrom(
     const title = STATUS_CODES[status] ?? 'Refused';
     return { type: 'about:blank', title, status, id: options.id };
   }
+  const { audience } = options;
+  const isDetailed =
+    audience === 'operator' || (audience === 'requester' && isAboutRequest(cause.code));
   return {
     type: `urn:countersign:error:${cause.code}`,
     title: codeTable[cause.code].meaning,
     status,
     id: options.id,
     code: cause.code,
-    ...(options.audience === 'operator' ? { detail: cause.detail } : {}),
+    ...(isDetailed ? { detail: cause.detail } : {}),
   };
 }
 

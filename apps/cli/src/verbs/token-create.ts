@@ -21,7 +21,14 @@ export const tokenCreateVerb: Verb = {
       .option('--spiffe-id <id>', 'the SPIFFE ID that its bearer will get')
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
-      .addOption(durationOption('--ttl <duration>', 'how long it can be redeemed; 1h unless given'))
+      .addOption(
+        durationOption(
+          '--ttl <duration>',
+          'how long it can be redeemed; 1h unless given',
+          undefined,
+          1000,
+        ),
+      )
       .addHelpText('after', help)
       .action((options: TokenCreateOptions) => create(cli, options));
   },

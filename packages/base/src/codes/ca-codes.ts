@@ -269,7 +269,7 @@ export const caCodes = {
   },
   ERR_API_GUESSES: {
     meaning: 'Too many wrong join tokens came from one address.',
-    hint: 'wait as long as the message in the log says, then enrol with the right token',
+    hint: 'wait some seconds, then enrol with the right token',
     exit: 1,
   },
   ERR_API_FEED_LIMIT: {

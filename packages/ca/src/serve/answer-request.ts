@@ -54,7 +54,8 @@ export async function answerRequest(
   else if (answer.ok) send(response, route ?? routes.status, answer.body);
   if (!answer.ok) {
     const asked = `${request.method} ${route?.path ?? 'unknown path'}`;
-    const audience = audienceOf(context, caller, route);
+    const isProved = 'proved' in answer && answer.proved === true;
+    const audience = isProved ? 'requester' : audienceOf(context, caller, route);
     const cause = 'thrown' in answer ? answer.thrown : answer;
     result = answerProblem(response, { cause, caller, audience, id, asked }, log);
     // What the flows behind the routes refuse, they note themselves.
@@ -120,10 +121,10 @@ function targetOf(request: IncomingMessage): { path: string; query: URLSearchPar
   return { path, query: new URLSearchParams(query.join('?')) };
 }
 
-/** Detail is for operators; who found a route learns the code; anybody else an id to ask about. */
+/** All detail is for operators, that of its own request for a peer; who found a route learns the code; anybody else an id. */
 function audienceOf(context: ApiContext, caller: Caller, route: Route | undefined): Audience {
   if (caller.kind === 'operator') return 'operator';
   if (route === undefined || route.auth === 'admin') return 'stranger';
   if (caller.kind === 'anonymous') return route.auth === 'mtls' ? 'stranger' : 'caller';
-  return context.isAdmin(caller.peer) ? 'operator' : 'caller';
+  return context.isAdmin(caller.peer) ? 'operator' : 'requester';
 }

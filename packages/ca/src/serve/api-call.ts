@@ -34,7 +34,8 @@ export type ApiAnswer =
   | { readonly ok: true; readonly body: string }
   /** Takes the response over, to its end. */
   | { readonly ok: true; readonly stream: (response: ServerResponse) => Promise<void> }
-  | Denial;
+  /** `proved`: whoever asks holds the token that it shows, and may know what is wrong with its own request. */
+  | (Denial & { readonly proved?: true });
 
 /** Log fields and ledger words that name a caller. */
 export function nameOf(

@@ -9,7 +9,6 @@ import {
   formatTokenResponse,
   instanceRule,
   parseAdminIssueRequest,
-  parseEnrolRequest,
   parseJsonBody,
   parseLeaseRequest,
   parseRenewRequest,
@@ -23,6 +22,7 @@ import { answerLedgerRead } from '../ledger/ledger-pages.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
+import { answerEnrol } from './enrol-handler.ts';
 import { streamRevocations } from './feed-stream.ts';
 import { logHandlers } from './log-handlers.ts';
 import { answerRevoke } from './revoke-handler.ts';
@@ -38,20 +38,7 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
     return { ok: true, body: anchors.map((each) => encodePem('CERTIFICATE', each.raw)).join('') };
   },
 
-  async enrol(context, call) {
-    const { caller } = call;
-    const address = caller.kind === 'anonymous' ? caller.address : undefined;
-    const waitMs = address === undefined ? 0 : context.guesses.waitMs(address);
-    if (waitMs > 0) {
-      const detail = `too many wrong tokens from "${address}", the next is looked at in ${waitMs} ms`;
-      return denial('ERR_API_GUESSES', detail, { address, waitMs });
-    }
-    const answer = await context.authority.enrol(parseEnrolRequest(bodyOf(call)));
-    if (!answer.ok && answer.code === 'ERR_TOKEN_UNKNOWN' && address !== undefined) {
-      context.guesses.failed(address);
-    }
-    return issued(context, answer);
-  },
+  enrol: answerEnrol,
 
   async renew(context, call) {
     const peer = peerOf(call);
