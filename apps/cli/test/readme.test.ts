@@ -35,6 +35,10 @@ test('the five minutes of the README go as they are written', async (t) => {
   assert.match(calls ?? '', /"status":401/);
   assert.match(revoked ?? '', /1 gateway/);
   assert.match(revoked ?? '', /ERR_PEER_REVOKED/);
+
+  const past = 'curl --silent --cacert shop/bundle.pem --cert shop/chain.pem --key shop/key.pem';
+  const direct = await run(moved(`${past} https://127.0.0.1:9001/orders\n`), home, env);
+  assert.equal(direct, 'only for spiffe://example.com/gateway\n', 'past the gateway');
 });
 
 /** The shell blocks of the README, in order. */

@@ -28,7 +28,7 @@ export type NamesResult = { readonly ok: true; readonly names: CertificateNames 
 /** In one certificate: what the messages and the ledger's rows are bounded for. */
 const mostNames = 64;
 
-/** Denials: ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP, ERR_POLICY_NAME (too many). */
+/** Denials: ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP_FORM, ERR_POLICY_NAME (too many). */
 export function parseNames(written: WrittenNames): NamesResult {
   const { spiffeId, dns = [], ip = [] } = written;
   if (dns.length + ip.length >= mostNames) {
@@ -56,7 +56,7 @@ export function parseNames(written: WrittenNames): NamesResult {
   for (const text of ip) {
     const bytes = parseIpAddress(text);
     if (bytes === undefined) {
-      return denial('ERR_POLICY_IP', `"${text}" is no IP address`, { address: text });
+      return denial('ERR_POLICY_IP_FORM', `"${text}" is no IP address`, { address: text });
     }
     const address = formatIpAddress(bytes);
     if (!names.ip.includes(address)) names.ip.push(address);

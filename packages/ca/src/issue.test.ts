@@ -154,7 +154,7 @@ describe('issuing', () => {
     [
       'an address that is none',
       { spiffeId: payments, ip: ['10.0.0.256'] },
-      'ERR_POLICY_IP',
+      'ERR_POLICY_IP_FORM',
       /is no IP address/,
     ],
     [

@@ -98,6 +98,7 @@ test('a problem tells the stranger an id, the caller the code and the operator t
   const ours = { code: 'ERR_LEDGER_FAILED', detail: 'disk full' } as const;
   assert.equal(problemFrom(ours, { id: 'x1', audience: 'requester' }).detail, undefined);
   const operator = problemFrom(cause, { id: 'x1', audience: 'operator' });
+  assert.ok(formatProblem(operator).endsWith('}\n'), 'a line of its own on a terminal');
   const read = parseProblem(Buffer.from(formatProblem(operator)), 400);
   assert.deepEqual(read, { status: 400, id: 'x1', code: cause.code, detail: cause.detail });
 });

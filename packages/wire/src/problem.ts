@@ -69,7 +69,7 @@ export function problemFrom(
 }
 
 export function formatProblem(problem: Problem): string {
-  return JSON.stringify(problem);
+  return `${JSON.stringify(problem)}\n`;
 }
 
 /** The longest prefix wins. Refusals of a request's content are 400, of its sender 403, of ourselves 500. */

@@ -203,8 +203,13 @@ export const caCodes = {
     exit: 1,
   },
   ERR_POLICY_IP: {
-    meaning: 'The IP address is malformed, or san_policies.allow_ip_san does not admit addresses.',
+    meaning: 'An IP address is asked for, and san_policies.allow_ip_san does not admit addresses.',
     hint: 'ask for a DNS name, or set allow_ip_san: true in ca.yaml',
+    exit: 1,
+  },
+  ERR_POLICY_IP_FORM: {
+    meaning: 'What is asked for as an IP address is none.',
+    hint: 'write an IPv4 address such as 10.0.0.7, or an IPv6 address such as fd00::7; a host name is a DNS name',
     exit: 1,
   },
   ERR_POLICY_KEY_KIND: {
