@@ -174,7 +174,7 @@ async function issueInSteps(
     spiffeId,
     serialHex: intent.serialHex,
     notAfter,
-    chain: [der, issuer.certificate.raw, ...issuer.chain.slice(1).map(({ raw }) => raw)],
+    chain: [der, ...issuer.chainDer],
     issuer: issuer.name,
     provisioner: intent.provisioner,
     position: intent.position,

@@ -16,6 +16,8 @@ export interface SigningPair {
 export interface Issuer extends SigningPair {
   /** Its own certificate first, then those above it, without the root. */
   readonly chain: readonly Certificate[];
+  /** DER of the chain. */
+  readonly chainDer: readonly [Uint8Array, ...Uint8Array[]];
   /**
    * The constraints of the chain, its own first. Of the certificates themselves, not of the configuration: what
    * verifiers are going to enforce.
@@ -75,6 +77,7 @@ function makeIssuer(
     certificate,
     signer,
     chain,
+    chainDer: [certificate.raw, ...chain.slice(1).map(({ raw }) => raw)],
     links,
     notBefore: Math.max(...all.map((each) => each.notBefore)),
     notAfter: Math.min(...all.map((each) => each.notAfter)),

@@ -1,4 +1,4 @@
-// Verifies chains with Go's crypto/x509: `go run verify-chain.go ROOT.pem INTERMEDIATE.pem LEAF.pem [NAME]…`.
+// Verifies chains with Go's crypto/x509: `go run verify-chain.go ROOT.pem INTERMEDIATES.pem LEAF.pem [NAME]…`.
 // Prints ok, or the reason, a line for each LEAF,NAME pair given.
 package main
 
@@ -10,27 +10,32 @@ import (
 	"strings"
 )
 
-func load(path string) *x509.Certificate {
+// Every certificate of a file.
+func load(path string) (certificates []*x509.Certificate) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		panic(err)
 	}
-	block, _ := pem.Decode(text)
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		fmt.Println("parse:", path, err)
-		os.Exit(2)
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			fmt.Println("parse:", path, err)
+			os.Exit(2)
+		}
+		certificates = append(certificates, certificate)
 	}
-	return certificate
+	return certificates
 }
 
 func main() {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(load(os.Args[1]))
-	intermediates.AddCert(load(os.Args[2]))
+	roots.AddCert(load(os.Args[1])[0])
+	for _, each := range load(os.Args[2]) {
+		intermediates.AddCert(each)
+	}
 	for _, pair := range os.Args[3:] {
 		path, name, _ := strings.Cut(pair, ",")
-		_, err := load(path).Verify(x509.VerifyOptions{
+		_, err := load(path)[0].Verify(x509.VerifyOptions{
 			DNSName:       name,
 			Roots:         roots,
 			Intermediates: intermediates,
