@@ -86,7 +86,7 @@ export function interpretCaConfig(
     rules,
     asksProvisioner: asksProvisioner(rules, profiles),
     requests: interpretRequests(written.requests ?? undefined, report),
-    api: readApi(written.api ?? {}, trustDomain, intermediates, report),
+    api: readApi(written.api ?? {}, trustDomain, intermediates, tell),
     publish: interpretPublish(written.publish, report),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
@@ -174,7 +174,7 @@ function readApi(
   written: NonNullable<WrittenCaConfig['api']>,
   trustDomain: string,
   intermediates: readonly IntermediateConfig[],
-  report: Report,
+  { report, notices }: { readonly report: Report; readonly notices: string[] },
 ): ApiConfig {
   const port = written.port ?? 8440;
   if (port > 65_535) report(['api', 'port'], `api.port: expected at most 65535, found ${port}`);
@@ -196,6 +196,11 @@ function readApi(
     else report(path, `${path.join('.')}: "${text}" ${name.wrong}`);
   }
   checkOwnNames(dns, intermediates, report);
+  if ((address === '0.0.0.0' || address === '::') && dns.length + ip.length === 0) {
+    notices.push(
+      `api.address is "${address}" and api.names is empty: the authority's own certificate names the loopback alone, so that no other machine can verify it`,
+    );
+  }
   return {
     admins: (written.admins ?? []).flatMap((text, index) =>
       readApiId(text, ['api', 'admins', index], trustDomain, report),

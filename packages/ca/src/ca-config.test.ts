@@ -58,6 +58,15 @@ describe('ca.yaml', () => {
     assert.deepEqual(parseCaConfig(rsa, 'ca.yaml').notices, []);
   });
 
+  it('says that nobody else can verify an authority which listens everywhere without a name', () => {
+    const listening = (api: string) =>
+      parseCaConfig(`${minimal}\napi: ${api}\n`, 'ca.yaml').notices;
+    const [notice = ''] = listening('{ address: 0.0.0.0 }');
+    assert.match(notice, /api\.address is "0\.0\.0\.0" and api\.names is empty/);
+    assert.deepEqual(listening('{ address: 0.0.0.0, names: [192.0.2.7] }'), []);
+    assert.deepEqual(listening('{ address: 127.0.0.1 }'), []);
+  });
+
   it('has safe defaults for everything but the trust domain', () => {
     const config = parseCaConfig(minimal, 'ca.yaml');
     assert.deepEqual(config.root.key, { type: 'EC', curve: 'P-384' });

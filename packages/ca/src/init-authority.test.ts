@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { noLog, noMeter, Secret, systemClock } from '@countersign/base';
@@ -355,6 +355,15 @@ describe('a data directory', () => {
     assert.deepEqual(manifest.seal, { kind: 'key-file', path: 'unseal.key' });
     await writeFile(join(data, 'state.json'), '{"format":"countersign-state","version":9}');
     await assert.rejects(open(data), { code: 'ERR_STATE_BROKEN', message: /version 9/ });
+  });
+
+  it('is made beside what is left of an init that was killed, which is named', async () => {
+    const data = fresh();
+    const left = join(home, `.${basename(data)}.init-0123456789ab`);
+    await mkdir(left);
+    const lines: LogLine[] = [];
+    await init(data, { log: recordingLog(lines) });
+    assert.ok(lines.some(({ message }) => message.startsWith(`"${left}" is left of an init`)));
   });
 
   it('is refused when its ledger is lost, empty, or of another authority', async () => {

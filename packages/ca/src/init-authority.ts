@@ -65,6 +65,7 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
 
   // 1. Nothing is overwritten.
   const place = await placeFor(data);
+  await tellLeftovers(data, log);
   await checkKeyFilePlace(options);
 
   const staging = stateLayout(place.staging);
@@ -117,6 +118,17 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
     });
   } finally {
     await stores?.close();
+  }
+}
+
+/** Of an init that was killed: they may hold a key file. Whether one still runs is not ours to tell, so they stay. */
+async function tellLeftovers(data: string, log: Log): Promise<void> {
+  const prefix = `.${basename(data)}.init-`;
+  // A parent that may not be listed is none of init's business.
+  const entries = await readdir(dirname(data)).catch((): string[] => []);
+  for (const entry of entries.filter((each) => each.startsWith(prefix))) {
+    const path = join(dirname(data), entry);
+    log.warn({ path }, `"${path}" is left of an init that did not end, with its keys: remove it`);
   }
 }
 

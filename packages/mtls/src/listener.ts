@@ -184,7 +184,6 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     // Node reports the time-out, and leaves the connection open.
     if (code === 'ERR_TLS_TIMEOUT') socket.destroy();
   });
-  server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
   server.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
 
   function refuse(socket: TLSSocket, { refusal, facts, peer }: JudgedClient & { ok: false }): void {
@@ -227,7 +226,11 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   return {
     connections,
     reload,
-    listen: (port, host) => listen(server, port, host),
+    async listen(port, host) {
+      const bound = await listen(server, port, host);
+      server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
+      return bound;
+    },
     async close(drainMs) {
       unfollow();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { systemClock } from '@countersign/base';
+import { noLog, systemClock } from '@countersign/base';
 import { parseBundleDocument, staticBundles, verifyPeer } from '@countersign/spiffe';
 import {
   createJoinToken,
@@ -336,6 +336,20 @@ describe('authority api', () => {
     await exchange(api, { method: 'POST', path: '/v1/enrol', headers, body: text.slice(0, -4) });
     const secret = Buffer.from(token.secret.reveal()).toString('base64url');
     assert.ok(!JSON.stringify(api.lines).includes(secret));
+  });
+
+  it('issues nothing where its port is taken, and says so once', async () => {
+    const { authority, lines, server } = await testApi();
+    const { issued } = await authority.ledger.status();
+    const before = lines.length;
+    await assert.rejects(testApi({ authority, port: server.port, log: noLog }), {
+      code: 'ERR_LISTEN',
+      message: `listen on "127.0.0.1:${server.port}": EADDRINUSE`,
+    });
+    assert.equal((await authority.ledger.status()).issued, issued);
+    assert.equal(lines.length, before);
+    await server.close(0);
+    await authority.close();
   });
 
   it('opens its admin socket to its owner alone, and takes it away when it ends', async () => {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
-import { isIP } from 'node:net';
+import { createServer as createSocketServer, isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Clock, Denial, Log, Meter } from '@countersign/base';
+import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
 import type { Authority } from '../authority.ts';
 import { listStateFile } from '../publish/list-state.ts';
@@ -90,7 +90,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     cutter: () => cutter,
   });
 
-  // 2. the own certificate, by the ordinary flow: its address as an IP name, further names where ca.yaml gives them
+  // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP name, further names where ca.yaml gives them
+  await portMustBeFree(options.port ?? api.port, host);
   const identity = await OwnIdentity.start({
     authority,
     dns: api.dns,
@@ -199,6 +200,20 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     await stop(0);
     throw thrown;
   }
+}
+
+/** @throws CountersignError ERR_LISTEN; whoever takes it after this look is found out when it is listened on */
+async function portMustBeFree(port: number, host: string): Promise<void> {
+  if (port === 0) return;
+  const probe = createSocketServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', (thrown: NodeJS.ErrnoException) => {
+      const fields = { host, port, reason: thrown.code };
+      const message = `listen on "${host}:${port}": ${thrown.code ?? thrown.message}`;
+      reject(new CountersignError('ERR_LISTEN', message, { fields, cause: thrown }));
+    });
+    probe.listen(port, host, () => probe.close(() => resolve()));
+  });
 }
 
 const httpLimits = {
