@@ -28,7 +28,7 @@ export const authzCodes = {
   },
   ERR_REVOCATION_UNKNOWN: {
     meaning:
-      'Nobody knows whether the peer is revoked: its revocation feed was not heard since the start, has been silent too long, or has not named its root.',
+      'Nobody knows whether the peer is revoked: the revocation feed was not heard yet, is silent for too long, or has not named its root.',
     hint: 'see why the gateway cannot reach the authority; it refuses until it can, and hears of a new root when it connects again',
     exit: 3,
   },
