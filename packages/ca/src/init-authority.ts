@@ -1,32 +1,25 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import {
   type Clock,
   CountersignError,
   type Log,
   messageOf,
   type Secret,
-  syncDirectory,
   writeFileDurably,
 } from '@countersign/base';
 import { encodePem, fingerprintOf } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import { type AuthorityPair, createHierarchy, type Hierarchy } from './hierarchy.ts';
+import { placeFor, tellLeftovers } from './init-place.ts';
+import { checkKeyFilePlace, makeSealer } from './init-seal.ts';
 import { type LedgerOfState, openNewLedger } from './ledger/open-ledger.ts';
 import { createLogKey } from './log/log-key.ts';
 import type { Sealer } from './sealed-key.ts';
 import { formatKeyDescription } from './signers/key-reference.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
-import { noSecretPlaces, type SecretPlaces, secretReader } from './signers/secret-source.ts';
-import {
-  formatStateManifest,
-  keyFileName,
-  type StateLayout,
-  type StateManifest,
-  stateLayout,
-} from './state-layout.ts';
-import { createKeyFile, sealerOfPassphrase } from './unseal-secret.ts';
+import { noSecretPlaces, type SecretPlaces } from './signers/secret-source.ts';
+import { formatStateManifest, type StateLayout, stateLayout } from './state-layout.ts';
 
 export interface InitOptions {
   readonly config: CaConfig;
@@ -60,11 +53,11 @@ export interface Initialised {
  *   seal, or nothing to), ERR_SIGNER_*
  */
 export async function initAuthority(options: InitOptions): Promise<Initialised> {
-  const { config, log } = options;
+  const { config, log, secrets = noSecretPlaces } = options;
   const data = resolve(options.data);
 
   // 1. Nothing is overwritten.
-  const place = await placeFor(data);
+  const place = await placeFor(data, 'state.json');
   await tellLeftovers(data, log);
   await checkKeyFilePlace(options);
 
@@ -74,7 +67,10 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
   try {
     // 2. The secret that seals the keys.
     await mkdir(staging.intermediates, { recursive: true, mode: 0o700 });
-    const { sealer, seal, keyFile } = await makeSealer(options, staging, data);
+    const sealOptions = { ...options, configured: config.seal, secrets };
+    const made = { staging: place.staging, data };
+    const authorities = [config.root, ...config.intermediates];
+    const { sealer, seal, keyFile } = await makeSealer(authorities, sealOptions, made);
     madeKeyFile = keyFile;
     stores = openStores(options, sealer);
 
@@ -119,145 +115,6 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
   } finally {
     await stores?.close();
   }
-}
-
-/** Of an init that was killed: they may hold a key file. Whether one still runs is not ours to tell, so they stay. */
-async function tellLeftovers(data: string, log: Log): Promise<void> {
-  const prefix = `.${basename(data)}.init-`;
-  // A parent that may not be listed is none of init's business.
-  const entries = await readdir(dirname(data)).catch((): string[] => []);
-  for (const entry of entries.filter((each) => each.startsWith(prefix))) {
-    const path = join(dirname(data), entry);
-    log.warn({ path }, `"${path}" is left of an init that did not end, with its keys: remove it`);
-  }
-}
-
-interface Place {
-  /** Where to build. */
-  readonly staging: string;
-  /** Makes what was built the data directory. */
-  commit(): Promise<void>;
-}
-
-async function placeFor(data: string): Promise<Place> {
-  const suffix = `init-${randomBytes(6).toString('hex')}`;
-  const found = await entriesOf(data);
-  if (found === undefined) {
-    await mkdir(dirname(data), { recursive: true });
-    const staging = join(dirname(data), `.${basename(data)}.${suffix}`);
-    return { staging, commit: () => moveWhole(staging, data) };
-  }
-  const [first] = found;
-  if (first !== undefined) {
-    const what = found.includes('state.json') ? 'an authority' : `"${first}"`;
-    throw new CountersignError(
-      'ERR_STATE_EXISTS',
-      `init an authority in "${data}": it holds ${what}`,
-      {
-        fields: { data, entries: found.slice(0, 10) },
-      },
-    );
-  }
-  // An empty directory may be a mount point, which nothing can be renamed onto: build inside it.
-  const staging = join(data, `.${suffix}`);
-  return { staging, commit: () => moveEntries(staging, data) };
-}
-
-async function entriesOf(directory: string): Promise<string[] | undefined> {
-  try {
-    return await readdir(directory);
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new CountersignError(
-      'ERR_FILE',
-      `read the directory "${directory}": ${messageOf(thrown)}`,
-      {
-        fields: { directory },
-        cause: thrown,
-      },
-    );
-  }
-}
-
-async function moveWhole(staging: string, data: string): Promise<void> {
-  await syncDirectory(staging);
-  await rename(staging, data);
-  await syncDirectory(dirname(data));
-}
-
-/** The manifest goes last: until it is there, the directory is no authority. */
-async function moveEntries(staging: string, data: string): Promise<void> {
-  const entries = await readdir(staging);
-  const ordered = [...entries.filter((entry) => entry !== 'state.json'), 'state.json'];
-  const moved: string[] = [];
-  try {
-    for (const entry of ordered) {
-      await rename(join(staging, entry), join(data, entry));
-      moved.push(entry);
-    }
-  } catch (thrown) {
-    for (const entry of moved) await rm(join(data, entry), { recursive: true, force: true });
-    throw thrown;
-  }
-  await rm(staging, { recursive: true });
-  await syncDirectory(data);
-}
-
-async function checkKeyFilePlace({ keyFile, passphrase }: InitOptions): Promise<void> {
-  if (keyFile === undefined) return;
-  if (passphrase !== undefined) {
-    throw new CountersignError(
-      'ERR_USAGE',
-      'a passphrase and a key file are given, one seals the keys',
-    );
-  }
-  const path = resolve(keyFile);
-  const exists = (await entriesOf(dirname(path)))?.includes(basename(path)) === true;
-  if (!exists) return;
-  throw new CountersignError('ERR_STATE_EXISTS', `make the key file "${path}": it exists already`, {
-    fields: { keyFile: path },
-  });
-}
-
-async function makeSealer(
-  options: InitOptions,
-  staging: StateLayout,
-  data: string,
-): Promise<{
-  readonly sealer: Sealer | undefined;
-  readonly seal: StateManifest['seal'];
-  readonly keyFile: string | undefined;
-}> {
-  const { config, secrets = noSecretPlaces } = options;
-  const isSealing = [config.root, ...config.intermediates].some(
-    (each) => each.storage.type === 'file',
-  );
-  if (!isSealing) {
-    checkNothingToSeal(options);
-    return { sealer: undefined, seal: { kind: 'none' }, keyFile: undefined };
-  }
-  const isConfigured = options.keyFile === undefined && config.seal !== undefined;
-  const passphrase =
-    options.passphrase ??
-    (isConfigured ? await secretReader(config.seal, secrets, 'passphrase')() : undefined);
-  if (passphrase !== undefined) {
-    const sealer = sealerOfPassphrase(passphrase);
-    return { sealer, seal: { kind: 'passphrase' }, keyFile: undefined };
-  }
-  if (options.keyFile === undefined) {
-    const sealer = await createKeyFile(staging.keyFile);
-    const seal = { kind: 'key-file', path: keyFileName } as const;
-    return { sealer, seal, keyFile: join(data, keyFileName) };
-  }
-  const path = resolve(options.keyFile);
-  return { sealer: await createKeyFile(path), seal: { kind: 'key-file', path }, keyFile: path };
-}
-
-function checkNothingToSeal({ passphrase, keyFile }: InitOptions): void {
-  if (passphrase === undefined && keyFile === undefined) return;
-  const given = passphrase === undefined ? 'key file' : 'passphrase';
-  const message = `a ${given} is given, and no key is in a file that it could seal`;
-  throw new CountersignError('ERR_USAGE', message);
 }
 
 function openStores(options: InitOptions, sealer: Sealer | undefined): KeyStores {
