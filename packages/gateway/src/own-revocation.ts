@@ -17,6 +17,9 @@ export interface OwnRevocationOptions {
   readonly log: Log;
 }
 
+/** A chain that leads to no anchor of ours is not proved again with each request. */
+const provedAgainMs = 1000;
+
 /**
  * Why this gateway may let nobody in and talk to nobody, or undefined: its own certificate is revoked. The authority
  * tells such a gateway nothing any more, so that it would be deaf to every later revocation. Asked with each question,
@@ -24,18 +27,21 @@ export interface OwnRevocationOptions {
  */
 export function watchOwnRevocation(options: OwnRevocationOptions): () => Denial | undefined {
   const { svids, bundles, check, clock, log } = options;
-  let known: { readonly svid: X509Svid; readonly self: VerifiedPeer } | undefined;
+  let known: Known | undefined;
   let wasRevoked = false;
 
   function selfOf(): VerifiedPeer | undefined {
-    const svid = svids.svid();
-    if (known?.svid === svid) return known.self;
+    const svid = currentOf(svids);
+    if (svid === undefined) return undefined;
+    const since = clock.monotonic();
+    if (known?.svid === svid && (known.self !== undefined || since - known.since < provedAgainMs)) {
+      return known.self;
+    }
     // Its end is another matter: who has ended is asked about as of then.
     const at = Math.min(clock.now(), svid.notAfter);
     const verified = verifyPeer({ chain: svid.chain, bundles, at, purpose: 'server' });
-    if (!verified.ok) return undefined;
-    known = { svid, self: verified.peer };
-    return verified.peer;
+    known = { svid, self: verified.ok ? verified.peer : undefined, since };
+    return known.self;
   }
 
   return function ownRefusal() {
@@ -53,6 +59,21 @@ export function watchOwnRevocation(options: OwnRevocationOptions): () => Denial 
     const detail = `own certificate "${self?.serialHex}" is revoked by ${by}, reason ${reason}`;
     return denial('ERR_GATEWAY_SELF_REVOKED', detail, { by, reason });
   };
+}
+
+interface Known {
+  readonly svid: X509Svid;
+  readonly self: VerifiedPeer | undefined;
+  readonly since: number;
+}
+
+/** That there is none is for the handshake to say. */
+function currentOf(svids: SvidSource): X509Svid | undefined {
+  try {
+    return svids.svid();
+  } catch {
+    return undefined;
+  }
 }
 
 const todo =

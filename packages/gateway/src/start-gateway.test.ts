@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import tls from 'node:tls';
+import { CountersignError } from '@countersign/base';
 import { parseClientCert, parseXfcc } from '@countersign/wire';
 import { parseGatewayConfig } from './gateway-config.ts';
 import {
@@ -277,6 +278,26 @@ test('a gateway whose own certificate is revoked refuses everybody, until anothe
   own = svidOf(credentialOf('gateway'));
   assert.equal((await clientOf(t, gateway.url, alice).ask('/')).status, 200);
   assert.equal(await healthz(), 200);
+});
+
+test('a gateway without an identity is unwell, and says so', async (t) => {
+  const upstream = await startUpstream(t, echo);
+  const own = svidOf(credentialOf('gateway'));
+  let isGone = false;
+  const svid = () => {
+    if (isGone) throw new CountersignError('ERR_SVID_NONE', 'no identity yet');
+    return own;
+  };
+  const { gateway } = await startWorld(t, upstream.url, {
+    svids: { svid },
+    yaml: 'admin: { port: 0 }',
+  });
+  isGone = true;
+  const answer = await fetch(`${gateway.adminUrl}/healthz`);
+  assert.deepEqual(
+    [answer.status, await answer.text()],
+    [503, '{"status":"unwell","reason":"no identity yet"}\n'],
+  );
 });
 
 test('new rules cut a request that they no longer permit, and keep the others', async (t) => {
