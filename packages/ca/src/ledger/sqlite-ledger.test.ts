@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -169,6 +169,26 @@ describe('sqlite ledger file', () => {
     await (await existing(fresh)).close();
   });
 
+  it('is said to be read-only where it is, and not to be of another version', {
+    skip: process.getuid?.() === undefined ? 'no user ids here' : false,
+  }, async () => {
+    const home = mkdtempSync(join(directory, 'read-only-'));
+    const file = join(home, 'ledger.db');
+    await (await open(file)).close();
+    chmodSync(file, 0o444);
+    for (const path of [directory, home]) chmodSync(path, 0o755);
+    const opener = spawn(process.execPath, [...process.execArgv, '-e', unprivileged, file], {
+      cwd: import.meta.dirname,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    opener.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    await once(opener, 'close');
+    assert.match(said, /^ERR_LEDGER_FAILED ledger ".*" cannot be opened for writing: .*EACCES/);
+  });
+
   it('refuses further work once its file was moved away', async () => {
     const file = freshFile();
     const ledger = await open(file);
@@ -202,6 +222,22 @@ describe('sqlite ledger file', () => {
     });
   });
 });
+
+/** Root may write everything, so it becomes somebody else first. */
+const unprivileged = `
+  import('./sqlite-schema.ts').then(({ openLedgerDatabase }) => {
+    if (process.getuid() === 0) {
+      process.setgid(65534);
+      process.setuid(65534);
+    }
+    try {
+      openLedgerDatabase(process.argv[1], { create: false });
+      console.log('opened');
+    } catch (thrown) {
+      console.log(thrown.code, thrown.message);
+    }
+  });
+`;
 
 const holderProgram = `
   import('./sqlite-ledger.ts').then(async ({ openSqliteLedger }) => {

@@ -1,7 +1,7 @@
-import { closeSync, fsyncSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { CountersignError } from '@countersign/base';
+import { CountersignError, messageOf } from '@countersign/base';
 import { auditGenesis } from './audit-trail.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
@@ -169,8 +169,22 @@ export function openLedgerDatabase(
 /** Before SQLite looks at it, which would fill an empty file and drop the log beside it. */
 function mustBeThere(file: string): void {
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? -1;
-  if (size > 0) return;
-  throw broken(file, size === 0 ? 'is empty' : 'is missing');
+  if (size <= 0) throw broken(file, size === 0 ? 'is empty' : 'is missing');
+  mustBeWritable(file, file);
+  mustBeWritable(file, dirname(file));
+}
+
+/** SQLite would say "disk I/O error" of a file that it may not write, or one that it can make no log beside. */
+function mustBeWritable(file: string, path: string): void {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+  } catch (thrown) {
+    throw new CountersignError(
+      'ERR_LEDGER_FAILED',
+      `ledger "${file}" cannot be opened for writing: ${messageOf(thrown)}`,
+      { fields: { file }, cause: thrown },
+    );
+  }
 }
 
 function broken(file: string, what: string): CountersignError {
