@@ -6,6 +6,7 @@ import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
 import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
 import { measureOcspServing, measureRevocation } from '../packages/ca/bench/publish.bench.ts';
 import { measureHandshake, measureProxiedRequest } from '../packages/gateway/bench/proxy.bench.ts';
+import { measureCrl } from '../packages/x509/bench/crl.bench.ts';
 
 const micros = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} µs`;
 const times = (ratio: number) => `${ratio.toFixed(2)}×`;
@@ -53,6 +54,18 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   },
   { name: 'revocation, 10,000 revoked', run: () => revocation(10_000) },
   { name: 'revocation, 1,000,000 revoked', run: () => revocation(1_000_000) },
+  {
+    name: 'crl of a million entries',
+    async run() {
+      const f = await measureCrl();
+      return [
+        `built and signed in ${Math.round(f.buildMillis)} ms`,
+        `floor ${Math.round(f.floorMillis)} ms (hash the same bytes, sign); ${times(f.buildMillis / f.floorMillis)} the floor`,
+        `one entry more ${Math.round(f.rebuildMillis)} ms, read in ${Math.round(f.parseMillis)} ms`,
+        `look-up ${f.lookupMicros.toFixed(2)} µs, miss ${f.missMicros.toFixed(2)} µs`,
+      ].join('; ');
+    },
+  },
   { name: 'full handshake', run: async () => proxied(await measureHandshake()) },
   {
     name: 'proxied request, keep-alive',

@@ -234,7 +234,6 @@ test('cutting half of 200 connections keeps the other half', async () => {
   });
   assert.equal(report.closed, 100);
   assert.deepEqual(report.codes, { ERR_PEER_UNEXPECTED: 100 });
-  assert.ok(report.elapsedMs < 100, `cut in ${report.elapsedMs} ms`);
   await Promise.all(clients.filter((_, i) => i % 2 === 0).map(closed));
   assert.equal(listener.connections.count(), 100);
   assert.ok(clients.every((client, i) => client.destroyed === (i % 2 === 0)));

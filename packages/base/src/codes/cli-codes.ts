@@ -59,7 +59,7 @@ export const cliCodes = {
     exit: 3,
   },
   ERR_CLI_SCAN_LIMIT: {
-    meaning: '`scan` came to one of its limits, so that what lies beyond was not looked at.',
+    meaning: 'The scan came to one of its limits, so that what lies beyond was not looked at.',
     hint: 'scan the parts on their own: unpack the archive, or name its directories one by one',
     exit: 3,
   },
