@@ -23,6 +23,7 @@ test('what proxies and servers would disagree about is refused', () => {
     ...['', '*', 'a', 'http://a/', '//a', '/a//b', '/.', '/..', '/a/.', '/a/../b', '/a/./b'],
     ...['/%2e%2e/a', '/a/.%2e', '/a/..%2fb', '/a%2f..', '/..;x/a', '/a\\b', '/a%5cb', '/a%00'],
     ...['/a%0d%0a', '/a b', '/a#b', '/é', '/a%zz', '/a%4', '/a?b c'],
+    ...['/a%aa', '/a%c0%afb', '/%ed%a0%80'],
   ]) {
     const read = readRequestTarget(target);
     assert.equal(read.ok, false, target);

@@ -34,10 +34,22 @@ export function readRequestTarget(target: string): RequestTarget | Denial {
   if (/%(?:5C|00|0A|0D)|\\/.test(path)) {
     return refuse(target, 'has a backslash or a control character');
   }
+  // RFC 3629 §10: overlong forms, such as %C0%AF for a slash, are what lenient decoders fall for.
+  if (!isUtf8(path)) return refuse(target, 'has percent-encoded octets that are no UTF-8');
   if (path.includes('//')) return refuse(target, 'has an empty segment');
   // Some servers decode an encoded slash, or drop a `;parameter`, before they resolve dots.
   if (/(?:\/|%2F)\.{1,2}(?:\/|%2F|;|$)/.test(path)) return refuse(target, 'has a dot segment');
   return { ok: true, path, query };
+}
+
+function isUtf8(path: string): boolean {
+  if (!path.includes('%')) return true;
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function decodeUnreserved(triplet: string): string {
