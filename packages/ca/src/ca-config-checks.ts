@@ -197,9 +197,9 @@ function readApi(
   }
   checkOwnNames(dns, intermediates, report);
   if ((address === '0.0.0.0' || address === '::') && dns.length + ip.length === 0) {
-    notices.push(
-      `api.address is "${address}" and api.names is empty: the authority's own certificate names the loopback alone, so that no other machine can verify it`,
-    );
+    const consequence =
+      "the authority's own certificate names the loopback alone, so that no other machine can verify it";
+    notices.push(`api.address is "${address}" and api.names is empty: ${consequence}`);
   }
   return {
     admins: (written.admins ?? []).flatMap((text, index) =>

@@ -90,7 +90,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     cutter: () => cutter,
   });
 
-  // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP name, further names where ca.yaml gives them
+  // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP
+  // name, further names where ca.yaml gives them
   await portMustBeFree(options.port ?? api.port, host);
   const identity = await OwnIdentity.start({
     authority,
