@@ -45,6 +45,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/issue.ts')).issueVerb,
   },
   {
+    name: 'sign',
+    summary: 'sign the request of an intermediate with an offline root',
+    load: async () => (await import('./verbs/sign.ts')).signVerb,
+  },
+  {
     name: 'policy test',
     summary: 'say what ca.yaml would answer to a request, and why',
     load: async () => (await import('./verbs/policy-test.ts')).policyTestVerb,

@@ -49,7 +49,7 @@ export interface IssuingAuthority {
   readonly links: readonly NameConstraints[];
 }
 
-interface AuthorityDraftFacts {
+export interface AuthorityDraftFacts {
   readonly trustDomain: string;
   readonly spki: SubjectPublicKeyInfo;
   readonly notBefore: number;

@@ -1,29 +1,50 @@
 import { hash } from 'node:crypto';
 import { type Clock, errorOfDenial } from '@countersign/base';
-import { type Certificate, parseCertificate, type Signer } from '@countersign/x509';
-import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
+import {
+  type Certificate,
+  parseCertificate,
+  type Signer,
+  type SubjectPublicKeyInfo,
+} from '@countersign/x509';
+import type { AuthorityCertificateConfig, CaConfig, IntermediateConfig } from './ca-config.ts';
 import { constraintsOf } from './constraints/name-constraints.ts';
-import { type Draft, draftIntermediate, draftRoot, type IssuingAuthority } from './draft.ts';
+import {
+  type AuthorityDraftFacts,
+  type Draft,
+  draftIntermediate,
+  draftRoot,
+  type IssuingAuthority,
+} from './draft.ts';
 import { fromTheTop } from './hierarchy-config.ts';
-import type { Ledger } from './ledger/ledger.ts';
+import type { Intent, Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { publicationOf } from './publish/certificate-publication.ts';
 import { signDraft } from './sign-draft.ts';
 import type { KeyDescription } from './signers/key-store.ts';
 import type { KeyStores } from './signers/key-stores.ts';
 
-/** A certificate of the hierarchy with its key: to keep, and to sign with. */
-export interface AuthorityPair {
+/** A key of the hierarchy: to keep, and to sign with. */
+export interface AuthorityKey {
   /** `root`, or the intermediate's name. */
   readonly name: string;
-  readonly certificate: Certificate;
   readonly key: KeyDescription;
   readonly signer: Signer;
+}
+
+/** A certificate of the hierarchy with its key. */
+export interface AuthorityPair extends AuthorityKey {
+  readonly certificate: Certificate;
 }
 
 export interface Hierarchy {
   readonly root: AuthorityPair;
   readonly intermediates: readonly AuthorityPair[];
+}
+
+export interface HierarchyContext {
+  readonly config: CaConfig;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
 }
 
 /** The authority's own certificates begin this long before now, before any certificate of a service can. */
@@ -35,75 +56,138 @@ const skewMs = 5 * 60_000;
  *
  * @throws CountersignError ERR_LINT, ERR_SIGNER*, ERR_LEDGER_*
  */
-export async function createHierarchy(options: {
-  readonly config: CaConfig;
-  readonly ledger: Ledger;
-  readonly stores: KeyStores;
-  readonly clock: Clock;
-}): Promise<Hierarchy> {
+export async function createHierarchy(
+  options: HierarchyContext & { readonly stores: KeyStores },
+): Promise<Hierarchy> {
   const { config, stores } = options;
-  const now = Math.floor(options.clock.now() / 1000) * 1000;
-
-  // All of them, even where one fails: what is still being made could not be taken back.
-  const made = await Promise.allSettled(
-    [{ ...config.root, name: 'root' }, ...config.intermediates].map(makeKey),
+  const keys = await makeKeys(
+    [{ ...config.root, name: 'root' }, ...config.intermediates],
+    () => stores,
   );
-  const [rootKey, ...keys] = made.map((outcome) => {
-    if (outcome.status === 'rejected') throw outcome.reason;
-    return outcome.value;
-  });
-  if (rootKey === undefined) throw new TypeError('a key for each certificate');
-
-  const draft = draftRoot(config.root, facts(config.root, rootKey.signer));
-  const certificate = await certify(draft, { name: 'root', signer: rootKey.signer });
-  const root: AuthorityPair = { name: 'root', certificate, ...rootKey };
-
-  const done = new Map<string, AuthorityPair & IssuingAuthority>([
-    ['root', { ...root, links: [] }],
-  ]);
-  for (const each of fromTheTop(config.intermediates)) {
-    const key = keys[config.intermediates.indexOf(each)];
-    const issuer = done.get(each.issuer);
-    if (key === undefined || issuer === undefined) throw new TypeError('an issuer for each');
-    const publication = publicationOf(config.publish, issuer, 'authorities');
-    const draft = draftIntermediate(each, facts(each, key.signer), issuer, publication);
-    const signed = await certify(draft, issuer);
-    const links = [constraintsOf(signed), ...issuer.links];
-    done.set(each.name, { name: each.name, certificate: signed, ...key, links });
-  }
-  const intermediates = config.intermediates.flatMap(({ name }) => done.get(name) ?? []);
+  const root = await makeRoot(keys, options);
+  const intermediates = await makeLevels(new Map([['root', root]]), keys, options);
   return { root, intermediates };
+}
 
-  async function makeKey(each: AuthorityCertificateConfig & { readonly name: string }) {
-    const key = await stores.generate(each.storage, each.key, each.name);
-    return { key, signer: await stores.of(each.storage).open(key) };
-  }
+/** All of them, even where one fails: what is still being made could not be taken back. */
+export async function makeKeys(
+  authorities: readonly (AuthorityCertificateConfig & { readonly name: string })[],
+  storesOf: (name: string) => KeyStores,
+): Promise<ReadonlyMap<string, AuthorityKey>> {
+  const made = await Promise.allSettled(
+    authorities.map(async ({ name, storage, key: kind }): Promise<AuthorityKey> => {
+      const stores = storesOf(name);
+      const key = await stores.generate(storage, kind, name);
+      return { name, key, signer: await stores.of(storage).open(key) };
+    }),
+  );
+  return new Map(
+    made.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return [outcome.value.name, outcome.value];
+    }),
+  );
+}
 
-  function facts(each: AuthorityCertificateConfig, { spki }: Pick<Signer, 'spki'>) {
-    const { trustDomain } = config;
-    return { trustDomain, spki, notBefore: now - skewMs, notAfter: now + each.validityMs };
-  }
+export async function makeRoot(
+  keys: ReadonlyMap<string, AuthorityKey>,
+  context: HierarchyContext,
+): Promise<AuthorityPair> {
+  const { config } = context;
+  const key = keyOf('root', keys);
+  const draft = draftRoot(config.root, authorityFacts(config.root, key.signer.spki, context));
+  return { ...key, certificate: await certify(draft, key, context) };
+}
 
-  async function certify(
-    draft: Draft,
-    { name, signer }: Pick<AuthorityPair, 'name' | 'signer'>,
-  ): Promise<Certificate> {
-    const linted = lintDraft(draft, signer.algorithm);
-    const intent = await options.ledger.intend({
-      grant: { kind: 'operator' },
-      names: [`uri:spiffe://${config.trustDomain}`],
-      spkiHash: hash('sha256', draft.spki.raw),
-      provisioner: 'init',
-      issuer: name,
-      notAfter: draft.notAfter,
-    });
-    if (!intent.ok) throw errorOfDenial(intent, `order the ${draft.profile} certificate`);
-    const der = await signDraft(linted, intent, signer);
-    await options.ledger.issued({
-      intent: intent.position,
-      serialHex: intent.serialHex,
-      der,
-    });
-    return parseCertificate(der);
+/**
+ * The intermediates that are not `made` yet, each by its issuer, from the top.
+ *
+ * @returns all intermediates, those that were made before included, in file order
+ */
+export async function makeLevels(
+  made: ReadonlyMap<string, AuthorityPair>,
+  keys: ReadonlyMap<string, AuthorityKey>,
+  context: HierarchyContext,
+): Promise<AuthorityPair[]> {
+  const { intermediates } = context.config;
+  const done = new Map(made);
+  for (const each of fromTheTop(intermediates)) {
+    const issuer = done.get(each.issuer);
+    if (done.has(each.name)) continue;
+    if (issuer === undefined) throw new TypeError('an issuer before those that it issues');
+    const key = keyOf(each.name, keys);
+    const facts = authorityFacts(each, key.signer.spki, context);
+    const draft = draftBelow(
+      each,
+      facts,
+      { ...issuer, links: linksOf(each.issuer) },
+      context.config,
+    );
+    done.set(each.name, { ...key, certificate: await certify(draft, issuer, context) });
   }
+  return intermediates.flatMap(({ name }) => done.get(name) ?? []);
+
+  function linksOf(name: string): IssuingAuthority['links'] {
+    const certificate = done.get(name)?.certificate;
+    const above = intermediates.find((each) => each.name === name)?.issuer;
+    if (certificate === undefined || above === undefined) return [];
+    return [constraintsOf(certificate), ...linksOf(above)];
+  }
+}
+
+/** The draft of an intermediate: whoever signs it and whoever asked for it come to the same. */
+export function draftBelow(
+  config: IntermediateConfig,
+  facts: AuthorityDraftFacts,
+  issuer: IssuingAuthority & { readonly name: string },
+  { publish }: Pick<CaConfig, 'publish'>,
+): Draft {
+  return draftIntermediate(config, facts, issuer, publicationOf(publish, issuer, 'authorities'));
+}
+
+export function authorityFacts(
+  { validityMs }: Pick<AuthorityCertificateConfig, 'validityMs'>,
+  spki: SubjectPublicKeyInfo,
+  { config, clock }: Pick<HierarchyContext, 'config' | 'clock'>,
+): AuthorityDraftFacts {
+  const now = Math.floor(clock.now() / 1000) * 1000;
+  const { trustDomain } = config;
+  return { trustDomain, spki, notBefore: now - skewMs, notAfter: now + validityMs };
+}
+
+/** The intent of a certificate of the hierarchy: its serial, before anything is signed. */
+export async function orderAuthority(
+  draft: Draft,
+  issuer: string,
+  { config, ledger }: Pick<HierarchyContext, 'config' | 'ledger'>,
+): Promise<Intent> {
+  const intent = await ledger.intend({
+    grant: { kind: 'operator' },
+    names: [`uri:spiffe://${config.trustDomain}`],
+    spkiHash: hash('sha256', draft.spki.raw),
+    provisioner: 'init',
+    issuer,
+    notAfter: draft.notAfter,
+  });
+  if (intent.ok) return intent;
+  throw errorOfDenial(intent, `order the ${draft.profile} certificate`);
+}
+
+async function certify(
+  draft: Draft,
+  issuer: Pick<AuthorityKey, 'name' | 'signer'>,
+  context: HierarchyContext,
+): Promise<Certificate> {
+  const linted = lintDraft(draft, issuer.signer.algorithm);
+  const intent = await orderAuthority(draft, issuer.name, context);
+  const der = await signDraft(linted, intent, issuer.signer);
+  const { position, serialHex } = intent;
+  await context.ledger.issued({ intent: position, serialHex, der });
+  return parseCertificate(der);
+}
+
+function keyOf(name: string, keys: ReadonlyMap<string, AuthorityKey>): AuthorityKey {
+  const key = keys.get(name);
+  if (key === undefined) throw new TypeError(`a key for "${name}"`);
+  return key;
 }

@@ -14,6 +14,18 @@ export {
   type ServiceConfig,
   type SubjectConfig,
 } from './ca-config.ts';
+export { type CeremonyRecord, formatCeremony } from './ceremony/ceremony-record.ts';
+export { type CompleteInitOptions, completeInit } from './ceremony/complete-init.ts';
+export {
+  type InitialisedOffline,
+  type InitOfflineOptions,
+  initOffline,
+} from './ceremony/init-offline.ts';
+export {
+  type SignedRequest,
+  type SignRequestOptions,
+  signRequest,
+} from './ceremony/sign-request.ts';
 export type { WrittenNames } from './certificate-names.ts';
 export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';

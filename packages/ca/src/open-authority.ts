@@ -26,22 +26,20 @@ import { openLedger } from './ledger/open-ledger.ts';
 import { IssuanceLog } from './log/issuance-log.ts';
 import { logDirectory } from './log/log-files.ts';
 import { openLogKey } from './log/log-key.ts';
+import { openStateSealer } from './open-sealer.ts';
 import { openKeyLists } from './requests/key-lists.ts';
-import type { Sealer } from './sealed-key.ts';
 import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
 import type { KeyDescription } from './signers/key-store.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
-import { noSecretPlaces, type SecretPlaces, secretReader } from './signers/secret-source.ts';
+import { noSecretPlaces, type SecretPlaces } from './signers/secret-source.ts';
 import { watchKeyStores } from './signers/watch-key-stores.ts';
 import { checkStateConfig } from './state-config.ts';
 import {
-  keyFileOf,
   readStateManifest,
   type StateLayout,
   type StateManifest,
   stateLayout,
 } from './state-layout.ts';
-import { openKeyFile, sealerOfPassphrase } from './unseal-secret.ts';
 
 export interface OpenOptions {
   readonly config: CaConfig;
@@ -84,8 +82,11 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
 
   // 2. The keys fit their certificates, and each certificate the root.
   const { secrets = noSecretPlaces } = options;
-  const rootKey = await readKey(layout.rootKey, { ...config.root, name: 'root' }, root);
-  const sealer = await openSealer(options, manifest);
+  const rootKey =
+    manifest.isRootOffline === true
+      ? undefined
+      : await readKey(layout.rootKey, { ...config.root, name: 'root' }, root);
+  const sealer = await openStateSealer({ ...options, manifest, secrets });
   const { trustDomain } = config;
   const stores = openKeyStores({ trustDomain, sealer, secrets, clock, log });
   let ledger: Ledger | undefined;
@@ -136,7 +137,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       watch.stop();
       await stores.close();
     };
-    const rootSigner = () => openSigner(rootKey, config.root, root, stores);
+    const rootSigner = rootKey && (() => openSigner(rootKey, config.root, root, stores));
     const facts = {
       config,
       root,
@@ -243,37 +244,6 @@ function checkRoot(root: Certificate, manifest: StateManifest, layout: StateLayo
   if (found === manifest.rootFingerprint) return;
   const sides = `has fingerprint "${found}", state.json says "${manifest.rootFingerprint}"`;
   throw new CountersignError('ERR_STATE_BROKEN', `"${layout.rootCertificate}" ${sides}`);
-}
-
-async function openSealer(
-  options: OpenOptions,
-  manifest: StateManifest,
-): Promise<Sealer | undefined> {
-  const { config, data, passphrase, log, secrets = noSecretPlaces } = options;
-  const { kind } = manifest.seal;
-  if (kind === 'none' && passphrase === undefined && options.keyFile === undefined)
-    return undefined;
-  if (kind === 'passphrase') {
-    if (passphrase !== undefined) return sealerOfPassphrase(passphrase);
-    const source = config.seal ?? (secrets.prompt === undefined ? undefined : { from: 'prompt' });
-    if (source !== undefined) {
-      return sealerOfPassphrase(await secretReader(source, secrets, 'passphrase of the keys')());
-    }
-    const message = `open the keys in "${data}": they are sealed with a passphrase, none is given`;
-    throw new CountersignError('ERR_KEY_SEALED', message, { fields: { data } });
-  }
-  const place = options.keyFile ?? keyFileOf(manifest, data) ?? stateLayout(data).keyFile;
-  const isOther = kind === 'none' || passphrase !== undefined || config.seal !== undefined;
-  if (!isOther) return await openKeyFile(place, log);
-  const sealed = kind === 'none' ? 'in no file' : `sealed with the key file "${place}"`;
-  const given =
-    passphrase !== undefined
-      ? 'a passphrase is given'
-      : config.seal !== undefined
-        ? 'ca.yaml says a passphrase'
-        : 'a key file is given';
-  const message = `open the keys in "${data}": they are ${sealed}, ${given}`;
-  throw new CountersignError('ERR_KEY_SEALED', message, { fields: { data } });
 }
 
 /** The store proves that the key is the one of its description; here, that this is the certificate's. */

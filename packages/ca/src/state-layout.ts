@@ -10,9 +10,11 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * ca.yaml                        the configuration that init was given, or that served last
  * state.json                     what this is: format, trust domain, how the keys are sealed; written last by init
  * root.pem                       the trust anchor
- * root.key.json                  its key, sealed, or where it is (0600); only init needs it opened
+ * root.key.json                  its key, sealed, or where it is (0600); not where the root is offline
  * intermediates/NAME.pem         one a signing certificate
  * intermediates/NAME.key.json    its key, sealed, or where it is (0600)
+ * init.json                      in the place of state.json, while init waits for an offline root
+ * requests/NAME.csr              what the offline root is to sign
  * unseal.key                     opens the sealed keys (0600), unless init was given a passphrase or another place
  * log.key.json                   the issuance log's key, sealed (0600)
  * log.unseal.key                 opens it (0600), where no key of the hierarchy is sealed in a file
@@ -32,6 +34,9 @@ export interface StateLayout {
   readonly intermediates: string;
   intermediateCertificate(name: string): string;
   intermediateKey(name: string): string;
+  readonly pending: string;
+  readonly requests: string;
+  request(name: string): string;
   readonly keyFile: string;
   readonly ledger: string;
   readonly log: string;
@@ -52,6 +57,9 @@ export function stateLayout(directory: string): StateLayout {
     intermediates: join(directory, 'intermediates'),
     intermediateCertificate: (name) => join(directory, 'intermediates', `${name}.pem`),
     intermediateKey: (name) => join(directory, 'intermediates', `${name}.key.json`),
+    pending: join(directory, 'init.json'),
+    requests: join(directory, 'requests'),
+    request: (name) => join(directory, 'requests', `${name}.csr`),
     keyFile: join(directory, keyFileName),
     ledger: join(directory, 'ledger.db'),
     log: join(directory, 'log'),
@@ -79,6 +87,8 @@ export interface StateManifest {
     | { readonly kind: 'key-file'; readonly path: string }
     /** No key is in a file. */
     | { readonly kind: 'none' };
+  /** Whether the root's key is elsewhere, to sign intermediates by requests that are carried to it. */
+  readonly isRootOffline?: boolean;
   /** Absent: the file `ledger.db` beside it. */
   readonly ledger?: LedgerOfState;
   /** RFC 3339. */
@@ -94,7 +104,15 @@ export function formatStateManifest(manifest: Omit<StateManifest, 'format' | 've
 /** @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN */
 export async function readStateManifest(directory: string): Promise<StateManifest> {
   const { manifest: file } = stateLayout(directory);
-  const text = await readFile(file, 'utf8').catch((thrown: unknown) => {
+  const text = await readFile(file, 'utf8').catch(async (thrown: unknown) => {
+    const waits = await readFile(stateLayout(directory).pending).then(
+      () => true,
+      () => false,
+    );
+    if (waits) {
+      const message = `open the authority in "${directory}": its init waits for the offline root to sign`;
+      throw new CountersignError('ERR_CEREMONY_PENDING', message, { fields: { directory } });
+    }
     throw new CountersignError(
       'ERR_STATE_MISSING',
       `open the authority in "${directory}": there is no state.json`,
@@ -105,7 +123,10 @@ export async function readStateManifest(directory: string): Promise<StateManifes
 }
 
 /** Where the key file of a state stands, or undefined for one that has none. */
-export function keyFileOf(manifest: StateManifest, directory: string): string | undefined {
+export function keyFileOf(
+  manifest: Pick<StateManifest, 'seal'>,
+  directory: string,
+): string | undefined {
   if (manifest.seal.kind !== 'key-file') return undefined;
   const { path } = manifest.seal;
   return isAbsolute(path) ? path : resolve(directory, path);
@@ -118,12 +139,13 @@ function parseStateManifest(text: string, file: string): StateManifest {
     if (json.version !== 1) {
       throw new TypeError(`it has version ${json.version}, this program reads version 1`);
     }
-    const { trustDomain, rootFingerprint, intermediates, seal, ledger } = json;
+    const { trustDomain, rootFingerprint, intermediates, seal, ledger, isRootOffline } = json;
     const isWhole =
       typeof trustDomain === 'string' &&
       /^[0-9a-f]{64}$/.test(rootFingerprint) &&
       Array.isArray(intermediates) &&
       intermediates.every((name) => /^[A-Za-z][A-Za-z0-9_-]*$/.test(name)) &&
+      (isRootOffline === undefined || typeof isRootOffline === 'boolean') &&
       (ledger === undefined || typeof ledger?.postgres === 'string') &&
       (seal?.kind === 'passphrase' ||
         seal?.kind === 'none' ||

@@ -1,28 +1,50 @@
-import { initAuthority } from '@countersign/ca';
+import { CountersignError, type Secret } from '@countersign/base';
+import {
+  completeInit,
+  formatCeremony,
+  type Initialised,
+  initAuthority,
+  initOffline,
+} from '@countersign/ca';
 import type { Cli } from '../cli.ts';
+import { listOption } from '../list-option.ts';
+import { readInput } from '../read-input.ts';
 import { readLastingSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { readCaConfig } from '../state/open-state.ts';
 import { secretPlaces } from '../state/secret-places.ts';
+import { takingPart, whoOption } from '../state/who-option.ts';
 import type { Verb } from '../verb.ts';
 
 interface InitVerbOptions {
-  readonly config: string;
+  readonly config?: string;
   readonly data: string;
   readonly passphrase?: string;
   readonly keyFile?: string;
+  readonly offlineRoot?: boolean;
+  readonly rootOut?: string;
+  readonly rootPassphrase?: string;
+  readonly by?: string[];
+  readonly signed?: string[];
 }
 
 /** `countersign init`: a new authority in an empty directory; its root's SHA-256 is the one line of the answer. */
 export const initVerb: Verb = {
   define(command, cli) {
     command
-      .requiredOption('--config <file>', 'ca.yaml')
+      .option('--config <file>', 'ca.yaml; needed but with --signed')
       .requiredOption('--data <dir>', 'where the authority keeps its state: missing or empty')
       .option('--passphrase <secret>', 'seals the keys: @FILE or - for standard input')
       .option(
         '--key-file <file>',
         'where to make the key file that seals them; in the data directory unless given',
+      )
+      .option('--offline-root', 'make the root apart, with requests that it is to sign')
+      .option('--root-out <dir>', 'where the offline root goes: missing or empty')
+      .option('--root-passphrase <secret>', "seals the offline root's key: @FILE or -")
+      .addOption(whoOption())
+      .addOption(
+        listOption('--signed <file>', 'a certificate of the offline root: completes its init'),
       )
       .addHelpText('after', help)
       .action((options: InitVerbOptions) => init(cli, options));
@@ -33,29 +55,116 @@ const help = `
 Prints the SHA-256 of the root's DER, which callers pin. Without a passphrase the keys are sealed with a
 key file that is made for it.
 
-Example:
-  countersign init --config ca.yaml --data state`;
+With --offline-root the root and its key are made in --root-out, to be carried to where no network is, and state/requests
+holds what it is to sign (countersign sign). The certificates carried back complete the init.
 
-async function init(cli: Cli, options: InitVerbOptions): Promise<void> {
-  const { data, passphrase, keyFile } = options;
+Example:
+  countersign init --config ca.yaml --data state
+  countersign init --config ca.yaml --data state --offline-root --root-out /media/vault/root
+  countersign init --data state --signed production.pem`;
+
+function init(cli: Cli, options: InitVerbOptions): Promise<void> {
+  const { config, offlineRoot, rootOut, rootPassphrase, by, signed } = options;
+  if (signed !== undefined) {
+    refuse('--signed', { config, offlineRoot, rootOut, rootPassphrase, by });
+    return complete(cli, { ...options, signed });
+  }
+  if (config === undefined) throw usage('--config is missing');
+  if (offlineRoot === true) {
+    if (rootOut === undefined) throw usage('--root-out is missing, where the offline root goes');
+    return initApart(cli, { ...options, config, rootOut });
+  }
+  refuse('a root in the data directory', { rootOut, rootPassphrase, by });
+  return initWhole(cli, { ...options, config });
+}
+
+async function initWhole(
+  cli: Cli,
+  options: InitVerbOptions & { readonly config: string },
+): Promise<void> {
   const { text, config } = await readCaConfig(cli, options.config);
   const made = await initAuthority({
     config,
-    data,
     configText: text,
+    ...(await sharedOptions(cli, options)),
+  });
+  for (const notice of config.notices) cli.err(`note: ${notice}\n`);
+  await tellMade(cli, made);
+}
+
+async function initApart(
+  cli: Cli,
+  options: InitVerbOptions & { readonly config: string; readonly rootOut: string },
+): Promise<void> {
+  const { rootOut, rootPassphrase, data } = options;
+  const { text, config } = await readCaConfig(cli, options.config);
+  const secret = await readSeal(cli, rootPassphrase, '--root-passphrase');
+  const made = await initOffline({
+    config,
+    configText: text,
+    rootOut,
+    by: takingPart(options.by),
+    ...(await sharedOptions(cli, options)),
+    ...(secret !== undefined && { rootPassphrase: secret }),
+  });
+  for (const notice of config.notices) cli.err(`note: ${notice}\n`);
+  for (const file of made.keyFiles) cli.err(`keys are sealed with the key file "${file}"\n`);
+  cli.err(`\n${formatCeremony(made.record)}\n`);
+  const requests = made.requests.map((file) => `  ${file}\n`).join('');
+  cli.err(`carry "${rootOut}" away, and to it these requests:\n${requests}`);
+  cli.err(`there: countersign sign --root DIR --csr FILE --out CERT.pem --by NAME\n`);
+  cli.err(`then here: countersign init --data ${data} --signed CERT.pem\n`);
+  await cli.out(`${made.rootFingerprint}\n`);
+}
+
+async function complete(
+  cli: Cli,
+  options: InitVerbOptions & { readonly signed: readonly string[] },
+): Promise<void> {
+  const signed: { file: string; pem: string }[] = [];
+  for (const file of options.signed) {
+    const bytes = await readInput(cli, file, 'read certificate');
+    signed.push({ file, pem: Buffer.from(bytes).toString('utf8') });
+  }
+  await tellMade(cli, await completeInit({ signed, ...(await sharedOptions(cli, options)) }));
+}
+
+async function sharedOptions(cli: Cli, { data, passphrase, keyFile }: InitVerbOptions) {
+  const secret = await readSeal(cli, passphrase, '--passphrase');
+  return {
+    data,
     clock: cli.clock,
     secrets: secretPlaces(cli),
     log: createLog(cli, 'warn'),
     ...(keyFile !== undefined && { keyFile }),
-    ...(passphrase !== undefined && {
-      passphrase: await readLastingSecret(cli, passphrase, '--passphrase', (text) =>
-        cli.err(`note: ${text}\n`),
-      ),
-    }),
-  });
-  for (const notice of config.notices) cli.err(`note: ${notice}\n`);
+    ...(secret !== undefined && { passphrase: secret }),
+  };
+}
+
+async function readSeal(
+  cli: Cli,
+  given: string | undefined,
+  option: string,
+): Promise<Secret<string> | undefined> {
+  if (given === undefined) return undefined;
+  return readLastingSecret(cli, given, option, (text) => cli.err(`note: ${text}\n`));
+}
+
+async function tellMade(cli: Cli, made: Initialised): Promise<void> {
   if (made.keyFile !== undefined) {
     cli.err(`keys are sealed with the key file "${made.keyFile}": keep a copy of it elsewhere\n`);
   }
   await cli.out(`${made.rootFingerprint}\n`);
+}
+
+/** A given option that would do nothing is a mistake. */
+function refuse(beside: string, given: Readonly<Record<string, unknown>>): void {
+  const [first] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (first === undefined) return;
+  const flag = first.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw usage(`--${flag} does nothing beside ${beside}`);
+}
+
+function usage(reason: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `init: ${reason}`);
 }

@@ -29,4 +29,21 @@ export const caPolicyCodes = {
     hint: 'leave the subject out of the request: services are known by their alternative names',
     exit: 1,
   },
+  ERR_CEREMONY_REQUEST: {
+    meaning:
+      'A request that was carried to an offline root, or a certificate carried back, is not what the other side expects.',
+    hint: 'compare the ca.yaml of both sides and the SHA-256 in the records of the ceremony; nothing was signed',
+    exit: 1,
+  },
+  ERR_CEREMONY_ROOT: {
+    meaning: 'The directory of an offline root is missing, or its files do not fit together.',
+    hint: 'give the directory that init --offline-root --root-out wrote, as a whole',
+    exit: 2,
+  },
+  ERR_CEREMONY_PENDING: {
+    meaning:
+      'The data directory waits for certificates of an offline root, or has no request that waits.',
+    hint: 'sign its requests with countersign sign, then run countersign init --data DIR --signed FILE for each',
+    exit: 2,
+  },
 } as const satisfies CodeFamily;

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { authorityYaml, id, lastLine } from './authority-files.ts';
+import { countersign, temporaryDirectory } from './countersign.ts';
+
+let directory = '';
+const file = (name: string) => join(directory, name);
+before(async (t) => {
+  directory = await temporaryDirectory(t as never);
+  await writeFile(file('ca.yaml'), authorityYaml());
+});
+
+test('an offline root signs a carried request, and the certificate completes init', async () => {
+  const made = await countersign([
+    ...['init', '--config', file('ca.yaml'), '--data', file('state')],
+    ...['--offline-root', '--root-out', file('vault'), '--by', 'Alice Adams'],
+  ]);
+  assert.equal(made.code, 0, made.stderr);
+  assert.match(made.stdout, /^[0-9a-f]{64}\n$/);
+  assert.match(
+    made.stderr,
+    /ceremony record\n {2}act +root made\n {2}when .*\n {2}who +Alice Adams, /,
+  );
+  assert.match(made.stderr, /countersign sign --root DIR --csr FILE/);
+  assert.equal(existsSync(file('state/root.key.json')), false);
+
+  const words = ['issue', '--data', file('state'), '--spiffe-id', id('web/a'), '--out'];
+  const early = await countersign([...words, file('early')]);
+  assert.equal(early.code, 2);
+  assert.equal(lastLine(early.stderr), 'ERR_CEREMONY_PENDING');
+
+  const sign = ['sign', '--root', file('vault'), '--csr', file('state/requests/services.csr')];
+  const signed = await countersign([
+    ...[...sign, '--out', file('services.pem'), '--by', 'Bob Berg', '-o', 'json'],
+  ]);
+  assert.equal(signed.code, 0, signed.stderr);
+  const { record, name } = JSON.parse(signed.stdout);
+  assert.equal(name, 'services');
+  assert.equal(record.root, made.stdout.trim());
+  assert.equal(record.by[0], 'Bob Berg');
+  const again = await countersign([...sign, '--out', file('again.pem')]);
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stdout, new RegExp(`certificate SHA-256 ${record.certificateSha256}`));
+  assert.equal(
+    await readFile(file('again.pem'), 'utf8'),
+    await readFile(file('services.pem'), 'utf8'),
+  );
+
+  const complete = ['init', '--data', file('state'), '--signed'];
+  const done = await countersign([...complete, file('services.pem')]);
+  assert.equal(done.code, 0, done.stderr);
+  assert.equal(done.stdout, made.stdout);
+  const issued = await countersign([...words, file('web')]);
+  assert.equal(issued.code, 0, issued.stderr);
+  const chain = ['verify', '--bundle', file('vault/root.pem'), file('web/chain.pem')];
+  assert.equal((await countersign(chain)).code, 0);
+});
+
+test('options that would do nothing are refused, with exit code 2', async () => {
+  const config = ['--config', file('ca.yaml')];
+  const data = ['--data', file('other')];
+  const rows: readonly (readonly [readonly string[], RegExp])[] = [
+    [[...config, ...data, '--offline-root'], /--root-out is missing/],
+    [
+      [...config, ...data, '--root-out', file('v')],
+      /--root-out does nothing beside a root in the data/,
+    ],
+    [[...config, ...data, '--signed', 'x.pem'], /--config does nothing beside --signed/],
+    [data, /--config is missing/],
+  ];
+  for (const [words, message] of rows) {
+    const ran = await countersign(['init', ...words]);
+    assert.equal(ran.code, 2, ran.stderr);
+    assert.match(ran.stderr, message);
+  }
+  assert.equal(existsSync(file('other')), false);
+});
