@@ -145,6 +145,27 @@ describe('a hierarchy', () => {
     );
   });
 
+  it('may be of keys that quantum computers do not break, from the root to services', async () => {
+    const authority = await testAuthority({
+      yaml: `
+ca:
+  root: { algorithm: ML-DSA-87 }
+  intermediate: { services: { algorithm: ML-DSA-65 } }
+service_certificates:
+  algorithm: ML-DSA-44
+  san_policies: { spiffe_trust_domain: example.com }
+`,
+    });
+    const key = { type: 'ML-DSA', set: 44 } as const;
+    const issued = issuedOf(await authority.issue({ csr: await request({ key }), spiffeId }));
+    await proves(authority, issued);
+    refused(
+      await authority.issue({ csr: await request(), spiffeId }),
+      'ERR_POLICY_KEY_KIND',
+      /is "ECDSA P-256", service_certificates wants "ML-DSA-44" or longer/,
+    );
+  });
+
   it('lets nothing outlive any link of its chain', async () => {
     const long = yaml.replace('validity: 48h', 'validity: 2h');
     const authority = await testAuthority({ yaml: long });

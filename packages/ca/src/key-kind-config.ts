@@ -28,7 +28,7 @@ export function keyKindFromConfig(
   const name = algorithm ?? (curve === undefined && (keySize ?? 0) > 1000 ? 'RSA' : 'ECDSA');
   const read = algorithms.get(plain(name));
   if (read === undefined) {
-    return refuse('algorithm', `expected "RSA", "ECDSA" or "Ed25519", found "${name}"`);
+    return refuse('algorithm', `expected ${known}, found "${name}"`);
   }
   return read(written, defaults);
 }
@@ -38,13 +38,15 @@ type KeyReader = (
   defaults: KeyKind,
 ) => { readonly kind: KeyKind } | { readonly finding: KeyFinding };
 
+const known = '"RSA", "ECDSA", "Ed25519" or "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"';
+
 const notYet =
   (name: string): KeyReader =>
   () => ({
     finding: {
       key: 'algorithm',
       code: 'ERR_CONFIG_UNSUPPORTED',
-      message: `algorithm "${name}" is not supported yet, use "RSA", "ECDSA" or "Ed25519"`,
+      message: `algorithm "${name}" is not supported yet, use ${known}`,
     },
   });
 
@@ -57,9 +59,9 @@ const algorithms: ReadonlyMap<string, KeyReader> = new Map(
     rsapss: notYet('RSA-PSS'),
     ed448: notYet('Ed448'),
     dsa: notYet('DSA'),
-    mldsa44: notYet('ML-DSA-44'),
-    mldsa65: notYet('ML-DSA-65'),
-    mldsa87: notYet('ML-DSA-87'),
+    mldsa44: readMlDsa(44),
+    mldsa65: readMlDsa(65),
+    mldsa87: readMlDsa(87),
   }),
 );
 
@@ -132,6 +134,17 @@ function readEd25519(written: WrittenKey): ReturnType<KeyReader> {
     return refuse('keySize', `an Ed25519 key has 256 bits, found ${keySize}`);
   }
   return { kind: { type: 'Ed25519' } };
+}
+
+/** The number of the parameter set says all (FIPS 204 §4). */
+function readMlDsa(set: 44 | 65 | 87): KeyReader {
+  return ({ curve, keySize }) => {
+    if (curve !== undefined) return refuse('curve', `an ML-DSA key has no curve, found "${curve}"`);
+    if (keySize !== undefined) {
+      return refuse('keySize', `ML-DSA-${set} has one size, found ${keySize}; leave it out`);
+    }
+    return { kind: { type: 'ML-DSA', set } };
+  };
 }
 
 function plain(name: string): string {

@@ -155,7 +155,7 @@ function wrongWithCommonName(
 function wrongWithKind(kind: KeyKind): Denial | undefined {
   const found = formatKeyKind(kind);
   if (!isServiceKeyType(kind.type)) {
-    const sides = `is "${found}", ECDSA, RSA and Ed25519 keys are certified`;
+    const sides = `is "${found}", ECDSA, RSA, Ed25519 and ML-DSA keys are certified`;
     return denial('ERR_CSR_KEY_UNSUPPORTED', `key of the request ${sides}`, { found });
   }
   if (kind.type === 'RSA' && kind.bits > rsaBits.max) {
@@ -173,5 +173,6 @@ function isAtLeast(kind: KeyKind, wanted: KeyKind): boolean {
 
 function sizeOf(kind: KeyKind): number {
   if (kind.type === 'RSA') return kind.bits;
+  if (kind.type === 'ML-DSA') return kind.set;
   return kind.type === 'EC' ? Number(kind.curve.slice(2)) : 256;
 }
