@@ -100,10 +100,13 @@ export function* decideIssue<I extends DecidingIssuer>(
 
   // 4. For how long.
   if (issuer === undefined) return undefined;
+  const { grantedMs, renewed, limits } = question.lifetime;
   const lifetime = decideLifetime({
     at,
     askedMs: question.ttlMs,
-    ...question.lifetime,
+    grantedMs,
+    renewed,
+    limits,
     profile: profile.lifetime,
     issuer,
     random: question.random,

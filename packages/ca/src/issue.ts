@@ -111,7 +111,8 @@ async function issueInSteps(
   if (!key.ok) return key;
   const keyHash = hash('sha256', csr.spki.raw, 'buffer');
   const spkiHash = toHex(keyHash);
-  const listed = await context.keyLists.judge(csr.spki, key.kind, spkiHash);
+  const listing = context.keyLists.judge(csr.spki, key.kind, spkiHash);
+  const listed = listing === undefined ? undefined : await listing;
   if (listed !== undefined) return listed;
 
   // 2. Policy: what the grant gives, who may sign the names, by which profile, what the request asks beyond that, and for

@@ -12,7 +12,7 @@ export interface LifetimeQuestion {
   readonly renewed?: { readonly notBefore: number; readonly notAfter: number } | undefined;
   readonly profile: LifetimeProfile;
   /** The longest that is granted beside the profile, and by what; the shortest of all binds. */
-  readonly limits?: readonly { readonly ms: number | undefined; readonly by: string }[];
+  readonly limits?: readonly { readonly ms: number | undefined; readonly by: string }[] | undefined;
   /** From the first to the last moment of every certificate of the issuer's chain. */
   readonly issuer: { readonly name: string; readonly notBefore: number; readonly notAfter: number };
   /** From 0 to below 1, for the jitter. */

@@ -27,6 +27,7 @@ export function linksAgainst(
   name: GeneralName,
 ): string | undefined {
   for (const link of links) {
+    if (!isConstrained(link)) continue;
     const finding = constraintAgainst(name, link);
     if (finding === undefined) continue;
     if (finding.kind === 'uncheckable') return `cannot compare "${formatGeneralName(name)}"`;
