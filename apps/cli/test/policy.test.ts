@@ -56,6 +56,18 @@ test('policy test says deny, what would pass, and the closest rule clause by cla
   assert.match(allowed.stdout, /^allow: intermediate "services", profile "brief", /);
 });
 
+test('policy test reads the dates of a data directory, whoever serves it', async () => {
+  const words = ['policy', 'test', '--data', state, '--spiffe-id', id('web/a'), '-o', 'json'];
+  const [allowed, neither] = await Promise.all([
+    countersign(words),
+    countersign(['policy', 'test', '--spiffe-id', id('web/a')]),
+  ]);
+  assert.equal(allowed.code, 0, allowed.stderr);
+  assert.equal(JSON.parse(allowed.stdout).certificate.issuer, 'services');
+  assert.equal(neither.code, 2);
+  assert.match(neither.stderr, /--config or --data is missing/);
+});
+
 test('issue --dry-run asks the running authority, and leaves nothing', async () => {
   const words = ['issue', '--data', state, '--spiffe-id', id('web/a')];
   const before = await readdir(directory);

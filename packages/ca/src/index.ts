@@ -70,4 +70,5 @@ export {
   serveAuthority,
 } from './serve/serve-authority.ts';
 export type { SecretPlaces } from './signers/secret-source.ts';
+export { readStateCertificates } from './state-certificates.ts';
 export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';

@@ -1,17 +1,19 @@
-import { tryPolicy } from '@countersign/ca';
+import { CountersignError } from '@countersign/base';
+import { type PolicyTrial, readStateCertificates, tryPolicy } from '@countersign/ca';
 import { certificateRequestFromPem } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
-import { readCaConfig } from '../state/open-state.ts';
+import { readCaConfig, readStateConfig } from '../state/open-state.ts';
 import { tellExplanation } from '../state/tell-explanation.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions } from '../wish-options.ts';
 
 interface PolicyTestOptions extends WishOptions {
-  readonly config: string;
+  readonly config?: string;
+  readonly data?: string;
   readonly spiffeId?: string;
   readonly dns?: string[];
   readonly ip?: string[];
@@ -26,7 +28,11 @@ interface PolicyTestOptions extends WishOptions {
 export const policyTestVerb: Verb = {
   define(command, cli) {
     addWishOptions(command, 'wished lifetime; what ca.yaml gives unless given')
-      .requiredOption('--config <file>', 'ca.yaml; no authority is needed')
+      .option('--config <file>', 'ca.yaml; no authority is needed')
+      .option(
+        '--data <dir>',
+        "an authority's data directory: its dates, and its ca.yaml without --config",
+      )
       .option('--spiffe-id <id>', 'the SPIFFE ID that is asked for')
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
@@ -49,13 +55,34 @@ Example:
 
 async function testPolicy(cli: Cli, options: PolicyTestOptions): Promise<void> {
   const { spiffeId, dns, ip, provisioner, caller, profile, issuer, ttl } = options;
-  const { config } = await readCaConfig(cli, options.config);
+  const { config, certificates } = await whatIsTried(cli, options);
   const csr = options.csr === undefined ? undefined : await readCsr(cli, options.csr);
   const kind = keyKindOfOption(options.keyType) ?? config.services.key;
   const names = { spiffeId, dns, ip };
   const asked = { provisioner, caller, profile, issuer, ttlMs: ttl };
-  const explanation = tryPolicy({ config, csr, kind, ...names, ...asked, clock: cli.clock });
+  const explanation = tryPolicy({
+    config,
+    certificates,
+    csr,
+    kind,
+    ...names,
+    ...asked,
+    clock: cli.clock,
+  });
   await tellExplanation(cli, explanation, options.output);
+}
+
+async function whatIsTried(
+  cli: Cli,
+  { config, data }: PolicyTestOptions,
+): Promise<Pick<PolicyTrial, 'config' | 'certificates'>> {
+  if (data !== undefined) {
+    const certificates = await readStateCertificates(data);
+    const options = { data, ...(config !== undefined && { config }) };
+    return { config: await readStateConfig(cli, options), certificates };
+  }
+  if (config !== undefined) return { config: (await readCaConfig(cli, config)).config };
+  throw new CountersignError('ERR_USAGE', 'policy test: --config or --data is missing');
 }
 
 async function readCsr(cli: Cli, file: string): Promise<Uint8Array> {

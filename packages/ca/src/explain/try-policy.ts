@@ -6,10 +6,13 @@ import { countNames, namesOf, parseNames, type WrittenNames } from '../certifica
 import type { DecidingIssuer } from '../decide-issue.ts';
 import { linksOf } from '../hierarchy-config.ts';
 import { readRequest } from '../issue.ts';
+import type { StateCertificates } from '../state-config.ts';
 import { explainPolicy, explanationOf } from './explain-issue.ts';
 
 export interface PolicyTrial extends WrittenNames {
   readonly config: CaConfig;
+  /** Of a data directory: how long its authorities last. Default: as if they began now. */
+  readonly certificates?: StateCertificates | undefined;
   /** PKCS #10, DER: its names where none are given, its key, and what it asks for beside. */
   readonly csr?: Uint8Array | undefined;
   /** Of the key, where there is no request. */
@@ -25,8 +28,8 @@ export interface PolicyTrial extends WrittenNames {
 }
 
 /**
- * What the policy of a configuration would answer, with every reason, as if its hierarchy began now. No authority is
- * needed; lists of keys and the ledger are not asked.
+ * What the policy of a configuration would answer, with every reason. No authority is needed; lists of keys and the
+ * ledger are not asked.
  */
 export function tryPolicy(trial: PolicyTrial): IssueExplanation {
   const { config, profile, issuer, ttlMs, kind } = trial;
@@ -42,19 +45,33 @@ export function tryPolicy(trial: PolicyTrial): IssueExplanation {
     caller: trial.caller ?? 'operator',
   };
   const question = { at, names: named.names, requester, profile, issuer, ttlMs, kind };
-  return explainPolicy({ ...question, csr: read?.csr }, config, issuersOf(config, at));
+  return explainPolicy({ ...question, csr: read?.csr }, config, issuersOf(trial, at));
 }
 
-/** The intermediates as init would make them now. */
-function issuersOf(config: CaConfig, at: number): DecidingIssuer[] {
+function issuersOf({ config, certificates }: PolicyTrial, at: number): DecidingIssuer[] {
   const { intermediates } = config;
   return intermediates.map(({ name, validityMs, policies, signsServices, profile }) => ({
     name,
     links: linksOf(name, intermediates),
-    notBefore: at,
-    notAfter: at + validityMs,
+    ...spanOf(name, validityMs),
     policies,
     signsServices,
     profile,
   }));
+
+  /** In which the whole chain is valid. */
+  function spanOf(name: string, validityMs: number): { notBefore: number; notAfter: number } {
+    if (certificates === undefined) return { notBefore: at, notAfter: at + validityMs };
+    const chain = [certificates.root];
+    for (let next: string | undefined = name; next !== undefined; ) {
+      const certificate = certificates.intermediates.get(next);
+      if (certificate !== undefined) chain.push(certificate);
+      const issuer: string | undefined = intermediates.find((each) => each.name === next)?.issuer;
+      next = issuer;
+    }
+    return {
+      notBefore: Math.max(...chain.map((each) => each.notBefore)),
+      notAfter: Math.min(...chain.map((each) => each.notAfter)),
+    };
+  }
 }

@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { CountersignError, messageOf } from '@countersign/base';
+import { type Certificate, certificatesFromPem } from '@countersign/x509';
+import type { StateCertificates } from './state-config.ts';
+import { readStateManifest, stateLayout } from './state-layout.ts';
+
+/**
+ * The certificates of a data directory, which anybody may read: no key is opened, and no server is in the way.
+ *
+ * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN, ERR_CEREMONY_PENDING
+ */
+export async function readStateCertificates(data: string): Promise<StateCertificates> {
+  const layout = stateLayout(data);
+  const manifest = await readStateManifest(data);
+  const intermediates = new Map<string, Certificate>();
+  for (const name of manifest.intermediates) {
+    intermediates.set(name, await readCertificate(layout.intermediateCertificate(name)));
+  }
+  return { root: await readCertificate(layout.rootCertificate), intermediates };
+}
+
+async function readCertificate(file: string): Promise<Certificate> {
+  try {
+    const [certificate] = certificatesFromPem(await readFile(file));
+    if (certificate !== undefined) return certificate;
+    throw new TypeError('it holds no certificate');
+  } catch (thrown) {
+    throw new CountersignError('ERR_STATE_BROKEN', `read "${file}": ${messageOf(thrown)}`, {
+      fields: { file },
+      cause: thrown,
+    });
+  }
+}
