@@ -128,11 +128,14 @@ function suites(server: PostgresServer): void {
       const intent = granted(await gone.intend(draft));
       assert.deepEqual(await other.orphans(), []);
       await query(`UPDATE ${schema}.writers SET seen_at = clock_timestamp() - interval '1 minute'`);
-      assert.deepEqual(
-        (await other.orphans()).map((one) => one.position),
-        [intent.position],
-      );
-      await other.abandoned(intent.position, 'whoever ordered it is gone');
+      // The other process closes orphans by itself, now and then: it may have been quicker.
+      for (const { position } of await other.orphans()) {
+        assert.equal(position, intent.position);
+        await other.abandoned(position, 'whoever ordered it is gone').catch((thrown) => {
+          assert.equal(thrown.code, 'ERR_LEDGER_STATE');
+        });
+      }
+      assert.deepEqual(await other.openIntents(), []);
       const late = { intent: intent.position, serialHex: intent.serialHex, der: new Uint8Array(1) };
       await assert.rejects(gone.issued(late), { code: 'ERR_LEDGER_STATE' });
       await gone.close();
