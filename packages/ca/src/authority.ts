@@ -127,8 +127,9 @@ export class Authority {
   }
 
   /**
-   * Puts the policy of a changed `ca.yaml` in force for requests from now on: `service_certificates`, `profiles`,
-   * `policy`, `requests`, `api.admins` and `api.gateways`. What else differs is refused, and nothing changes.
+   * Puts the policy of a changed `ca.yaml` in force for requests from now on: `service_certificates`, `profiles` and
+   * which of them an intermediate has as default, `policy`, `requests`, `api.admins` and `api.gateways`. What else
+   * differs is refused, and nothing changes.
    *
    * @throws CountersignError ERR_STATE_CONFIG, ERR_POLICY_KEY_LIST
    */
@@ -302,10 +303,12 @@ function fixedParts({
   ledger,
 }: CaConfig): [string, string][] {
   const { address, port, dns, ip } = api;
+  // Which profile is an intermediate's default is policy; all else of it stands in its certificate.
+  const certified = intermediates.map(({ profile: _, ...each }) => each);
   return [
     ['spiffe_trust_domain', trustDomain],
     ['ca.root', JSON.stringify(root)],
-    ['ca.intermediate', JSON.stringify(intermediates)],
+    ['ca.intermediate', JSON.stringify(certified)],
     ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
     ['publish', JSON.stringify(publish)],
     ['ledger', JSON.stringify(ledger)],

@@ -145,6 +145,14 @@ profiles: { joined: { validity: "1h", max_validity: "2h", for: [{ callers: [toke
     const csr = await request({ key: { type: 'RSA', bits: 3072 } });
     const leaf = leafOf(await authority.issue({ csr, spiffeId: payments, profile: 'web' }));
     assert.deepEqual(leaf.extKeyUsage, ['serverAuth']);
+    const brief = `${base}profiles: { brief: { validity: 5m } }\n`.replace(
+      '    rest: {',
+      '    rest: { profile: brief,',
+    );
+    await authority.reconfigure(parseCaConfig(brief, 'ca.yaml'));
+    const order = { spiffeId: payments, issuer: 'rest' };
+    const issued = issuedOf(await authority.issue({ csr: await request(), ...order }));
+    assert.ok(issued.notAfter - Date.now() <= 5 * 60_000);
   });
 
   const bad: readonly (readonly [string, string, RegExp])[] = [
