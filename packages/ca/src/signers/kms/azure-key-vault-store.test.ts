@@ -56,10 +56,10 @@ test('a key identifier in another vault is not followed', async () => {
   const store = openStore();
   const description = await store.generate(p256, 'root');
   assert.ok(isKeyReference(description));
-  const key = 'https://elsewhere.example/keys/root/1';
+  const key = 'https://elsewhere.example/keys/issuing/1';
   await assert.rejects(store.open({ ...description, place: { key } }), {
     code: 'ERR_SIGNER_KEY',
-    message: /it is "https:\/\/elsewhere.example\/keys\/root\/1", ca.yaml says http:\/\/127/,
+    message: /it is "https:\/\/elsewhere.example\/keys\/issuing\/1", ca.yaml says http:\/\/127/,
   });
 });
 
