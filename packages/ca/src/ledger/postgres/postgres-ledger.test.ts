@@ -222,7 +222,7 @@ function suites(server: PostgresServer): void {
       const started = performance.now();
       const asked = [ledger.intend(draft), ledger.status(), ledger.revoke(order)];
       for (const one of asked) await assert.rejects(one, { code: 'ERR_LEDGER_UNAVAILABLE' });
-      assert.ok(performance.now() - started < 3000);
+      assert.ok(performance.now() - started < 20_000);
       assert.equal(ledger.failure?.code, 'ERR_LEDGER_UNAVAILABLE');
       await control?.start();
       await until(async () => ledger.failure === undefined);
