@@ -35,7 +35,7 @@ export function authorityTransport(options: AuthorityTransportOptions): Transpor
       port: address.port,
       bundles: options.bundles,
       profile: 'any',
-      expect: expectAuthority(address, options.trustDomain),
+      expect: expectAuthority(options.trustDomain),
       clock: options.clock,
       signal: request.signal,
       ...(options.svids === undefined ? {} : { svids: options.svids }),

@@ -148,16 +148,18 @@ async function swapIn(directory: string, written: Written): Promise<void> {
  */
 export async function readIdentity(directory: string): Promise<Identity> {
   const attempted = `read identity from "${directory}"`;
-  for (let attempt = 1; ; attempt += 1) {
-    const version = await currentVersion(directory).catch((thrown: unknown) => {
+  const versionNow = () =>
+    currentVersion(directory).catch((thrown: unknown) => {
       throw failed(attempted, thrown);
     });
+  for (let attempt = 1; ; attempt += 1) {
+    const version = await versionNow();
     const from = version === undefined ? directory : join(directory, versions, version);
     try {
       return parseFiles(await readFiles(from));
     } catch (thrown) {
       // Two swaps while we were reading: the version that we had resolved is gone.
-      const isSwapped = version !== undefined && version !== (await currentVersion(directory));
+      const isSwapped = version !== undefined && version !== (await versionNow());
       if (!isSwapped || attempt === 5) throw failed(attempted, thrown);
     }
   }
