@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { type Denial, denial, messageOf } from '@countersign/base';
+import { maxPeerChain } from '@countersign/spiffe';
 import { type Certificate, parseCertificate } from '@countersign/x509';
 
 /** What a peer sent: its chain, leaf first; `missing` when no certificate was sent. */
@@ -14,7 +15,6 @@ export type SentChain =
   | { readonly kind: 'missing' }
   | { readonly kind: 'refused'; readonly denial: Denial };
 
-const longestChain = 10;
 const mostServerNames = 8;
 const noName = '';
 
@@ -41,8 +41,8 @@ export class ChainMemory {
     const sent = sentCertificates(socket);
     const leafDer = sent[0];
     if (leafDer === undefined) return { kind: 'missing' };
-    if (sent.length > longestChain) {
-      return refused('ERR_TLS_CHAIN_MALFORMED', `chain of more than ${longestChain} certificates`);
+    if (sent.length > maxPeerChain) {
+      return refused('ERR_TLS_CHAIN_MALFORMED', `chain of more than ${maxPeerChain} certificates`);
     }
     const serverNames = serverNamesOf(socket);
     const known = this.#known.get(keyOf(leafDer));
@@ -88,7 +88,7 @@ export class ChainMemory {
 export function sentCertificates(socket: TLSSocket): Uint8Array[] {
   const sent: Uint8Array[] = [];
   let next = socket.getPeerX509Certificate();
-  while (next !== undefined && sent.length <= longestChain) {
+  while (next !== undefined && sent.length <= maxPeerChain) {
     sent.push(new Uint8Array(next.raw));
     next = next.issuerCertificate;
   }
