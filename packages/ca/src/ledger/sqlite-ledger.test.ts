@@ -92,7 +92,7 @@ describe('sqlite ledger file', () => {
     database.close();
     await assert.rejects(open(file), {
       code: 'ERR_LEDGER_VERSION',
-      message: /schema 99, this version knows up to 2/,
+      message: /schema 99, this version knows up to \d/,
     });
   });
 
@@ -118,6 +118,13 @@ describe('sqlite ledger file', () => {
     await threeCertificates(first);
     await first.close();
     const database = new DatabaseSync(file);
+    const later = [
+      ...['intents', 'certificates', 'abandoned', 'tokens', 'revocations'].map(
+        (each) => `archived_${each}`,
+      ),
+      ...['retention', 'list_numbers', 'imported_lists'],
+    ];
+    database.exec(later.map((table) => `DROP TABLE ${table};`).join(' '));
     database.exec(`
       DROP TABLE audit;
       DROP INDEX intents_provisioner;

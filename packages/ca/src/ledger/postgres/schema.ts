@@ -116,6 +116,83 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
       seen_at TIMESTAMPTZ NOT NULL
     )`,
   ],
+  // What ended long ago, apart from what is asked about every day.
+  (s) => [
+    `CREATE TABLE IF NOT EXISTS ${s}.archived_intents (
+      position BIGINT PRIMARY KEY,
+      at BIGINT NOT NULL,
+      serial TEXT NOT NULL,
+      spiffe_id TEXT,
+      names TEXT NOT NULL,
+      spki_hash TEXT NOT NULL,
+      provisioner TEXT NOT NULL,
+      grant_kind TEXT NOT NULL,
+      granted_by TEXT,
+      issuer TEXT NOT NULL,
+      not_after BIGINT NOT NULL,
+      revocation BIGINT
+    )`,
+    `CREATE INDEX IF NOT EXISTS archived_intents_spki_hash ON ${s}.archived_intents (spki_hash)`,
+    `CREATE TABLE IF NOT EXISTS ${s}.archived_certificates (
+      intent BIGINT PRIMARY KEY,
+      position BIGINT NOT NULL UNIQUE,
+      at BIGINT NOT NULL,
+      der BYTEA NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.archived_abandoned (
+      intent BIGINT PRIMARY KEY,
+      position BIGINT NOT NULL UNIQUE,
+      at BIGINT NOT NULL,
+      reason TEXT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.archived_tokens (
+      position BIGINT PRIMARY KEY,
+      at BIGINT NOT NULL,
+      id TEXT NOT NULL,
+      secret_hash TEXT NOT NULL,
+      spiffe_id TEXT,
+      names TEXT NOT NULL,
+      provisioner TEXT NOT NULL,
+      ttl_ms BIGINT,
+      expires_at BIGINT NOT NULL,
+      spent_by BIGINT
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.archived_revocations (
+      position BIGINT PRIMARY KEY,
+      previous BIGINT NOT NULL UNIQUE,
+      at BIGINT NOT NULL,
+      by_what TEXT NOT NULL,
+      value TEXT NOT NULL,
+      reason TEXT NOT NULL,
+      block BIGINT NOT NULL,
+      ordered_by TEXT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.retention (
+      id BIGINT PRIMARY KEY CHECK (id = 1),
+      phase TEXT NOT NULL,
+      after BIGINT NOT NULL,
+      holder TEXT,
+      held_until BIGINT NOT NULL,
+      certificates BIGINT NOT NULL,
+      tokens BIGINT NOT NULL,
+      revocations BIGINT NOT NULL,
+      round BIGINT NOT NULL,
+      ended_before BIGINT NOT NULL,
+      finished_at BIGINT NOT NULL
+    )`,
+    `INSERT INTO ${s}.retention VALUES (1, 'intents', 0, NULL, 0, 0, 0, 0, 0, 0, 0)
+      ON CONFLICT (id) DO NOTHING`,
+    `CREATE TABLE IF NOT EXISTS ${s}.list_numbers (
+      path TEXT PRIMARY KEY,
+      number TEXT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.imported_lists (
+      issuer TEXT PRIMARY KEY,
+      number TEXT NOT NULL,
+      at BIGINT NOT NULL,
+      der BYTEA NOT NULL
+    )`,
+  ],
 ];
 
 /**
