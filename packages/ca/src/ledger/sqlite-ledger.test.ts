@@ -122,7 +122,7 @@ describe('sqlite ledger file', () => {
       ...['intents', 'certificates', 'abandoned', 'tokens', 'revocations'].map(
         (each) => `archived_${each}`,
       ),
-      ...['retention', 'list_numbers', 'imported_lists'],
+      ...['retention', 'list_numbers', 'imported_lists', 'documents', 'bundle_holders'],
     ];
     database.exec(later.map((table) => `DROP TABLE ${table};`).join(' '));
     database.exec(`

@@ -214,6 +214,22 @@ const migrations: readonly Migration[] = [
     der BLOB NOT NULL
   ) STRICT;
   `,
+  // What all processes over a ledger share beside its records, and who said which trust bundle it holds: kept for as
+  // long as a key of the hierarchy is being replaced.
+  `
+  CREATE TABLE documents (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE bundle_holders (
+    intent INTEGER NOT NULL,
+    instance TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (intent, instance)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 type Migration = string | ((database: DatabaseSync) => void);

@@ -193,6 +193,22 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
       der BYTEA NOT NULL
     )`,
   ],
+  // What all processes over a ledger share beside its records, and who said which trust bundle it holds: kept for as
+  // long as a key of the hierarchy is being replaced.
+  (s) => [
+    `CREATE TABLE IF NOT EXISTS ${s}.documents (
+      name TEXT PRIMARY KEY,
+      version BIGINT NOT NULL,
+      body TEXT NOT NULL
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${s}.bundle_holders (
+      intent BIGINT NOT NULL,
+      instance TEXT NOT NULL,
+      digest TEXT NOT NULL,
+      at BIGINT NOT NULL,
+      PRIMARY KEY (intent, instance)
+    )`,
+  ],
 ];
 
 /**
