@@ -128,7 +128,7 @@ export class Authority {
 
   /**
    * Puts the policy of a changed `ca.yaml` in force for requests from now on: `service_certificates`, `profiles` and
-   * which of them an intermediate has as default, `policy`, `requests`, `api.admins` and `api.gateways`. What else
+   * which of them an intermediate has as default, `policy`, `requests`, and who may do what under `api`. What else
    * differs is refused, and nothing changes.
    *
    * @throws CountersignError ERR_STATE_CONFIG, ERR_POLICY_KEY_LIST
@@ -174,6 +174,18 @@ export class Authority {
   issue(request: CsrAndWishes & WrittenNames): Promise<Issued | Refusal> {
     const grant = { by: 'operator', names: request } as const;
     const question = { asked: 'issue', subject: request.spiffeId, by: 'operator' } as const;
+    return decideNoted(this.ledger, question, () =>
+      issueCertificate({ ...wishes(request), grant }, this.#context),
+    );
+  }
+
+  /** By order of a peer whom `api.registrars` names, for others; as {@link issue}, within the policy for that caller. */
+  order(
+    request: CsrAndWishes & WrittenNames & { readonly peer: VerifiedPeer },
+  ): Promise<Issued | Refusal> {
+    const { peer } = request;
+    const grant = { by: 'registrar', peer, names: request } as const;
+    const question = { asked: 'issue', subject: request.spiffeId, by: nameOfPeer(peer) } as const;
     return decideNoted(this.ledger, question, () =>
       issueCertificate({ ...wishes(request), grant }, this.#context),
     );
@@ -252,9 +264,13 @@ export class Authority {
       serial: issued.serialHex,
       notAfter: issued.notAfter,
       chain: issued.chain,
-      bundle: JSON.parse(formatBundleDocument(this.#bundle)),
-      trustDomain: this.config.trustDomain,
+      ...this.issueResponseParts(),
     };
+  }
+
+  /** What all answers that hold certificates have in common. */
+  issueResponseParts(): Pick<IssueResponse, 'bundle' | 'trustDomain'> {
+    return { bundle: bundleDocument(this.#bundle), trustDomain: this.config.trustDomain };
   }
 
   /** What keeps it from issuing, or from logging what it issues, or undefined: for health checks. */
@@ -269,6 +285,17 @@ export class Authority {
     await this.#keys?.close();
   }
 }
+
+/** A bundle as an object of JSON, written once: it is part of every answer. */
+function bundleDocument(bundle: TrustBundle): IssueResponse['bundle'] {
+  const known = bundleDocuments.get(bundle);
+  if (known !== undefined) return known;
+  const document = JSON.parse(formatBundleDocument(bundle));
+  bundleDocuments.set(bundle, document);
+  return document;
+}
+
+const bundleDocuments = new WeakMap<TrustBundle, IssueResponse['bundle']>();
 
 function wishes({ csr, ttlMs, profile, issuer }: CsrAndWishes): CsrAndWishes {
   return { csr, ttlMs, profile, issuer };

@@ -205,6 +205,9 @@ function readApi(
     admins: (written.admins ?? []).flatMap((text, index) =>
       readApiId(text, ['api', 'admins', index], trustDomain, report),
     ),
+    registrars: (written.registrars ?? []).flatMap((text, index) =>
+      readApiId(text, ['api', 'registrars', index], trustDomain, report),
+    ),
     gateways: (written.gateways ?? ['*']).flatMap((text, index) =>
       readGatewayPattern(text, ['api', 'gateways', index], trustDomain, report),
     ),

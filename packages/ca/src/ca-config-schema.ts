@@ -78,6 +78,7 @@ const services = z.strictObject({
 
 const api = z.strictObject({
   admins: z.array(z.string()).nullish(),
+  registrars: z.array(z.string()).nullish(),
   gateways: z.array(z.string()).nullish(),
   address: z.string().min(1).optional(),
   port: wholeNumber.optional(),

@@ -94,6 +94,8 @@ export interface ServiceConfig {
 export interface ApiConfig {
   /** SPIFFE IDs that may revoke others over the API. Default none. */
   readonly admins: readonly string[];
+  /** SPIFFE IDs that may order certificates for others over the API, within the policy. Default none. */
+  readonly registrars: readonly string[];
   /** SPIFFE IDs, or beginnings that end in `*`, that may hold a lease. Default `*`. */
   readonly gateways: readonly string[];
   /** Default 127.0.0.1. */

@@ -6,6 +6,7 @@ import type { CaConfig } from './ca-config.ts';
 import {
   type CertificateNames,
   countNames,
+  type NamesResult,
   namesOf,
   parseNames,
   type WrittenNames,
@@ -21,6 +22,8 @@ export type IssueGrant =
   | { readonly by: 'token'; readonly token: JoinToken }
   /** Renewal: the names of the certificate that the peer presented. */
   | { readonly by: 'peer'; readonly peer: VerifiedPeer }
+  /** A registrar of ca.yaml orders for others: these names, or those of the request where none are given. */
+  | { readonly by: 'registrar'; readonly peer: VerifiedPeer; readonly names: WrittenNames }
   /** Whoever holds the state: these names, or those of the request where none are given. */
   | { readonly by: 'operator'; readonly names: WrittenNames }
   /** The authority's own TLS certificate: bound by its issuer's constraints, not by the policy for services. */
@@ -63,7 +66,7 @@ export async function checkJoinToken(
 }
 
 interface GrantContext {
-  readonly config: Pick<CaConfig, 'asksProvisioner'>;
+  readonly config: Pick<CaConfig, 'asksProvisioner' | 'api'>;
   readonly ledger: Pick<Ledger, 'checkToken' | 'certificateStatus'>;
   readonly rootFingerprint: string;
 }
@@ -96,10 +99,8 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
   },
 
   async peer({ peer }, _csr, { rootFingerprint, config, ledger }) {
-    if (peer.anchorFingerprint !== rootFingerprint) {
-      const sides = `leads to root "${peer.anchorFingerprint}", this authority's is "${rootFingerprint}"`;
-      return denial('ERR_RENEW_FOREIGN', `certificate "${peer.serialHex}" ${sides}`);
-    }
+    const foreign = wrongWithAnchor(peer, rootFingerprint);
+    if (foreign !== undefined) return foreign;
     // The present names, whatever the request says: a renewal changes the key and the dates alone.
     const named = namesOf(peer.names);
     if (!named.ok) return named;
@@ -117,10 +118,30 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 
+  registrar({ peer, names }, csr, { rootFingerprint, config }) {
+    const foreign = wrongWithAnchor(peer, rootFingerprint);
+    if (foreign !== undefined) return foreign;
+    const caller = peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`;
+    if (!config.api.registrars.includes(caller)) {
+      const detail = `"${caller}" asks for a certificate of others, api.registrars does not name it`;
+      return denial('ERR_API_FORBIDDEN', detail, { caller });
+    }
+    const named = orderedNames(names, csr);
+    if (!named.ok) return named;
+    return {
+      ok: true,
+      names: named.names,
+      describe: `the order of "${caller}"`,
+      ledgerGrant: { kind: 'registrar', serialHex: peer.serialHex },
+      // So that what it vouched for can be revoked together.
+      provisioner: caller,
+      requester: { provisioner: caller, caller },
+      lifetime: {},
+    };
+  },
+
   operator({ names }, csr) {
-    const written = parseNames(names);
-    if (!written.ok) return written;
-    const named = countNames(written.names) > 0 ? written : namesOf(csr.subjectAltNames);
+    const named = orderedNames(names, csr);
     if (!named.ok) return named;
     return {
       ok: true,
@@ -147,6 +168,18 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 };
+
+function wrongWithAnchor(peer: VerifiedPeer, rootFingerprint: string): Denial | undefined {
+  if (peer.anchorFingerprint === rootFingerprint) return undefined;
+  const sides = `leads to root "${peer.anchorFingerprint}", this authority's is "${rootFingerprint}"`;
+  return denial('ERR_RENEW_FOREIGN', `certificate "${peer.serialHex}" ${sides}`);
+}
+
+function orderedNames(names: WrittenNames, csr: CertificateRequest): NamesResult {
+  const written = parseNames(names);
+  if (!written.ok || countNames(written.names) > 0) return written;
+  return namesOf(csr.subjectAltNames);
+}
 
 /** Who vouched for the certificate that is renewed; one that the ledger does not know is refused there. */
 async function firstProvisioner(

@@ -6,6 +6,18 @@ export {
   type TransportResponse,
 } from './authority-client.ts';
 export {
+  type BatchIssued,
+  type BatchOrder,
+  type BatchRefused,
+  type BatchRequest,
+  type BatchResponse,
+  batchLimits,
+  formatBatchRequest,
+  formatBatchResponse,
+  parseBatchRequest,
+  parseBatchResponse,
+} from './batch-messages.ts';
+export {
   type CertificateOfKey,
   formatCertificatesOfKey,
   parseCertificatesOfKey,
@@ -107,6 +119,7 @@ export {
   type ReceivedProblem,
   statusOfCode,
 } from './problem.ts';
+export { protoFiles } from './proto-files.ts';
 export { parseJsonBody } from './read-message.ts';
 export {
   formatRevokeRequest,

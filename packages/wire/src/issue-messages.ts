@@ -110,9 +110,7 @@ const namesLimits = { maxItems: issueLimits.names, max: issueLimits.nameLength }
 export function parseAdminIssueRequest(json: unknown): AdminIssueRequest {
   return readMessage('issue request', json, (m) => ({
     csr: m.bytes('csr', issueLimits.csrBytes),
-    ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
-    dns: m.optional('dns', (name) => m.listOfTexts(name, namesLimits)) ?? [],
-    ip: m.optional('ip', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ...namesIn(m),
     ...readWishes(m),
   }));
 }
@@ -123,9 +121,7 @@ export function formatAdminIssueRequest(request: AdminIssueRequest): string {
 
 export function parseTokenRequest(json: unknown): TokenRequest {
   return readMessage('token request', json, (m) => ({
-    ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
-    dns: m.optional('dns', (name) => m.listOfTexts(name, namesLimits)) ?? [],
-    ip: m.optional('ip', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ...namesIn(m),
     ...ttlOf(m.optional('ttlMs', (name) => m.integer(name, ttlRange))),
   }));
 }
@@ -177,7 +173,15 @@ export function formatIssueResponse(response: IssueResponse): string {
   return JSON.stringify({ ...response, chain: response.chain.map(toBase64) });
 }
 
-function readWishes(m: Members): CertificateWishes {
+export function namesIn(m: Members): Pick<AdminIssueRequest, 'spiffeId' | 'dns' | 'ip'> {
+  return {
+    ...spiffeIdOf(m.optional('spiffeId', (name) => m.text(name, { max: 2048 }))),
+    dns: m.optional('dns', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+    ip: m.optional('ip', (name) => m.listOfTexts(name, namesLimits)) ?? [],
+  };
+}
+
+export function readWishes(m: Members): CertificateWishes {
   const text = (name: string) => m.text(name, { min: 1, max: issueLimits.wordLength });
   return wishesOf({
     ttlMs: m.optional('ttlMs', (name) => m.integer(name, ttlRange)),
@@ -186,7 +190,7 @@ function readWishes(m: Members): CertificateWishes {
   });
 }
 
-function wishesOf(
+export function wishesOf(
   wishes: {
     readonly [Name in keyof CertificateWishes]: CertificateWishes[Name] | undefined;
   },

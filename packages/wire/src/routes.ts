@@ -59,6 +59,16 @@ export const routes = {
     maxAnswerBytes: 1024 * kib,
     answer: 'application/json',
   },
+  issueBatch: {
+    name: 'issueBatch',
+    method: 'POST',
+    path: '/v1/issue/batch',
+    auth: 'mtls',
+    /** 256 requests; those with the largest keys fit by the hundred. */
+    maxBodyBytes: 2048 * kib,
+    maxAnswerBytes: 16 * 1024 * kib,
+    answer: 'application/json',
+  },
   revoke: {
     name: 'revoke',
     method: 'POST',

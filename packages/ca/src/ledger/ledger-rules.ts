@@ -1,13 +1,18 @@
-import { timingSafeEqual } from 'node:crypto';
 import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
 import { serialForPosition } from '@countersign/spiffe';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
-import { covers, factFor } from './covers.ts';
+import {
+  blockOf,
+  coveringRevocation,
+  issuedFacts,
+  refusalOfRegistrar,
+  refusalOfRenewal,
+  refusalOfToken,
+} from './grant-refusals.ts';
 import type {
   AbandonedRecord,
   CertificateStatus,
-  CoveredFacts,
   Grant,
   Intent,
   IntentDraft,
@@ -39,7 +44,7 @@ export const ledgerWrites = {
   intend(tx: LedgerTransaction, draft: IntentDraft, asked?: Asked): Intent | Denial {
     // 1. The certificate that is renewed, and who vouched first.
     const renewed =
-      draft.grant.kind === 'renewal' ? renewedFacts(tx, draft.grant.serialHex) : undefined;
+      draft.grant.kind === 'renewal' ? issuedFacts(tx, draft.grant.serialHex) : undefined;
     if (renewed?.ok === false) return renewed;
     const provisioner = renewed?.facts.provisioner ?? draft.provisioner;
 
@@ -52,9 +57,11 @@ export const ledgerWrites = {
     const refused =
       draft.grant.kind === 'token'
         ? refusalOfToken(tx, draft.grant, wanted)
-        : renewed !== undefined
-          ? refusalOfRenewal(tx, renewed.facts, wanted)
-          : undefined;
+        : draft.grant.kind === 'registrar'
+          ? refusalOfRegistrar(tx, draft.grant.serialHex)
+          : renewed !== undefined
+            ? refusalOfRenewal(tx, renewed.facts, wanted)
+            : undefined;
     if (refused !== undefined) return refused;
 
     // 4. Position, serial, record; the token is spent by the same commit.
@@ -307,121 +314,6 @@ function crowdOf(tx: LedgerTransaction, spiffeId: string): Denial | undefined {
   return denial('ERR_LEDGER_LEASE', `"${spiffeId}" ${sides}`, { held, most: mostLeasesEach });
 }
 
-/** What a requester asks for, as far as revocations can name it. */
-interface Wanted {
-  readonly spiffeId: string | undefined;
-  readonly spkiHash: string | undefined;
-  readonly provisioner: string | undefined;
-}
-
-type Renewed = { readonly ok: true; readonly facts: CoveredFacts } | Denial;
-
-function renewedFacts(tx: LedgerTransaction, serialHex: string): Renewed {
-  const intent = tx.store.intentBySerial(serialHex);
-  if (intent === undefined || tx.store.outcomeOf(intent.position) !== 'issued') {
-    return denial(
-      'ERR_LEDGER_CERTIFICATE_UNKNOWN',
-      `the certificate to renew, serial "${serialHex}", was never issued here`,
-    );
-  }
-  return { ok: true, facts: factsOf(intent) };
-}
-
-function blockOf(tx: LedgerTransaction, wanted: Wanted): Denial | undefined {
-  for (const [by, value] of revocable(wanted)) {
-    const block = tx.store.blockingRevocation(by, value);
-    if (block === undefined) continue;
-    return denial(
-      'ERR_LEDGER_BLOCKED',
-      `${by} "${value}" is blocked by the revocation at position ${block.position}, reason ${block.reason}`,
-      { by, value, position: block.position, reason: block.reason },
-    );
-  }
-  return undefined;
-}
-
-function refusalOfToken(
-  tx: LedgerTransaction,
-  grant: Extract<Grant, { kind: 'token' }>,
-  wanted: Wanted,
-): Denial | undefined {
-  const token = tx.store.token(grant.id);
-  // An unknown id costs the same comparison and answers the same words as a wrong secret.
-  const matches = sameHash(token?.secretHash ?? '0'.repeat(64), grant.secretHash);
-  if (token === undefined || !matches) {
-    return denial('ERR_TOKEN_UNKNOWN', `token "${grant.id}" is unknown or its secret is wrong`);
-  }
-  if (token.spentBy !== undefined) {
-    return denial(
-      'ERR_TOKEN_SPENT',
-      `token "${token.id}" was redeemed by the intent at position ${token.spentBy}`,
-    );
-  }
-  if (token.expiresAt <= tx.at) {
-    return denial(
-      'ERR_TOKEN_EXPIRED',
-      `token "${token.id}" ended at ${iso(token.expiresAt)}, now is ${iso(tx.at)}`,
-      { expiresAt: token.expiresAt, now: tx.at },
-    );
-  }
-  for (const [by, value] of revocable(wanted)) {
-    const revocation = tx.store.latestRevocation(by, value);
-    if (revocation === undefined || revocation.position < token.position) continue;
-    return denial(
-      'ERR_TOKEN_VOID',
-      `token "${token.id}" was created at position ${token.position}, ${by} "${value}" was revoked at ${revocation.position}`,
-      { by, value, token: token.position, revocation: revocation.position },
-    );
-  }
-  return undefined;
-}
-
-function refusalOfRenewal(
-  tx: LedgerTransaction,
-  renewed: CoveredFacts,
-  wanted: Wanted,
-): Denial | undefined {
-  const covering = coveringRevocation(tx, renewed);
-  if (covering !== undefined) {
-    const { by, value, position, reason } = covering;
-    const sides = `is covered by the revocation of ${by} "${value}" at position ${position}`;
-    return denial(
-      'ERR_LEDGER_REVOKED',
-      `the certificate to renew, serial "${renewed.serialHex}", ${sides}`,
-      { by, position, reason },
-    );
-  }
-  for (const [by, value] of revocable(wanted)) {
-    const revocation = tx.store.latestRevocation(by, value);
-    if (revocation === undefined || revocation.position < renewed.position) continue;
-    return denial(
-      'ERR_LEDGER_NEEDS_TOKEN',
-      `${by} "${value}" was revoked at position ${revocation.position}, the certificate to renew was ordered at ${renewed.position}`,
-      { by, value, revocation: revocation.position, renewed: renewed.position },
-    );
-  }
-  return undefined;
-}
-
-function coveringRevocation(
-  tx: LedgerTransaction,
-  certificate: CoveredFacts,
-): RevocationRecord | undefined {
-  for (const by of ['serial', 'spiffe-id', 'key', 'provisioner'] as const) {
-    const value = factFor[by](certificate);
-    if (value === undefined) continue;
-    const revocation = tx.store.latestRevocation(by, value);
-    if (revocation !== undefined && covers(revocation, certificate)) return revocation;
-  }
-  return undefined;
-}
-
-function* revocable(wanted: Wanted): Iterable<readonly [Exclude<RevocationBy, 'serial'>, string]> {
-  if (wanted.spiffeId !== undefined) yield ['spiffe-id', wanted.spiffeId];
-  if (wanted.spkiHash !== undefined) yield ['key', wanted.spkiHash];
-  if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];
-}
-
 function mustBeOpen(tx: LedgerTransaction, position: number) {
   const intent = tx.store.intent(position);
   if (intent === undefined) throw stateError(`no intent stands at position ${position}`);
@@ -436,15 +328,6 @@ function grantedBy(grant: Grant): string | undefined {
   return grant.kind === 'token' ? grant.id : grant.serialHex;
 }
 
-function sameHash(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a, 'hex'), Buffer.from(b, 'hex')];
-  return left.byteLength === right.byteLength && timingSafeEqual(left, right);
-}
-
 function stateError(message: string): CountersignError {
   return new CountersignError('ERR_LEDGER_STATE', message);
-}
-
-function iso(at: number): string {
-  return new Date(at).toISOString();
 }

@@ -142,6 +142,11 @@ export type Grant =
   | { readonly kind: 'token'; readonly id: string; readonly secretHash: string }
   /** The certificate presented over mTLS; a covered or unknown one is refused. */
   | { readonly kind: 'renewal'; readonly serialHex: string }
+  /**
+   * Somebody whom ca.yaml lets order for others, by the certificate presented; a covered or unknown one is refused. It
+   * vouches anew: a block of what it asks for still applies; a revocation without block does not.
+   */
+  | { readonly kind: 'registrar'; readonly serialHex: string }
   /** Whoever holds the state: a block still applies; a revocation without block does not. */
   | { readonly kind: 'operator' };
 
@@ -177,8 +182,8 @@ export interface IntentRecord {
   readonly names: readonly string[];
   readonly spkiHash: string;
   readonly provisioner: string;
-  readonly grant: 'token' | 'renewal' | 'operator';
-  /** The token's id, or the serial that was renewed. */
+  readonly grant: Grant['kind'];
+  /** The token's id, the serial that was renewed, or that of the registrar. */
   readonly grantedBy: string | undefined;
   readonly issuer: string;
   readonly notAfter: number;

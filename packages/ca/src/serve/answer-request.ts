@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
-import { type Audience, findRoute, type Route, type RouteName, routes } from '@countersign/wire';
+import { findRoute, type Route, type RouteName, routes } from '@countersign/wire';
 import { whileAskedBy } from '../ledger/asked.ts';
 import { randomOctets } from '../ledger/random-octets.ts';
 import { type ApiAnswer, type Caller, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
+import { audienceOf } from './audience.ts';
 import { authorizeCaller } from './authorize-caller.ts';
 import { answerProblem } from './problem-answer.ts';
 import { readBody } from './read-body.ts';
@@ -119,12 +120,4 @@ function send(response: ServerResponse, route: Route, body: string): void {
 function targetOf(request: IncomingMessage): { path: string; query: URLSearchParams } {
   const [path = '', ...query] = (request.url ?? '').split('?');
   return { path, query: new URLSearchParams(query.join('?')) };
-}
-
-/** All detail is for operators, that of its own request for a peer; who found a route learns the code; anybody else an id. */
-function audienceOf(context: ApiContext, caller: Caller, route: Route | undefined): Audience {
-  if (caller.kind === 'operator') return 'operator';
-  if (route === undefined || route.auth === 'admin') return 'stranger';
-  if (caller.kind === 'anonymous') return route.auth === 'mtls' ? 'stranger' : 'caller';
-  return context.isAdmin(caller.peer) ? 'operator' : 'requester';
 }

@@ -24,6 +24,7 @@ import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
 import { answerEnrol } from './enrol-handler.ts';
 import { streamRevocations } from './feed-stream.ts';
+import { answerIssueBatch } from './issue-batch-handler.ts';
 import { logHandlers } from './log-handlers.ts';
 import { answerRevoke } from './revoke-handler.ts';
 
@@ -47,6 +48,7 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
     return issued(context, await context.authority.renew({ peer: peer.peer, ...request }));
   },
 
+  issueBatch: answerIssueBatch,
   revoke: answerRevoke,
 
   async status({ authority, clock, version, startedAt, anchors }) {

@@ -1,0 +1,158 @@
+import { timingSafeEqual } from 'node:crypto';
+import { type Denial, denial } from '@countersign/base';
+import { covers, factFor } from './covers.ts';
+import type { CoveredFacts, Grant, RevocationBy, RevocationRecord } from './ledger.ts';
+import { factsOf } from './ledger-store.ts';
+import type { LedgerTransaction } from './ledger-transaction.ts';
+
+/*
+ * Why the ledger refuses an order: what is blocked, and grants that are spent, ended, or older than a revocation of what
+ * they ask for.
+ */
+
+/** What a requester asks for, as far as revocations can name it. */
+interface Wanted {
+  readonly spiffeId: string | undefined;
+  readonly spkiHash: string | undefined;
+  readonly provisioner: string | undefined;
+}
+
+type Shown = { readonly ok: true; readonly facts: CoveredFacts } | Denial;
+
+/** A certificate that was issued here. Denials: ERR_LEDGER_CERTIFICATE_UNKNOWN. */
+export function issuedFacts(
+  tx: LedgerTransaction,
+  serialHex: string,
+  what = 'the certificate to renew',
+): Shown {
+  const intent = tx.store.intentBySerial(serialHex);
+  if (intent === undefined || tx.store.outcomeOf(intent.position) !== 'issued') {
+    return denial(
+      'ERR_LEDGER_CERTIFICATE_UNKNOWN',
+      `${what}, serial "${serialHex}", was never issued here`,
+    );
+  }
+  return { ok: true, facts: factsOf(intent) };
+}
+
+/** Denials: ERR_LEDGER_BLOCKED. */
+export function blockOf(tx: LedgerTransaction, wanted: Wanted): Denial | undefined {
+  for (const [by, value] of revocable(wanted)) {
+    const block = tx.store.blockingRevocation(by, value);
+    if (block === undefined) continue;
+    return denial(
+      'ERR_LEDGER_BLOCKED',
+      `${by} "${value}" is blocked by the revocation at position ${block.position}, reason ${block.reason}`,
+      { by, value, position: block.position, reason: block.reason },
+    );
+  }
+  return undefined;
+}
+
+/** Denials: ERR_TOKEN_*. */
+export function refusalOfToken(
+  tx: LedgerTransaction,
+  grant: Extract<Grant, { kind: 'token' }>,
+  wanted: Wanted,
+): Denial | undefined {
+  const token = tx.store.token(grant.id);
+  // An unknown id costs the same comparison and answers the same words as a wrong secret.
+  const matches = sameHash(token?.secretHash ?? '0'.repeat(64), grant.secretHash);
+  if (token === undefined || !matches) {
+    return denial('ERR_TOKEN_UNKNOWN', `token "${grant.id}" is unknown or its secret is wrong`);
+  }
+  if (token.spentBy !== undefined) {
+    return denial(
+      'ERR_TOKEN_SPENT',
+      `token "${token.id}" was redeemed by the intent at position ${token.spentBy}`,
+    );
+  }
+  if (token.expiresAt <= tx.at) {
+    return denial(
+      'ERR_TOKEN_EXPIRED',
+      `token "${token.id}" ended at ${iso(token.expiresAt)}, now is ${iso(tx.at)}`,
+      { expiresAt: token.expiresAt, now: tx.at },
+    );
+  }
+  for (const [by, value] of revocable(wanted)) {
+    const revocation = tx.store.latestRevocation(by, value);
+    if (revocation === undefined || revocation.position < token.position) continue;
+    return denial(
+      'ERR_TOKEN_VOID',
+      `token "${token.id}" was created at position ${token.position}, ${by} "${value}" was revoked at ${revocation.position}`,
+      { by, value, token: token.position, revocation: revocation.position },
+    );
+  }
+  return undefined;
+}
+
+/** Denials: ERR_LEDGER_REVOKED, ERR_LEDGER_NEEDS_TOKEN. */
+export function refusalOfRenewal(
+  tx: LedgerTransaction,
+  renewed: CoveredFacts,
+  wanted: Wanted,
+): Denial | undefined {
+  const covered = refusalOfCovered(tx, renewed, 'the certificate to renew');
+  if (covered !== undefined) return covered;
+  for (const [by, value] of revocable(wanted)) {
+    const revocation = tx.store.latestRevocation(by, value);
+    if (revocation === undefined || revocation.position < renewed.position) continue;
+    return denial(
+      'ERR_LEDGER_NEEDS_TOKEN',
+      `${by} "${value}" was revoked at position ${revocation.position}, the certificate to renew was ordered at ${renewed.position}`,
+      { by, value, revocation: revocation.position, renewed: renewed.position },
+    );
+  }
+  return undefined;
+}
+
+/** Denials: ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_LEDGER_REVOKED. */
+export function refusalOfRegistrar(tx: LedgerTransaction, serialHex: string): Denial | undefined {
+  const what = "the registrar's certificate";
+  const shown = issuedFacts(tx, serialHex, what);
+  return shown.ok ? refusalOfCovered(tx, shown.facts, what) : shown;
+}
+
+function refusalOfCovered(
+  tx: LedgerTransaction,
+  certificate: CoveredFacts,
+  what: string,
+): Denial | undefined {
+  const covering = coveringRevocation(tx, certificate);
+  if (covering === undefined) return undefined;
+  const { by, value, position, reason } = covering;
+  const sides = `is covered by the revocation of ${by} "${value}" at position ${position}`;
+  return denial('ERR_LEDGER_REVOKED', `${what}, serial "${certificate.serialHex}", ${sides}`, {
+    by,
+    position,
+    reason,
+  });
+}
+
+export function coveringRevocation(
+  tx: LedgerTransaction,
+  certificate: CoveredFacts,
+): RevocationRecord | undefined {
+  for (const by of ['serial', 'spiffe-id', 'key', 'provisioner'] as const) {
+    const value = factFor[by](certificate);
+    if (value === undefined) continue;
+    const revocation = tx.store.latestRevocation(by, value);
+    if (revocation !== undefined && covers(revocation, certificate)) return revocation;
+  }
+  return undefined;
+}
+
+function* revocable(wanted: Wanted): Iterable<readonly [Exclude<RevocationBy, 'serial'>, string]> {
+  if (wanted.spiffeId !== undefined) yield ['spiffe-id', wanted.spiffeId];
+  if (wanted.spkiHash !== undefined) yield ['key', wanted.spkiHash];
+  if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];
+}
+
+function sameHash(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a, 'hex'), Buffer.from(b, 'hex')];
+  return left.byteLength === right.byteLength && timingSafeEqual(left, right);
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString();
+}
