@@ -3,6 +3,7 @@ import { baseCodes } from './codes/base-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
 import { caPolicyCodes } from './codes/ca-policy-codes.ts';
 import { caPublishCodes } from './codes/ca-publish-codes.ts';
+import { caRotationCodes } from './codes/ca-rotation-codes.ts';
 import { caSignerCodes } from './codes/ca-signer-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
@@ -30,6 +31,7 @@ export const codeFamilies = {
   ca: caCodes,
   policy: caPolicyCodes,
   publish: caPublishCodes,
+  rotation: caRotationCodes,
   signers: caSignerCodes,
   revocation: revocationCodes,
   identity: identityCodes,
@@ -50,6 +52,7 @@ export const codeTable = {
   ...caCodes,
   ...caPolicyCodes,
   ...caPublishCodes,
+  ...caRotationCodes,
   ...caSignerCodes,
   ...revocationCodes,
   ...identityCodes,

@@ -90,6 +90,14 @@ export class LedgerFront implements Ledger {
     return this.#engine.run('auditAfter', [seq, limit]);
   };
 
+  document: Ledger['document'] = (name) => this.#engine.run('document', [name]);
+  changeDocument: Ledger['changeDocument'] = (change) =>
+    this.#engine.run('changeDocument', [change, whoAsks()]);
+  reportBundle: Ledger['reportBundle'] = (report) => this.#engine.run('reportBundle', [report]);
+  leaseHolders: Ledger['leaseHolders'] = () => this.#engine.run('leaseHolders', []);
+  liveCertificates: Ledger['liveCertificates'] = (after, limit) =>
+    this.#engine.run('liveCertificates', [after, limit]);
+
   restore: Ledger['restore'] = (records, rows) => this.#engine.run('restore', [records, rows]);
 
   get failure(): CountersignError | undefined {

@@ -14,6 +14,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
+import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /** Rows of the tables to records, one function a table. The database is ours alone, so its words are trusted. */
 export type Row = Record<string, SQLOutputValue>;
@@ -137,6 +138,29 @@ export function revocationOf(row: Row): RevocationRecord {
     reason: String(row.reason) as RevocationReason,
     block: row.block === 1,
     orderedBy: String(row.ordered_by),
+  };
+}
+
+export function documentOf(row: Row): SharedDocument {
+  return { name: String(row.name), version: Number(row.version), body: String(row.body) };
+}
+
+export function holderOf(row: Row): BundleHolder {
+  return {
+    intent: Number(row.intent),
+    instance: String(row.instance),
+    digest: String(row.digest),
+    at: Number(row.at),
+  };
+}
+
+/** An intent, with what its holder said in `digest` and `heard_at`. */
+export function liveOf(row: Row): LiveCertificate {
+  const { kind: _, ...intent } = intentOf(row);
+  const digest = textOf(row.digest);
+  return {
+    ...intent,
+    holder: digest === undefined ? undefined : { digest, at: Number(row.heard_at) },
   };
 }
 

@@ -35,6 +35,7 @@ import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
 import { restoreRecords } from './restore-records.ts';
 import { malformedOrder, mustBlock } from './revocation-order.ts';
 import { revokedAfter } from './revoked-after.ts';
+import { rotationReads, rotationWrites } from './rotation-rules.ts';
 
 /**
  * Writes, by name. Each checks everything first and writes last: a Denial or a CountersignError has written nothing, so
@@ -212,6 +213,8 @@ export const ledgerWrites = {
     rows: readonly AuditRow[],
   ): void => restoreRecords(tx.store, records, rows),
 
+  ...rotationWrites,
+
   noteRefusals(tx: LedgerTransaction, refusals: readonly AuditSaid[]): void {
     for (const refusal of refusals) note(tx, { ...refusal, what: 'refused' });
   },
@@ -281,6 +284,7 @@ export const ledgerReads = {
     tx.store.recordsAfter(position, boundedLimit(limit)),
   auditAfter: (tx: LedgerTransaction, seq: number, limit: number) =>
     tx.store.auditAfter(seq, boundedLimit(limit)),
+  ...rotationReads,
   leases: (tx: LedgerTransaction) => tx.store.liveLeases(tx.at),
   acknowledgements: (tx: LedgerTransaction, position: number) =>
     tx.store.acknowledgements(position),

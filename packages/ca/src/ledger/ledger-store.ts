@@ -14,6 +14,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
+import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /**
  * The tables under a ledger, as the rules see them from inside one transaction. Synchronous: the rules run where the
@@ -60,6 +61,17 @@ export interface LedgerStore {
   forgetEdges(at: number, acknowledgedBefore: number): void;
   addAcknowledgement(ack: Acknowledgement): void;
   acknowledgements(position: number): readonly Acknowledgement[];
+
+  document(name: string): SharedDocument | undefined;
+  /** In the place of the one of that name. */
+  putDocument(document: SharedDocument): void;
+  /** In the place of what the same said before. */
+  putHolder(holder: BundleHolder): void;
+  forgetHolders(): void;
+  /** Those with an instance. */
+  leaseHolders(): readonly BundleHolder[];
+  /** Issued certificates above a position that end after `at`, ascending. */
+  unexpired(after: number, at: number, limit: number): readonly LiveCertificate[];
 
   /** The newest row of the audit trail. */
   auditHead(): AuditHead;

@@ -1,6 +1,13 @@
 import type { CountersignError, Denial } from '@countersign/base';
 import type { RevocationReason } from '@countersign/x509';
 import type { AuditHead, AuditRow } from './audit-trail.ts';
+import type {
+  BundleHolder,
+  BundleReport,
+  DocumentChange,
+  LivePage,
+  SharedDocument,
+} from './rotation-records.ts';
 
 /**
  * What the authority has promised, in order. The one place where an issue or a revocation is committed.
@@ -120,6 +127,19 @@ export interface Ledger {
   noteRefusal(refusal: NotedRefusal): void;
   /** Rows of the audit trail behind `seq`, in order, at most `limit` (1–10000). */
   auditAfter(seq: number, limit: number): Promise<readonly AuditRow[]>;
+
+  /** Text that all processes over the ledger share, beside its records. */
+  document(name: string): Promise<SharedDocument | undefined>;
+  /** With a row in the audit trail. Denials: `ERR_LEDGER_DOCUMENT` where its version is another by now. */
+  changeDocument(
+    change: DocumentChange,
+  ): Promise<{ readonly ok: true; readonly version: number } | Denial>;
+  /** Keeps what the holder of a certificate said of its trust bundle; of an unknown certificate nothing. */
+  reportBundle(report: BundleReport): Promise<void>;
+  /** What was reported by those who hold leases. */
+  leaseHolders(): Promise<readonly BundleHolder[]>;
+  /** Certificates above a position that are neither over nor revoked, among at most `limit` (1–10000). */
+  liveCertificates(after: number, limit: number): Promise<LivePage>;
 
   /**
    * The next page of a backup, as it is: records at their own positions, audit rows with their own hashes. What it makes

@@ -2,8 +2,10 @@ import { auditTrailSuite } from './audit-trail.suite.ts';
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import { memoryLedger } from './memory-ledger.ts';
+import { rotationSuite } from './rotation.suite.ts';
 
 const subject: LedgerUnderTest = { open: async (clock) => memoryLedger({ clock }) };
 ledgerSuite('memory ledger', subject);
 leaseSuite('memory ledger', subject);
 auditTrailSuite('memory ledger', subject);
+rotationSuite('memory ledger', subject);

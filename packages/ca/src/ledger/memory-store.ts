@@ -20,6 +20,7 @@ import type {
   TokenRecord,
 } from './ledger.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from './ledger-store.ts';
+import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /** Tables in memory. Nothing here survives the process: for tests and ephemeral authorities. */
 export class MemoryStore implements LedgerStore {
@@ -30,6 +31,8 @@ export class MemoryStore implements LedgerStore {
   readonly #revocations: RevocationRecord[] = [];
   readonly #leases = new Map<string, Lease>();
   #acknowledgements: Acknowledgement[] = [];
+  readonly #documents = new Map<string, SharedDocument>();
+  readonly #holders = new Map<string, BundleHolder>();
   #head = 0;
   readonly #audit: AuditRow[] = [];
   #unchained: (readonly [AuditSaid, LedgerRecord | undefined])[] = [];
@@ -172,6 +175,38 @@ export class MemoryStore implements LedgerStore {
     return [...this.#leases.values()]
       .filter((lease) => lease.expiresAt > at)
       .sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  document(name: string): SharedDocument | undefined {
+    return this.#documents.get(name);
+  }
+
+  putDocument(document: SharedDocument): void {
+    this.#documents.set(document.name, document);
+  }
+
+  putHolder(holder: BundleHolder): void {
+    this.#holders.set(`${holder.intent} ${holder.instance}`, holder);
+  }
+
+  forgetHolders(): void {
+    this.#holders.clear();
+  }
+
+  leaseHolders(): readonly BundleHolder[] {
+    return [...this.#holders.values()].filter(({ instance }) => instance !== '');
+  }
+
+  unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {
+    const found: LiveCertificate[] = [];
+    for (const record of this.#records.slice(after)) {
+      if (found.length === limit) break;
+      if (record.kind !== 'intent' || record.notAfter <= at) continue;
+      if (this.outcomeOf(record.position) !== 'issued') continue;
+      const { kind: _, ...intent } = record;
+      found.push({ ...intent, holder: this.#holders.get(`${record.position} `) });
+    }
+    return found;
   }
 
   forgetEdges(at: number, acknowledgedBefore: number): void {

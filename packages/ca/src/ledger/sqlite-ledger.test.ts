@@ -12,6 +12,7 @@ import { auditTrailSuite, tamperings, threeCertificates } from './audit-trail.su
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import type { IntentDraft } from './ledger.ts';
+import { rotationSuite } from './rotation.suite.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
 import { verifyAudit } from './verify-audit.ts';
 
@@ -26,6 +27,7 @@ const subject: LedgerUnderTest = {
 ledgerSuite('sqlite ledger', subject);
 leaseSuite('sqlite ledger', subject);
 auditTrailSuite('sqlite ledger', subject);
+rotationSuite('sqlite ledger', subject);
 
 const draft: IntentDraft = {
   grant: { kind: 'operator' },

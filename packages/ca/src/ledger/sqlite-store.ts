@@ -24,6 +24,7 @@ import type {
 } from './ledger.ts';
 import * as rows from './ledger-rows.ts';
 import type { CoveredRange, LedgerStore } from './ledger-store.ts';
+import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
 export class SqliteStore implements LedgerStore {
@@ -298,6 +299,41 @@ export class SqliteStore implements LedgerStore {
     return this.#all('SELECT * FROM leases WHERE expires_at > ? ORDER BY instance', at).map(
       rows.leaseOf,
     );
+  }
+
+  document(name: string): SharedDocument | undefined {
+    const row = this.#get('SELECT * FROM documents WHERE name = ?', name);
+    return row && rows.documentOf(row);
+  }
+
+  putDocument({ name, version, body }: SharedDocument): void {
+    this.#run('INSERT OR REPLACE INTO documents VALUES (?, ?, ?)', name, version, body);
+  }
+
+  putHolder({ intent, instance, digest, at }: BundleHolder): void {
+    const text = 'INSERT OR REPLACE INTO bundle_holders VALUES (?, ?, ?, ?)';
+    this.#run(text, intent, instance, digest, at);
+  }
+
+  forgetHolders(): void {
+    this.#run('DELETE FROM bundle_holders');
+  }
+
+  leaseHolders(): readonly BundleHolder[] {
+    return this.#all("SELECT * FROM bundle_holders WHERE instance <> ''").map(rows.holderOf);
+  }
+
+  unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {
+    // In the order of the table and by no index (so says the sign): what has ended is archived.
+    return this.#all(
+      `SELECT i.*, h.digest, h.at AS heard_at FROM intents AS i
+       LEFT JOIN bundle_holders AS h ON h.intent = i.position AND h.instance = ''
+       WHERE i.position > ? AND +i.not_after > ? AND i.outcome = 'issued'
+       ORDER BY i.position LIMIT ?`,
+      after,
+      at,
+      limit,
+    ).map(rows.liveOf);
   }
 
   forgetEdges(at: number, acknowledgedBefore: number): void {

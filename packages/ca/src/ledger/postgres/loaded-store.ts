@@ -24,6 +24,7 @@ import type {
 } from '../ledger.ts';
 import type { Counter, Head } from '../ledger-rows.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from '../ledger-store.ts';
+import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
 import {
   type Answers,
   keyOf,
@@ -49,6 +50,9 @@ export interface Delta {
   readonly leases: Map<string, Lease | undefined>;
   readonly acknowledgements: Acknowledgement[];
   readonly audit: AuditRow[];
+  readonly documents: Map<string, SharedDocument>;
+  readonly holders: Map<string, BundleHolder>;
+  forgetHolders: boolean;
   forget: { readonly at: number; readonly acknowledgedBefore: number } | undefined;
 }
 
@@ -77,6 +81,9 @@ export class LoadedStore implements LedgerStore {
       leases: new Map(),
       acknowledgements: [],
       audit: [],
+      documents: new Map(),
+      holders: new Map(),
+      forgetHolders: false,
       forget: undefined,
     };
   }
@@ -236,6 +243,34 @@ export class LoadedStore implements LedgerStore {
   addAcknowledgement(ack: Acknowledgement): void {
     this.writes += 1;
     this.delta.acknowledgements.push(ack);
+  }
+
+  document(name: string): SharedDocument | undefined {
+    return this.delta.documents.get(name) ?? this.#ask('document', [name], undefined);
+  }
+
+  putDocument(document: SharedDocument): void {
+    this.writes += 1;
+    this.delta.documents.set(document.name, document);
+  }
+
+  putHolder(holder: BundleHolder): void {
+    this.writes += 1;
+    this.delta.holders.set(`${holder.intent} ${holder.instance}`, holder);
+  }
+
+  forgetHolders(): void {
+    this.writes += 1;
+    this.delta.forgetHolders = true;
+    this.delta.holders.clear();
+  }
+
+  leaseHolders(): readonly BundleHolder[] {
+    return this.#ask('leaseHolders', [], []);
+  }
+
+  unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {
+    return this.#ask('unexpired', [after, at, limit], []);
   }
 
   acknowledgements(position: number): readonly Acknowledgement[] {

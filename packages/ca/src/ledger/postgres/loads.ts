@@ -132,6 +132,35 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       read: one('acknowledgements', [position], (found) => found.map(rows.acknowledgementOf)),
     })),
 
+  document: (asked, s) => [
+    {
+      name: 'document',
+      text: `SELECT * FROM ${s}.documents WHERE name = ANY($1::text[])`,
+      values: [asked.map(([name]) => name)],
+      read: each('document', asked, ([name], row) => row.name === name, rows.documentOf),
+    },
+  ],
+
+  leaseHolders: (_asked, s) => [
+    {
+      name: 'lease-holders',
+      text: `SELECT * FROM ${s}.bundle_holders WHERE instance <> ''`,
+      values: [],
+      read: one('leaseHolders', [], (found) => found.map(rows.holderOf)),
+    },
+  ],
+
+  unexpired: (asked, s) =>
+    asked.map(([after, at, limit]) => ({
+      name: 'unexpired',
+      text: `SELECT i.*, h.digest, h.at AS heard_at FROM ${s}.intents AS i
+        JOIN ${s}.certificates AS c ON c.intent = i.position
+        LEFT JOIN ${s}.bundle_holders AS h ON h.intent = i.position AND h.instance = ''
+        WHERE i.position > $1 AND i.not_after > $2 ORDER BY i.position LIMIT $3`,
+      values: [after, at, limit],
+      read: one('unexpired', [after, at, limit], (found) => found.map(rows.liveOf)),
+    })),
+
   certificate: (asked, s) => [
     {
       name: 'certificate',

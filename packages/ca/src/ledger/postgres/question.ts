@@ -12,6 +12,7 @@ import type {
   TokenRecord,
 } from '../ledger.ts';
 import type { CoveredRange } from '../ledger-store.ts';
+import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
 
 /** What the rules may ask the tables, by name: what it is asked with, and what is answered. */
 export interface Questions {
@@ -29,6 +30,12 @@ export interface Questions {
   lease: { with: [instance: string]; answer: Lease | undefined };
   liveLeases: { with: [at: number]; answer: readonly Lease[] };
   acknowledgements: { with: [position: number]; answer: readonly Acknowledgement[] };
+  document: { with: [name: string]; answer: SharedDocument | undefined };
+  leaseHolders: { with: []; answer: readonly BundleHolder[] };
+  unexpired: {
+    with: [after: number, at: number, limit: number];
+    answer: readonly LiveCertificate[];
+  };
   certificate: { with: [intent: number]; answer: CertificateRecord | undefined };
   findCertificates: { with: [query: CertificateQuery]; answer: readonly CertificateRecord[] };
   openIntents: { with: []; answer: readonly IntentRecord[] };

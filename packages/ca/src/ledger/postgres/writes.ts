@@ -24,6 +24,8 @@ export function writesFor(delta: Delta, schema: string, writer: string): Stateme
       schema,
     ),
     ...insertAcknowledgements(delta, schema),
+    ...writeDocuments(delta, schema),
+    ...writeHolders(delta, schema),
     ...insertAudit(delta, schema),
   ];
 }
@@ -260,6 +262,39 @@ function insertAcknowledgements({ acknowledgements }: Delta, s: string): Stateme
     ],
     ' ON CONFLICT (instance, position) DO NOTHING',
   );
+}
+
+function writeDocuments({ documents }: Delta, s: string): Statement[] {
+  return insert(
+    'put-documents',
+    `${s}.documents`,
+    [...documents.values()],
+    [
+      ['text', (one) => one.name],
+      ['bigint', (one) => one.version],
+      ['text', (one) => one.body],
+    ],
+    ' ON CONFLICT (name) DO UPDATE SET version = excluded.version, body = excluded.body',
+  );
+}
+
+function writeHolders({ holders, forgetHolders }: Delta, s: string): Statement[] {
+  const forget = { name: 'forget-holders', text: `DELETE FROM ${s}.bundle_holders`, values: [] };
+  return [
+    ...(forgetHolders ? [forget] : []),
+    ...insert(
+      'put-holders',
+      `${s}.bundle_holders`,
+      [...holders.values()],
+      [
+        ['bigint', (one) => one.intent],
+        ['text', (one) => one.instance],
+        ['text', (one) => one.digest],
+        ['bigint', (one) => one.at],
+      ],
+      ' ON CONFLICT (intent, instance) DO UPDATE SET digest = excluded.digest, at = excluded.at',
+    ),
+  ];
 }
 
 function insertAudit({ audit }: Delta, s: string): Statement[] {

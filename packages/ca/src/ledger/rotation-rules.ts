@@ -1,0 +1,60 @@
+import { type Denial, denial } from '@countersign/base';
+import type { Asked } from './asked.ts';
+import { coveringRevocation } from './grant-refusals.ts';
+import { factsOf } from './ledger-store.ts';
+import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
+import type {
+  BundleHolder,
+  BundleReport,
+  DocumentChange,
+  LivePage,
+  SharedDocument,
+} from './rotation-records.ts';
+
+/** Writes, by name, about keys of the hierarchy that are being replaced. */
+export const rotationWrites = {
+  changeDocument(
+    tx: LedgerTransaction,
+    change: DocumentChange,
+    asked?: Asked,
+  ): { readonly ok: true; readonly version: number } | Denial {
+    const { name, replaces, body, said, forgetsHolders } = change;
+    const version = tx.store.document(name)?.version ?? 0;
+    if (version !== replaces) {
+      const sides = `has version ${version}, ${replaces} was to be replaced`;
+      return denial('ERR_LEDGER_DOCUMENT', `document "${name}" ${sides}`, { version, replaces });
+    }
+    tx.store.putDocument({ name, version: version + 1, body });
+    if (forgetsHolders) tx.store.forgetHolders();
+    const from = asked?.from === undefined ? {} : { from: asked.from };
+    tx.store.trail({ at: tx.at, what: 'rotation', ...said, ...from });
+    return { ok: true, version: version + 1 };
+  },
+
+  /** Of a certificate that was not ordered here nothing is kept. */
+  reportBundle(tx: LedgerTransaction, { serialHex, instance, digest }: BundleReport): void {
+    const intent = tx.store.intentBySerial(serialHex);
+    if (intent === undefined) return;
+    tx.store.putHolder({ intent: intent.position, instance, digest, at: tx.at });
+  },
+} as const;
+
+export const rotationReads = {
+  document: (tx: LedgerTransaction, name: string): SharedDocument | undefined =>
+    tx.store.document(name),
+
+  liveCertificates(tx: LedgerTransaction, after: number, limit: number): LivePage {
+    const most = boundedLimit(limit);
+    const found = tx.store.unexpired(after, tx.at, most);
+    const last = found.at(-1);
+    return {
+      certificates: found.filter((each) => {
+        const facts = factsOf({ kind: 'intent', ...each });
+        return coveringRevocation(tx, facts) === undefined;
+      }),
+      next: found.length < most ? undefined : last?.position,
+    };
+  },
+
+  leaseHolders: (tx: LedgerTransaction): readonly BundleHolder[] => tx.store.leaseHolders(),
+} as const;
