@@ -1,3 +1,4 @@
+import { agentCodes } from './codes/agent-codes.ts';
 import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
@@ -11,6 +12,7 @@ import { gatewayCodes } from './codes/gateway-codes.ts';
 import { identityCodes } from './codes/identity-codes.ts';
 import { logCodes } from './codes/log-codes.ts';
 import { mtlsCodes } from './codes/mtls-codes.ts';
+import { providerCodes } from './codes/provider-codes.ts';
 import { revocationCodes } from './codes/revocation-codes.ts';
 import { spiffeCodes } from './codes/spiffe-codes.ts';
 import { wireCodes } from './codes/wire-codes.ts';
@@ -37,6 +39,8 @@ export const codeFamilies = {
   identity: identityCodes,
   log: logCodes,
   gateway: gatewayCodes,
+  agent: agentCodes,
+  provider: providerCodes,
   cli: cliCodes,
 } as const;
 
@@ -58,6 +62,8 @@ export const codeTable = {
   ...identityCodes,
   ...logCodes,
   ...gatewayCodes,
+  ...agentCodes,
+  ...providerCodes,
   ...cliCodes,
 } as const;
 

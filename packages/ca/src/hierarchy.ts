@@ -173,7 +173,8 @@ export async function orderAuthority(
   throw errorOfDenial(intent, `order the ${draft.profile} certificate`);
 }
 
-async function certify(
+/** Lint, intent, signature, record: the one way to a certificate of the hierarchy. */
+export async function certify(
   draft: Draft,
   issuer: Pick<AuthorityKey, 'name' | 'signer'>,
   context: HierarchyContext,

@@ -5,6 +5,11 @@ export {
   type IntermediateStatus,
 } from './authority.ts';
 export {
+  type AuthorityOfPairOptions,
+  authorityOfPair,
+  selfSignedRoot,
+} from './authority-of-pair.ts';
+export {
   type ApiConfig,
   type AuthorityCertificateConfig,
   type CaConfig,

@@ -52,6 +52,18 @@ export const gatewayCodes = {
     hint: "enrol the gateway anew into its identity's directory with `countersign enrol`, then send it SIGHUP",
     exit: 1,
   },
+  ERR_PEER_UNLOGGED: {
+    meaning:
+      "A peer's certificate is trusted and not in the issuance log that the gateway requires: somebody signed it past the log.",
+    hint: "find out who holds the intermediate's key; if the log's key has changed, pin the new one in `issuanceLog.key`",
+    exit: 1,
+  },
+  ERR_PEER_LOG_SILENT: {
+    meaning:
+      "Whether a peer's certificate is in the issuance log could not be found out in time, and the gateway requires it.",
+    hint: 'look whether the authority serves its log; `issuanceLog` in gateway.yaml has the wait, and `onSilence`',
+    exit: 3,
+  },
   ERR_GATEWAY_STOPPING: {
     meaning: 'A request arrived while the gateway was shutting down.',
     hint: 'send it again on another connection',
