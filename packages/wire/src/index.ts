@@ -120,7 +120,7 @@ export {
   statusOfCode,
 } from './problem.ts';
 export { protoFiles } from './proto-files.ts';
-export { parseJsonBody } from './read-message.ts';
+export { parseJsonBody, readMessage } from './read-message.ts';
 export {
   formatRevokeRequest,
   formatRevokeResponse,

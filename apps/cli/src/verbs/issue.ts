@@ -14,6 +14,8 @@ import {
 import type { AdminIssueRequest, IssueResponse } from '@countersign/wire';
 import type { KeyKind } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
+import { type BatchOptions, issueBatch } from '../issue/issue-batch.ts';
+import type { RightOptions } from '../issue/order-together.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { listOption } from '../list-option.ts';
 import { proofForOperator } from '../log/operator-proof.ts';
@@ -21,29 +23,38 @@ import { type ProofOptions, proofOption, writeProof } from '../log/write-proof.t
 import { outputOption } from '../output-option.ts';
 import { readCertificates } from '../read-certificates.ts';
 import { asOperator, readStateConfig } from '../state/open-state.ts';
-import { addStateOptions, type StateOptions } from '../state/state-options.ts';
+import { addSealOptions, type StateOptions } from '../state/state-options.ts';
 import { tellExplanation } from '../state/tell-explanation.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 
-interface IssueOptions extends StateOptions, WishOptions, ProofOptions {
+interface IssueOptions extends RightOptions, WishOptions, ProofOptions {
   readonly spiffeId?: string;
   readonly dns?: string[];
   readonly ip?: string[];
+  readonly batch?: string;
   readonly keyType?: string;
   readonly out?: string;
   readonly dryRun?: boolean;
   readonly output: string;
 }
 
-/** `countersign issue`: key and certificate by order of whoever holds the state. */
+/** `countersign issue`: key and certificate by order of whoever holds the state, or of a registrar. */
 export const issueVerb: Verb = {
   define(command, cli) {
-    addWishOptions(addStateOptions(command), 'lifetime; validity of ca.yaml unless given')
+    const stated = addSealOptions(
+      command
+        .option('--data <dir>', "the authority's data directory, for whoever holds it")
+        .option('--config <file>', 'ca.yaml; without it, as init or the last `ca serve` read it')
+        .option('--ca <url>', 'the authority, for registrars of its ca.yaml')
+        .option('--identity <dir>', 'with --ca: the identity to show'),
+    );
+    addWishOptions(stated, 'lifetime; validity of ca.yaml unless given')
       .option('--spiffe-id <id>', 'the SPIFFE ID; needed unless ca.yaml says require_spiffe: false')
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
+      .option('--batch <file>', 'many at once: a JSON object a line, - for standard input')
       .addOption(keyTypeOption('what ca.yaml says'))
       .addOption(proofOption())
       .option('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
@@ -55,22 +66,49 @@ export const issueVerb: Verb = {
 };
 
 const help = `
+A line of a batch is {"name": "payments-1", "spiffeId": "spiffe://…", "dns": ["…"], "ip": ["…"], "ttl": "1h",
+"profile": "…", "issuer": "…"}; its files go to --out/NAME. Exits 1 when any was refused; the others are issued.
+
 Example:
+  countersign issue --data state --batch orders.jsonl --out identities
+  countersign issue --ca https://127.0.0.1:8440 --identity agent --batch orders.jsonl --out identities
   countersign issue --data state --spiffe-id spiffe://example.com/ns/prod/sa/payments --ttl 1h --out payments
   countersign issue --data state --dns payments.prod.internal --out payments`;
 
-type WritingOptions = IssueOptions & { readonly out: string };
+type StatedOptions = IssueOptions & StateOptions;
+type WritingOptions = StatedOptions & { readonly out: string };
 
-function run(cli: Cli, options: IssueOptions): Promise<void> {
-  const { out, dryRun = false } = options;
-  if (!dryRun && out !== undefined) return issue(cli, { ...options, out });
-  if (dryRun && out === undefined) return tryOut(cli, options);
-  const wrong = dryRun ? '--dry-run writes nothing, --out is given' : '--out is missing';
-  throw new CountersignError('ERR_USAGE', `issue: ${wrong}`);
+async function run(cli: Cli, options: IssueOptions): Promise<void> {
+  const { out, data, batch, dryRun = false } = options;
+  if (dryRun && out !== undefined) throw usage('--dry-run writes nothing, --out is given');
+  if (!dryRun && out === undefined) throw usage('--out is missing');
+  if (batch !== undefined && out !== undefined) return many(cli, { ...options, batch, out });
+  if (batch !== undefined) throw usage('--dry-run tries out one order, --batch is given');
+  if (options.ca !== undefined || options.identity !== undefined) {
+    throw usage('--ca and --identity are for --batch');
+  }
+  if (data === undefined) throw usage('--data is missing');
+  if (out === undefined) return tryOut(cli, { ...options, data });
+  return issue(cli, { ...options, data, out });
+}
+
+async function many(cli: Cli, options: IssueOptions & BatchOptions): Promise<void> {
+  const single = (['spiffeId', 'dns', 'ip', 'logProof'] as const).find(
+    (name) => options[name] !== undefined,
+  );
+  if (single !== undefined) throw usage('names and --log-proof are of one order, --batch is given');
+  const { data } = options;
+  const asked = keyKindOfOption(options.keyType);
+  const config = data === undefined ? undefined : await readStateConfig(cli, { ...options, data });
+  await issueBatch(cli, options, asked ?? config?.services.key ?? defaultKeyKind);
+}
+
+function usage(wrong: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `issue: ${wrong}`);
 }
 
 /** The same judgements as {@link issue} makes, with every reason; nothing is ordered. */
-async function tryOut(cli: Cli, options: IssueOptions): Promise<void> {
+async function tryOut(cli: Cli, options: StatedOptions): Promise<void> {
   const config = await readStateConfig(cli, options);
   const { csr } = await makeOwnRequest(keyKindOf(options, config));
   const request = requestOf(options, csr);
@@ -113,7 +151,7 @@ function requestOf(options: IssueOptions, csr: Uint8Array): AdminIssueRequest {
   };
 }
 
-function order(cli: Cli, options: IssueOptions, csr: Uint8Array): Promise<IssueResponse> {
+function order(cli: Cli, options: StatedOptions, csr: Uint8Array): Promise<IssueResponse> {
   const request = requestOf(options, csr);
   return asOperator(cli, options, {
     server: (client) => client.issue(request),

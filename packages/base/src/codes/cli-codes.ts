@@ -11,6 +11,11 @@ export const cliCodes = {
     hint: 'run `countersign explain` for the list',
     exit: 2,
   },
+  ERR_CLI_BATCH: {
+    meaning: 'A file of orders cannot be read; nothing was ordered.',
+    hint: 'one JSON object a line: {"name": "payments-1", "spiffeId": "spiffe://…", "dns": ["…"], "ttl": "1h"}',
+    exit: 2,
+  },
   ERR_CLI_INPUT_KIND: {
     meaning: 'An input holds nothing of the kind that the command needs.',
     hint: '`countersign inspect FILE` says what a file holds; PEM, DER and SPIFFE bundle documents are read',
