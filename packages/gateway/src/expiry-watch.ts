@@ -14,6 +14,8 @@ export interface ExpiryWatchOptions {
 /** Never asleep for longer, so that a certificate that comes sooner is not missed by more. */
 const longestSleepMs = 1000;
 const shortestSleepMs = 20;
+// RFC 5280 §4.1.2.5: the validity includes its end, which is a whole second.
+const lastSecondMs = 1000;
 
 /**
  * Ends connections whose peer's certificate has ended while they were open: at once and without an error when nothing
@@ -40,10 +42,10 @@ function endIfExpired(
 ): number {
   const { peer, socket } = connection;
   if (isAnonymous(peer) || socket.destroyed) return Number.POSITIVE_INFINITY;
-  // RFC 5280 §4.1.2.5: valid up to and including notAfter.
-  if (now <= peer.notAfter) return peer.notAfter + 1;
+  if (!peer.hasEnded(now)) return peer.notAfter + lastSecondMs;
   const busy = options.isBusy(connection);
-  if (busy && now <= peer.notAfter + options.graceMs) return peer.notAfter + options.graceMs + 1;
+  const graceEnd = peer.notAfter + lastSecondMs + options.graceMs;
+  if (busy && now < graceEnd) return graceEnd;
   const fields = { now, notAfter: peer.notAfter };
   if (busy) {
     connection.cut(denial('ERR_PEER_EXPIRED', 'certificate and its grace are over', fields));

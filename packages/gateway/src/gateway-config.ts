@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { parseDuration } from '@countersign/base';
+import { messageOf, parseDuration } from '@countersign/base';
 import {
   configIssue,
   durationSchema,
@@ -10,6 +10,7 @@ import {
 } from '@countersign/config';
 import { checkRevocationConfig, revocationSchema } from '@countersign/revocation';
 import { spiffeIdOf } from '@countersign/spiffe';
+import { parseNoteKey } from '@countersign/wire';
 import { z } from 'zod';
 
 /** `gateway.yaml`, read and checked. Durations are milliseconds, sizes bytes. */
@@ -91,6 +92,17 @@ const gatewaySchema = z.strictObject({
   /** Asked in file order; the first match takes the request. */
   routes: z.array(routeSchema).min(1),
   revocation: revocationSchema.prefault({}),
+  /** Peers must have certificates that the authority's issuance log has. Absent: it is not asked. */
+  issuanceLog: z
+    .strictObject({
+      /** `NAME+ID+BASE64`, as `countersign log show` prints it. */
+      key: z.string().max(1024),
+      /** How long an admission waits for a proof. */
+      wait: duration('5s'),
+      /** What becomes of a peer while nobody can be asked: a certificate that was proved once stays so. */
+      onSilence: z.enum(['refuse', 'allow']).default('refuse'),
+    })
+    .optional(),
   limits: limitsSchema.prefault({}),
 });
 
@@ -109,6 +121,7 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   });
   if (config.ca !== undefined) checkOrigin(document, ['ca'], config.ca);
   checkRevocationConfig(document, ['revocation'], config.revocation);
+  if (config.issuanceLog !== undefined) checkLogKey(document, config.issuanceLog.key);
   return config;
 }
 
@@ -135,6 +148,15 @@ function checkUpstream(document: SourceDocument, upstream: UpstreamConfig, index
     if (spiffeIdOf(id)?.toString() === id) continue;
     const message = `${[...path, 'spiffeId'].join('.')}: expected a SPIFFE ID such as spiffe://example.com/orders, found "${id}"`;
     throw configIssue(document, [...path, 'spiffeId'], 'ERR_CONFIG_VALUE', message);
+  }
+}
+
+function checkLogKey(document: SourceDocument, key: string): void {
+  try {
+    parseNoteKey(key);
+  } catch (thrown) {
+    const message = `issuanceLog.key: ${messageOf(thrown)}`;
+    throw configIssue(document, ['issuanceLog', 'key'], 'ERR_CONFIG_VALUE', message);
   }
 }
 

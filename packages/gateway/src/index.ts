@@ -7,6 +7,7 @@ export {
   type RouteConfig,
   type UpstreamConfig,
 } from './gateway-config.ts';
+export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-peers.ts';
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
 export {
   type Gateway,

@@ -23,6 +23,8 @@ export interface Facts {
   readonly bundles: BundleSource;
   /** What is against everybody, as it is now: our own certificate is revoked. */
   readonly ownRefusal: () => Denial | undefined;
+  /** What is against a peer beside rules and revocation: its certificate is not in the issuance log. */
+  readonly unlogged?: ((peer: VerifiedPeer) => Denial | undefined) | undefined;
   readonly unknownRevocation: AuthzQuestion['unknownRevocation'];
   readonly clock: Clock;
 }
@@ -31,15 +33,14 @@ export type RequestFacts = Pick<InFlight, 'method' | 'path'>;
 
 /** May this peer hold a connection (without `request`), or make this request? The same question admits and cuts. */
 export function ask(facts: Facts, peer: PeerOf, request?: RequestFacts) {
-  return (
-    facts.ownRefusal() ??
-    authorize(facts.rules(), questionOf(facts, peer, facts.clock.now(), request))
-  );
+  const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, peer);
+  return refusal ?? authorize(facts.rules(), questionOf(facts, peer, facts.clock.now(), request));
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
 export function askUpstream(facts: Facts, peer: VerifiedPeer): StillAllowed {
-  return facts.ownRefusal() ?? authorize(noRules, questionOf(facts, peer, facts.clock.now()));
+  const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, peer);
+  return refusal ?? authorize(noRules, questionOf(facts, peer, facts.clock.now()));
 }
 
 /**
@@ -59,6 +60,8 @@ export function reaskClient(
     const { peer } = connection;
     const anchor = anchored(peer);
     if (!anchor.ok) return anchor;
+    const unlogged = wrongWithIssue(facts, peer);
+    if (unlogged !== undefined) return unlogged;
     const then = withinLife(peer, at);
     const answer = authorize(facts.rules(), questionOf(facts, peer, then));
     if (!answer.ok) return answer;
@@ -79,9 +82,15 @@ export function reaskUpstream(facts: Facts): (connection: LiveConnection) => Sti
   return function isStillAllowed({ peer }) {
     const anchor = anchored(peer);
     if (!anchor.ok || isAnonymous(peer)) return anchor;
+    const unlogged = wrongWithIssue(facts, peer);
+    if (unlogged !== undefined) return unlogged;
     const answer = authorize(noRules, questionOf(facts, peer, withinLife(peer, at)));
     return answer.ok ? { ok: true } : answer;
   };
+}
+
+function wrongWithIssue({ unlogged }: Facts, peer: PeerOf): Denial | undefined {
+  return unlogged === undefined || isAnonymous(peer) ? undefined : unlogged(peer);
 }
 
 function withinLife(peer: PeerOf, at: number): number {

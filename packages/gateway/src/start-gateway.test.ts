@@ -300,6 +300,23 @@ test('a gateway without an identity is unwell, and says so', async (t) => {
   );
 });
 
+test('a gateway that cannot let anybody in yet is not well, and says why', async (t) => {
+  const upstream = await startUpstream(t, echo);
+  let reason: string | undefined = 'the revocation feed was not heard yet';
+  const { gateway } = await startWorld(t, upstream.url, {
+    notReady: () => reason,
+    yaml: 'admin: { port: 0 }',
+  });
+  const healthz = () => fetch(`${gateway.adminUrl}/healthz`);
+  const answer = await healthz();
+  assert.deepEqual(
+    [answer.status, ((await answer.json()) as { reason: string }).reason],
+    [503, reason],
+  );
+  reason = undefined;
+  assert.equal((await healthz()).status, 200);
+});
+
 test('new rules cut a request that they no longer permit, and keep the others', async (t) => {
   const upstream = await startUpstream(t, (_request, response) => {
     response.writeHead(200);

@@ -27,6 +27,7 @@ import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 import { handleRequest, type RefusedConnection } from './handle-request.ts';
 import { createHttpFront } from './http-front.ts';
+import type { LoggedPeers } from './logged-peers.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
 import { ask, askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
@@ -46,6 +47,10 @@ export interface GatewayOptions {
   readonly revocation: RevocationSource;
   /** What is known of our own certificate; `revocation` is asked unless given. */
   readonly ownRevocation?: (self: VerifiedPeer) => RevocationStatus;
+  /** Requires of every peer that its certificate is in the issuance log; it is stopped by its owner. */
+  readonly loggedPeers?: LoggedPeers;
+  /** What still has to happen before anybody can be let in, for /healthz; undefined: nothing. */
+  readonly notReady?: () => string | undefined;
   /** The OCSP response to staple with an identity, asked at each handshake whose client asks for it. */
   readonly staple?: (svid: X509Svid) => Uint8Array | undefined;
   /** What the admin port's /status says of revocation: the methods, how fresh they are, and what is let through. */
@@ -94,7 +99,7 @@ export interface Gateway {
  * @throws CountersignError ERR_LISTEN, ERR_SVID_NONE, ERR_TLS_CONTEXT
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { svids, bundles, revocation, clock, log, meter } = options;
+  const { svids, bundles, revocation, loggedPeers, clock, log, meter } = options;
   let { config, rules } = options;
   const { limits } = config;
   const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
@@ -105,14 +110,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     rules: () => rules,
     revocation,
     bundles,
+    unlogged: loggedPeers && ((peer) => loggedPeers.wrongWith(peer)),
     unknownRevocation: config.revocation.onUnknown === 'allow' ? allowUnknownRevocation : 'refuse',
     clock,
+  };
+
+  /** What is looked up of a peer before it is judged; each has its own bound. */
+  const prepare: NonNullable<RevocationSource['prepare']> = (peer, met) => {
+    const known = [revocation.prepare?.(peer, met), loggedPeers?.prepare(peer)];
+    const pending = known.filter((each) => each !== undefined);
+    return pending.length === 0 ? undefined : Promise.all(pending).then(() => {});
   };
 
   // 1. Upstreams: pools that dial on demand.
   const outbound = new LiveConnections({ name: 'upstream', clock, log, meter });
   const around = {
-    ...{ svids, bundles, revocation, clock, log, connections: outbound },
+    ...{ svids, bundles, revocation, prepare, clock, log, connections: outbound },
     allowed: (peer: Parameters<typeof askUpstream>[1]) => askUpstream(facts, peer),
   };
   let routes: readonly Route[] = openRoutes(config.routes, around);
@@ -149,9 +162,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
     ...(options.staple !== undefined && { staple: options.staple }),
-    prepare: (peer, met) => revocation.prepare?.(peer, met),
+    prepare,
     admit: (peer) => ask(facts, peer),
     onConnection(socket, _peer, live) {
+      // It closed while it was judged: nothing would ever take it off the list.
+      if (socket.closed) return;
       const session = new Session(live);
       known.set(socket, session);
       sessions.set(live, session);
@@ -174,7 +189,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     );
   }
   // One turn later, so that who caused the change and re-asks itself is told what was cut.
-  const unfollow = followChanges([revocation, bundles], () => queueMicrotask(() => recheck()));
+  const unfollow = followChanges([revocation, bundles, loggedPeers ?? {}], () =>
+    queueMicrotask(() => recheck()),
+  );
   const watching = new AbortController();
   const everything = () => [...listener.connections, ...outbound];
   const watch = { connections: everything, isBusy, graceMs: limits.expiryGrace, clock, log };
@@ -185,13 +202,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     identity: identityStatus(options),
     connections: { clients: listener.connections.count(), upstreams: outbound.count() },
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
+    ...(loggedPeers !== undefined && { issuanceLog: loggedPeers.report() }),
   });
   const bound = await listenOn(listener, config, front);
   const admin = await startAdmin(
     options,
     listener,
     statusOf,
-    () => ownRefusal()?.detail ?? unwell(options),
+    () => ownRefusal()?.detail ?? options.notReady?.() ?? unwell(options),
   );
   const url = `https://${hostInUrl(bound.address)}:${bound.port}`;
   log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway listens');
@@ -294,7 +312,7 @@ function identityStatus({ svids }: GatewayOptions): object {
 }
 
 function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
-  for (const key of ['listen', 'admin', 'ca', 'revocation', 'limits'] as const) {
+  for (const key of ['listen', 'admin', 'ca', 'revocation', 'issuanceLog', 'limits'] as const) {
     if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
     throw new CountersignError('ERR_GATEWAY_RESTART', `"${key}" of the configuration has changed`, {
       fields: { key },

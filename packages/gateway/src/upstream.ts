@@ -19,8 +19,9 @@ import { addressOf, spiffeIdsOf, type UpstreamConfig } from './gateway-config.ts
 export interface UpstreamSurroundings {
   readonly svids: SvidSource;
   readonly bundles: BundleSource;
-  /** Looks up what `allowed` has to know of an upstream. */
   readonly revocation: RevocationSource;
+  /** Looks up what `allowed` has to know of an upstream. */
+  readonly prepare: NonNullable<RevocationSource['prepare']>;
   /** Whether a verified upstream may be talked to now: revocation and expiry. */
   readonly allowed: (peer: VerifiedPeer) => StillAllowed;
   /** Registry of the connections to upstreams. */
@@ -83,7 +84,7 @@ export class Upstream {
 
   #open(): Pool {
     const { host, port } = addressOf(this.config);
-    const { svids, bundles, revocation, clock, connections, allowed } = this.#around;
+    const { svids, bundles, revocation, prepare, clock, connections, allowed } = this.#around;
     const isExpected = expectSpiffeId(...spiffeIdsOf(this.config));
     // An http: origin, because undici reconnects https: ones whenever the Host header changes; the connector does TLS.
     const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
@@ -98,7 +99,7 @@ export class Upstream {
         clock,
         connections,
         timeoutMs: this.config.connectTimeout,
-        prepare: (peer, met) => revocation.prepare?.(peer, met),
+        prepare,
         asksForStaple: revocation.asksForStaples ?? false,
         expect: (peer) => {
           const expected = isExpected(peer);

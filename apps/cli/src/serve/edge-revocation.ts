@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  formatDuration,
+  type Log,
+  type Meter,
+} from '@countersign/base';
 import { authorityClient, type RotatingIdentity } from '@countersign/identity';
 import {
   followRevocations,
@@ -31,6 +37,8 @@ export interface EdgeRevocationOptions {
 export interface EdgeRevocation extends OpenedRevocation {
   /** Resolves at once where nothing has to be heard before anybody can be let in. */
   readonly ready: Promise<void>;
+  /** Why nobody can be let in as it is, for /healthz; undefined where somebody can. */
+  readonly notReady: () => string | undefined;
   /** What is known of the edge's own certificate. */
   readonly checkSelf: (self: VerifiedPeer) => RevocationStatus;
 }
@@ -39,6 +47,7 @@ export interface EdgeRevocation extends OpenedRevocation {
 export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocation {
   const { config, live, maxPeers, clock, log, meter } = options;
   const isFed = config.method.includes('feed');
+  const maxSilenceMs = config.maxSilence ?? revocationDefaults.maxSilence;
   const refusal: OwnRefusal = { serial: undefined, at: 0 };
   const follower = isFed ? followFeed(options, refusal) : undefined;
   const opened = openRevocation({
@@ -49,6 +58,10 @@ export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocat
   return {
     ...opened,
     ready: follower?.ready ?? Promise.resolve(),
+    notReady: () =>
+      follower === undefined || config.onUnknown === 'allow'
+        ? undefined
+        : silenceOf(follower, maxSilenceMs),
     checkSelf(self) {
       // Lists and responders are asked about peers alone.
       const status = follower?.check(self) ?? good;
@@ -60,6 +73,13 @@ export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocat
       await Promise.all([opened.stop(), follower?.stop()]);
     },
   };
+}
+
+function silenceOf(follower: RevocationFollower, maxSilenceMs: number): string | undefined {
+  const silentMs = follower.silentMs();
+  if (silentMs <= maxSilenceMs) return undefined;
+  if (!Number.isFinite(silentMs)) return 'the revocation feed was not heard yet';
+  return `the revocation feed is silent for ${formatDuration(silentMs)}`;
 }
 
 const good: RevocationStatus = { status: 'good' };

@@ -1,7 +1,8 @@
 import type { Secret } from '@countersign/base';
 import { CountersignError, type Log } from '@countersign/base';
-import { type Gateway, startGateway } from '@countersign/gateway';
+import { allowUnproved, type Gateway, LoggedPeers, startGateway } from '@countersign/gateway';
 import {
+  authorityClient,
   enrol,
   type Identity,
   type RotatingIdentity,
@@ -9,6 +10,7 @@ import {
   renewOverMtls,
   startRotation,
 } from '@countersign/identity';
+import { parseNoteKey } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
 import { type GatewayFiles, type GatewayFilesOptions, readGatewayFiles } from './gateway-files.ts';
@@ -60,13 +62,16 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     maxPeers: files.config.limits.maxConnections,
     recheck: () => gateway?.recheck() ?? nothingCut,
   });
-  const { checks, staples, checkSelf } = revocation;
+  const { checks, staples, checkSelf, notReady } = revocation;
+  const loggedPeers = startLoggedPeers(files.config, { url, live }, tools);
   try {
     // 4. the gateway itself
     gateway = await startGateway({
       ...{ config: files.config, rules: files.rules, clock, log, meter },
       ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },
       ...(staples !== undefined && { staple: staples.staple }),
+      ...(loggedPeers !== undefined && { loggedPeers }),
+      notReady,
       revocationReport: () => ({ ...checks.report(), ownStaple: staples?.report() }),
       metricsText: meter.metricsText,
     });
@@ -78,6 +83,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     await knowRevocations(revocation.ready, tools);
   } catch (thrown) {
     await gateway?.close();
+    loggedPeers?.stop();
     await Promise.all([revocation.stop(), live.stop()]);
     throw thrown;
   }
@@ -91,9 +97,29 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     },
     async close() {
       await serving.close();
+      loggedPeers?.stop();
       await Promise.all([revocation.stop(), live.stop()]);
     },
   };
+}
+
+/** Where the configuration requires that peers are in the issuance log: who asks the authority for the proofs. */
+function startLoggedPeers(
+  { issuanceLog, limits }: GatewayFiles['config'],
+  { url, live }: { readonly url: string; readonly live: RotatingIdentity },
+  { cli, log, meter }: Tools,
+): LoggedPeers | undefined {
+  if (issuanceLog === undefined) return undefined;
+  const { clock } = cli;
+  const { trustDomain } = live.svid().spiffeId;
+  return new LoggedPeers({
+    key: parseNoteKey(issuanceLog.key),
+    authority: authorityClient({ url, svids: live, bundles: live, trustDomain, clock }),
+    waitMs: issuanceLog.wait,
+    onSilence: issuanceLog.onSilence === 'allow' ? allowUnproved : 'refuse',
+    capacity: 2 * limits.maxConnections,
+    ...{ clock, log, meter },
+  });
 }
 
 const nothingCut = { closed: 0, kept: 0, elapsedMs: 0, codes: {} };
