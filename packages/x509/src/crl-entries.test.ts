@@ -12,7 +12,7 @@ import { type encodeExtensions, extension } from './extension-builders.ts';
 import { formatGeneralName } from './general-name.ts';
 import { buildName } from './name.ts';
 import { oids } from './oids.ts';
-import { parseCrl } from './parse-crl.ts';
+import { parseCrl, parseCrlPausing } from './parse-crl.ts';
 import { generateKeyPair } from './private-key.ts';
 import { type RevocationReason, revocationReasons } from './revocation-reason.ts';
 import { keySigner } from './signer.ts';
@@ -203,9 +203,31 @@ test('serial numbers that collide end the reading, not the process', () => {
   const bytes = new Uint8Array(Buffer.concat(listed));
   const starts = Uint32Array.from(listed, (_, i) => i * length);
   const decode = (): never => assert.fail('nothing is decoded');
-  assert.equal(new CrlEntryTable(bytes, starts, decode).size, 200);
+  const fill = (...maxProbes: number[]) => {
+    const steps = [...CrlEntryTable.fill(bytes, starts, decode, 64, ...maxProbes)];
+    return steps.length;
+  };
+  assert.equal(fill(), 4);
   // some of them share a slot, whatever the seed
-  assert.throws(() => new CrlEntryTable(bytes, starts, decode, 0), { code: 'ERR_DER_LIMIT' });
+  assert.throws(() => fill(0), { code: 'ERR_DER_LIMIT' });
+});
+
+test('a long list is read with pauses, to the same end', async () => {
+  const entries = Array.from({ length: 40_000 }, (_, i) => ({
+    serialHex: (0x10000000 + 7919 * i).toString(16),
+    date: at,
+  }));
+  const whole = await listOf(entries);
+  let pauses = 0;
+  const paused = await parseCrlPausing(whole.raw, crlLimits, async () => {
+    pauses += 1;
+  });
+  assert.equal(pauses, 6);
+  assert.equal(paused.entries.size, 40_000);
+  for (const { serialHex } of entries) assert.ok(paused.entries.has(serialHex), serialHex);
+  const spoilt = Uint8Array.from(whole.raw);
+  spoilt.fill(0xff, spoilt.byteLength >> 1, (spoilt.byteLength >> 1) + 32);
+  await assert.rejects(parseCrlPausing(spoilt, crlLimits, async () => {}));
 });
 
 test('entries count against the limits of a document', async () => {

@@ -28,20 +28,9 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
   readonly #slotMask: number;
   readonly #entryMask: number;
   /** Numbers of the entries whose serial an earlier one has. */
-  readonly repeated: readonly number[];
+  readonly repeated: number[] = [];
 
-  /**
-   * @param bytes of the entries
-   * @param starts where each begins in them
-   * @param maxProbes over all entries; a million random serials need half a million
-   * @throws DerError ERR_DER_LIMIT where the serials are chosen so that they collide
-   */
-  constructor(
-    bytes: Uint8Array,
-    starts: Uint32Array,
-    decode: DecodeEntry,
-    maxProbes = 16 * starts.length + 4096,
-  ) {
+  private constructor(bytes: Uint8Array, starts: Uint32Array, decode: DecodeEntry) {
     this.#bytes = bytes;
     this.#starts = starts;
     this.#decode = decode;
@@ -49,7 +38,36 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
     this.#slots = new Int32Array(2 ** (bits + 1));
     this.#slotMask = 2 ** (bits + 1) - 1;
     this.#entryMask = 2 ** bits - 1;
-    this.repeated = this.#fill(maxProbes);
+  }
+
+  /**
+   * @param bytes of the entries
+   * @param starts where each begins in them
+   * @param slice entries that are put in between two yields
+   * @param maxProbes over all entries; a million random serials need half a million
+   * @throws DerError ERR_DER_LIMIT where the serials are chosen so that they collide
+   */
+  static *fill(
+    bytes: Uint8Array,
+    starts: Uint32Array,
+    decode: DecodeEntry,
+    slice: number,
+    maxProbes: number = 16 * starts.length + 4096,
+  ): Generator<undefined, CrlEntryTable> {
+    const table = new CrlEntryTable(bytes, starts, decode);
+    let probes = maxProbes;
+    for (let from = 0; from < starts.length; from += slice) {
+      probes = table.#fill(from, Math.min(from + slice, starts.length), probes);
+      yield;
+    }
+    return table;
+  }
+
+  /** Of no entries. */
+  static empty(): CrlEntryTable {
+    return new CrlEntryTable(new Uint8Array(0), new Uint32Array(0), () => {
+      throw new RangeError('an empty list has no entries');
+    });
   }
 
   get size(): number {
@@ -92,24 +110,27 @@ export class CrlEntryTable implements ReadonlyMap<string, CrlEntry> {
     for (const [key, value] of this.entries()) callback(value, key, this);
   }
 
-  /** A serial that is there already stays out of the slots: many issuers have the serial number 1. */
-  #fill(maxProbes: number): number[] {
-    const repeated: number[] = [];
+  /**
+   * A serial that is there already stays out of the slots: many issuers have the serial number 1.
+   *
+   * @returns how many probes are left
+   */
+  #fill(first: number, end: number, maxProbes: number): number {
     const bytes = this.#bytes;
     let probes = 0;
-    for (let entry = 0; entry < this.#starts.length; entry += 1) {
+    for (let entry = first; entry < end; entry += 1) {
       const from = this.#serialFrom(entry);
       const to = this.#serialTo(entry);
       const mark = hashOf(bytes, from, to);
       const slot = this.#slotOf(mark, bytes, from, to, this.#isNegative(entry));
-      if (this.#slots[slot] !== 0) repeated.push(entry);
+      if (this.#slots[slot] !== 0) this.repeated.push(entry);
       else this.#slots[slot] = (mark & ~this.#entryMask) | (entry + 1);
       probes += (slot - mark) & this.#slotMask;
       if (probes > maxProbes) {
         throw new DerError('ERR_DER_LIMIT', 'revoked certificates', from, 'serial numbers collide');
       }
     }
-    return repeated;
+    return maxProbes - probes;
   }
 
   /** Number of the first entry with the serial, or -1. */

@@ -115,7 +115,7 @@ export {
   parseCertificateRequest,
   verifyPossession,
 } from './parse-certificate-request.ts';
-export { crlsFromPem, parseCrl } from './parse-crl.ts';
+export { crlsFromPem, parseCrl, parseCrlPausing } from './parse-crl.ts';
 export { matchNames } from './path/match-name.ts';
 export {
   type ConstraintFinding,

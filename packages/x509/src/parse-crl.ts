@@ -26,6 +26,32 @@ import { contextConstructed, tags } from './tags.ts';
  *   ERR_CRL_ALGORITHM_MISMATCH
  */
 export function parseCrl(bytes: Uint8Array, limits: DerLimits = crlLimits): Crl {
+  const steps = parseInSteps(bytes, limits);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * The same with a pause every few milliseconds, for whoever has other things to do while a list of a million is read.
+ *
+ * @param pause awaited between two steps
+ */
+export async function parseCrlPausing(
+  bytes: Uint8Array,
+  limits: DerLimits,
+  pause: () => Promise<void>,
+): Promise<Crl> {
+  const steps = parseInSteps(bytes, limits);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await pause();
+  }
+}
+
+function* parseInSteps(bytes: Uint8Array, limits: DerLimits): Generator<undefined, Crl> {
   const reader = DerReader.over(bytes, 'revocation list', limits);
   const outer = reader.sequence('revocation list');
   reader.end('revocation list');
@@ -43,7 +69,8 @@ export function parseCrl(bytes: Uint8Array, limits: DerLimits = crlLimits): Crl 
   const thisUpdate = inner.time('thisUpdate');
   const hasNext = inner.nextTag === tags.utcTime || inner.nextTag === tags.generalizedTime;
   const nextUpdate = hasNext ? inner.time('nextUpdate') : undefined;
-  const listed = inner.nextTag === tags.sequence ? readCrlEntries(inner, version) : undefined;
+  const listed =
+    inner.nextTag === tags.sequence ? yield* readCrlEntries(inner, version) : undefined;
   const extensions = readListExtensions(inner, version);
   inner.end('revocation list');
   const unknown = new Set(listed?.unknownCritical);
@@ -155,9 +182,7 @@ function decodeListExtensions(
   return decoded;
 }
 
-const noEntries = new CrlEntryTable(new Uint8Array(0), new Uint32Array(0), () => {
-  throw new RangeError('an empty list has no entries');
-});
+const noEntries = CrlEntryTable.empty();
 
 function checkOneIssuer({ table, firstIssued }: CrlEntries): void {
   const [repeated] = table.repeated;

@@ -20,11 +20,17 @@ export interface CrlEntries {
   readonly unknownCritical: ReadonlySet<string>;
 }
 
+/** Entries that are read, or put into the table, between two yields: some milliseconds of work. */
+export const entriesOfSlice = 16_384;
+
 /**
- * Takes the revokedCertificates of a list. Each entry is checked throughout, and kept as its bytes: a list of a million
- * would fill the memory with objects of which one look-up needs one.
+ * Takes the revokedCertificates of a list, slice by slice. Each entry is checked throughout, and kept as its bytes: a
+ * list of a million would fill the memory with objects of which one look-up needs one.
  */
-export function readCrlEntries(reader: DerReader, version: 1 | 2): CrlEntries {
+export function* readCrlEntries(
+  reader: DerReader,
+  version: 1 | 2,
+): Generator<undefined, CrlEntries> {
   // RFC 5280 §5.1.2.6: absent where there is none, never empty
   const list = reader.sequenceOfSome('revoked certificates');
   const bytes = list.rest;
@@ -32,23 +38,33 @@ export function readCrlEntries(reader: DerReader, version: 1 | 2): CrlEntries {
   const issuers: IssuerRun[] = [];
   const unknownCritical = new Set<string>();
   let count = 0;
-  let plain = 0;
-  for (let at = 0; at < bytes.byteLength; count += 1) {
-    const end = plainEnd(bytes, at, version);
-    if (end !== 0) {
-      starts[count] = at;
-      plain += 1;
-      at = end;
-      continue;
+  let at = 0;
+
+  function readSlice(): void {
+    const until = count + entriesOfSlice;
+    let plain = 0;
+    for (; count < until && at < bytes.byteLength; count += 1) {
+      const end = plainEnd(bytes, at, version);
+      if (end !== 0) {
+        starts[count] = at;
+        plain += 1;
+        at = end;
+        continue;
+      }
+      starts[count] = at | markedStart;
+      const cursor = list.within(bytes.subarray(at));
+      const start = cursor.offset;
+      const entry = readEntry(cursor, version, unknownCritical);
+      if (entry.certificateIssuer !== undefined) issuers.push({ from: count, issuer: entry });
+      at += cursor.offset - start;
     }
-    starts[count] = at | markedStart;
-    const cursor = list.within(bytes.subarray(at));
-    const start = cursor.offset;
-    const entry = readEntry(cursor, version, unknownCritical);
-    if (entry.certificateIssuer !== undefined) issuers.push({ from: count, issuer: entry });
-    at += cursor.offset - start;
+    list.spend(plain * elementsOfPlain, 'revoked certificates');
   }
-  list.spend(plain * elementsOfPlain, 'revoked certificates');
+
+  while (at < bytes.byteLength) {
+    readSlice();
+    yield;
+  }
 
   const decode = (from: number, number: number): CrlEntry => {
     const isPlain = (from & markedStart) === 0;
@@ -59,7 +75,7 @@ export function readCrlEntries(reader: DerReader, version: 1 | 2): CrlEntries {
     // RFC 5280 §5.3.3: an entry that names no issuer is of the same one as the entry before
     return { ...entry, certificateIssuer: issuerAt(issuers, number)?.certificateIssuer };
   };
-  const table = new CrlEntryTable(bytes, starts.subarray(0, count), decode);
+  const table = yield* CrlEntryTable.fill(bytes, starts.subarray(0, count), decode, entriesOfSlice);
   return { table, firstIssued: issuers[0]?.issuer, unknownCritical };
 }
 

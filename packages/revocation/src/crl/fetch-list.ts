@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { CountersignError, messageOf } from '@countersign/base';
 import {
   type Certificate,
@@ -7,7 +8,7 @@ import {
   findExtension,
   formatName,
   oids,
-  parseCrl,
+  parseCrlPausing,
   verifySignature,
 } from '@countersign/x509';
 import type { GuardedHttp, HttpAnswer } from '../checking/guarded-http.ts';
@@ -51,7 +52,7 @@ export async function fetchList(
   for (const url of place.urls) {
     try {
       const answer = await ask(options, place, known, url, signal);
-      return accept(options, place, known, url, answer);
+      return await accept(options, place, known, url, answer);
     } catch (thrown) {
       first ??= thrown;
       if (signal.aborted) break;
@@ -76,13 +77,13 @@ async function ask(
   return http.ask({ url, isConfigured: place.isConfigured, headers, maxBytes, signal });
 }
 
-function accept(
+async function accept(
   options: FetchListOptions,
   place: ListPlace,
   known: KeptList | undefined,
   url: string,
   answer: HttpAnswer,
-): KeptList {
+): Promise<KeptList> {
   // 1. nothing new
   if (answer.status === 304) {
     if (known === undefined) throw unusable(url, 'status 304, though nothing is known of it yet');
@@ -94,7 +95,7 @@ function accept(
     return { ...known, ...validators };
   }
   // 2. a list
-  const crl = read(answer.body, url, options.maxBytes);
+  const crl = await read(answer.body, url, options.maxBytes);
   const { thisUpdate, nextUpdate } = crl;
   // RFC 5280 §5.1.2.5
   if (nextUpdate === undefined) throw unusable(url, 'does not say when its next update is due');
@@ -117,10 +118,13 @@ function accept(
   return { crl, signer, ...validators, thisUpdate, nextUpdate, shape: shapeOf(crl) };
 }
 
-function read(body: Uint8Array, url: string, maxBytes: number): Crl {
+/** Connections go on while a list of a million is read. */
+async function read(body: Uint8Array, url: string, maxBytes: number): Promise<Crl> {
   try {
     // RFC 5280 §4.2.1.13 wants DER; PEM is met in the wild
-    if (body[0] !== 0x2d) return parseCrl(body, { ...crlLimits, maxBytes });
+    if (body[0] !== 0x2d) {
+      return await parseCrlPausing(body, { ...crlLimits, maxBytes }, setImmediate);
+    }
     const [crl] = crlsFromPem(body);
     if (crl === undefined) throw unusable(url, 'is a PEM text without a list');
     return crl;
