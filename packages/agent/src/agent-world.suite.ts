@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Clock,
+  CountersignError,
+  type Fields,
+  type Log,
+  noMeter,
+  systemClock,
+} from '@countersign/base';
+import { formatBundleDocument, makeBundle, type TrustBundle } from '@countersign/spiffe';
+import { type TestCa, testCa } from '@countersign/testkit';
+import type { BatchRequest, BatchResponse } from '@countersign/wire';
+import {
+  buildName,
+  extension,
+  keyIdOf,
+  parseCertificate,
+  parseCertificateRequest,
+  signCertificate,
+  verifyPossession,
+} from '@countersign/x509';
+import { Client, type ClientReadableStream, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  type Agent,
+  type AgentAuthority,
+  type Entry,
+  type EntryDraft,
+  makeEntry,
+  startAgent,
+} from './index.ts';
+import { workloadMessages, workloadMethods } from './serve/workload-messages.ts';
+
+export const trustDomain = 'example.org';
+export const myService = 'spiffe://example.org/myservice';
+
+/** Signs what the agent asks for, in memory; `refuse` and `outage` make it an authority that does not. */
+export interface AuthorityDouble extends AgentAuthority {
+  readonly ca: TestCa;
+  bundleOf: TrustBundle;
+  ttlMs: number;
+  /** Orders seen so far. */
+  orders: number;
+  refuse: ((spiffeId: string) => CountersignError | undefined) | undefined;
+  outage: CountersignError | undefined;
+  /** Signed for instead of what was asked. */
+  mistake: string | undefined;
+}
+
+export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
+  const ca = testCa({ at: clock.now() });
+  const issuing = ca.intermediate();
+  const double: AuthorityDouble = {
+    ca,
+    bundleOf: makeBundle(trustDomain, [ca.root]),
+    ttlMs: 3_600_000,
+    orders: 0,
+    refuse: undefined,
+    outage: undefined,
+    mistake: undefined,
+    async issueBatch({ orders }: BatchRequest): Promise<BatchResponse> {
+      if (double.outage !== undefined) throw double.outage;
+      double.orders += orders.length;
+      const results = await Promise.all(
+        orders.map(async ({ csr, spiffeId = '', dns, ttlMs }) => {
+          const refusal = double.refuse?.(spiffeId);
+          if (refusal !== undefined) {
+            const { code, message: detail } = refusal;
+            return { ok: false, id: 'x', code, detail } as const;
+          }
+          const leaf = await sign(csr, double.mistake ?? spiffeId, dns, ttlMs ?? double.ttlMs);
+          const { serialHex: serial, notAfter } = parseCertificate(leaf);
+          const chain = [leaf, issuing.certificate.raw];
+          return { ok: true, spiffeId, serial, notAfter, chain } as const;
+        }),
+      );
+      const bundle = JSON.parse(formatBundleDocument(double.bundleOf));
+      return { results, bundle, trustDomain };
+    },
+    async bundle() {
+      if (double.outage !== undefined) throw double.outage;
+      return formatBundleDocument(double.bundleOf);
+    },
+  };
+
+  async function sign(csr: Uint8Array, id: string, dns: readonly string[], ttlMs: number) {
+    const request = parseCertificateRequest(csr);
+    if (!verifyPossession(request)) throw new Error('no proof of possession');
+    const now = clock.now();
+    const { certificate, signer } = issuing;
+    return signCertificate(
+      {
+        serial: Uint8Array.of(0x40, ...randomBytes(15)),
+        issuer: certificate.subject,
+        subject: buildName([]),
+        notBefore: now - 60_000,
+        notAfter: now + ttlMs,
+        spki: request.spki,
+        extensions: [
+          extension.basicConstraints(),
+          extension.keyUsage(['digitalSignature']),
+          extension.extKeyUsage(['serverAuth', 'clientAuth']),
+          extension.subjectAltName(
+            [{ kind: 'uri', value: id }, ...dns.map((value) => ({ kind: 'dns', value }) as const)],
+            true,
+          ),
+          extension.authorityKeyId(certificate.subjectKeyId ?? keyIdOf(certificate.spki)),
+        ],
+      },
+      signer,
+    );
+  }
+  return double;
+}
+
+export interface AgentWorld {
+  readonly agent: Agent;
+  readonly authority: AuthorityDouble;
+  readonly lines: (Fields & { readonly message: string })[];
+  client(): Client;
+  close(): Promise<void>;
+}
+
+export function entryFor(spiffeId: string, more: Partial<EntryDraft> = {}): Entry {
+  const { uid } = userInfo();
+  return makeEntry({
+    spiffeId,
+    selectors: [`unix:uid:${uid}`],
+    hint: '',
+    dns: [],
+    federatesWith: [],
+    ...more,
+  });
+}
+
+/** An agent on a socket of its own, over an authority in memory. */
+export async function agentWorld(
+  entries: readonly Entry[],
+  authority: AuthorityDouble = authorityDouble(),
+): Promise<AgentWorld> {
+  const directory = mkdtempSync(join(tmpdir(), 'countersign-agent-'));
+  const lines: (Fields & { message: string })[] = [];
+  const agent = await startAgent({
+    socket: join(directory, 'agent.sock'),
+    bundle: authority.bundleOf,
+    authority,
+    entries,
+    clock: systemClock,
+    log: keptLog(lines),
+    meter: noMeter,
+  });
+  const clients: Client[] = [];
+  return {
+    agent,
+    authority,
+    lines,
+    client() {
+      const client = new Client(`unix:${agent.socket}`, credentials.createInsecure());
+      clients.push(client);
+      return client;
+    },
+    async close() {
+      for (const client of clients) client.close();
+      await agent.close();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+/** The header that every call of the Workload API has. */
+export function withHeader(): Metadata {
+  const metadata = new Metadata();
+  metadata.set('workload.spiffe.io', 'true');
+  return metadata;
+}
+
+type WorkloadMethod = keyof typeof workloadMethods;
+
+/** Opens a stream of the Workload API. */
+export function openStream(
+  client: Client,
+  name: WorkloadMethod,
+  metadata = withHeader(),
+): ClientReadableStream<Uint8Array> {
+  const { path, requestSerialize, responseDeserialize } = workloadMethods[name];
+  const stream = client.makeServerStreamRequest(
+    path,
+    requestSerialize as (value: object) => Buffer,
+    responseDeserialize,
+    {},
+    metadata,
+  );
+  // Cancelling tells it too.
+  stream.on('error', () => {});
+  return stream;
+}
+
+/** The next message of a stream; rejects with what ended it. */
+export async function nextMessage(stream: ClientReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const [message] = await once(stream, 'data', { signal: AbortSignal.timeout(30_000) });
+  return message as Uint8Array;
+}
+
+export async function nextSvids(stream: ClientReadableStream<Uint8Array>) {
+  return workloadMessages.x509SvidResponse.decode(await nextMessage(stream));
+}
+
+/** The status that ends a stream. */
+export async function endOf(
+  stream: ClientReadableStream<Uint8Array>,
+): Promise<{ readonly code: number; readonly details: string }> {
+  stream.resume();
+  const [error] = await once(stream, 'error', { signal: AbortSignal.timeout(30_000) });
+  return error as { code: number; details: string };
+}
+
+export function outage(): CountersignError {
+  return new CountersignError('ERR_WIRE_UNREACHABLE', 'connection refused');
+}
+
+function keptLog(lines: (Fields & { message: string })[]): Log {
+  const keep = (fields: Fields, message: string) => {
+    lines.push({ ...fields, message });
+  };
+  const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log };
+  return log;
+}

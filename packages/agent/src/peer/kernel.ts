@@ -1,0 +1,103 @@
+import { closeSync } from 'node:fs';
+import { endianness, platform } from 'node:os';
+import { CountersignError, messageOf } from '@countersign/base';
+
+/** What the agent asks of the kernel, and Node does not offer. */
+export interface Kernel {
+  /** Who connected the other end of a Unix socket, as it was then. */
+  credentialsOf(fd: number): PeerCredentials;
+  /**
+   * A handle of the process that connected, which stands for it and no other even when its number is given to another.
+   * @returns the descriptor, or undefined where the process is gone
+   */
+  processOf(fd: number, pid: number): number | undefined;
+  /** Whether the process of such a handle has ended. */
+  hasEnded(handle: number): boolean;
+  release(handle: number): void;
+  /** False on kernels before 6.5, where the handle is that of whoever has the number when the connection is accepted. */
+  readonly knowsPeerHandle: boolean;
+}
+
+export interface PeerCredentials {
+  /** 0 where the process is in no PID namespace that can be seen from here. */
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+// Numbers of Linux on x86-64 and ARM64: asm-generic/socket.h, asm-generic/unistd.h, asm-generic/poll.h, asm-generic/errno.h.
+const solSocket = 1;
+const soPeerCred = 17;
+const soPeerPidfd = 77;
+const sysPidfdOpen = 434;
+const pollIn = 1;
+const enoProtoOpt = 92;
+
+/**
+ * The kernel through koffi, without a compiler.
+ *
+ * @throws CountersignError ERR_AGENT_PLATFORM
+ */
+export async function openKernel(): Promise<Kernel> {
+  if (platform() !== 'linux' || endianness() !== 'LE') {
+    throw wrongPlatform(`this is ${platform()}, the agent needs Linux on x86-64 or ARM64`);
+  }
+  const koffi = await import('koffi').then(
+    (module) => module.default,
+    (thrown: unknown) => {
+      throw wrongPlatform(`load koffi: ${messageOf(thrown)}`, thrown);
+    },
+  );
+  const libc = koffi.load(null);
+  const getsockopt = libc.func(
+    'int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)',
+  );
+  const poll = libc.func('int poll(void *fds, ulong count, int timeoutMs)');
+  const syscall = libc.func('long syscall(long number, int pid, uint32_t flags)');
+
+  function option(fd: number, name: number, bytes: number): DataView | undefined {
+    const value = Buffer.alloc(bytes);
+    if (getsockopt(fd, solSocket, name, value, [bytes]) !== 0) return undefined;
+    return new DataView(value.buffer, value.byteOffset, bytes);
+  }
+
+  let knowsPeerHandle = true;
+  return {
+    get knowsPeerHandle() {
+      return knowsPeerHandle;
+    },
+    credentialsOf(fd) {
+      const found = option(fd, soPeerCred, 12);
+      if (found === undefined) {
+        throw new CountersignError('ERR_AGENT_PEER', 'the kernel does not say who connected');
+      }
+      const [pid, uid, gid] = [0, 4, 8].map((at) => found.getUint32(at, true)) as [
+        number,
+        number,
+        number,
+      ];
+      return { pid, uid, gid };
+    },
+    processOf(fd, pid) {
+      const handle = option(fd, soPeerPidfd, 4)?.getInt32(0, true);
+      if (handle !== undefined && handle >= 0) return handle;
+      // Any other reason means that the process is gone, and its number perhaps another's.
+      if (koffi.errno() !== enoProtoOpt) return undefined;
+      knowsPeerHandle = false;
+      const opened = Number(syscall(sysPidfdOpen, pid, 0));
+      return opened < 0 ? undefined : opened;
+    },
+    hasEnded(handle) {
+      const asked = Buffer.alloc(8);
+      asked.writeInt32LE(handle, 0);
+      asked.writeInt16LE(pollIn, 4);
+      // A process that has ended makes its handle readable; what cannot be asked is not alive.
+      return poll(asked, 1, 0) !== 0;
+    },
+    release: (handle) => closeSync(handle),
+  };
+}
+
+function wrongPlatform(reason: string, cause?: unknown): CountersignError {
+  return new CountersignError('ERR_AGENT_PLATFORM', reason, { cause });
+}

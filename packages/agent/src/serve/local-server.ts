@@ -1,0 +1,177 @@
+import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import {
+  type Clock,
+  CountersignError,
+  type Gauge,
+  type Log,
+  type Meter,
+  messageOf,
+} from '@countersign/base';
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import type { Kernel } from '../peer/kernel.ts';
+import { type PeerProcess, processOfSocket } from '../peer/peer-process.ts';
+
+export interface LocalService {
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+export interface LocalServerOptions {
+  /** At most 107 bytes. Its directory is made (0755) where it is missing. */
+  readonly path: string;
+  readonly kernel: Kernel;
+  /** Open connections; further ones are dropped. Default 10,000. */
+  readonly maxConnections?: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+/** A call, as far as finding out who makes it needs. */
+export interface CallOfPeer {
+  getPeer(): string;
+}
+
+const longestPath = 107;
+/** Requests are names and tokens; nothing of ours needs more. */
+const maxRequestBytes = 256 * 1024;
+
+/**
+ * gRPC on a Unix socket that anybody on the machine may connect to, with the process behind each connection. The
+ * connections are accepted here and handed to the gRPC server one by one, each under a name by which its calls are known.
+ */
+export class LocalServer {
+  readonly path: string;
+  readonly #options: LocalServerOptions;
+  readonly #grpc: Server;
+  readonly #net: NetServer;
+  readonly #processes = new Map<string, PeerProcess>();
+  readonly #sockets = new Set<Socket>();
+  readonly #open: Gauge;
+  #count = 0;
+
+  constructor(options: LocalServerOptions) {
+    this.path = options.path;
+    this.#options = options;
+    this.#open = options.meter.gauge({
+      name: 'countersign_agent_connections',
+      help: 'Open connections of workloads to the agent.',
+    });
+    this.#grpc = new Server({
+      'grpc.enable_channelz': 0,
+      'grpc.max_receive_message_length': maxRequestBytes,
+      'grpc.max_concurrent_streams': 100,
+    });
+    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#net = createServer({ pauseOnConnect: false }, (socket) => {
+      this.#accept(socket, (known) => injector.injectConnection(known));
+    });
+    this.#net.maxConnections = options.maxConnections ?? 10_000;
+  }
+
+  add({ definition, implementation }: LocalService): void {
+    this.#grpc.addService(definition, implementation);
+  }
+
+  /** @throws CountersignError ERR_AGENT_SOCKET */
+  async listen(): Promise<void> {
+    const { path } = this;
+    try {
+      if (Buffer.byteLength(path) > longestPath) {
+        throw new Error(
+          `it has ${Buffer.byteLength(path)} bytes, at most ${longestPath} are possible`,
+        );
+      }
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      await makeWay(path);
+      await new Promise<void>((listening, failed) => {
+        this.#net.once('error', failed);
+        this.#net.listen(path, () => {
+          this.#net.off('error', failed);
+          listening();
+        });
+      });
+      // Who connects is asked of the kernel, so that everybody may.
+      await chmod(path, 0o777);
+    } catch (thrown) {
+      throw new CountersignError('ERR_AGENT_SOCKET', `listen on "${path}": ${messageOf(thrown)}`, {
+        fields: { path },
+        cause: thrown,
+      });
+    }
+    this.#net.on('error', (thrown) => this.#options.log.error({ err: thrown }, 'socket failed'));
+  }
+
+  /** The process that makes a call; undefined where its connection is closed by now. */
+  processOf(call: CallOfPeer): PeerProcess | undefined {
+    return this.#processes.get(call.getPeer());
+  }
+
+  /** Ends all calls and connections; what they ask within `drainMs` is answered still. */
+  async close(drainMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
+    const drained = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    const over = new AbortController();
+    const overdue = this.#options.clock
+      .sleep(drainMs, { signal: over.signal, ref: false })
+      .catch(() => {});
+    await Promise.race([drained, overdue]);
+    over.abort();
+    this.#grpc.forceShutdown();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+    await rm(this.path, { force: true });
+  }
+
+  #accept(socket: Socket, inject: (socket: Socket) => void): void {
+    const { kernel, log } = this.#options;
+    const found = processOfSocket(socket, kernel);
+    if (!found.ok) {
+      log.info({ code: found.code }, `connection dropped: ${found.detail}`);
+      socket.destroy();
+      return;
+    }
+    this.#count += 1;
+    const name = `workload-${this.#count}`;
+    // The one thing that a call tells of its connection. Unix sockets have no address that this could hide.
+    Object.defineProperty(socket, 'remoteAddress', { value: name });
+    this.#processes.set(name, found.process);
+    this.#sockets.add(socket);
+    this.#open.set(this.#sockets.size);
+    socket.on('error', (thrown) => log.debug({ reason: messageOf(thrown) }, 'connection broke'));
+    socket.once('close', () => {
+      this.#processes.delete(name);
+      this.#sockets.delete(socket);
+      this.#open.set(this.#sockets.size);
+      found.process.release();
+    });
+    inject(socket);
+  }
+}
+
+/** A socket that nobody listens on is of a dead process. Anything else at the path is not ours to remove. */
+async function makeWay(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new Error('something else than a socket is there');
+  if (await answers(path)) throw new Error('another process listens there');
+  await rm(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { MethodDefinition } from '@grpc/grpc-js';
+import protobuf from 'protobufjs';
+
+/** One message type of a `.proto` file, as bytes in and out. Fields are in camel case, 64-bit numbers as numbers. */
+export interface MessageType<T> {
+  decode(bytes: Uint8Array): T;
+  encode(message: T): Buffer;
+}
+
+/** The types of a `.proto` file and of those that it imports, which stand beside it. */
+export function loadTypes(path: string): protobuf.Root {
+  const root = new protobuf.Root();
+  const files = [path];
+  for (const file of files) {
+    const { imports = [] } = protobuf.parse(readFileSync(file, 'utf8'), root);
+    files.push(
+      ...imports.map((name) => join(dirname(path), name)).filter((each) => !files.includes(each)),
+    );
+  }
+  root.resolveAll();
+  return root;
+}
+
+export function messageType<T>(root: protobuf.Root, name: string): MessageType<T> {
+  const type = root.lookupType(name);
+  return {
+    decode: (bytes) =>
+      type.toObject(type.decode(bytes), { longs: Number, enums: String, arrays: true }) as T,
+    encode: (message) => Buffer.from(type.encode(type.fromObject(message as object)).finish()),
+  };
+}
+
+/** A method whose answers are bytes already: what many ask alike is encoded once. */
+export function methodOf<Request>(
+  path: string,
+  request: MessageType<Request>,
+  streams: { readonly request?: boolean; readonly response?: boolean },
+): MethodDefinition<Request, Uint8Array> {
+  return {
+    path,
+    requestStream: streams.request ?? false,
+    responseStream: streams.response ?? false,
+    requestSerialize: request.encode,
+    requestDeserialize: request.decode,
+    responseSerialize: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    responseDeserialize: (bytes) => bytes,
+  };
+}

@@ -1,0 +1,21 @@
+import type { Denial, ErrorCode } from '@countersign/base';
+import { status } from '@grpc/grpc-js';
+
+/** What gRPC answers, and the words of the standard's own; the operator reads the rest in the log. */
+const statuses: Readonly<Partial<Record<ErrorCode, readonly [status: status, details: string]>>> = {
+  ERR_AGENT_HEADER: [status.INVALID_ARGUMENT, 'security header missing from request'],
+  ERR_AGENT_PEER: [status.PERMISSION_DENIED, 'no identity issued'],
+  ERR_AGENT_NO_IDENTITY: [status.PERMISSION_DENIED, 'no identity issued'],
+  ERR_AGENT_EVICTED: [status.PERMISSION_DENIED, 'no identity issued'],
+  ERR_AGENT_NOT_YET: [status.UNAVAILABLE, 'the identity is not issued yet'],
+};
+
+export interface CallRefusal {
+  readonly code: status;
+  readonly details: string;
+}
+
+export function refusalOf({ code }: Denial): CallRefusal {
+  const [grpc, details] = statuses[code] ?? [status.INTERNAL, 'the call failed'];
+  return { code: grpc, details: `${details} (${code})` };
+}

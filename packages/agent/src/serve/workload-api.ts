@@ -1,0 +1,177 @@
+import { type Denial, denial } from '@countersign/base';
+import type { TrustBundle } from '@countersign/spiffe';
+import {
+  type Metadata,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import type { Entry } from '../entries/entry.ts';
+import {
+  type HeldIdentities,
+  type HeldIdentity,
+  isPending,
+  joinedDer,
+} from '../svids/held-identities.ts';
+import type { Admission, Workload } from './admit-workload.ts';
+import type { LiveStream, LiveStreams } from './live-streams.ts';
+import type { CallOfPeer, LocalService } from './local-server.ts';
+import { refusalOf } from './refuse-call.ts';
+import { workloadMessages, workloadMethods } from './workload-messages.ts';
+
+export interface WorkloadApiOptions {
+  readonly admission: Admission;
+  readonly streams: LiveStreams;
+  readonly identities: HeldIdentities;
+}
+
+type StreamCall = ServerWritableStream<unknown, Uint8Array>;
+type Answer = { readonly ok: true; readonly key: string; readonly bytes: Uint8Array } | Denial;
+
+/** The SPIFFE Workload API: who calls is found out, never asked; each answer is what its entries give. */
+export function workloadApi(options: WorkloadApiOptions): LocalService {
+  const { identities } = options;
+
+  const streamed = (method: string, answer: (entries: readonly Entry[]) => Answer) =>
+    function answerStream(call: StreamCall) {
+      void followCall(options, call, method, answer);
+    };
+
+  return {
+    definition: workloadMethods,
+    implementation: {
+      fetchX509Svid: streamed('FetchX509SVID', function x509Svids(entries) {
+        const held = identities.of(entries);
+        if (!held.ok) return held;
+        const bytes = identities.written('x509-svids', held.key, () =>
+          workloadMessages.x509SvidResponse.encode({
+            svids: held.identities.map((identity) => x509SvidOf(identity, held.own)),
+            federatedBundles: byTrustDomain(held.foreign),
+          }),
+        );
+        return { ok: true, key: held.key, bytes };
+      }),
+
+      fetchX509Bundles: streamed('FetchX509Bundles', function x509Bundles(entries) {
+        const { own, foreign, key } = identities.bundlesFor(entries);
+        const bytes = identities.written('x509-bundles', key, () =>
+          workloadMessages.x509BundlesResponse.encode({
+            bundles: byTrustDomain([own, ...foreign]),
+          }),
+        );
+        return { ok: true, key, bytes };
+      }),
+
+      fetchWitSvid: refuseUnsupported,
+      fetchWitBundles: refuseUnsupported,
+    },
+  };
+}
+
+/** Whether the caller meant to call a Workload API: whoever is made to forward a request cannot set it. */
+export function checkHeader(metadata: Metadata): { readonly ok: true } | Denial {
+  // Workload Endpoint §3: the server must refuse a request without this key.
+  const [value] = metadata.get('workload.spiffe.io');
+  if (value === 'true') return { ok: true };
+  const shown = value === undefined ? 'absent' : `"${String(value).slice(0, 80)}"`;
+  return denial('ERR_AGENT_HEADER', `metadata "workload.spiffe.io" is ${shown}, expected "true"`);
+}
+
+/** A call that is answered again whenever the answer changes. */
+async function followCall(
+  { admission, streams }: WorkloadApiOptions,
+  call: StreamCall,
+  method: string,
+  answerOf: (entries: readonly Entry[]) => Answer,
+): Promise<void> {
+  // 1. it must be meant for us, and its process entitled to something
+  const workload = await admitCall(admission, call, method);
+  if (!workload.ok) return void call.emit('error', refusalOf(workload));
+  if (call.cancelled) return;
+  // 2. what its entries give, now and at every change; a reader that is behind gets the newest once it has caught up
+  let sent: string | undefined;
+  let owed: readonly Entry[] | undefined;
+  const stream: LiveStream = {
+    attested: workload.attested,
+    update(entries) {
+      const answer = answerOf(entries);
+      // What was sent stays good while the next is on its way; before anything was sent, a client does better elsewhere.
+      if (!answer.ok) {
+        if (sent === undefined && !isPending(answer)) stream.refuse(answer);
+        return;
+      }
+      if (answer.key === sent) return;
+      owed = call.writableNeedDrain ? entries : undefined;
+      if (owed !== undefined) return;
+      sent = answer.key;
+      call.write(answer.bytes);
+    },
+    refuse(refusal) {
+      admission.count(method, refusal);
+      call.emit('error', refusalOf(refusal));
+    },
+  };
+  call.on('drain', () => {
+    if (owed !== undefined) stream.update(owed);
+  });
+  const unfollow = streams.follow(stream, workload);
+  // 3. until it hangs up
+  call.once('cancelled', unfollow);
+  call.once('close', unfollow);
+}
+
+/** A call that is answered once. */
+export function unary<Request>(
+  { admission }: Pick<WorkloadApiOptions, 'admission'>,
+  method: string,
+  answer: (request: Request, workload: Workload) => Promise<Uint8Array | Denial>,
+) {
+  return function answerUnary(
+    call: ServerUnaryCall<Request, Uint8Array>,
+    callback: sendUnaryData<Uint8Array>,
+  ): void {
+    admitCall(admission, call, method)
+      .then((workload) => (workload.ok ? answer(call.request, workload) : workload))
+      .then(
+        (answered) =>
+          answered instanceof Uint8Array ? callback(null, answered) : callback(refusalOf(answered)),
+        () => callback({ code: status.INTERNAL, details: 'the call failed' }),
+      );
+  };
+}
+
+async function admitCall(
+  admission: Admission,
+  call: CallOfPeer & { readonly metadata: Metadata },
+  method: string,
+): Promise<Workload | Denial> {
+  const header = checkHeader(call.metadata);
+  if (header.ok) return admission.admit(call, method);
+  admission.count(method, header);
+  return header;
+}
+
+function x509SvidOf({ entry, svid }: HeldIdentity, own: TrustBundle) {
+  return {
+    spiffeId: svid.spiffeId.toString(),
+    x509Svid: joinedDer(svid.chain),
+    x509SvidKey: svid.privateKey.export({ format: 'der', type: 'pkcs8' }),
+    bundle: joinedDer(own.authorities),
+    hint: entry.hint,
+  };
+}
+
+function byTrustDomain(bundles: readonly TrustBundle[]): Record<string, Uint8Array> {
+  return Object.fromEntries(
+    bundles.map((bundle) => [`spiffe://${bundle.trustDomain}`, joinedDer(bundle.authorities)]),
+  );
+}
+
+/** Of the WIT-SVID profile; a client that tries it goes on without. */
+function refuseUnsupported(call: StreamCall): void {
+  call.emit('error', {
+    code: status.UNIMPLEMENTED,
+    details: 'the WIT-SVID profile is not supported',
+  });
+}

@@ -1,0 +1,157 @@
+import { randomInt } from 'node:crypto';
+import { type Clock, type Log, type Meter, messageOf } from '@countersign/base';
+import { parseBundleDocument, type TrustBundle } from '@countersign/spiffe';
+import type { BatchRequest, BatchResponse } from '@countersign/wire';
+import type { Entry } from './entries/entry.ts';
+import { EntryBook } from './entries/entry-book.ts';
+import { type Kernel, openKernel } from './peer/kernel.ts';
+import { Admission } from './serve/admit-workload.ts';
+import { LiveStreams } from './serve/live-streams.ts';
+import { LocalServer } from './serve/local-server.ts';
+import { workloadApi } from './serve/workload-api.ts';
+import { BundleBook } from './svids/bundle-book.ts';
+import { HeldIdentities } from './svids/held-identities.ts';
+import { SvidKeeper } from './svids/svid-keeper.ts';
+
+/** What the agent asks of its authority, over mTLS with its own certificate. */
+export interface AgentAuthority {
+  issueBatch(
+    request: BatchRequest,
+    options: { readonly signal: AbortSignal },
+  ): Promise<BatchResponse>;
+  /** The bundle document of the own trust domain. */
+  bundle(options: { readonly signal: AbortSignal }): Promise<string>;
+}
+
+export interface AgentOptions {
+  readonly socket: string;
+  /** Of the agent's own identity. */
+  readonly bundle: TrustBundle;
+  readonly authority: AgentAuthority;
+  readonly entries: readonly Entry[];
+  readonly maxConnections?: number;
+  /** Default: the one that this process runs on. */
+  readonly kernel?: Kernel;
+  /** From 0 to below 1, for jitter. */
+  readonly random?: () => number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+export interface Agent {
+  readonly socket: string;
+  readonly bundles: BundleBook;
+  /** Resolves once each entry has its SVID, or it is known that it has none yet. */
+  readonly settled: Promise<void>;
+  /** Replaces the entries of the file; what did not change keeps its SVID, and streams stay open. */
+  setEntries(entries: readonly Entry[]): void;
+  /** Renews every SVID now. */
+  renewAll(): void;
+  stats(): AgentStats;
+  close(): Promise<void>;
+}
+
+export interface AgentStats {
+  readonly entries: number;
+  readonly streams: number;
+}
+
+/** How often the bundle is looked at where it gives no hint, at the least and at the most. */
+const bundleHintMs = { default: 300_000, min: 1000, max: 3_600_000 } as const;
+
+/**
+ * Serves the SPIFFE Workload API and SDS on a Unix socket.
+ *
+ * @throws CountersignError ERR_AGENT_PLATFORM, ERR_AGENT_SOCKET
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { authority, clock, log, meter } = options;
+  const random = options.random ?? cryptoRandom;
+  // 1. whom to serve, and whom to trust
+  const kernel = options.kernel ?? (await openKernel());
+  const book = new EntryBook(log);
+  const bundles = new BundleBook(options.bundle, log);
+  book.replace('file', options.entries);
+  // 2. an SVID for each entry, kept fresh from here on, in memory alone
+  const issue = authority.issueBatch.bind(authority);
+  const keeper = new SvidKeeper({ book, bundles, issue, random, clock, log, meter });
+  const identities = new HeldIdentities(keeper, bundles, (thrown) => {
+    log.error({ err: thrown }, 'a listener to the identities failed');
+  });
+  // 3. the socket; streams are kept up to date for as long as they are open
+  const { maxConnections } = options;
+  const server = new LocalServer({
+    ...{ path: options.socket, kernel, clock, log, meter },
+    ...(maxConnections === undefined ? {} : { maxConnections }),
+  });
+  const now = () => clock.monotonic();
+  const admission = new Admission({ server, book, keeper, log, meter, now });
+  const streams = new LiveStreams({ admission, book, identities, log });
+  server.add(workloadApi({ admission, streams, identities }));
+  const stopping = new AbortController();
+  try {
+    await server.listen();
+  } catch (thrown) {
+    streams.stop();
+    await keeper.stop();
+    throw thrown;
+  }
+  log.info({ socket: server.path }, 'agent serves');
+  // 4. news of the own bundle
+  const following = followBundle({ authority, bundles, clock, log, signal: stopping.signal });
+  return {
+    socket: server.path,
+    bundles,
+    settled: settledOf(book, keeper),
+    setEntries: (entries) => book.replace('file', entries),
+    renewAll: () => keeper.renewAll(),
+    stats: () => ({ entries: book.entries.length, streams: streams.count }),
+    async close() {
+      stopping.abort();
+      streams.stop();
+      await server.close(200);
+      await Promise.all([keeper.stop(), following]);
+      log.info({ socket: server.path }, 'agent stopped serving');
+    },
+  };
+}
+
+async function followBundle(options: {
+  readonly authority: AgentAuthority;
+  readonly bundles: BundleBook;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const { authority, bundles, clock, log, signal } = options;
+  const { trustDomain } = bundles;
+  while (!signal.aborted) {
+    const hint = bundles.bundle(trustDomain)?.refreshHintSeconds;
+    const hintMs = hint === undefined ? bundleHintMs.default : hint * 1000;
+    const waitMs = Math.min(Math.max(hintMs, bundleHintMs.min), bundleHintMs.max);
+    await clock.sleep(waitMs, { signal, ref: false }).catch(() => {});
+    if (signal.aborted) return;
+    try {
+      bundles.put(parseBundleDocument(await authority.bundle({ signal }), trustDomain));
+    } catch (thrown) {
+      if (!signal.aborted) log.warn({ err: thrown }, `bundle not read: ${messageOf(thrown)}`);
+    }
+  }
+}
+
+function settledOf(book: EntryBook, keeper: SvidKeeper): Promise<void> {
+  const isSettled = () => book.entries.every((entry) => keeper.isSettled(entry.id));
+  if (isSettled()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const unsubscribe = keeper.onChange(() => {
+      if (!isSettled()) return;
+      unsubscribe();
+      resolve();
+    });
+  });
+}
+
+function cryptoRandom(): number {
+  return randomInt(2 ** 32) / 2 ** 32;
+}
