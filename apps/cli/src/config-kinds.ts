@@ -4,7 +4,7 @@ import type { Cli } from './cli.ts';
 
 /** A kind of configuration file, told by its content rather than its name. */
 export interface ConfigKind {
-  readonly name: 'authority' | 'gateway' | 'authorization policies';
+  readonly name: 'authority' | 'gateway' | 'agent' | 'authorization policies';
   /** Reads the whole file as the command that uses it would, and the files that it names. Returns notes for the operator. */
   read(text: string, file: string, cli: Cli): Promise<readonly string[]>;
 }
@@ -32,6 +32,15 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
     },
   },
   {
+    name: 'agent',
+    recognise: (value) => 'agent' in value || 'entries' in value,
+    async read(text, file) {
+      const { parseAgentConfig } = await import('@countersign/agent');
+      parseAgentConfig(text, file);
+      return [];
+    },
+  },
+  {
     name: 'authority',
     recognise: (value) => 'ca' in value || 'service_certificates' in value,
     async read(text, file) {
@@ -43,7 +52,9 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const markers = ['ca', 'service_certificates', 'routes', 'listen', 'kind', 'apiVersion'];
+const markers = [
+  ...['ca', 'service_certificates', 'routes', 'listen', 'agent', 'entries', 'kind', 'apiVersion'],
+];
 
 /**
  * The kind of a configuration file by the keys of its first document.

@@ -115,6 +115,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,
   },
   {
+    name: 'agent',
+    summary: 'give the processes of this machine their identities: Workload API and SDS',
+    load: async () => (await import('./verbs/agent.ts')).agentVerb,
+  },
+  {
     name: 'inspect',
     summary: 'say what a certificate, chain, request, CRL, key or bundle holds',
     load: async () => (await import('./verbs/inspect.ts')).inspectVerb,

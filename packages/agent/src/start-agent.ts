@@ -1,9 +1,12 @@
 import { randomInt } from 'node:crypto';
+import { readFile as readBytes } from 'node:fs/promises';
 import { type Clock, type Log, type Meter, messageOf } from '@countersign/base';
 import { parseBundleDocument, type TrustBundle } from '@countersign/spiffe';
 import type { BatchRequest, BatchResponse } from '@countersign/wire';
+import type { FederatedDomain } from './agent-config.ts';
 import type { Entry } from './entries/entry.ts';
 import { EntryBook } from './entries/entry-book.ts';
+import { followFederation } from './federation/follow-federation.ts';
 import { type Kernel, openKernel } from './peer/kernel.ts';
 import { Admission } from './serve/admit-workload.ts';
 import { LiveStreams } from './serve/live-streams.ts';
@@ -29,6 +32,9 @@ export interface AgentOptions {
   readonly bundle: TrustBundle;
   readonly authority: AgentAuthority;
   readonly entries: readonly Entry[];
+  readonly federation?: readonly FederatedDomain[];
+  /** Of a path as the configuration has it; asked at the start alone. */
+  readonly readFile?: (path: string) => Promise<Uint8Array>;
   readonly maxConnections?: number;
   /** Default: the one that this process runs on. */
   readonly kernel?: Kernel;
@@ -90,16 +96,22 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const streams = new LiveStreams({ admission, book, identities, log });
   server.add(workloadApi({ admission, streams, identities }));
   const stopping = new AbortController();
+  const { signal } = stopping;
+  let federated: { readonly done: Promise<void> };
   try {
+    // 4. whom foreign trust domains trust
+    const { federation: domains = [], readFile = readBytes } = options;
+    federated = await followFederation({ domains, bundles, readFile, clock, log, meter, signal });
     await server.listen();
   } catch (thrown) {
+    stopping.abort();
     streams.stop();
     await keeper.stop();
     throw thrown;
   }
   log.info({ socket: server.path }, 'agent serves');
-  // 4. news of the own bundle
-  const following = followBundle({ authority, bundles, clock, log, signal: stopping.signal });
+  // 5. news of the own bundle
+  const following = followBundle({ authority, bundles, clock, log, signal });
   return {
     socket: server.path,
     bundles,
@@ -111,7 +123,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       stopping.abort();
       streams.stop();
       await server.close(200);
-      await Promise.all([keeper.stop(), following]);
+      await Promise.all([keeper.stop(), following, federated.done]);
       log.info({ socket: server.path }, 'agent stopped serving');
     },
   };

@@ -1,12 +1,8 @@
-import type { Secret } from '@countersign/base';
-import { CountersignError, type Log } from '@countersign/base';
+import type { Log, Secret } from '@countersign/base';
 import { allowUnproved, type Gateway, LoggedPeers, startGateway } from '@countersign/gateway';
 import {
   authorityClient,
-  enrol,
-  type Identity,
   type RotatingIdentity,
-  readIdentity,
   renewOverMtls,
   startRotation,
 } from '@countersign/identity';
@@ -15,6 +11,7 @@ import type { Cli } from '../cli.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
 import { type GatewayFiles, type GatewayFilesOptions, readGatewayFiles } from './gateway-files.ts';
 import type { Running } from './long-running.ts';
+import { obtainIdentity, takeOver } from './obtain-identity.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
 
 export interface RunGatewayOptions extends GatewayFilesOptions {
@@ -48,7 +45,9 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   if (files.policies === 0)
     log.warn({}, 'no policy is given: every verified peer may call everything');
   // 2. who we are, kept fresh from here on
-  const { identity, url } = await obtainIdentity(options, files, tools);
+  const ca = options.ca ?? files.config.ca;
+  const own = { who: 'gateway', identity: options.identity, token: options.token, ca };
+  const { identity, url } = await obtainIdentity(own, { clock, log });
   const live = startRotation({
     identity,
     renew: renewOverMtls({ url, clock }),
@@ -124,56 +123,6 @@ function startLoggedPeers(
 
 const nothingCut = { closed: 0, kept: 0, elapsedMs: 0, codes: {} };
 
-/** The identity of the directory; where it has none yet and there is a token, a new one. */
-async function obtainIdentity(
-  options: RunGatewayOptions,
-  { config }: GatewayFiles,
-  { cli, log }: Tools,
-): Promise<{ identity: Identity; url: string }> {
-  const { identity: directory, token } = options;
-  const configured = options.ca ?? config.ca;
-  const existing =
-    directory === undefined ? undefined : await existingIdentity(directory, token, cli.clock.now());
-  if (existing !== undefined) {
-    const url = configured ?? existing.ca;
-    if (url === undefined) throw usage('no authority is named by --ca, the file or identity.json');
-    return { identity: { ...existing, ca: url }, url };
-  }
-  if (token === undefined) throw usage('--identity, or --ca with --token, is missing');
-  if (configured === undefined) throw usage('--token needs --ca, or "ca" in the file');
-  const identity = await enrol({
-    url: configured,
-    token: token.reveal(),
-    clock: cli.clock,
-    ...(directory !== undefined && { out: directory }),
-  });
-  log.info({ spiffeId: `${identity.svid.spiffeId}` }, 'enrolled');
-  return { identity, url: configured };
-}
-
-/** A token is for the first start alone: later ones find the identity that it gave, unless that has expired. */
-async function existingIdentity(
-  directory: string,
-  token: Secret<string> | undefined,
-  now: number,
-): Promise<Identity | undefined> {
-  try {
-    const found = await readIdentity(directory);
-    if (now > found.svid.notAfter) throw expired(directory, found.svid.notAfter);
-    return found;
-  } catch (thrown) {
-    if (token === undefined) throw thrown;
-    return undefined;
-  }
-}
-
-/** What somebody renewed or enrolled in the directory since. */
-async function takeOver(live: RotatingIdentity, directory: string | undefined): Promise<void> {
-  if (directory === undefined) return;
-  const found = await readIdentity(directory);
-  if (found.svid.serialHex !== live.svid().serialHex) await live.renewNow();
-}
-
 async function knowRevocations(ready: Promise<void>, { cli, log }: Tools): Promise<void> {
   const patience = new AbortController();
   const tooLong = cli.clock.sleep(feedPatienceMs, { signal: patience.signal }).then(
@@ -186,19 +135,4 @@ async function knowRevocations(ready: Promise<void>, { cli, log }: Tools): Promi
   );
   await Promise.race([ready, tooLong]);
   patience.abort();
-}
-
-function expired(directory: string, notAfter: number): CountersignError {
-  const ended = new Date(notAfter).toISOString();
-  return new CountersignError(
-    'ERR_IDENTITY_EXPIRED',
-    `start gateway: identity in "${directory}" expired at ${ended}`,
-    { fields: { directory, notAfter } },
-  );
-}
-
-function usage(reason: string): CountersignError {
-  return new CountersignError('ERR_USAGE', `gateway: ${reason}`, {
-    hint: 'run `countersign gateway --help`',
-  });
 }

@@ -42,6 +42,12 @@ export const agentCodes = {
     hint: 'ask the operator of the authority; what was issued before stays in use',
     exit: 1,
   },
+  ERR_AGENT_FEDERATION: {
+    meaning:
+      'The bundle of a foreign trust domain could not be fetched; the one before it stays in use.',
+    hint: 'see whether the endpoint of the other side answers, and whether its bundle_file is of its present root',
+    exit: 3,
+  },
   ERR_AGENT_EVICTED: {
     meaning:
       'The authority does not take the certificate of this agent any more: its workloads lost their streams.',
