@@ -13,6 +13,7 @@ import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts'
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
+import { EntryRegistry } from './entries/entry-registry.ts';
 import { explainIssue } from './explain/explain-issue.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuers } from './issuer.ts';
@@ -82,6 +83,7 @@ export class Authority {
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly orphans: number;
+  readonly entries: EntryRegistry;
   readonly issuanceLog: IssuanceLog | undefined;
   readonly #rootSigner: (() => Promise<Signer>) | undefined;
   #context: IssueContext;
@@ -96,6 +98,9 @@ export class Authority {
     this.rootFingerprint = fingerprintOf(root);
     this.ledger = ledger;
     this.orphans = parts.orphans;
+    const { trustDomain } = config;
+    const isShared = config.ledger.postgres !== undefined;
+    this.entries = new EntryRegistry({ ledger, trustDomain, isShared, clock, log });
     this.issuanceLog = parts.issuanceLog;
     this.#keys = parts.keys;
     this.#bundle = {
@@ -112,6 +117,7 @@ export class Authority {
       keyLists: parts.keyLists ?? noKeyLists,
       rootFingerprint: this.rootFingerprint,
       ledger,
+      entries: this.entries,
       clock,
       random,
       log,

@@ -12,6 +12,7 @@ import {
   type WrittenNames,
   writtenNames,
 } from './certificate-names.ts';
+import type { EntryRegistry } from './entries/entry-registry.ts';
 import type { Grant, Ledger, TokenRecord } from './ledger/ledger.ts';
 import type { LifetimeQuestion } from './lifetime-policy.ts';
 import type { Requester } from './policy/who.ts';
@@ -68,6 +69,7 @@ export async function checkJoinToken(
 interface GrantContext {
   readonly config: Pick<CaConfig, 'asksProvisioner' | 'api'>;
   readonly ledger: Pick<Ledger, 'checkToken' | 'certificateStatus'>;
+  readonly entries: Pick<EntryRegistry, 'grants'>;
   readonly rootFingerprint: string;
 }
 
@@ -118,16 +120,17 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 
-  registrar({ peer, names }, csr, { rootFingerprint, config }) {
+  async registrar({ peer, names }, csr, { rootFingerprint, config, entries }) {
     const foreign = wrongWithAnchor(peer, rootFingerprint);
     if (foreign !== undefined) return foreign;
     const caller = peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`;
-    if (!config.api.registrars.includes(caller)) {
-      const detail = `"${caller}" asks for a certificate of others, api.registrars does not name it`;
-      return denial('ERR_API_FORBIDDEN', detail, { caller });
-    }
     const named = orderedNames(names, csr);
     if (!named.ok) return named;
+    const isRegistrar = config.api.registrars.includes(caller);
+    if (!isRegistrar && !(await entries.grants(caller, named.names))) {
+      const detail = `"${caller}" asks for a certificate of others, neither api.registrars nor an entry lets it`;
+      return denial('ERR_API_FORBIDDEN', detail, { caller });
+    }
     return {
       ok: true,
       names: named.names,

@@ -14,6 +14,7 @@ import type { CaConfig } from './ca-config.ts';
 import { formatNames } from './certificate-names.ts';
 import { decideIssue } from './decide-issue.ts';
 import { draftService } from './draft.ts';
+import type { EntryRegistry } from './entries/entry-registry.ts';
 import { type IssueGrant, readGrant } from './issue-grant.ts';
 import type { Issuer } from './issuer.ts';
 import type { Intent, Ledger } from './ledger/ledger.ts';
@@ -60,6 +61,7 @@ export interface IssueContext {
   readonly keyLists: KeyLists;
   readonly rootFingerprint: string;
   readonly ledger: Ledger;
+  readonly entries: Pick<EntryRegistry, 'grants'>;
   readonly clock: Clock;
   /** From 0 to below 1. */
   readonly random: () => number;

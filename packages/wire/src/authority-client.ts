@@ -6,6 +6,16 @@ import {
   parseBatchResponse,
 } from './batch-messages.ts';
 import { type CertificateOfKey, parseCertificatesOfKey } from './certificates-of-key.ts';
+import {
+  type AgentFrame,
+  type EntryDraft,
+  formatEntryDeletion,
+  formatEntryDraft,
+  parseEntryList,
+  parseRegisteredEntry,
+  type RegisteredEntry,
+  readAgentFrames,
+} from './entry-messages.ts';
 import { type IssueExplanation, parseIssueExplanation } from './explain-messages.ts';
 import type { FeedFrame } from './feed-frame.ts';
 import { readFeed } from './feed-reader.ts';
@@ -205,11 +215,14 @@ export class AuthorityClient {
   async *feed(query: {
     readonly after: number;
     readonly instance: string;
+    /** See `feedDialect`. Absent: 1, which every authority knows. */
+    readonly reads?: number;
     readonly signal?: AbortSignal;
   }): AsyncGenerator<FeedFrame, void> {
     const parameters = new URLSearchParams({
       after: String(query.after),
       instance: query.instance,
+      ...(query.reads !== undefined && { reads: String(query.reads) }),
     });
     const path = `${routes.feed.path}?${parameters}`;
     const closing = new AbortController();
@@ -220,6 +233,38 @@ export class AuthorityClient {
       yield* readFeed(response.body);
     } catch (thrown) {
       throw this.#explain(thrown, routes.feed, query.signal, closing.signal);
+    } finally {
+      closing.abort();
+    }
+  }
+
+  /** The registration entries: all for admins and operators, its own for an agent. */
+  async entries(options: CallOptions = {}): Promise<readonly RegisteredEntry[]> {
+    return this.#message(routes.entries, undefined, parseEntryList, options);
+  }
+
+  createEntry(draft: EntryDraft, options: CallOptions = {}): Promise<RegisteredEntry> {
+    const body = formatEntryDraft(draft);
+    return this.#message(routes.createEntry, body, parseRegisteredEntry, options);
+  }
+
+  /** The entry that is no more. */
+  deleteEntry(id: string, options: CallOptions = {}): Promise<RegisteredEntry> {
+    const body = formatEntryDeletion(id);
+    return this.#message(routes.deleteEntry, body, parseRegisteredEntry, options);
+  }
+
+  /** What an agent has to know, and every change of it; returns when the authority ends the stream. */
+  async *watchAgent(options: CallOptions = {}): AsyncGenerator<AgentFrame, void> {
+    const closing = new AbortController();
+    const { agentWatch: route } = routes;
+    const signal = anyOf(options.signal, closing.signal);
+    try {
+      const response = await this.#open(route, route.path, undefined, signal, closing);
+      checkContentType(route, response);
+      yield* readAgentFrames(response.body);
+    } catch (thrown) {
+      throw this.#explain(thrown, route, options.signal, closing.signal);
     } finally {
       closing.abort();
     }

@@ -32,6 +32,22 @@ export {
   parseClientCertChain,
 } from './client-cert-headers.ts';
 export {
+  type AgentFrame,
+  type EntryDraft,
+  entryLimits,
+  formatAgentFrame,
+  formatEntryDeletion,
+  formatEntryDraft,
+  formatEntryList,
+  formatRegisteredEntry,
+  newEntryId,
+  parseEntryDeletion,
+  parseEntryDraft,
+  parseEntryList,
+  parseRegisteredEntry,
+  type RegisteredEntry,
+} from './entry-messages.ts';
+export {
   type ExplainedClause,
   type ExplainedRefusal,
   formatIssueExplanation,

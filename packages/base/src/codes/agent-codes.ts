@@ -54,4 +54,24 @@ export const agentCodes = {
     hint: 'enrol the agent anew with a new token, if it is to be trusted again',
     exit: 1,
   },
+  ERR_ENTRY_INVALID: {
+    meaning: 'A registration entry names something that it cannot give.',
+    hint: 'both SPIFFE IDs are of the own trust domain; write names in lowercase',
+    exit: 2,
+  },
+  ERR_ENTRY_EXISTS: {
+    meaning: 'There is an entry for the same SPIFFE ID, agent and selectors already.',
+    hint: 'delete that one first: countersign entry delete ID',
+    exit: 1,
+  },
+  ERR_ENTRY_UNKNOWN: {
+    meaning: 'There is no registration entry of that id.',
+    hint: 'see which there are: countersign entry list',
+    exit: 1,
+  },
+  ERR_ENTRY_LIMIT: {
+    meaning: 'There are as many registration entries as one authority keeps.',
+    hint: 'delete those that no process needs any more',
+    exit: 1,
+  },
 } as const satisfies CodeFamily;

@@ -17,6 +17,7 @@ import {
 } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
 import { certificatesOfKey } from '../certificates-of-key.ts';
+import { entryHandlers } from '../entries/entry-handlers.ts';
 import type { Issued, Refusal } from '../issue.ts';
 import { answerLedgerRead } from '../ledger/ledger-pages.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
@@ -142,6 +143,8 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   },
 
   ...logHandlers,
+
+  ...entryHandlers,
 
   async adminLedger({ authority }, call) {
     return { ok: true, body: await answerLedgerRead(authority.ledger, bodyOf(call)) };
