@@ -1,8 +1,12 @@
 import { type Denial, denial, type Fields } from '@countersign/base';
 import { type RevocationStatus, VerifiedPeer } from '@countersign/spiffe';
 import { closestRule, formatClause, formatRule } from './explain-rule.ts';
-import { type PathReadings, readPath } from './request-path.ts';
-import { type CompiledRule, type RuleFacts, type RuleSet, ruleApplies } from './rule-set.ts';
+import { type ExternalAnswers, judge, type Refused } from './judge.ts';
+import { factsOf, type QuestionFacts } from './question-facts.ts';
+import type { RawHeaders } from './request/header-lines.ts';
+import { otherReadings } from './request/path-readings.ts';
+import type { Claims, RuleFacts } from './rules/rule-facts.ts';
+import type { ActionRules, CompiledRule, RuleSet } from './rules/rule-set.ts';
 
 /** Explicitly nobody: a peer that was not asked for a certificate, or gave none. */
 export interface AnonymousPeer {
@@ -19,17 +23,51 @@ export interface AuthzQuestion {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly unknownRevocation: 'refuse' | typeof allowUnknownRevocation;
+  /** What is known of the connection; rules about what is absent do not match. */
+  readonly connection?: AuthzConnection;
   /**
-   * Absent: may this peer hold a connection, on which each request is asked about? Such a permit is no permit for any
-   * request, nor for passing bytes through.
+   * `http` (default): a request, or a connection that will carry requests. `tcp`: a connection whose bytes are passed
+   * through; rules that ask for what only HTTP has are then read as Istio reads them on TCP.
+   */
+  readonly protocol?: 'http' | 'tcp';
+  /**
+   * Absent with `http`: may this peer hold a connection, on which each request is asked about? Such a permit is no
+   * permit for any request, nor for passing bytes through.
    */
   readonly request?: AuthzRequest;
+  /** What external authorizers said, asked before; a CUSTOM rule that applies and has no answer here denies. */
+  readonly external?: ExternalAnswers;
+  /** What the role mapping says of the peer, for rules: `roles`, `tenant`, `rateClass`. */
+  readonly identity?: Claims;
+}
+
+/** Addresses as `node:net` shows them. */
+export interface AuthzConnection {
+  readonly sourceIp?: string | undefined;
+  /** Where a trusted proxy told it of the whole connection (PROXY protocol); the source's where absent. */
+  readonly remoteIp?: string | undefined;
+  readonly destinationIp?: string | undefined;
+  readonly destinationPort?: number | undefined;
+  /** SNI. */
+  readonly serverName?: string | undefined;
 }
 
 export interface AuthzRequest {
   readonly method: string;
-  /** The request target in origin form; its query is not looked at. */
+  /** The request target in origin form; rules for paths do not look at its query. */
   readonly path: string;
+  /** As sent, with its port. */
+  readonly host?: string | undefined;
+  /** `https` unless given. */
+  readonly scheme?: 'http' | 'https' | undefined;
+  /** Names and values alternating, each line by itself. */
+  readonly rawHeaders?: RawHeaders | undefined;
+  /** The client behind trusted proxies; the connection's where absent. */
+  readonly remoteIp?: string | undefined;
+  /** Of a token that was verified. */
+  readonly claims?: Claims | undefined;
+  /** Claims that are lists of words, besides `scope` and `permission`. */
+  readonly spaceDelimitedClaims?: readonly string[] | undefined;
 }
 
 const minted = Symbol('authorized');
@@ -38,8 +76,8 @@ const minted = Symbol('authorized');
 export class Permit {
   readonly ok = true;
   readonly peer: VerifiedPeer | AnonymousPeer;
-  /** A permit for a connection does not permit a request. */
-  readonly scope: 'connection' | 'request';
+  /** A permit for a connection does not permit a request, nor bytes to be passed through. */
+  readonly scope: 'connection' | 'request' | 'bytes';
   /** `namespace/name` of the policy that allows it; undefined where there are no ALLOW policies. */
   readonly policy: string | undefined;
   /** Which of its rules, from 0. */
@@ -49,7 +87,7 @@ export class Permit {
   constructor(evidence: typeof minted, question: AuthzQuestion, rule: CompiledRule | undefined) {
     if (evidence !== minted) throw new TypeError('a Permit is made by authorize only');
     this.peer = question.peer;
-    this.scope = question.request === undefined ? 'connection' : 'request';
+    this.scope = scopeOf(question);
     this.policy = rule?.policy;
     this.rule = rule?.index;
   }
@@ -65,7 +103,8 @@ export class Permit {
  * rules or revocation change. The same function admits and cuts.
  *
  * Denials, in this order: ERR_PEER_EXPIRED, ERR_PEER_REVOKED, what the revocation source refuses with,
- * ERR_REVOCATION_UNKNOWN, ERR_AUTHZ_PATH, ERR_AUTHZ_DENIED, ERR_AUTHZ_NO_RULE, ERR_AUTHZ_ANONYMOUS.
+ * ERR_REVOCATION_UNKNOWN, ERR_AUTHZ_PATH, ERR_AUTHZ_PROVIDER or the provider's own, ERR_AUTHZ_DENIED,
+ * ERR_AUTHZ_NO_RULE.
  */
 export function authorize(rules: RuleSet, question: AuthzQuestion): Permit | Denial {
   const peer = verifiedPeerOf(question);
@@ -74,44 +113,52 @@ export function authorize(rules: RuleSet, question: AuthzQuestion): Permit | Den
   const stale = peer === undefined ? undefined : wrongWithPeer(peer, question);
   if (stale !== undefined) return stale;
 
-  // 2. What the rules look at; a path that servers read in incompatible ways is not judged.
-  const path = question.request === undefined ? undefined : readPath(question.request.path);
-  if (typeof path === 'string') {
-    return denial('ERR_AUTHZ_PATH', `${subjectOf(question)}: the path ${path}`, fieldsOf(question));
-  }
-  const facts = ruleFactsOf(question, path);
-
-  // 3. DENY comes first, whatever is allowed.
-  const denied = rules.denies.find((rule) => ruleApplies(rule, facts));
-  if (denied !== undefined) return deniedBy(denied, question);
-
-  // 4. As soon as there is an ALLOW policy, only what one allows is allowed.
-  if (rules.allowPolicies.length > 0) {
-    const allowed = rules.allows.find((rule) => ruleApplies(rule, facts));
-    return allowed === undefined
-      ? allowedByNone(rules, question, facts)
-      : new Permit(minted, question, allowed);
+  // 2. What the rules look at; a path that cannot be normalised is not judged.
+  const facts = factsOf(question, rules.mesh);
+  if ('ok' in facts) {
+    const detail = `${subjectOf(question)}: ${facts.detail}`;
+    return denial(facts.code, detail, fieldsOf(question));
   }
 
-  // 5. With no ALLOW policy every verified peer may. Stricter than Istio: an anonymous one needs a rule that says so.
-  if (peer !== undefined) return new Permit(minted, question, undefined);
-  return denial(
-    'ERR_AUTHZ_ANONYMOUS',
-    `${subjectOf(question)}: no certificate, and no rule that allows anybody`,
-    fieldsOf(question),
-  );
+  // 3. What the rules say to them.
+  const asked = rulesFor(rules, question);
+  const isUnasked = isUnaskedIn(question);
+  const judgement = judge(asked, facts, isUnasked, question.external);
+  if (!judgement.ok) return refusal(judgement, asked, question, facts);
+  if (rules.paths === 'as-istio') return new Permit(minted, question, judgement.rule);
+
+  // 4. And however else a server may read the path.
+  for (const path of otherReadings(facts.request?.path ?? '')) {
+    const read = facts.readAs(path);
+    const again = judge(asked, read, isUnasked, question.external);
+    if (!again.ok) return refusal(again, asked, question, read);
+  }
+  return new Permit(minted, question, judgement.rule);
 }
 
-/** What rules look at in a question whose path was read. */
-export function ruleFactsOf(question: AuthzQuestion, path: PathReadings | undefined): RuleFacts {
-  const peer = verifiedPeerOf(question);
-  const { request } = question;
-  return {
-    isVerified: peer !== undefined,
-    principal: peer?.spiffeId?.toString().slice('spiffe://'.length),
-    request:
-      request === undefined || path === undefined ? undefined : { method: request.method, path },
-  };
+export function rulesFor(rules: RuleSet, { protocol }: AuthzQuestion): ActionRules {
+  return protocol === 'tcp' ? rules.tcp : rules.http;
+}
+
+function refusal(
+  judgement: Refused,
+  asked: ActionRules,
+  question: AuthzQuestion,
+  facts: QuestionFacts,
+): Denial {
+  if (judgement.by === 'deny') return deniedBy(judgement.rule, question);
+  if (judgement.by === 'provider') return deniedByProvider(judgement.rule, question);
+  return allowedByNone(asked, question, facts);
+}
+
+/** Whether requests are still to come. */
+export function isUnaskedIn({ protocol, request }: AuthzQuestion): boolean {
+  return protocol !== 'tcp' && request === undefined;
+}
+
+function scopeOf({ protocol, request }: AuthzQuestion): Permit['scope'] {
+  if (protocol === 'tcp') return 'bytes';
+  return request === undefined ? 'connection' : 'request';
 }
 
 /** Evidence or nothing: what only looks like a verified peer is a defect, and gets no answer. */
@@ -124,6 +171,7 @@ function verifiedPeerOf(question: AuthzQuestion): VerifiedPeer | undefined {
 
 function wrongWithPeer(peer: VerifiedPeer, question: AuthzQuestion): Denial | undefined {
   const { at, revocation } = question;
+  if (!peer.hasEnded(at) && revocation.status === 'good') return undefined;
   const who = subjectOf(question);
   if (peer.hasEnded(at)) {
     return denial(
@@ -162,9 +210,23 @@ function deniedBy(rule: CompiledRule, question: AuthzQuestion): Denial {
   });
 }
 
-function allowedByNone(rules: RuleSet, question: AuthzQuestion, facts: RuleFacts): Denial {
+/** Refused, or nobody was asked: what cannot be asked denies, so that a missing provider opens nothing. */
+function deniedByProvider(rule: CompiledRule, question: AuthzQuestion): Denial {
+  const provider = rule.provider ?? '';
+  const where = `by provider "${provider}", as ${formatRule({ ...rule, rule: rule.index })} asks`;
+  const fields = { ...fieldsOf(question), provider, policy: rule.policy, rule: rule.index };
+  const answer = question.external?.get(provider);
+  if (answer === undefined || answer.ok) {
+    const detail = `${subjectOf(question)}: to be judged ${where}, and there is no answer of it`;
+    return denial('ERR_AUTHZ_PROVIDER', detail, fields);
+  }
+  const detail = `${subjectOf(question)}: refused ${where}: ${answer.detail}`;
+  return denial(answer.code, detail, { ...answer.fields, ...fields });
+}
+
+function allowedByNone(rules: ActionRules, question: AuthzQuestion, facts: RuleFacts): Denial {
   const who = subjectOf(question);
-  const closest = closestRule(rules.allows, facts);
+  const closest = closestRule(rules.allows, facts, isUnaskedIn(question));
   if (closest === undefined) {
     const policies = rules.allowPolicies.join(', ');
     return denial('ERR_AUTHZ_NO_RULE', `${who}: policy ${policies} allows nothing`, {

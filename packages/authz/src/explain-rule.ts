@@ -1,13 +1,8 @@
 import type { Position } from '@countersign/config';
-import type { RuleOperation } from './authorization-policy.ts';
-import {
-  type CompiledOperation,
-  type CompiledRule,
-  methodApplies,
-  pathApplies,
-  type RuleFacts,
-  sourceApplies,
-} from './rule-set.ts';
+import type { PolicyAction } from './policy/authorization-policy.ts';
+import type { Clause } from './rules/rule-clauses.ts';
+import type { RuleFacts } from './rules/rule-facts.ts';
+import { type CompiledRule, clauseHolds } from './rules/rule-set.ts';
 
 /** Why one rule does or does not apply, both sides of each comparison. */
 export interface RuleExplanation {
@@ -15,25 +10,41 @@ export interface RuleExplanation {
   readonly policy: string;
   /** From 0, as in `spec.rules[0]`. */
   readonly rule: number;
-  readonly action: 'ALLOW' | 'DENY';
+  readonly action: PolicyAction;
   readonly file: string;
   readonly position: Position;
   readonly applies: boolean;
-  /** Of several operations the one that came closest. Empty for a rule that applies to all. */
+  /** Of several sources and operations those that came closest. Empty for a rule that applies to all. */
   readonly clauses: readonly ClauseExplanation[];
 }
 
 export interface ClauseExplanation {
-  readonly field: 'source.principals' | 'operation.methods' | 'operation.paths';
+  /** `source.principals`, `operation.paths`, `when request.headers[x]`. */
+  readonly field: string;
+  /** The values are those that must not be: `not…`. */
+  readonly isNegated: boolean;
   readonly applies: boolean;
-  /** Patterns as written. */
+  /** Values as written. */
   readonly expected: readonly string[];
-  /** What was asked about; of a path every reading, the one that is forwarded first. Empty: there is none. */
+  /** What was asked about. Empty: there is none. */
   readonly found: readonly string[];
 }
 
-export function explainRule(rule: CompiledRule, facts: RuleFacts): RuleExplanation {
-  const clauses = [...sourceClauses(rule, facts), ...operationClauses(rule, facts)];
+/** @param isUnasked there is no request yet */
+export function explainRule(
+  rule: CompiledRule,
+  facts: RuleFacts,
+  isUnasked: boolean,
+): RuleExplanation {
+  const unasked = isUnasked ? rule.action === 'ALLOW' : undefined;
+  const told = (clauses: readonly Clause[]) =>
+    clauses.map((clause) => explainClause(clause, facts, unasked));
+  const clauses = [
+    ...closestOf(rule.sources.map(told)),
+    ...told(rule.sourceConditions),
+    ...closestOf(rule.operations.map(told)),
+    ...told(rule.operationConditions),
+  ];
   return {
     policy: rule.policy,
     rule: rule.index,
@@ -46,16 +57,17 @@ export function explainRule(rule: CompiledRule, facts: RuleFacts): RuleExplanati
 }
 
 /**
- * The rule that fewest clauses keep from applying; of equals the one of which most holds, then one that names the peer,
+ * The rule that fewest clauses keep from applying; of equals the one of which most holds, then one that knows the peer,
  * then the first.
  */
 export function closestRule(
   rules: readonly CompiledRule[],
   facts: RuleFacts,
+  isUnasked: boolean,
 ): RuleExplanation | undefined {
   let closest: RuleExplanation | undefined;
   for (const rule of rules) {
-    const explained = explainRule(rule, facts);
+    const explained = explainRule(rule, facts, isUnasked);
     if (closest === undefined || isCloser(explained, closest)) closest = explained;
   }
   return closest;
@@ -69,8 +81,30 @@ export function formatRule(rule: Pick<RuleExplanation, 'policy' | 'rule' | 'file
 
 /** Such as `operation.paths is "/api/*", found "/admin"`. */
 export function formatClause(clause: ClauseExplanation): string {
-  const found = clause.found.length === 0 ? 'none' : listOf(clause.found, ' read also as ');
-  return `${clause.field} is ${listOf(clause.expected, ' or ')}, found ${found}`;
+  const found = clause.found.length === 0 ? 'none' : listOf(clause.found, ' and ');
+  const verb = clause.isNegated ? 'is not' : 'is';
+  return `${clause.field} ${verb} ${listOf(clause.expected, ' or ')}, found ${found}`;
+}
+
+function explainClause(
+  clause: Clause,
+  facts: RuleFacts,
+  unasked: boolean | undefined,
+): ClauseExplanation {
+  return {
+    field: clause.field.name,
+    isNegated: clause.isNegated,
+    applies: clauseHolds(clause, facts, unasked),
+    expected: clause.written,
+    found: clause.field.found(facts),
+  };
+}
+
+function closestOf(
+  alternatives: readonly (readonly ClauseExplanation[])[],
+): readonly ClauseExplanation[] {
+  const [first = [], ...others] = alternatives;
+  return others.reduce((best, each) => (missingIn(each) < missingIn(best) ? each : best), first);
 }
 
 function isCloser(one: RuleExplanation, other: RuleExplanation): boolean {
@@ -85,60 +119,8 @@ function differences({ clauses }: RuleExplanation) {
   return {
     missing: clauses.length - holding.length,
     holding: holding.length,
-    knowsPeer: holding.some((clause) => clause.field === 'source.principals'),
+    knowsPeer: holding.some(({ field }) => field.startsWith('source.')),
   };
-}
-
-function sourceClauses(rule: CompiledRule, facts: RuleFacts): ClauseExplanation[] {
-  if (rule.sources === undefined) return [];
-  return [
-    {
-      field: 'source.principals',
-      applies: rule.sources.some((source) => sourceApplies(source, facts)),
-      expected: (rule.written.from ?? []).flatMap(({ principals }) =>
-        principals.map(({ written }) => written),
-      ),
-      found: facts.principal === undefined ? [] : [facts.principal],
-    },
-  ];
-}
-
-function operationClauses(rule: CompiledRule, facts: RuleFacts): ClauseExplanation[] {
-  let closest: ClauseExplanation[] | undefined;
-  for (const [index, operation] of (rule.operations ?? []).entries()) {
-    const clauses = clausesOf(rule, operation, rule.written.to?.[index], facts);
-    if (closest === undefined || missingIn(clauses) < missingIn(closest)) closest = clauses;
-  }
-  return closest ?? [];
-}
-
-function clausesOf(
-  rule: CompiledRule,
-  operation: CompiledOperation,
-  written: RuleOperation | undefined,
-  facts: RuleFacts,
-): ClauseExplanation[] {
-  const { request } = facts;
-  // With no request yet, see ruleApplies.
-  const unasked = rule.action === 'ALLOW';
-  const clauses: ClauseExplanation[] = [];
-  if (written?.methods !== undefined) {
-    clauses.push({
-      field: 'operation.methods',
-      applies: request === undefined ? unasked : methodApplies(operation, request.method),
-      expected: written.methods.map((pattern) => pattern.written),
-      found: request === undefined ? [] : [request.method],
-    });
-  }
-  if (written?.paths !== undefined) {
-    clauses.push({
-      field: 'operation.paths',
-      applies: request === undefined ? unasked : pathApplies(operation, rule.action, request.path),
-      expected: written.paths.map((pattern) => pattern.written),
-      found: request === undefined ? [] : [request.path.base, ...request.path.others],
-    });
-  }
-  return clauses;
 }
 
 function missingIn(clauses: readonly ClauseExplanation[]): number {

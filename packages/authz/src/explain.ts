@@ -1,5 +1,5 @@
 import type { Denial } from '@countersign/base';
-import { type AuthzQuestion, authorize, type Permit, ruleFactsOf } from './authorize.ts';
+import { type AuthzQuestion, authorize, isUnaskedIn, type Permit, rulesFor } from './authorize.ts';
 import {
   closestRule,
   explainRule,
@@ -7,28 +7,43 @@ import {
   formatRule,
   type RuleExplanation,
 } from './explain-rule.ts';
-import { readPath } from './request-path.ts';
-import type { RuleSet } from './rule-set.ts';
+import { factsOf } from './question-facts.ts';
+import type { RuleFacts } from './rules/rule-facts.ts';
+import type { ActionRules, DroppedRule, RuleSet } from './rules/rule-set.ts';
 
-export interface Explanation {
+export interface Explanation extends RulesExplanation {
   /** What `authorize` answers. */
   readonly answer: Permit | Denial;
-  /** Every rule in the order of asking, DENY first; empty where the path cannot be judged. */
+}
+
+export interface RulesExplanation {
+  /** Every rule in the order of asking: CUSTOM, DENY, ALLOW; empty where the path cannot be judged. */
   readonly rules: readonly RuleExplanation[];
   /** Of the ALLOW rules, the one nearest to applying; undefined where there is none. */
   readonly closest: RuleExplanation | undefined;
+  /** Rules, or fields of rules, that this protocol cannot have. */
+  readonly dropped: readonly DroppedRule[];
 }
 
 /** Clause by clause why each rule does or does not apply to a question. For people; `authorize` alone decides. */
 export function explain(rules: RuleSet, question: AuthzQuestion): Explanation {
   const answer = authorize(rules, question);
-  const path = question.request === undefined ? undefined : readPath(question.request.path);
-  if (typeof path === 'string') return { answer, rules: [], closest: undefined };
-  const facts = ruleFactsOf(question, path);
+  const facts = factsOf(question, rules.mesh);
+  if ('ok' in facts) return { answer, rules: [], closest: undefined, dropped: [] };
+  const explained = explainFacts(rulesFor(rules, question), facts, isUnaskedIn(question));
+  return { answer, ...explained };
+}
+
+export function explainFacts(
+  rules: ActionRules,
+  facts: RuleFacts,
+  isUnasked: boolean,
+): RulesExplanation {
+  const asked = [...rules.customs, ...rules.denies, ...rules.allows];
   return {
-    answer,
-    rules: [...rules.denies, ...rules.allows].map((rule) => explainRule(rule, facts)),
-    closest: closestRule(rules.allows, facts),
+    rules: asked.map((rule) => explainRule(rule, facts, isUnasked)),
+    closest: closestRule(rules.allows, facts, isUnasked),
+    dropped: rules.dropped,
   };
 }
 
@@ -38,7 +53,12 @@ export function formatExplanation(explanation: Explanation): string {
   const verdict = answer.ok
     ? `permitted${answer.policy === undefined ? ', there is no ALLOW policy' : ` by policy ${answer.policy} rules[${answer.rule}]`}`
     : `refused, ${answer.code}: ${answer.detail}`;
-  return [verdict, ...explanation.rules.flatMap(linesOf)].join('\n');
+  return [verdict, ...formatRules(explanation)].join('\n');
+}
+
+/** Each rule with its clauses, then what was left out. */
+export function formatRules(explained: RulesExplanation): string[] {
+  return [...explained.rules.flatMap(linesOf), ...explained.dropped.map(droppedLine)];
 }
 
 function linesOf(rule: RuleExplanation): string[] {
@@ -47,4 +67,11 @@ function linesOf(rule: RuleExplanation): string[] {
     head,
     ...rule.clauses.map((clause) => `  ${clause.applies ? 'yes' : 'no '} ${formatClause(clause)}`),
   ];
+}
+
+/** Such as `ALLOW policy prod/web rules[0] (…) is left out whole: operation.paths, only HTTP has it`. */
+export function droppedLine({ rule, isWhole, fields }: DroppedRule): string {
+  const where = formatRule({ ...rule, rule: rule.index });
+  const names = [...new Set(fields.map(({ name, reason }) => `${name}, ${reason}`))].join('; ');
+  return `${rule.action} ${where} ${isWhole ? 'is left out whole' : 'is asked without'}: ${names}`;
 }

@@ -1,12 +1,6 @@
 export {
-  type AuthorizationPolicy,
-  type AuthorizationRule,
-  parseAuthorizationPolicies,
-  type RuleOperation,
-  type RuleSource,
-} from './authorization-policy.ts';
-export {
   type AnonymousPeer,
+  type AuthzConnection,
   type AuthzQuestion,
   type AuthzRequest,
   allowUnknownRevocation,
@@ -15,5 +9,25 @@ export {
 } from './authorize.ts';
 export { type Explanation, explain, formatExplanation } from './explain.ts';
 export type { ClauseExplanation, RuleExplanation } from './explain-rule.ts';
-export { type PathReadings, readPath } from './request-path.ts';
-export { type CompiledRule, compileRules, type RuleSet, ruleSetOf } from './rule-set.ts';
+export type { ExternalAnswers } from './judge.ts';
+export {
+  type AuthorizationPolicy,
+  type AuthorizationRule,
+  parseAuthorizationPolicies,
+} from './policy/authorization-policy.ts';
+export {
+  defaultMesh,
+  type MeshSettings,
+  type PathNormalization,
+  parseMeshSettings,
+} from './policy/mesh-settings.ts';
+export type { PolicyTarget, Workload } from './policy/policy-target.ts';
+export { remoteAddress } from './request/client-address.ts';
+export { normalizePath } from './request/normalize-path.ts';
+export {
+  type CompiledRule,
+  compileRules,
+  type RuleOptions,
+  type RuleSet,
+  ruleSetOf,
+} from './rules/rule-set.ts';

@@ -11,13 +11,20 @@ export const authzCodes = {
     hint: 'the message names the closest rule and what differs; add a rule, or change the request',
     exit: 1,
   },
-  ERR_AUTHZ_ANONYMOUS: {
-    meaning: 'A peer without certificate was refused: no rule lets anybody in without naming whom.',
-    hint: 'present a certificate, or add an ALLOW rule without `from`',
+  ERR_AUTHZ_PROVIDER: {
+    meaning:
+      'A CUSTOM policy asks an external authorizer about the request, and there is no answer of it.',
+    hint: 'the message names the provider; see that it is configured and can be reached',
     exit: 1,
   },
+  ERR_AUTHZ_WORKLOAD: {
+    meaning:
+      'A policy selects workloads by labels or targets, and it is not known which workload this is.',
+    hint: 'say which namespace and labels this workload has, or take the selector out of the policy',
+    exit: 2,
+  },
   ERR_AUTHZ_PATH: {
-    meaning: 'The path of a request cannot be judged, since servers read it in different ways.',
+    meaning: 'The path of a request cannot be normalised, and so is not judged.',
     hint: 'send a path that begins with "/" and has neither a fragment nor an encoded zero byte',
     exit: 1,
   },

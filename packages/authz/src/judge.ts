@@ -1,0 +1,57 @@
+import type { Denial } from '@countersign/base';
+import type { RuleFacts } from './rules/rule-facts.ts';
+import { type ActionRules, type CompiledRule, ruleApplies } from './rules/rule-set.ts';
+
+/** What external authorizers said, by the provider's name. */
+export type ExternalAnswers = ReadonlyMap<string, { readonly ok: true } | Denial>;
+
+export type Judgement = { readonly ok: true; readonly rule: CompiledRule | undefined } | Refused;
+
+export type Refused =
+  | { readonly ok: false; readonly by: 'provider' | 'deny'; readonly rule: CompiledRule }
+  | { readonly ok: false; readonly by: 'no-rule' };
+
+/**
+ * What the rules say to these facts; nothing of whether the peer still is who it was. CUSTOM comes first, then DENY,
+ * then ALLOW: as soon as there is an ALLOW policy, only what one allows is allowed.
+ *
+ * @param isUnasked there is no request yet: see {@link ruleApplies}
+ */
+export function judge(
+  rules: ActionRules,
+  facts: RuleFacts,
+  isUnasked: boolean,
+  external?: ExternalAnswers,
+): Judgement {
+  for (const rule of rules.customs) {
+    if (external?.get(rule.provider ?? '')?.ok === true) continue;
+    if (ruleApplies(rule, facts, isUnasked)) return { ok: false, by: 'provider', rule };
+  }
+  for (const rule of rules.denies) {
+    if (ruleApplies(rule, facts, isUnasked)) return { ok: false, by: 'deny', rule };
+  }
+  if (rules.allowPolicies.length === 0) return allowedByDefault;
+  for (const rule of rules.allows) {
+    if (ruleApplies(rule, facts, isUnasked)) return { ok: true, rule };
+  }
+  return allowedByNone;
+}
+
+const allowedByDefault: Judgement = { ok: true, rule: undefined };
+const allowedByNone: Judgement = { ok: false, by: 'no-rule' };
+
+/** The rules of AUDIT policies that apply, and what a dry run would have answered where there is one. */
+export function observe(rules: ActionRules, facts: RuleFacts): Observation {
+  const { dryRun } = rules;
+  const audits = rules.audits.filter((rule) => ruleApplies(rule, facts, false));
+  if (dryRun.denies.length === 0 && dryRun.allowPolicies.length === 0) {
+    return { audits, dryRun: undefined };
+  }
+  return { audits, dryRun: judge({ ...rules, ...dryRun, customs: [] }, facts, false) };
+}
+
+export interface Observation {
+  readonly audits: readonly CompiledRule[];
+  /** Undefined: no policy has the annotation. Each of DENY and ALLOW is judged among dry runs alone. */
+  readonly dryRun: Judgement | undefined;
+}
