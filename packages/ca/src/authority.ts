@@ -1,9 +1,16 @@
 import { randomInt } from 'node:crypto';
-import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  type Log,
+  type Meter,
+  messageOf,
+} from '@countersign/base';
 import {
   authorityPath,
+  ChangeSignal,
   formatBundleDocument,
-  makeBundle,
   type TrustBundle,
   type VerifiedPeer,
 } from '@countersign/spiffe';
@@ -19,6 +26,7 @@ import { type IssueContext, type Issued, issueCertificate, type Refusal } from '
 import { type Issuer, makeIssuers } from './issuer.ts';
 import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
+import type { BundleReport } from './ledger/rotation-records.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
@@ -29,6 +37,10 @@ import {
   type RevokeOrder,
   revoke,
 } from './revoke.ts';
+import { bundleOf, fingerprintsOf, hierarchyOfParts } from './rotation/authority-bundle.ts';
+import { BundleReports } from './rotation/bundle-reports.ts';
+import type { HierarchyInForce } from './rotation/hierarchy-in-force.ts';
+import type { KeyRotation } from './rotation/key-rotation.ts';
 
 export interface AuthorityParts {
   readonly config: CaConfig;
@@ -46,6 +58,10 @@ export interface AuthorityParts {
   /** What it issued, for everybody to see; closed with the authority. */
   readonly issuanceLog?: IssuanceLog | undefined;
   readonly clock: Clock;
+  /** Where its keys can be replaced: what is in force at first, and how that changes. */
+  readonly rotation?:
+    | { readonly hierarchy: HierarchyInForce; readonly keys: KeyRotation }
+    | undefined;
   readonly log: Log;
   readonly meter: Meter;
 }
@@ -79,44 +95,47 @@ export interface IntermediateStatus {
  * values; what is thrown is a defect or a broken ledger.
  */
 export class Authority {
-  readonly root: Certificate;
-  readonly rootFingerprint: string;
   readonly ledger: Ledger;
   readonly orphans: number;
   readonly entries: EntryRegistry;
   readonly issuanceLog: IssuanceLog | undefined;
-  readonly #rootSigner: (() => Promise<Signer>) | undefined;
+  /** Undefined where its keys stay what they are: in memory, or given from outside. */
+  readonly rotation: KeyRotation | undefined;
   #context: IssueContext;
-  readonly #bundle: TrustBundle;
+  #hierarchy: HierarchyInForce;
+  #bundle: TrustBundle;
+  readonly #publishers = new Map<string, PublishingIssuer>();
+  readonly #changes: ChangeSignal;
+  readonly #reports: BundleReports;
   readonly #keys: AuthorityKeys | undefined;
 
   constructor(parts: AuthorityParts) {
-    const { config, root, rootSigner, issuers, ledger, clock, log } = parts;
+    const { config, issuers, ledger, clock, log } = parts;
     const metrics = authorityMetrics(parts.meter);
-    this.root = root;
-    this.#rootSigner = rootSigner;
-    this.rootFingerprint = fingerprintOf(root);
     this.ledger = ledger;
     this.orphans = parts.orphans;
+    this.rotation = parts.rotation?.keys;
+    this.#hierarchy = parts.rotation?.hierarchy ?? hierarchyOfParts(parts);
+    this.#bundle = bundleOf(this.#hierarchy, config, this.rotation);
+    this.#keepPublishers();
+    this.#changes = new ChangeSignal((thrown) => {
+      log.error({ error: messageOf(thrown) }, 'a listener to the hierarchy failed');
+    });
+    this.#reports = new BundleReports({ ledger, clock, log });
+    this.rotation?.onChange((hierarchy) => this.#adopt(hierarchy));
     const { trustDomain } = config;
     const isShared = config.ledger.postgres !== undefined;
     this.entries = new EntryRegistry({ ledger, trustDomain, isShared, clock, log });
     this.issuanceLog = parts.issuanceLog;
     this.#keys = parts.keys;
-    this.#bundle = {
-      ...makeBundle(config.trustDomain, [root]),
-      sequence: 1,
-      refreshHintSeconds: 300,
-    };
     this.#context = {
       config,
       issuers,
-      authorityKeys: [root, ...issuers.map((each) => each.certificate)].map(
-        (each) => each.spki.raw,
-      ),
+      authorityKeys: this.#hierarchy.authorityKeys,
       keyLists: parts.keyLists ?? noKeyLists,
       rootFingerprint: this.rootFingerprint,
       ledger,
+      anchorFingerprints: fingerprintsOf(this.#bundle),
       entries: this.entries,
       clock,
       random,
@@ -124,11 +143,25 @@ export class Authority {
       metrics,
     };
     metrics.orphans.add(parts.orphans);
-    tellNotAfter(root, issuers, metrics);
+    tellNotAfter(this.root, issuers, metrics);
     for (const notice of config.notices) log.info({ file: config.file }, notice);
   }
 
   get config(): CaConfig {
+  /** The root that signs now; others may be trusted beside it. */
+  get root(): Certificate {
+    return this.#hierarchy.root;
+  }
+
+  get rootFingerprint(): string {
+    return fingerprintOf(this.root);
+  }
+
+  /** SHA-256 of every root in the trust bundle. */
+  get anchorFingerprints(): ReadonlySet<string> {
+    return this.#context.anchorFingerprints;
+  }
+
     return this.#context.config;
   }
 
@@ -151,7 +184,9 @@ export class Authority {
         hint: 'restart it for another address, init a new directory for another hierarchy',
       });
     }
-    const issuers = makeIssuers(this.#context.issuers, this.root, config);
+    const { links } = this.#hierarchy;
+    const issuers = makeIssuers(this.#context.issuers, this.root, config, links);
+    this.rotation?.reconfigure(config);
     const keyLists = await openKeyLists(config.requests, this.#context);
     this.#context = { ...this.#context, config, issuers, keyLists };
   }
@@ -224,15 +259,22 @@ export class Authority {
     return decideNoted(this.ledger, question, () => revoke(order, caller, this.#context, wait));
   }
 
-  /** Who signs lists and answers about revocation: the root and every intermediate. */
+  /**
+   * Who signs lists and answers about revocation: every key of the root and of every intermediate. An entry is the same
+   * object for as long as the authority is open; its certificate may be replaced.
+   */
   publishers(): readonly PublishingIssuer[] {
-    const root = { name: 'root', certificate: this.root, signer: this.#rootSigner };
-    const intermediates = this.#context.issuers.map(({ name, certificate, signer }) => ({
-      name,
-      certificate,
-      signer: async () => signer,
-    }));
-    return [root, ...intermediates];
+    return [...this.#publishers.values()];
+  }
+
+  /** Told when a key of the hierarchy was replaced, or the trust bundle changed. */
+  onChange(listener: () => void): () => void {
+    return this.#changes.onChange(listener);
+  }
+
+  /** What the holder of a certificate said of its trust bundle; kept while a key is being replaced. */
+  noteBundle(report: BundleReport): void {
+    if (this.rotation?.isUnderWay === true) this.#reports.note(report);
   }
 
   get ownSpiffeId(): string {
@@ -281,7 +323,32 @@ export class Authority {
 
   /** What keeps it from issuing, or from logging what it issues, or undefined: for health checks. */
   unwell(): string | undefined {
-    return this.#keys?.finding()?.detail ?? this.issuanceLog?.unwell;
+    const { rotation, issuanceLog } = this;
+    return this.#keys?.finding()?.detail ?? rotation?.failure ?? issuanceLog?.unwell;
+  }
+
+  #adopt(hierarchy: HierarchyInForce): void {
+    const { config, metrics } = this.#context;
+    const { root, pairs, links, authorityKeys } = hierarchy;
+    const issuers = makeIssuers(pairs, root, config, links);
+    this.#hierarchy = hierarchy;
+    this.#bundle = bundleOf(hierarchy, config, this.rotation);
+    const { rootFingerprint } = this;
+    const anchorFingerprints = fingerprintsOf(this.#bundle);
+    const changed = { issuers, authorityKeys, rootFingerprint, anchorFingerprints };
+    this.#context = { ...this.#context, ...changed };
+    if (this.rotation?.isUnderWay !== true) this.#reports.forget();
+    this.#keepPublishers();
+    tellNotAfter(root, issuers, metrics);
+    this.#changes.notify();
+  }
+
+  #keepPublishers(): void {
+    for (const each of this.#hierarchy.publishers) {
+      const known = this.#publishers.get(each.name);
+      if (known === undefined) this.#publishers.set(each.name, { ...each });
+      else Object.assign(known, each);
+    }
   }
 
   /** Commits what is under way and lets the ledger and the stores of keys go. */

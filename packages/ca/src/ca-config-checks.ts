@@ -1,4 +1,4 @@
-import { type ErrorCode, messageOf, nearestWord } from '@countersign/base';
+import { type ErrorCode, formatDuration, messageOf, nearestWord } from '@countersign/base';
 import type { ConfigPath } from '@countersign/config';
 import { parseSpiffeId, parseTrustDomain } from '@countersign/spiffe';
 import { formatIpAddress, type NameConstraints, parseIpAddress } from '@countersign/x509';
@@ -201,7 +201,13 @@ function readApi(
       "the authority's own certificate names the loopback alone, so that no other machine can verify it";
     notices.push(`api.address is "${address}" and api.names is empty: ${consequence}`);
   }
+  const { bundleRefresh: bundleRefreshMs = 300_000 } = written;
+  if (bundleRefreshMs < 1000 || bundleRefreshMs > 86_400_000) {
+    const path = ['api', 'bundleRefresh'];
+    report(path, `${path.join('.')}: expected 1s to 24h, found ${formatDuration(bundleRefreshMs)}`);
+  }
   return {
+    bundleRefreshMs,
     admins: (written.admins ?? []).flatMap((text, index) =>
       readApiId(text, ['api', 'admins', index], trustDomain, report),
     ),

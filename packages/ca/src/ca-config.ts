@@ -102,6 +102,8 @@ export interface ApiConfig {
   readonly address: string;
   /** Default 8440; 0: any free port. */
   readonly port: number;
+  /** How often holders of the trust bundle are to look for a new one. Default 5 min, at least 1 s. */
+  readonly bundleRefreshMs: number;
   /** Further names in the authority's own TLS certificate. */
   readonly dns: readonly string[];
   readonly ip: readonly string[];

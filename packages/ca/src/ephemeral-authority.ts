@@ -1,4 +1,5 @@
 import { type Clock, type Log, type Meter, noLog, noMeter } from '@countersign/base';
+import { fingerprintOf } from '@countersign/x509';
 import { Authority } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
 import { createHierarchy } from './hierarchy.ts';
@@ -6,6 +7,7 @@ import { makeIssuers } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
 import { openKeyLists } from './requests/key-lists.ts';
+import { openRotation } from './rotation/open-rotation.ts';
 import { memoryKeyStores } from './signers/key-stores.ts';
 
 export interface EphemeralOptions {
@@ -21,18 +23,24 @@ export interface EphemeralOptions {
 export async function ephemeralAuthority(options: EphemeralOptions): Promise<Authority> {
   const { config, clock, log = noLog, meter = noMeter } = options;
   const ledger = options.ledger ?? memoryLedger({ clock });
-  const { root, intermediates } = await createHierarchy({
-    config,
-    ledger,
-    stores: memoryKeyStores(),
-    clock,
-  });
+  const stores = memoryKeyStores();
+  const { root, intermediates } = await createHierarchy({ config, ledger, stores, clock });
   const issuers = makeIssuers(intermediates, root.certificate, config);
+  const all = [root, ...intermediates];
+  const rotation = await openRotation({
+    ...{ config, stores, ledger, clock, log, file: undefined },
+    made: {
+      root: root.certificate,
+      intermediates: new Map(intermediates.map((each) => [each.name, each.certificate])),
+    },
+    signers: new Map(all.map((each) => [each.name, async () => each.signer])),
+    rootFingerprint: fingerprintOf(root.certificate),
+  });
   return new Authority({
     config,
     root: root.certificate,
-    rootSigner: async () => root.signer,
     issuers,
+    rotation,
     ledger,
     keyLists: await openKeyLists(config.requests, { clock, log }),
     orphans: 0,

@@ -57,10 +57,11 @@ export function readGrant(
 /** What a token of this authority grants; it is not redeemed. Denials: ERR_TOKEN_*. */
 export async function checkJoinToken(
   token: JoinToken,
-  { ledger, rootFingerprint }: Pick<GrantContext, 'ledger' | 'rootFingerprint'>,
+  { ledger, anchorFingerprints }: Pick<GrantContext, 'ledger' | 'anchorFingerprints'>,
 ): Promise<({ readonly ok: true } & TokenRecord) | Denial> {
-  if (token.rootFingerprint !== rootFingerprint) {
-    const sides = `is for the authority with root "${token.rootFingerprint}", this one has "${rootFingerprint}"`;
+  if (!anchorFingerprints.has(token.rootFingerprint)) {
+    const own = [...anchorFingerprints].join('", "');
+    const sides = `is for the authority with root "${token.rootFingerprint}", this one has "${own}"`;
     return denial('ERR_TOKEN_UNKNOWN', `join token ${sides}`);
   }
   return ledger.checkToken(token.id, secretHashOf(token));
@@ -70,7 +71,8 @@ interface GrantContext {
   readonly config: Pick<CaConfig, 'asksProvisioner' | 'api'>;
   readonly ledger: Pick<Ledger, 'checkToken' | 'certificateStatus'>;
   readonly entries: Pick<EntryRegistry, 'grants'>;
-  readonly rootFingerprint: string;
+  /** SHA-256 of each root in the trust bundle, lowercase hex. */
+  readonly anchorFingerprints: ReadonlySet<string>;
 }
 
 type GrantReader<B extends IssueGrant['by']> = (
@@ -80,8 +82,8 @@ type GrantReader<B extends IssueGrant['by']> = (
 ) => Promise<Granted | Denial> | Granted | Denial;
 
 const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
-  async token({ token }, _csr, { ledger, rootFingerprint }) {
-    const record = await checkJoinToken(token, { ledger, rootFingerprint });
+  async token({ token }, _csr, { ledger, anchorFingerprints }) {
+    const record = await checkJoinToken(token, { ledger, anchorFingerprints });
     if (!record.ok) return record;
     const { spiffeId, secretHash } = record;
     const named = parseNames({ ...writtenNames(record.names), spiffeId });
@@ -100,8 +102,8 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 
-  async peer({ peer }, _csr, { rootFingerprint, config, ledger }) {
-    const foreign = wrongWithAnchor(peer, rootFingerprint);
+  async peer({ peer }, _csr, { anchorFingerprints, config, ledger }) {
+    const foreign = wrongWithAnchor(peer, anchorFingerprints);
     if (foreign !== undefined) return foreign;
     // The present names, whatever the request says: a renewal changes the key and the dates alone.
     const named = namesOf(peer.names);
@@ -120,8 +122,8 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 
-  async registrar({ peer, names }, csr, { rootFingerprint, config, entries }) {
-    const foreign = wrongWithAnchor(peer, rootFingerprint);
+  async registrar({ peer, names }, csr, { anchorFingerprints, config, entries }) {
+    const foreign = wrongWithAnchor(peer, anchorFingerprints);
     if (foreign !== undefined) return foreign;
     const caller = peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`;
     const named = orderedNames(names, csr);
@@ -172,9 +174,10 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
   },
 };
 
-function wrongWithAnchor(peer: VerifiedPeer, rootFingerprint: string): Denial | undefined {
-  if (peer.anchorFingerprint === rootFingerprint) return undefined;
-  const sides = `leads to root "${peer.anchorFingerprint}", this authority's is "${rootFingerprint}"`;
+function wrongWithAnchor(peer: VerifiedPeer, anchors: ReadonlySet<string>): Denial | undefined {
+  if (anchors.has(peer.anchorFingerprint)) return undefined;
+  const own = [...anchors].join('", "');
+  const sides = `leads to root "${peer.anchorFingerprint}", this authority's is "${own}"`;
   return denial('ERR_RENEW_FOREIGN', `certificate "${peer.serialHex}" ${sides}`);
 }
 

@@ -59,7 +59,10 @@ export interface IssueContext {
   /** SubjectPublicKeyInfo of the root and of every intermediate. */
   readonly authorityKeys: readonly Uint8Array[];
   readonly keyLists: KeyLists;
+  /** Of the root that signs now: join tokens pin it. */
   readonly rootFingerprint: string;
+  /** Of every root in the trust bundle. */
+  readonly anchorFingerprints: ReadonlySet<string>;
   readonly ledger: Ledger;
   readonly entries: Pick<EntryRegistry, 'grants'>;
   readonly clock: Clock;
@@ -160,7 +163,7 @@ async function issueInSteps(
     names: formatNames(names),
     spkiHash,
     provisioner: granted.provisioner,
-    issuer: issuer.name,
+    issuer: issuer.ledgerName,
     notAfter,
   });
   if (!intent.ok) return intent;

@@ -10,10 +10,13 @@ export interface SigningPair {
   readonly name: string;
   readonly certificate: Certificate;
   readonly signer: Signer;
+  /** As the ledger calls its key; the name unless given, which is the first key's. */
+  readonly ledgerName?: string | undefined;
 }
 
 /** An intermediate that can sign, with what was worked out about it once. */
 export interface Issuer extends SigningPair {
+  readonly ledgerName: string;
   /** Its own certificate first, then those above it, without the root. */
   readonly chain: readonly Certificate[];
   /** DER of the chain. */
@@ -40,26 +43,35 @@ export interface Issuer extends SigningPair {
 
 type IssuerConfig = Pick<CaConfig, 'intermediates' | 'defaultProfile' | 'profiles' | 'publish'>;
 
-/** All intermediates of a hierarchy, in the order given. */
+/**
+ * All intermediates of a hierarchy, in the order given.
+ *
+ * @param links certificates that go behind every chain, for those who trust an older root alone
+ */
 export function makeIssuers(
   pairs: readonly SigningPair[],
   root: Certificate,
   config: IssuerConfig,
+  links: readonly Certificate[] = [],
 ): Issuer[] {
   const chainOf = (name: string): readonly Certificate[] => {
     const pair = pairs.find((each) => each.name === name);
     const above = config.intermediates.find((each) => each.name === name)?.issuer ?? 'root';
     return pair === undefined ? [] : [pair.certificate, ...chainOf(above)];
   };
-  return pairs.map((pair) => makeIssuer(pair, chainOf(pair.name), root, config));
+  return pairs.map((pair) => makeIssuer(pair, { chain: chainOf(pair.name), root, links }, config));
 }
 
 function makeIssuer(
-  { name, certificate, signer }: SigningPair,
-  chain: readonly Certificate[],
-  root: Certificate,
+  { name, certificate, signer, ledgerName = name }: SigningPair,
+  above: {
+    readonly chain: readonly Certificate[];
+    readonly root: Certificate;
+    readonly links: readonly Certificate[];
+  },
   { intermediates, defaultProfile, profiles, publish }: IssuerConfig,
 ): Issuer {
+  const { chain, root } = above;
   const configured = intermediates.find((each) => each.name === name);
   const publication = publicationOf(publish, { name, certificate }, 'services');
   const links = chain.map(constraintsOf);
@@ -74,10 +86,11 @@ function makeIssuer(
   const all = [...chain, root];
   return {
     name,
+    ledgerName,
     certificate,
     signer,
     chain,
-    chainDer: [certificate.raw, ...chain.slice(1).map(({ raw }) => raw)],
+    chainDer: [certificate.raw, ...[...chain.slice(1), ...above.links].map(({ raw }) => raw)],
     links,
     notBefore: Math.max(...all.map((each) => each.notBefore)),
     notAfter: Math.min(...all.map((each) => each.notAfter)),

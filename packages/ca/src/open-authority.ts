@@ -20,7 +20,7 @@ import {
 import { Authority } from './authority.ts';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { checkPair } from './check-pair.ts';
-import { type Issuer, makeIssuers, type SigningPair } from './issuer.ts';
+import { type Issuer, makeIssuers } from './issuer.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { openLedger } from './ledger/open-ledger.ts';
 import { IssuanceLog } from './log/issuance-log.ts';
@@ -28,6 +28,7 @@ import { logDirectory } from './log/log-files.ts';
 import { openLogKey } from './log/log-key.ts';
 import { openStateSealer } from './open-sealer.ts';
 import { openKeyLists } from './requests/key-lists.ts';
+import { openRotation } from './rotation/open-rotation.ts';
 import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
 import type { KeyDescription } from './signers/key-store.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
@@ -91,21 +92,19 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
   const stores = openKeyStores({ trustDomain, sealer, secrets, clock, log });
   let ledger: Ledger | undefined;
   try {
-    const pairs: SigningPair[] = [];
+    const signers = new Map<string, () => Promise<Signer>>();
+    if (rootKey !== undefined) {
+      signers.set('root', () => openSigner(rootKey, config.root, root, stores));
+    }
     for (const each of config.intermediates) {
       const { name } = each;
       const certificate = intermediates.get(name);
       if (certificate === undefined) continue;
       const key = await readKey(layout.intermediateKey(name), each, certificate);
-      const signer = await openSigner(key, each, certificate, stores);
-      pairs.push({ name, certificate, signer });
-      tellEnd(name, certificate, clock, log);
+      signers.set(name, () => openSigner(key, each, certificate, stores));
     }
-    const issuers = makeIssuers(pairs, root, config);
-    for (const issuer of issuers) await proveIssuer(issuer, root);
-    tellEnd('root', root, clock, log);
 
-    // 3. The ledger, and what a crash left in it.
+    // 3. The ledger, which of the keys are in force, and what a crash left.
     ledger =
       options.ledger ??
       (await openLedger({
@@ -117,8 +116,23 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
         log,
         meter,
       }));
-    if (options.ledger === undefined)
-      await proveLedgerKnows(ledger, [root, ...intermediates.values()]);
+    const rotation = await openRotation({
+      ...{ config, made: { root, intermediates }, signers, stores, ledger, clock, log },
+      rootFingerprint: manifest.rootFingerprint,
+      file: layout.hierarchy,
+    });
+    const { hierarchy } = rotation;
+    const { pairs, links } = hierarchy;
+    const issuers = makeIssuers(pairs, hierarchy.root, config, links);
+    for (const issuer of issuers) {
+      await proveIssuer(issuer, hierarchy.root);
+      tellEnd(issuer.name, issuer.certificate, clock, log);
+    }
+    tellEnd('root', hierarchy.root, clock, log);
+    if (options.ledger === undefined) {
+      const own = [hierarchy.root, ...pairs.map((each) => each.certificate)];
+      await proveLedgerKnows(ledger, own);
+    }
     const orphans = await closeOrphans(ledger, log);
 
     // 4. The log of what was issued goes on behind it.
@@ -137,19 +151,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       watch.stop();
       await stores.close();
     };
-    const rootSigner = rootKey && (() => openSigner(rootKey, config.root, root, stores));
-    const facts = {
-      config,
-      root,
-      rootSigner,
-      issuers,
-      ledger,
-      keyLists,
-      orphans,
-      keys,
-      issuanceLog,
-    };
-    return new Authority({ ...facts, clock, log, meter });
+    const facts = { config, root: hierarchy.root, issuers, ledger, keyLists, orphans, keys };
+    return new Authority({ ...facts, issuanceLog, rotation, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();
     await stores.close();

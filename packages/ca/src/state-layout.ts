@@ -21,6 +21,7 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * log/                           the issuance log: checkpoint, tiles, the key to verify them; free for all to read
  * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
  * admin.sock                     while a server runs: the operator's way in (0600)
+ * hierarchy.json                 a copy of every generation of its keys, once one was replaced (docs/rotation.md)
  * lists.json                     numbers that revocation lists have had, so that none repeats
  * publish.url                    while a server runs: where it publishes lists and answers
  * ```
@@ -43,6 +44,7 @@ export interface StateLayout {
   readonly logKey: string;
   readonly logUnsealKey: string;
   readonly adminSocket: string;
+  readonly hierarchy: string;
   readonly lists: string;
   readonly publishUrl: string;
 }
@@ -66,6 +68,7 @@ export function stateLayout(directory: string): StateLayout {
     logKey: join(directory, 'log.key.json'),
     logUnsealKey: join(directory, 'log.unseal.key'),
     adminSocket: join(directory, 'admin.sock'),
+    hierarchy: join(directory, 'hierarchy.json'),
     lists: join(directory, 'lists.json'),
     publishUrl: join(directory, 'publish.url'),
   };

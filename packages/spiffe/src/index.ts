@@ -1,3 +1,4 @@
+export { bundleDigest } from './bundle-digest.ts';
 export { formatBundleDocument, parseBundleDocument } from './bundle-document.ts';
 export { certificatesFrom } from './certificate-series.ts';
 export { ChangeSignal, type Changes } from './changes.ts';

@@ -1,5 +1,6 @@
 import { toHex } from '@countersign/base';
 import { type Certificate, keyIdOf } from '@countersign/x509';
+import { configNameOf } from '../rotation/rotation-document.ts';
 
 /**
  * What an issuer's files are called. The key is part of it, so that a successor of the same name publishes beside its
@@ -7,7 +8,7 @@ import { type Certificate, keyIdOf } from '@countersign/x509';
  */
 export function slugOf(name: string, certificate: Certificate): string {
   const keyId = certificate.subjectKeyId ?? keyIdOf(certificate.spki);
-  return `${name}-${toHex(keyId).slice(0, 8)}`;
+  return `${configNameOf(name)}-${toHex(keyId).slice(0, 8)}`;
 }
 
 /** Which of an issuer's lists: all of its certificates, or one part of so many. */

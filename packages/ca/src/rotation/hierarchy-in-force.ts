@@ -1,0 +1,129 @@
+import { CountersignError } from '@countersign/base';
+import type { Certificate, Signer } from '@countersign/x509';
+import type { CaConfig } from '../ca-config.ts';
+import { checkPair } from '../check-pair.ts';
+import type { SigningPair } from '../issuer.ts';
+import type { PublishingIssuer } from '../publish/publishing-issuer.ts';
+import type { KeyStores } from '../signers/key-stores.ts';
+import { issuerNameOf } from './certify-generation.ts';
+import {
+  activeOf,
+  anchorsOf,
+  certificateInForce,
+  linksToReplaced,
+  rootName,
+  selfSigned,
+} from './hierarchy-view.ts';
+import {
+  configNameOf,
+  type Generation,
+  ledgerNameOf,
+  type RotationDocument,
+} from './rotation-document.ts';
+
+/** What an authority works with at a moment, as the rotation of its keys has left it. */
+export interface HierarchyInForce {
+  /** The one that signs now. */
+  readonly root: Certificate;
+  /** The trust bundle. */
+  readonly anchors: readonly Certificate[];
+  readonly sequence: number;
+  /** Active intermediates, in file order. */
+  readonly pairs: readonly SigningPair[];
+  /** They go behind every chain. */
+  readonly links: readonly Certificate[];
+  /** Every generation that may have signed something which has not ended. */
+  readonly publishers: readonly PublishingIssuer[];
+  /** Of every key of the hierarchy that there ever was. */
+  readonly authorityKeys: readonly Uint8Array[];
+}
+
+/** Opens keys of the hierarchy: each intermediate's once, the root's each time, for it is seldom needed. */
+export class GenerationKeys {
+  readonly #stores: KeyStores;
+  /** Of keys that are in no document: those that init made. */
+  readonly #made: ReadonlyMap<string, () => Promise<Signer>>;
+  readonly #open = new Map<string, Promise<Signer>>();
+
+  constructor(stores: KeyStores, made: ReadonlyMap<string, () => Promise<Signer>>) {
+    this.#stores = stores;
+    this.#made = made;
+  }
+
+  /** Whether the key can be had here. */
+  has(generation: Generation): boolean {
+    return generation.key !== undefined || this.#made.has(ledgerNameOf(generation));
+  }
+
+  /** @throws CountersignError ERR_ROTATION_OFFLINE, ERR_STATE_BROKEN, ERR_SIGNER_*, ERR_KEY_SEALED */
+  signerOf(generation: Generation, config: CaConfig): Promise<Signer> {
+    const name = ledgerNameOf(generation);
+    if (generation.name === rootName) return this.#openKey(generation, config);
+    const known = this.#open.get(name);
+    if (known !== undefined) return known;
+    const opening = this.#openKey(generation, config);
+    this.#open.set(name, opening);
+    // A failure is not remembered.
+    opening.catch(() => this.#open.delete(name));
+    return opening;
+  }
+
+  async #openKey(generation: Generation, config: CaConfig): Promise<Signer> {
+    const { name, key } = generation;
+    const made = this.#made.get(ledgerNameOf(generation));
+    if (key === undefined) {
+      if (made !== undefined) return made();
+      const message = `open the key of "${ledgerNameOf(generation)}": it is not here`;
+      throw new CountersignError('ERR_ROTATION_OFFLINE', message, { fields: { name } });
+    }
+    const storage =
+      name === rootName
+        ? config.root.storage
+        : config.intermediates.find((each) => each.name === name)?.storage;
+    if (storage === undefined) throw new TypeError(`an intermediate "${name}"`);
+    const signer = await this.#stores.open(storage, key);
+    const [first] = generation.certificates;
+    if (first !== undefined) checkPair(key, key.publicKey, first.certificate);
+    return signer;
+  }
+}
+
+/** @throws CountersignError as of {@link GenerationKeys.signerOf} for the intermediates */
+export async function hierarchyInForce(
+  document: RotationDocument,
+  config: CaConfig,
+  keys: GenerationKeys,
+): Promise<HierarchyInForce> {
+  const pairs: SigningPair[] = [];
+  for (const { name, issuer } of config.intermediates) {
+    const active = activeOf(document, name);
+    const certificate = certificateInForce(document, active, issuer);
+    const signer = await keys.signerOf(active, config);
+    pairs.push({ name, certificate, signer, ledgerName: ledgerNameOf(active) });
+  }
+  const signing = document.generations.filter(
+    ({ phase, certificates }) =>
+      phase !== 'making' && phase !== 'dropped' && certificates.length > 0,
+  );
+  return {
+    root: selfSigned(activeOf(document, rootName)),
+    anchors: anchorsOf(document),
+    sequence: document.sequence,
+    pairs,
+    links: linksToReplaced(document),
+    publishers: signing.map((generation) => ({
+      name: ledgerNameOf(generation),
+      certificate: certificateInForce(document, generation, issuerNameOf(generation.name, config)),
+      signer: keys.has(generation) ? () => keys.signerOf(generation, config) : undefined,
+    })),
+    authorityKeys: document.generations.flatMap(({ certificates }) =>
+      certificates.slice(0, 1).map(({ certificate }) => certificate.spki.raw),
+    ),
+  };
+}
+
+/** Names of the generations' authorities that the configuration does not have: such a document is of another. */
+export function strangersTo(config: CaConfig, { generations }: RotationDocument): string[] {
+  const known = new Set([rootName, ...config.intermediates.map(({ name }) => name)]);
+  return generations.map(ledgerNameOf).filter((name) => !known.has(configNameOf(name)));
+}

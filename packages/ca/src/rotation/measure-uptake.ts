@@ -1,0 +1,124 @@
+import { authorityPath } from '@countersign/spiffe';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { LiveCertificate } from '../ledger/rotation-records.ts';
+
+/** Somebody who lacks the new trust bundle, or whose certificate leads to the old key. */
+export interface Holder {
+  readonly kind: 'workload' | 'gateway';
+  /** The first name of a certificate without a SPIFFE ID. */
+  readonly name: string;
+  readonly serial: string | undefined;
+  /** The process, of a gateway. */
+  readonly instance: string | undefined;
+  /** When it was last heard, or issued its certificate, in milliseconds since the epoch. */
+  readonly lastSeen: number;
+  /** When its certificate ends, or its lease. */
+  readonly until: number;
+}
+
+export interface Uptake {
+  /** Workloads by their certificates, and gateways by their leases. */
+  readonly holders: number;
+  readonly holding: number;
+  /** From 0 to 1; 1 where there is nobody. */
+  readonly share: number;
+  readonly lacking: readonly Holder[];
+}
+
+export interface Living {
+  readonly count: number;
+  readonly until: number | undefined;
+  readonly holders: readonly Holder[];
+}
+
+const page = 500;
+
+/**
+ * Who holds the trust bundle of this digest: whoever said so, and whoever was made a certificate with that bundle beside
+ * it by order of others, who cannot say so for it. A certificate whose successor was heard of does not count any more.
+ *
+ * @param since when the bundle came into force everywhere
+ */
+export async function measureUptake(
+  ledger: Ledger,
+  digest: string,
+  since: number,
+  trustDomain: string,
+): Promise<Uptake> {
+  const lacking: Holder[] = [];
+  let holders = 0;
+  for (const certificate of await usedCertificates(ledger, trustDomain)) {
+    holders += 1;
+    const { grant, at, holder } = certificate;
+    const isGiven = (grant === 'operator' || grant === 'registrar') && at > since;
+    if (holder?.digest !== digest && !isGiven) lacking.push(workloadOf(certificate));
+  }
+  const [leases, reports] = await Promise.all([ledger.leases(), ledger.leaseHolders()]);
+  for (const { instance, spiffeId, lastSeen, expiresAt } of leases) {
+    holders += 1;
+    if (reports.some((each) => each.instance === instance && each.digest === digest)) continue;
+    const gateway = { kind: 'gateway', name: spiffeId, serial: undefined } as const;
+    lacking.push({ ...gateway, instance, lastSeen, until: expiresAt });
+  }
+  const holding = holders - lacking.length;
+  return { holders, holding, share: holders === 0 ? 1 : holding / holders, lacking };
+}
+
+/** Certificates in use for which `leads` says that they lead to a key. */
+export async function livingUnder(
+  ledger: Ledger,
+  trustDomain: string,
+  leads: (certificate: LiveCertificate) => boolean,
+): Promise<Living> {
+  const found = (await usedCertificates(ledger, trustDomain)).filter(leads);
+  const ends = found.map(({ notAfter }) => notAfter);
+  return {
+    count: found.length,
+    until: ends.length === 0 ? undefined : ends.reduce((a, b) => Math.max(a, b)),
+    holders: found.map(workloadOf),
+  };
+}
+
+/**
+ * Certificates of services that are neither over nor revoked, newest first, without those whose successor was heard of:
+ * its holder has moved on. The authority replaces its own by itself.
+ */
+async function usedCertificates(ledger: Ledger, trustDomain: string): Promise<LiveCertificate[]> {
+  const all: LiveCertificate[] = [];
+  const domain = `spiffe://${trustDomain}`;
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const { certificates, next } = await ledger.liveCertificates(after, page);
+    for (const each of certificates) {
+      const isOwn =
+        ownProvisioners.has(each.provisioner) || each.spiffeId === `${domain}${authorityPath}`;
+      if (!isOwn) all.push(each);
+    }
+    after = next;
+  }
+  const left = new Set<string>();
+  return all.reverse().filter(({ serialHex, grant, grantedBy, holder }) => {
+    const isLeft = left.has(serialHex);
+    const isSeen = holder !== undefined || isLeft;
+    if (isSeen && grant === 'renewal' && grantedBy !== undefined) left.add(serialIn(grantedBy));
+    return !isLeft;
+  });
+}
+
+/** Of certificates that the authority orders for itself. */
+const ownProvisioners: ReadonlySet<string> = new Set(['init', 'authority', 'ocsp']);
+
+function workloadOf({ spiffeId, names, serialHex, holder, at, notAfter }: LiveCertificate): Holder {
+  return {
+    kind: 'workload',
+    name: spiffeId ?? names[0] ?? serialHex,
+    serial: serialHex,
+    instance: undefined,
+    lastSeen: holder?.at ?? at,
+    until: notAfter,
+  };
+}
+
+/** What vouched for a renewal: the serial that was renewed, and perhaps more behind it. */
+function serialIn(grantedBy: string): string {
+  return grantedBy.split(' ', 1)[0] ?? grantedBy;
+}
