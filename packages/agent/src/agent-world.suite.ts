@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import {
 } from '@countersign/base';
 import { formatBundleDocument, makeBundle, type TrustBundle } from '@countersign/spiffe';
 import { type TestCa, testCa } from '@countersign/testkit';
-import type { BatchRequest, BatchResponse } from '@countersign/wire';
+import type { BatchRequest, BatchResponse, RegisteredEntry } from '@countersign/wire';
 import {
   buildName,
   extension,
@@ -48,11 +48,16 @@ export interface AuthorityDouble extends AgentAuthority {
   outage: CountersignError | undefined;
   /** Signed for instead of what was asked. */
   mistake: string | undefined;
+  /** Entries of its own. */
+  registered: readonly RegisteredEntry[];
+  /** Tells whoever watches what changed. */
+  tell(): void;
 }
 
 export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
   const ca = testCa({ at: clock.now() });
   const issuing = ca.intermediate();
+  const news = new EventEmitter();
   const double: AuthorityDouble = {
     ca,
     bundleOf: makeBundle(trustDomain, [ca.root]),
@@ -61,6 +66,7 @@ export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
     refuse: undefined,
     outage: undefined,
     mistake: undefined,
+    registered: [],
     async issueBatch({ orders }: BatchRequest): Promise<BatchResponse> {
       if (double.outage !== undefined) throw double.outage;
       double.orders += orders.length;
@@ -80,10 +86,16 @@ export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
       const bundle = JSON.parse(formatBundleDocument(double.bundleOf));
       return { results, bundle, trustDomain };
     },
-    async bundle() {
-      if (double.outage !== undefined) throw double.outage;
-      return formatBundleDocument(double.bundleOf);
+    async *watchAgent({ signal }) {
+      for (;;) {
+        if (double.outage !== undefined) throw double.outage;
+        const bundle = JSON.parse(formatBundleDocument(double.bundleOf));
+        yield { type: 'bundle', bundle };
+        yield { type: 'entries', version: 1, entries: double.registered };
+        await once(news, 'news', { signal });
+      }
     },
+    tell: () => news.emit('news'),
   };
 
   async function sign(csr: Uint8Array, id: string, dns: readonly string[], ttlMs: number) {

@@ -1,11 +1,12 @@
 import { randomInt } from 'node:crypto';
 import { readFile as readBytes } from 'node:fs/promises';
-import { type Clock, type Log, type Meter, messageOf } from '@countersign/base';
-import { parseBundleDocument, type TrustBundle } from '@countersign/spiffe';
-import type { BatchRequest, BatchResponse } from '@countersign/wire';
+import type { Clock, Log, Meter } from '@countersign/base';
+import type { TrustBundle } from '@countersign/spiffe';
+import type { AgentFrame, BatchRequest, BatchResponse } from '@countersign/wire';
 import type { FederatedDomain } from './agent-config.ts';
 import type { Entry } from './entries/entry.ts';
 import { EntryBook } from './entries/entry-book.ts';
+import { followAuthority } from './entries/follow-authority.ts';
 import { followFederation } from './federation/follow-federation.ts';
 import { type Kernel, openKernel } from './peer/kernel.ts';
 import { Admission } from './serve/admit-workload.ts';
@@ -22,8 +23,8 @@ export interface AgentAuthority {
     request: BatchRequest,
     options: { readonly signal: AbortSignal },
   ): Promise<BatchResponse>;
-  /** The bundle document of the own trust domain. */
-  bundle(options: { readonly signal: AbortSignal }): Promise<string>;
+  /** The agent's entries and the bundle, and every change of them. */
+  watchAgent(options: { readonly signal: AbortSignal }): AsyncIterable<AgentFrame>;
 }
 
 export interface AgentOptions {
@@ -62,9 +63,6 @@ export interface AgentStats {
   readonly entries: number;
   readonly streams: number;
 }
-
-/** How often the bundle is looked at where it gives no hint, at the least and at the most. */
-const bundleHintMs = { default: 300_000, min: 1000, max: 3_600_000 } as const;
 
 /**
  * Serves the SPIFFE Workload API and SDS on a Unix socket.
@@ -110,8 +108,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     throw thrown;
   }
   log.info({ socket: server.path }, 'agent serves');
-  // 5. news of the own bundle
-  const following = followBundle({ authority, bundles, clock, log, signal });
+  // 5. what the authority says from here on
+  const watch = authority.watchAgent.bind(authority);
+  const following = followAuthority({
+    ...{ watch, book, bundles, keeper, random, clock, log, signal },
+  });
   return {
     socket: server.path,
     bundles,
@@ -127,29 +128,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       log.info({ socket: server.path }, 'agent stopped serving');
     },
   };
-}
-
-async function followBundle(options: {
-  readonly authority: AgentAuthority;
-  readonly bundles: BundleBook;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}): Promise<void> {
-  const { authority, bundles, clock, log, signal } = options;
-  const { trustDomain } = bundles;
-  while (!signal.aborted) {
-    const hint = bundles.bundle(trustDomain)?.refreshHintSeconds;
-    const hintMs = hint === undefined ? bundleHintMs.default : hint * 1000;
-    const waitMs = Math.min(Math.max(hintMs, bundleHintMs.min), bundleHintMs.max);
-    await clock.sleep(waitMs, { signal, ref: false }).catch(() => {});
-    if (signal.aborted) return;
-    try {
-      bundles.put(parseBundleDocument(await authority.bundle({ signal }), trustDomain));
-    } catch (thrown) {
-      if (!signal.aborted) log.warn({ err: thrown }, `bundle not read: ${messageOf(thrown)}`);
-    }
-  }
 }
 
 function settledOf(book: EntryBook, keeper: SvidKeeper): Promise<void> {

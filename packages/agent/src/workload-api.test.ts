@@ -5,7 +5,8 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CountersignError } from '@countersign/base';
-import { parseSvid } from '@countersign/spiffe';
+import { makeBundle, parseSvid } from '@countersign/spiffe';
+import { testCa } from '@countersign/testkit';
 import { certificatesFromPem } from '@countersign/x509';
 import { Metadata, status } from '@grpc/grpc-js';
 import {
@@ -125,16 +126,57 @@ describe('entries and streams', () => {
     await world.close();
   });
 
-  it('workloads of an evicted agent lose their streams at once, and nobody gets new ones', async () => {
+  it('entries of the authority reach the open stream, beside those of the file', async () => {
+    const world = await agentWorld([entryFor(myService)]);
+    const stream = openStream(world.client(), 'fetchX509Svid');
+    await nextSvids(stream);
+    const { selectors } = entryFor(second);
+    const facts = { agent: 'spiffe://example.org/agent', hint: '', dns: [], federatesWith: [] };
+    const odd = { ...facts, id: 'b'.repeat(24), spiffeId: second, selectors: ['moon:phase:full'] };
+    const good = { ...facts, id: 'a'.repeat(24), spiffeId: second, selectors };
+    world.authority.registered = [odd, good];
+    world.authority.tell();
+    const { svids } = await nextSvids(stream);
+    assert.deepEqual(
+      svids.map(({ spiffeId }) => spiffeId),
+      [myService, second],
+    );
+    assert.ok(world.lines.some(({ message }) => message.includes('"moon:phase:full"')));
+    world.authority.registered = [];
+    world.authority.tell();
+    assert.equal((await nextSvids(stream)).svids.length, 1);
+    stream.cancel();
+    await world.close();
+  });
+
+  it('a new root of the authority reaches the open stream', async () => {
+    const world = await agentWorld([entryFor(myService)]);
+    const stream = openStream(world.client(), 'fetchX509Bundles');
+    await nextMessage(stream);
+    const { ca } = world.authority;
+    world.authority.bundleOf = makeBundle('example.org', [ca.root, testCa().root]);
+    world.authority.tell();
+    const { bundles } = workloadMessages.x509BundlesResponse.decode(await nextMessage(stream));
+    stream.cancel();
+    assert.ok((bundles['spiffe://example.org']?.length ?? 0) > ca.root.raw.length);
+    await world.close();
+  });
+
+  it('workloads of an evicted agent lose their streams at once, until it is taken again', async () => {
     const world = await agentWorld([entryFor(myService)]);
     const stream = openStream(world.client(), 'fetchX509Svid');
     await nextSvids(stream);
     const ended = endOf(stream);
     world.authority.outage = new CountersignError('ERR_API_CERTIFICATE_REVOKED', 'revoked');
-    world.agent.renewAll();
+    world.authority.tell();
     assert.equal((await ended).code, status.PERMISSION_DENIED);
     const again = await endOf(openStream(world.client(), 'fetchX509Svid'));
     assert.equal(again.code, status.PERMISSION_DENIED);
+    world.authority.outage = undefined;
+    await untilLine(world, 'the authority takes the agent again');
+    const third = openStream(world.client(), 'fetchX509Svid');
+    assert.equal((await nextSvids(third)).svids.length, 1);
+    third.cancel();
     await world.close();
   });
 

@@ -3,7 +3,6 @@ import {
   type Counter,
   CountersignError,
   type Denial,
-  type ErrorCode,
   type Gauge,
   type Log,
   type Meter,
@@ -110,6 +109,14 @@ export class SvidKeeper implements Changes {
     this.#changes.notify();
   }
 
+  /** The authority speaks with the agent again: everything is ordered anew. */
+  readmit(): void {
+    if (this.#evicted === undefined) return;
+    this.#evicted = undefined;
+    this.#options.log.info({}, 'the authority takes the agent again');
+    this.renewAll();
+  }
+
   async stop(): Promise<void> {
     this.#unsubscribe();
     this.#stopping.abort();
@@ -166,11 +173,11 @@ export class SvidKeeper implements Changes {
     } catch (thrown) {
       if (signal.aborted) return;
       const refusal = refusalOf(thrown);
-      if (meansEviction.has(refusal.code)) this.evict(refusal);
       answers = entries.map(() => refusal);
     }
     for (const [index, entry] of entries.entries()) {
-      const answer = answers[index];
+      // What was under way when the agent was turned away is nobody's any more.
+      const answer = this.#evicted ?? answers[index];
       // Deleted meanwhile: nobody is waiting for it.
       const kept = this.#kept.get(entry.id);
       if (kept === undefined || answer === undefined) continue;
@@ -183,8 +190,6 @@ export class SvidKeeper implements Changes {
   #swap(kept: Kept, svid: X509Svid): void {
     const { clock, random, log } = this.#options;
     const now = clock.now();
-    if (this.#evicted !== undefined) log.info({}, 'the authority takes the agent again');
-    this.#evicted = undefined;
     kept.svid = svid;
     kept.failuresInRow = 0;
     const leftMs = svid.notAfter - now;
@@ -208,14 +213,6 @@ export class SvidKeeper implements Changes {
     log[level]({ code, entry: kept.entry.id, waitMs }, `SVID not issued: ${detail}`);
   }
 }
-
-/** What the authority says of a certificate that does not speak for the agent any more. */
-const meansEviction: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'ERR_API_CERTIFICATE_REVOKED',
-  'ERR_API_CERTIFICATE_UNKNOWN',
-  'ERR_LEDGER_REVOKED',
-  'ERR_PEER_REVOKED',
-]);
 
 function refusalOf(thrown: unknown): Denial {
   if (!(thrown instanceof CountersignError)) {
