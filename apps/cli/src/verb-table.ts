@@ -120,6 +120,21 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/agent.ts')).agentVerb,
   },
   {
+    name: 'entry create',
+    summary: 'say which process of which agent gets which identity',
+    load: async () => (await import('./verbs/entry-create.ts')).entryCreateVerb,
+  },
+  {
+    name: 'entry list',
+    summary: 'the registration entries of an authority',
+    load: async () => (await import('./verbs/entry-list.ts')).entryListVerb,
+  },
+  {
+    name: 'entry delete',
+    summary: 'take an identity from its processes',
+    load: async () => (await import('./verbs/entry-delete.ts')).entryDeleteVerb,
+  },
+  {
     name: 'inspect',
     summary: 'say what a certificate, chain, request, CRL, key or bundle holds',
     load: async () => (await import('./verbs/inspect.ts')).inspectVerb,
@@ -150,6 +165,7 @@ export const verbTable: readonly VerbRow[] = [
 export const groupSummaries: Readonly<Record<string, string>> = {
   audit: 'the audit trail: every decision of the authority',
   ca: 'the certificate authority',
+  entry: 'registration entries: which process gets which identity',
   policy: 'who gets which certificate',
   log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',

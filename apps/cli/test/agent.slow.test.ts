@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { authorityYaml, id, lastLine } from './authority-files.ts';
+import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
+
+const skip = process.platform === 'linux' ? false : 'the agent runs on Linux alone';
+
+test('an agent enrols by a token, and entries over the API give and take identities on an open stream', {
+  skip,
+}, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  await writeFile(file('ca.yaml'), authorityYaml());
+  await writeFile(file('agent.yaml'), 'agent: { socket: agent.sock }\n');
+  const run = async (...words: string[]) => {
+    const ran = await countersign(words);
+    assert.equal(ran.code, 0, ran.stderr);
+    return ran.stdout.trim();
+  };
+  const state = ['--data', file('state')];
+  await run('init', '--config', file('ca.yaml'), ...state);
+  const server = await startCountersign(t, [
+    ...['ca', 'serve', '--config', file('ca.yaml'), ...state, '--port', '0'],
+  ]);
+  const token = await run('token', 'create', ...state, '--spiffe-id', id('agent'));
+  const agent = await startCountersign(t, [
+    ...['agent', '--config', file('agent.yaml'), '--ca', server.urls[0]!, '--token', token],
+  ]);
+  assert.deepEqual(agent.urls, [`unix://${file('agent.sock')}`]);
+
+  const create = ['entry', 'create', ...state, '--agent', id('agent'), '--spiffe-id', id('web')];
+  const entry = await run(...create, '--selector', `unix:uid:${process.getuid?.()}`);
+  const listed = JSON.parse(await run('entry', 'list', ...state, '-o', 'json'));
+  assert.deepEqual(
+    listed.map((each: { id: string }) => each.id),
+    [entry],
+  );
+  assert.match(await run('entry', 'list', ...state), /web\n {2}by .*agent\n {2}for unix:uid:/);
+
+  const stream = await openStream(file('agent.sock'), t);
+  const [message] = await once(stream, 'data', { signal: AbortSignal.timeout(30_000) });
+  assert.ok(Buffer.from(message).includes(id('web')));
+  await run('entry', 'delete', ...state, entry);
+  const [trailers] = await once(stream, 'trailers', { signal: AbortSignal.timeout(30_000) });
+  assert.equal(trailers['grpc-status'], '7');
+
+  const again = await countersign(['entry', 'delete', ...state, entry]);
+  assert.equal(again.code, 1);
+  assert.equal(lastLine(again.stderr), 'ERR_ENTRY_UNKNOWN');
+  assert.equal((await agent.end()).code, 0);
+});
+
+/** A call of FetchX509SVID, once the entry has reached the agent. */
+async function openStream(path: string, t: { after(work: () => void): void }) {
+  const deadline = AbortSignal.timeout(30_000);
+  for (;;) {
+    deadline.throwIfAborted();
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(path) });
+    t.after(() => session.destroy());
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/SpiffeWorkloadAPI/FetchX509SVID',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'workload.spiffe.io': 'true',
+    });
+    stream.end(Buffer.alloc(5));
+    const [headers] = await once(stream, 'response', { signal: deadline });
+    if (headers['grpc-status'] === undefined) return stream;
+    session.close();
+  }
+}
