@@ -1,3 +1,4 @@
+export { AddressGuard, isNetwork } from './address-guard.ts';
 export {
   AuthorityClient,
   type AuthorityClientOptions,

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type CountersignError, systemClock } from '@countersign/base';
-import { AddressGuard, isNetwork } from './address-guard.ts';
+import { AddressGuard, isNetwork } from '@countersign/wire';
 import { GuardedHttp, type GuardedHttpOptions, type HttpQuestion } from './guarded-http.ts';
 
 test('an answer is given whole, and the request says as little as it can', async (t) => {

@@ -2,7 +2,7 @@ import { lookup as resolve } from 'node:dns';
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { isIP, type LookupFunction } from 'node:net';
 import { type Clock, CountersignError, messageOf } from '@countersign/base';
-import { AddressGuard } from './address-guard.ts';
+import { AddressGuard } from '@countersign/wire';
 import { LookupSlots } from './lookup-slots.ts';
 
 export interface GuardedHttpOptions {

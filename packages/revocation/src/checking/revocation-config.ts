@@ -5,9 +5,9 @@ import {
   durationSchema,
   type SourceDocument,
 } from '@countersign/config';
+import { isNetwork } from '@countersign/wire';
 import { crlLimits } from '@countersign/x509';
 import { z } from 'zod';
-import { isNetwork } from './address-guard.ts';
 import { type MethodName, methodNames } from './revocation-method.ts';
 
 /** The `revocation:` block of every edge's configuration, as {@link revocationSchema} reads it. */

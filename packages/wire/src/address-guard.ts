@@ -3,8 +3,8 @@ import { CountersignError } from '@countersign/base';
 import { formatIpAddress, parseIpAddress, parseIpNetwork } from '@countersign/x509';
 
 /**
- * Which addresses may be asked on the word of a certificate: public ones, and those that the operator allows. A
- * certificate is no reason to call the machine's own ports, its neighbours or the metadata service of a cloud.
+ * Which addresses may be asked on the word of a certificate or of a stranger: public ones, and those that the operator
+ * allows. Neither is a reason to call the machine's own ports, its neighbours or the metadata service of a cloud.
  */
 export class AddressGuard {
   readonly #allowed = new BlockList();
