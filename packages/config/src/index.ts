@@ -12,4 +12,5 @@ export {
   type Position,
   parseYamlDocuments,
   type SourceDocument,
+  type YamlLimits,
 } from './source-document.ts';

@@ -28,18 +28,31 @@ export interface SourceDocument {
   positionOf(path: ConfigPath, which?: 'key' | 'value'): Position;
 }
 
-const maxBytes = 1024 * 1024;
-const maxDocuments = 1000;
-/** Bounds what aliases may expand to, so that a small file cannot become a large value. */
-const maxAliasCount = 100;
+export interface YamlLimits {
+  readonly maxBytes: number;
+  readonly maxDocuments: number;
+  /** Bounds what aliases may expand to, so that a small file cannot become a large value. */
+  readonly maxAliasCount: number;
+}
+
+const defaultLimits: YamlLimits = {
+  maxBytes: 1024 * 1024,
+  maxDocuments: 1000,
+  maxAliasCount: 100,
+};
 
 /**
- * All documents of a YAML (or JSON) text; empty ones are left out. At most 1 MiB and 1,000 documents;
- * duplicate keys are errors.
+ * All documents of a YAML (or JSON) text; empty ones are left out. At most 1 MiB and 1,000 documents unless the caller
+ * knows its files to be larger; duplicate keys are errors.
  *
  * @throws ConfigError ERR_CONFIG_SYNTAX with line and column
  */
-export function parseYamlDocuments(text: string, file: string): SourceDocument[] {
+export function parseYamlDocuments(
+  text: string,
+  file: string,
+  limits: YamlLimits = defaultLimits,
+): SourceDocument[] {
+  const { maxBytes, maxDocuments, maxAliasCount } = limits;
   if (text.length > maxBytes) {
     throw syntaxError(
       file,
@@ -74,7 +87,7 @@ export function parseYamlDocuments(text: string, file: string): SourceDocument[]
     const root = document.contents as Node;
     sources.push({
       file,
-      value: plainValue(document.toJS.bind(document), file),
+      value: plainValue((options) => document.toJS(options), file, maxAliasCount),
       positionOf: (path, which = 'value') => {
         const at = lines.linePos(offsetOf(root, path, which));
         return { line: Math.max(1, at.line), column: Math.max(1, at.col) };
@@ -84,7 +97,11 @@ export function parseYamlDocuments(text: string, file: string): SourceDocument[]
   return sources;
 }
 
-function plainValue(toJS: (options: { maxAliasCount: number }) => unknown, file: string): unknown {
+function plainValue(
+  toJS: (options: { maxAliasCount: number }) => unknown,
+  file: string,
+  maxAliasCount: number,
+): unknown {
   try {
     return toJS({ maxAliasCount });
   } catch (thrown) {
