@@ -7,7 +7,7 @@ export {
   authorize,
   Permit,
 } from './authorize.ts';
-export { type Explanation, explain, formatExplanation } from './explain.ts';
+export { type Explanation, explain, formatExplanation, formatRules } from './explain.ts';
 export type { ClauseExplanation, RuleExplanation } from './explain-rule.ts';
 export type { ExternalAnswers } from './judge.ts';
 export {
@@ -15,6 +15,13 @@ export {
   type AuthorizationRule,
   parseAuthorizationPolicies,
 } from './policy/authorization-policy.ts';
+export {
+  type IstioPolicies,
+  joinPolicies,
+  parseIstioPolicies,
+  policyKinds,
+  readIstioPolicies,
+} from './policy/istio-policies.ts';
 export {
   defaultMesh,
   type MeshSettings,
@@ -31,3 +38,5 @@ export {
   type RuleSet,
   ruleSetOf,
 } from './rules/rule-set.ts';
+export { parseAuthzTable, type TableRequest, type TableRow } from './trial/authz-table.ts';
+export { type RowResult, TableTrial } from './trial/try-table.ts';

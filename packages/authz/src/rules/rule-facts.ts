@@ -9,6 +9,9 @@ export interface PeerNames {
   readonly subject: string;
 }
 
+/** TLS without a certificate has no name, which is another thing than no TLS. */
+export const noNames: PeerNames = { uris: [], dnsNames: [], subject: '' };
+
 export type Claims = Readonly<Record<string, unknown>>;
 
 /** What rules look at, taken from a question once. */
