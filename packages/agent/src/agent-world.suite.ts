@@ -36,6 +36,7 @@ import { workloadMessages, workloadMethods } from './serve/workload-messages.ts'
 
 export const trustDomain = 'example.org';
 export const myService = 'spiffe://example.org/myservice';
+export const secondService = 'spiffe://example.org/myservice2';
 
 /** Signs what the agent asks for, in memory; `refuse` and `outage` make it an authority that does not. */
 export interface AuthorityDouble extends AgentAuthority {
@@ -231,6 +232,14 @@ export async function endOf(
 
 export function outage(): CountersignError {
   return new CountersignError('ERR_WIRE_UNREACHABLE', 'connection refused');
+}
+
+export async function untilLine(world: AgentWorld, start: string): Promise<void> {
+  const deadline = AbortSignal.timeout(30_000);
+  while (!world.lines.some(({ message }) => message.startsWith(start))) {
+    deadline.throwIfAborted();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 function keptLog(lines: (Fields & { message: string })[]): Log {

@@ -9,6 +9,8 @@ import { EntryBook } from './entries/entry-book.ts';
 import { followAuthority } from './entries/follow-authority.ts';
 import { followFederation } from './federation/follow-federation.ts';
 import { type Kernel, openKernel } from './peer/kernel.ts';
+import { SdsReport } from './sds/sds-report.ts';
+import { sdsService } from './sds/sds-service.ts';
 import { Admission } from './serve/admit-workload.ts';
 import { LiveStreams } from './serve/live-streams.ts';
 import { LocalServer } from './serve/local-server.ts';
@@ -93,6 +95,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const admission = new Admission({ server, book, keeper, log, meter, now });
   const streams = new LiveStreams({ admission, book, identities, log });
   server.add(workloadApi({ admission, streams, identities }));
+  const report = new SdsReport({ log, meter });
+  server.add(sdsService({ admission, streams, identities, report }));
   const stopping = new AbortController();
   const { signal } = stopping;
   let federated: { readonly done: Promise<void> };

@@ -19,11 +19,12 @@ import {
   nextSvids,
   openStream,
   outage,
+  secondService as second,
+  untilLine,
 } from './agent-world.suite.ts';
 import { workloadMessages } from './serve/workload-messages.ts';
 
 const heir = join(import.meta.dirname, '../test/heir-of-connection.ts');
-const second = 'spiffe://example.org/myservice2';
 
 describe('the Workload API', () => {
   let world: AgentWorld;
@@ -237,11 +238,3 @@ describe('entries and streams', () => {
     assert.equal(existsSync(world.agent.socket), false);
   });
 });
-
-async function untilLine(world: AgentWorld, start: string): Promise<void> {
-  const deadline = AbortSignal.timeout(30_000);
-  while (!world.lines.some(({ message }) => message.startsWith(start))) {
-    deadline.throwIfAborted();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}

@@ -19,3 +19,8 @@ export function refusalOf({ code }: Denial): CallRefusal {
   const [grpc, details] = statuses[code] ?? [status.INTERNAL, 'the call failed'];
   return { code: grpc, details: `${details} (${code})` };
 }
+
+/** A request that says something that cannot be. */
+export function invalid(details: string): CallRefusal {
+  return { code: status.INVALID_ARGUMENT, details };
+}
