@@ -41,6 +41,7 @@ import { bundleOf, fingerprintsOf, hierarchyOfParts } from './rotation/authority
 import { BundleReports } from './rotation/bundle-reports.ts';
 import type { HierarchyInForce } from './rotation/hierarchy-in-force.ts';
 import type { KeyRotation } from './rotation/key-rotation.ts';
+import { nameOf } from './serve/api-call.ts';
 
 export interface AuthorityParts {
   readonly config: CaConfig;
@@ -147,7 +148,6 @@ export class Authority {
     for (const notice of config.notices) log.info({ file: config.file }, notice);
   }
 
-  get config(): CaConfig {
   /** The root that signs now; others may be trusted beside it. */
   get root(): Certificate {
     return this.#hierarchy.root;
@@ -162,6 +162,7 @@ export class Authority {
     return this.#context.anchorFingerprints;
   }
 
+  get config(): CaConfig {
     return this.#context.config;
   }
 
@@ -254,9 +255,13 @@ export class Authority {
   }
 
   revoke(order: RevokeOrder, caller: Caller, wait?: EdgeWait): Promise<RevokeAnswer> {
-    const by = caller.kind === 'operator' ? 'operator' : nameOfPeer(caller.peer);
-    const question = { asked: 'revoke', subject: `${order.by} ${order.value}`, by } as const;
-    return decideNoted(this.ledger, question, () => revoke(order, caller, this.#context, wait));
+    const question = {
+      asked: 'revoke',
+      subject: `${order.by} ${order.value}`,
+      by: nameOf(caller),
+    } as const;
+    const context = { ...this.#context, issuers: this.publishers() };
+    return decideNoted(this.ledger, question, () => revoke(order, caller, context, wait));
   }
 
   /**

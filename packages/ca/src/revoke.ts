@@ -1,27 +1,29 @@
 import { hash } from 'node:crypto';
 import { type Clock, type Denial, denial, type Log, nearestWord } from '@countersign/base';
-import { isReserved, reservedPath, spiffeIdOf, type VerifiedPeer } from '@countersign/spiffe';
-import type { RevocationBy, RevokeResponse } from '@countersign/wire';
+import type { VerifiedPeer } from '@countersign/spiffe';
+import type { RevokeResponse } from '@countersign/wire';
 import type { RevocationReason } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
+import { canonicalValue, type OrderFacts, type WrittenOrder } from './canonical-order.ts';
 import type { Ledger, RevocationOrder } from './ledger/ledger.ts';
+import { isRelease } from './ledger/revocation-order.ts';
 import { nameOf } from './serve/api-call.ts';
 import { Bell } from './serve/bell.ts';
-import { previewRevocation, revokeAndWait } from './serve/revoke-and-wait.ts';
+import { type AskEdges, previewRevocation } from './serve/preview-edges.ts';
+import { revokeAndWait } from './serve/revoke-and-wait.ts';
 
 /** Who orders it: whoever holds the state, or a peer over mTLS. */
 export type Caller =
   | { readonly kind: 'operator' }
-  | { readonly kind: 'peer'; readonly peer: VerifiedPeer };
+  | { readonly kind: 'peer'; readonly peer: VerifiedPeer }
+  /** Whoever proved to hold the private key that the order names, or that of the certificate. */
+  | { readonly kind: 'key'; readonly spkiHash: string };
 
-export interface RevokeOrder {
-  readonly by: RevocationBy;
-  /** Serial in hex of either case, SPIFFE ID, SHA-256 of the SubjectPublicKeyInfo in hex, or provisioner. */
-  readonly value: string;
+/** `value`: serial or SHA-256 of a key in hex of either case, a name or key identifier of an issuer, and so on. */
+export interface RevokeOrder extends WrittenOrder {
+  /** `removeFromCRL` releases what was put on hold by the same value; for operators and administrators, as is a block. */
   readonly reason: RevocationReason;
-  /** Forbid re-enrolment as well; for operators and administrators. */
-  readonly block?: boolean | undefined;
   /** Answer what would be covered, append nothing. */
   readonly dryRun?: boolean | undefined;
   /** How long to wait for the gateways' acknowledgements. Default 5 s; 0: not at all. */
@@ -32,6 +34,7 @@ export type RevokeAnswer = ({ readonly ok: true } & RevokeResponse) | Denial;
 
 export interface RevokeContext {
   readonly config: CaConfig;
+  readonly issuers: OrderFacts['issuers'];
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,15 +46,20 @@ export interface EdgeWait {
   readonly leases?: Bell | undefined;
   /** Ends the wait, not the revocation. */
   readonly signal?: AbortSignal | undefined;
+  /** Asks the gateways what an order would cut. Absent: nobody is served, so nobody can be asked. */
+  readonly ask?: AskEdges | undefined;
 }
 
 const defaultWaitMs = 5000;
+/** For what gateways count, which is soon done. */
+const longestAskMs = 5000;
 
 /**
  * Revoke and cut, the authority's half: one append, which the feed carries to every edge; then the edges' word that
  * they have applied it. The revocation stands from the append on, whether or not anybody acknowledges.
  *
- * Denials: ERR_REVOKE_FORBIDDEN, ERR_POLICY_SPIFFE_ID, ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_LEDGER_ORDER.
+ * Denials: ERR_REVOKE_FORBIDDEN, ERR_REVOKE_WHOLE_DOMAIN, ERR_POLICY_SPIFFE_ID, ERR_LEDGER_CERTIFICATE_UNKNOWN,
+ * ERR_LEDGER_ORDER, ERR_LEDGER_NOT_HELD.
  */
 export async function revoke(
   order: RevokeOrder,
@@ -61,10 +69,11 @@ export async function revoke(
 ): Promise<RevokeAnswer> {
   const { ledger, clock, log, metrics } = context;
 
-  // 1. Who may: the caller's identity decides, not what it says of itself.
-  const value = canonicalValue(order);
-  const wrongId = wrongWithSpiffeId({ ...order, value }, context.config.trustDomain);
-  if (wrongId !== undefined) return wrongId;
+  // 1. What is meant, in one spelling; and who may: the caller's identity decides, not what it says of itself.
+  const { trustDomain } = context.config;
+  const meant = canonicalValue(order, { trustDomain, issuers: context.issuers });
+  if (!meant.ok) return meant;
+  const { value } = meant;
   const forbidden = await wrongWithCaller({ ...order, value }, caller, context);
   if (forbidden !== undefined) return forbidden;
 
@@ -78,7 +87,8 @@ export async function revoke(
   };
   const unknown = await unknownName(ledger, record);
   if (order.dryRun === true) {
-    const preview = await previewRevocation(ledger, clock, record);
+    const waitMs = Math.min(order.waitMs ?? longestAskMs, longestAskMs);
+    const preview = await previewRevocation(record, { ledger, clock, waitMs, ...wait });
     return preview.ok ? { ...preview, ...unknown } : preview;
   }
 
@@ -104,8 +114,9 @@ export async function revoke(
   }
   const { orderedBy } = record;
   const told = { by: order.by, value, reason: order.reason, orderedBy, position, matched, closed };
-  if (silent.length === 0) log.info(told, 'revoked');
-  else log.warn({ ...told, silent }, 'revoked, not acknowledged by every gateway yet');
+  const done = isRelease(order.reason) ? 'released' : 'revoked';
+  if (silent.length === 0) log.info(told, done);
+  else log.warn({ ...told, silent }, `${done}, not acknowledged by every gateway yet`);
   return { ...answer, ...unknown };
 }
 
@@ -131,52 +142,32 @@ async function unknownName(
   return { neverIssued: true, ...(nearest !== undefined && { nearest }) };
 }
 
-/** The one spelling in which the ledger compares: what people paste has capitals, colons and leading zeros. */
-function canonicalValue({ by, value }: RevokeOrder): string {
-  if (by !== 'serial' && by !== 'key') return value;
-  const plain = value.trim().toLowerCase().replaceAll(':', '');
-  if (by === 'key') return plain;
-  const octets = plain.length % 2 === 0 ? plain : `0${plain}`;
-  return octets.replace(/^(?:00)+(?=.)/, '');
-}
-
-function wrongWithSpiffeId(
-  { by, value, block }: RevokeOrder,
-  trustDomain: string,
-): Denial | undefined {
-  if (by !== 'spiffe-id') return undefined;
-  const id = spiffeIdOf(value);
-  // What is no SPIFFE ID at all is the ledger's to refuse.
-  if (id === undefined) return undefined;
-  if (id.trustDomain !== trustDomain) {
-    const sides = `is of trust domain "${id.trustDomain}", this authority's is "${trustDomain}"`;
-    return denial('ERR_POLICY_SPIFFE_ID', `SPIFFE ID "${value}" ${sides}`, { value });
-  }
-  // A block is for good: the authority could never again certify itself, and so never serve.
-  if (block !== true || !isReserved(id)) return undefined;
-  const sides = `cannot be blocked, it is below "${reservedPath}", which names the authority itself`;
-  return denial('ERR_POLICY_SPIFFE_ID', `SPIFFE ID "${value}" ${sides}`, { value });
-}
-
 async function wrongWithCaller(
   order: RevokeOrder,
   caller: Caller,
   { config, ledger }: RevokeContext,
 ): Promise<Denial | undefined> {
   if (caller.kind === 'operator') return undefined;
-  const { peer } = caller;
-  const own = peer.spiffeId?.toString();
-  if (own !== undefined && config.api.admins.includes(own)) return undefined;
+  const id = caller.kind === 'peer' ? caller.peer.spiffeId?.toString() : undefined;
+  if (id !== undefined && config.api.admins.includes(id)) return undefined;
+  const who = caller.kind === 'peer' ? (id ?? caller.peer.serialHex) : `key ${caller.spkiHash}`;
+  const { by, value, reason, block } = order;
   const refuse = (what: string): Denial =>
-    denial('ERR_REVOKE_FORBIDDEN', `"${own ?? peer.serialHex}" asks to revoke ${what}`, {
-      caller: own ?? peer.serialHex,
-      by: order.by,
-      value: order.value,
-    });
-  if (order.block === true) return refuse('with a block, which is for administrators');
-  return (await isOwn(order, peer, ledger))
-    ? undefined
-    : refuse(`${order.by} "${order.value}", which is not its own`);
+    denial('ERR_REVOKE_FORBIDDEN', `"${who}" asks to ${what}`, { caller: who, by, value });
+  if (block === true) return refuse('revoke with a block, which is for administrators');
+  // Who holds the key of a certificate on hold may be whom it is on hold for.
+  if (isRelease(reason)) return refuse('release what is on hold, which is for administrators');
+  const isTheirs =
+    caller.kind === 'peer'
+      ? await isOwn(order, caller.peer, ledger)
+      : await isOfKey(order, caller.spkiHash, ledger);
+  return isTheirs ? undefined : refuse(`revoke ${by} "${value}", which is not its own`);
+}
+
+async function isOfKey(order: RevokeOrder, spkiHash: string, ledger: Ledger): Promise<boolean> {
+  if (order.by === 'key') return order.value === spkiHash;
+  if (order.by !== 'serial') return false;
+  return (await ledger.certificate(order.value))?.spkiHash === spkiHash;
 }
 
 async function isOwn(order: RevokeOrder, peer: VerifiedPeer, ledger: Ledger): Promise<boolean> {

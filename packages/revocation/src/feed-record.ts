@@ -125,8 +125,11 @@ function replay(content: Uint8Array): Replayed {
         freshUntil = frame.at;
         continue;
       }
+      // Nobody is asked any more.
+      if (frame.type === 'question') continue;
       // A hello is kept as of the position it was written at.
       if (frame.type === 'hello') set.greet(frame);
+      else if (frame.type === 'covered') set.cover(frame);
       else set.apply(frame);
       lines.push(formatFeedFrame(frame));
     }

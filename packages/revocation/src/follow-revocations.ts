@@ -15,12 +15,15 @@ import {
   type RevocationStatus,
   type VerifiedPeer,
 } from '@countersign/spiffe';
-import type {
-  AuthorityClient,
-  CutCounts,
-  FeedFrame,
-  HelloFrame,
-  RevocationFrame,
+import {
+  type AuthorityClient,
+  type CoveredFrame,
+  type CutCounts,
+  type FeedFrame,
+  feedDialect,
+  type HelloFrame,
+  type QuestionFrame,
+  type RevocationFrame,
 } from '@countersign/wire';
 import { AppliedQueue } from './applied-queue.ts';
 import { backoffMs } from './backoff.ts';
@@ -50,6 +53,11 @@ export interface FollowOptions {
    * again a second later. {@link Changes} is notified after it, so that the counts are its own.
    */
   readonly onApplied: (frames: readonly RevocationFrame[]) => CutCounts | Promise<CutCounts>;
+  /**
+   * Asked how many of the open connections are with peers that a revocation would concern, before it is ordered. Absent:
+   * such questions are not answered.
+   */
+  readonly countOpen?: (concerns: (peer: JudgedPeer) => boolean) => number;
   /** Where to keep what was received, for a restart while the authority is down. Absent: nowhere. */
   readonly statePath?: string;
   /** Stops the follower like `stop()`. */
@@ -106,6 +114,8 @@ class Follower implements RevocationFollower {
   #record: FeedRecord | undefined;
   #dropped: Promise<void> | undefined;
   #recordedAt = Number.NEGATIVE_INFINITY;
+  /** What is said to be understood; an older authority does not know of it. */
+  #reads: number | undefined = feedDialect;
   #failures = 0;
   #stopped: Promise<void> | undefined;
 
@@ -236,7 +246,8 @@ class Follower implements RevocationFollower {
     try {
       // 1. connect, from the cursor
       const after = this.#set.position;
-      const query = { after, instance: this.instance, signal: deadline.signal };
+      const reads = this.#reads === undefined ? {} : { reads: this.#reads };
+      const query = { after, instance: this.instance, ...reads, signal: deadline.signal };
       for await (const frame of this.#options.client.feed(query)) {
         deadline.heard();
         // 2. hello: the same authority as before, and not behind us
@@ -245,15 +256,22 @@ class Follower implements RevocationFollower {
           deadline.expectEvery(frame.heartbeatMs);
           this.#greet(frame);
         }
-        // 3. a revocation: applied in this turn, so that whoever asks from now on is told; then cut, in its own time
+        // 3. a revocation, after what it covers: applied in this turn, so that whoever asks from now on is told; then cut,
+        //    in its own time
+        if (frame.type === 'covered') this.#cover(frame);
         if (frame.type === 'revocation') this.#apply(frame);
+        if (frame.type === 'question') this.#answer(frame);
         // 4. a heartbeat: nothing was left out
         if (frame.type === 'heartbeat' && !this.#set.hasCaughtUp(frame.position)) {
           throw gap(frame.position, this.#set.position);
         }
+        if (frame.type === 'heartbeat') this.#set.forget(this.#earlier(frame.at));
         // 5. caught up: the set is up to date as of now
         if (this.#set.position >= head) this.#upToDate();
       }
+    } catch (thrown) {
+      if (isOlderAuthority(thrown)) this.#reads = undefined;
+      throw thrown;
     } finally {
       deadline.end();
     }
@@ -264,6 +282,26 @@ class Follower implements RevocationFollower {
     if (isNews) this.#write({ ...hello, position: this.#set.position });
     this.#connected.set(1);
     this.#log.info({ position: this.position, head: hello.position }, 'feed connected');
+  }
+
+  #cover(page: CoveredFrame): void {
+    this.#set.cover(page);
+    this.#write(page);
+  }
+
+  #answer(question: QuestionFrame): void {
+    const { countOpen } = this.#options;
+    const concerns = this.#set.covered(question);
+    if (countOpen === undefined) return;
+    const { id, by, value } = question;
+    const wouldClose = countOpen(concerns);
+    this.#log.info({ by, value, wouldClose }, 'asked what a revocation would cut');
+    this.#lease.answer({ id, wouldClose });
+  }
+
+  /** A clock that ran ahead must not make anybody forgotten for good. */
+  #earlier(theirs: number): number {
+    return Math.min(theirs, this.#options.clock.now());
   }
 
   #apply(frame: RevocationFrame): void {
@@ -378,6 +416,11 @@ const metrics = {
 
 function cryptoRandom(): number {
   return randomInt(2 ** 32) / 2 ** 32;
+}
+
+/** It refuses the question itself for saying what we read, and is asked without that. */
+function isOlderAuthority(thrown: unknown): boolean {
+  return thrown instanceof CountersignError && thrown.code === 'ERR_WIRE_UNKNOWN_MEMBER';
 }
 
 function gap(head: number, applied: number): CountersignError {

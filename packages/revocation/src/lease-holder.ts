@@ -1,5 +1,5 @@
 import { type Clock, type Log, messageOf } from '@countersign/base';
-import type { AuthorityClient, CutCounts } from '@countersign/wire';
+import type { AuthorityClient, CutCounts, QuestionAnswer } from '@countersign/wire';
 import { backoffMs } from './backoff.ts';
 import { type Moment, momentOf } from './feed-silence.ts';
 
@@ -16,6 +16,7 @@ export interface LeaseHolderOptions {
 
 const longestRenewalMs = 10_000;
 const releaseTimeoutMs = 2000;
+const mostAnswers = 64;
 const backoff = { minMs: 250, maxMs: 5000 };
 
 /**
@@ -26,6 +27,7 @@ export class LeaseHolder {
   readonly #options: LeaseHolderOptions;
   #acknowledged = 0;
   #unreported: CutCounts | undefined;
+  #answers: QuestionAnswer[] = [];
   #isStarted = false;
   #isDue = false;
   #wake: () => void = () => {};
@@ -53,6 +55,12 @@ export class LeaseHolder {
   acknowledge(position: number, counts: CutCounts): void {
     this.#acknowledged = Math.max(this.#acknowledged, position);
     this.#unreported = addCounts(this.#unreported, counts);
+    if (this.#isStarted) this.#nudge();
+  }
+
+  /** To a question of the feed; it goes with a renewal at once, and with no later one. */
+  answer(answer: QuestionAnswer): void {
+    if (this.#answers.length < mostAnswers) this.#answers.push(answer);
     if (this.#isStarted) this.#nudge();
   }
 
@@ -94,12 +102,15 @@ export class LeaseHolder {
     const { client, instance, maxSilenceMs, clock, log, onHeld } = this.#options;
     const closed = this.#unreported;
     const position = this.#acknowledged;
+    const answers = this.#answers;
     this.#unreported = undefined;
+    this.#answers = [];
     this.#isDue = false;
     const sentAt = momentOf(clock);
     try {
       const request = { release: false, instance, maxSilenceMs, position } as const;
-      await client.lease(closed === undefined ? request : { ...request, closed }, { signal });
+      const more = { ...(closed && { closed }), ...(answers.length > 0 && { answers }) };
+      await client.lease({ ...request, ...more }, { signal });
     } catch (thrown) {
       this.#unreported = addCounts(closed, this.#unreported);
       if (signal.aborted) return false;

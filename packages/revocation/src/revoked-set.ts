@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto';
 import { CountersignError } from '@countersign/base';
-import { positionOfSerial, type RevocationStatus } from '@countersign/spiffe';
-import type { HelloFrame, RevocationFrame } from '@countersign/wire';
+import { positionOfSerial, type RevocationStatus, reservedPath } from '@countersign/spiffe';
+import {
+  type CoveredFrame,
+  type HelloFrame,
+  parseIssuerValue,
+  type QuestionFrame,
+  type RevocationBy,
+  type RevocationFrame,
+  toldBySerial,
+} from '@countersign/wire';
+import { CoveredPages } from './covered-positions.ts';
+import { type Entry, RevokedNames, type ShownBy } from './revoked-names.ts';
 
 /** What the set looks at in a verified peer; every VerifiedPeer is one. */
 export interface JudgedPeer {
@@ -19,20 +29,25 @@ export interface JudgedCertificate {
 
 export type RevokedStatus = Extract<RevocationStatus, { readonly status: 'revoked' }>;
 
-type Entry = Pick<RevocationFrame, 'position' | 'reason' | 'at'>;
+/** How long entries stay after the end of their certificates: clocks differ. */
+const keptAfterEndMs = 86_400_000;
+/** Ends that are let go of together. */
+const boxMs = 3_600_000;
 
 /**
  * What one authority has revoked, as far as its frames were applied: each once, in order, none left out. Pure: it
- * neither waits nor looks at a clock. Three look-ups answer a question, whatever the size.
+ * neither waits nor looks at a clock. A few look-ups answer a question, whatever the size.
  */
 export class RevokedSet {
   #trustDomain: string | undefined;
   /** Never shrinks: a retired root's certificates are judged for as long as somebody still trusts it. */
   readonly #anchors = new Set<string>();
   #position = 0;
-  readonly #bySerial = new Map<string, Entry>();
-  readonly #bySpiffeId = new Map<string, Entry>();
-  readonly #byKey = new Map<string, Entry>();
+  readonly #final = new RevokedNames();
+  readonly #held = new RevokedNames();
+  readonly #pages = new CoveredPages();
+  /** Serials by when their certificates end. */
+  readonly #boxes = new Map<number, string[]>();
   readonly #keyHashes = new WeakMap<object, string>();
 
   /** Of the newest revocation applied, 0 before any: the cursor to ask the feed from. */
@@ -40,9 +55,9 @@ export class RevokedSet {
     return this.#position;
   }
 
-  /** How many distinct serials, SPIFFE IDs and keys are revoked. */
+  /** How many distinct serials and names are revoked, and not forgotten. */
   get size(): number {
-    return this.#bySerial.size + this.#bySpiffeId.size + this.#byKey.size;
+    return this.#final.size + this.#held.size;
   }
 
   get trustDomain(): string | undefined {
@@ -69,13 +84,23 @@ export class RevokedSet {
     }
     this.#checkNotBehind(hello.position);
     const before = this.#anchors.size;
+    this.#pages.clear();
     this.#trustDomain = hello.trustDomain;
     for (const anchor of hello.anchors) this.#anchors.add(anchor);
     return this.#anchors.size > before;
   }
 
   /**
-   * Applies one revocation, or refuses it and changes nothing.
+   * Keeps a page of what the next revocation or question covers.
+   *
+   * @throws CountersignError ERR_REVOCATION_GAP
+   */
+  cover(page: CoveredFrame): void {
+    this.#pages.add(page);
+  }
+
+  /**
+   * Applies one revocation or release, or refuses it and changes nothing.
    *
    * @throws CountersignError ERR_REVOCATION_ORDER, ERR_REVOCATION_GAP, ERR_REVOCATION_UNMATCHABLE
    */
@@ -89,9 +114,42 @@ export class RevokedSet {
       const sides = `revocation ${frame.position} follows ${frame.previous}, last applied is ${this.#position}`;
       throw new CountersignError('ERR_REVOCATION_GAP', sides, { fields });
     }
-    const { position, reason, at } = frame;
-    this.#mapFor(frame).set(frame.value, { position, reason, at });
-    this.#position = position;
+    this.#checkPages(frame);
+    if (frame.reason === 'removeFromCRL') this.#release(frame);
+    else this.#add(frame, frame.reason === 'certificateHold' ? this.#held : this.#final);
+    this.#pages.clear();
+    this.#position = frame.position;
+  }
+
+  /**
+   * Who would be covered by what is asked about, by the very rules of {@link find}.
+   *
+   * @throws CountersignError ERR_REVOCATION_GAP, ERR_REVOCATION_UNMATCHABLE
+   */
+  covered(question: QuestionFrame): (peer: JudgedPeer) => boolean {
+    this.#checkPages(question);
+    const { by, value, below, block } = question;
+    const asked = new RevokedSet();
+    asked.#trustDomain = this.#trustDomain;
+    for (const anchor of this.#anchors) asked.#anchors.add(anchor);
+    const frame = { type: 'revocation', position: below, previous: 0, at: 0 } as const;
+    const named = { by, value, reason: 'unspecified', ...(block && { block }) } as const;
+    asked.#add({ ...frame, ...named }, asked.#final, this.#pages);
+    return (peer) => asked.find(peer) !== undefined;
+  }
+
+  /** Lets go of serials whose certificates ended long before `now`: nobody accepts them. */
+  forget(now: number): void {
+    for (const [box, serials] of this.#boxes) {
+      if ((box + 1) * boxMs + keptAfterEndMs > now) continue;
+      this.#boxes.delete(box);
+      for (const serial of serials) {
+        for (const { shown } of [this.#final, this.#held]) {
+          const { until } = shown.serial.get(serial) ?? {};
+          if (until !== undefined && boxOf(until) === box) shown.serial.delete(serial);
+        }
+      }
+    }
   }
 
   /**
@@ -116,35 +174,72 @@ export class RevokedSet {
   }
 
   /**
-   * The revocation that covers the peer: of its certificate or of one that issued it, by serial or by key; or of its
-   * SPIFFE ID. A peer under another authority's root is never covered. By SPIFFE ID and by key, certificates ordered
-   * after the revocation are not: whoever enrolled anew since then proved to be entitled to.
+   * The revocation that covers the peer, its certificate or one that issued it. A peer under another authority's root is
+   * never covered. But for serials, certificates ordered after the revocation are not: whoever enrolled anew since then
+   * proved to be entitled to. One for good is answered before a hold.
    */
   find(peer: JudgedPeer): RevokedStatus | undefined {
     if (!this.speaksFor(peer)) return undefined;
-    const [leaf] = peer.chain;
-    if (leaf === undefined) return undefined;
-    const beforeAnchor = peer.chain.length === 1 ? peer.chain : peer.chain.slice(0, -1);
-    for (const certificate of beforeAnchor) {
-      const bySerial = this.#bySerial.get(certificate.serialHex);
-      if (bySerial !== undefined) return revoked('serial', bySerial);
-      const byKey = this.#byKey.size === 0 ? undefined : this.#byKey.get(this.#hashOf(certificate));
-      if (byKey !== undefined && covers(byKey, certificate)) return revoked('key', byKey);
-    }
-    if (peer.spiffeId === undefined) return undefined;
-    const byId = this.#bySpiffeId.get(peer.spiffeId.toString());
-    return byId !== undefined && covers(byId, leaf) ? revoked('spiffe-id', byId) : undefined;
+    return this.#findIn(this.#final, peer) ?? this.#findIn(this.#held, peer);
   }
 
-  #mapFor(frame: RevocationFrame): Map<string, Entry> {
-    if (frame.by === 'serial') return this.#bySerial;
-    if (frame.by === 'spiffe-id') return this.#bySpiffeId;
-    if (frame.by === 'key') return this.#byKey;
-    throw new CountersignError(
-      'ERR_REVOCATION_UNMATCHABLE',
-      `revocation ${frame.position} is by ${frame.by} "${frame.value.slice(0, 80)}", which no certificate shows`,
-      { fields: { position: frame.position, by: frame.by } },
-    );
+  #findIn(names: RevokedNames, peer: JudgedPeer): RevokedStatus | undefined {
+    if (names.isEmpty) return undefined;
+    const { chain } = peer;
+    const { serial, key, issuer } = names.shown;
+    const last = chain.length === 1 ? 1 : chain.length - 1;
+    for (let at = 0; at < last; at += 1) {
+      const certificate = chain[at] as JudgedCertificate;
+      const bySerial = serial.get(certificate.serialHex);
+      if (bySerial !== undefined) return revoked('serial', bySerial);
+      const byKey = key.size === 0 ? undefined : key.get(this.#hashOf(certificate));
+      if (byKey !== undefined && covers(byKey, certificate)) return revoked('key', byKey);
+      const above = chain[at + 1];
+      const byIssuer =
+        issuer.size === 0 || above === undefined ? undefined : issuer.get(this.#hashOf(above));
+      if (byIssuer !== undefined && (byIssuer.block === true || covers(byIssuer, certificate))) {
+        return revoked('issuer', byIssuer);
+      }
+      const position = positionOfSerial(certificate.serial);
+      const told = position === undefined ? undefined : names.toldOf(position);
+      if (told !== undefined) return revoked(told.by, told.entry);
+    }
+    const [leaf] = chain;
+    return leaf === undefined || peer.spiffeId === undefined
+      ? undefined
+      : findByName(names, peer.spiffeId.toString(), leaf);
+  }
+
+  #add(frame: RevocationFrame, names: RevokedNames, pages = this.#pages): void {
+    const { by, value, position, reason, at, block, until } = frame;
+    const entry: Entry = { position, reason, at, ...(block && { block }), ...(until && { until }) };
+    if (!isShown(by)) {
+      names.tell({ by, value, runs: pages.take(), entry });
+      return;
+    }
+    for (const name of namesOf(by, value)) names.shown[by].set(name, entry);
+    if (by !== 'serial' || until === undefined) return;
+    const box = this.#boxes.get(boxOf(until));
+    if (box === undefined) this.#boxes.set(boxOf(until), [value]);
+    else box.push(value);
+  }
+
+  #release({ by, value }: RevocationFrame): void {
+    if (!isShown(by)) this.#held.untell(by, value);
+    else for (const name of namesOf(by, value)) this.#held.shown[by].delete(name);
+  }
+
+  #checkPages({ by, value, pages, position }: RevocationFrame | QuestionFrame): void {
+    if (pages === undefined && !isShown(by)) {
+      throw new CountersignError(
+        'ERR_REVOCATION_UNMATCHABLE',
+        `revocation ${position} is by ${by} "${value.slice(0, 80)}", which no certificate shows`,
+        { fields: { position, by } },
+      );
+    }
+    if ((pages ?? 0) === this.#pages.count) return;
+    const sides = `${pages ?? 0} pages of certificates that ${by} "${value.slice(0, 80)}" covers were announced, ${this.#pages.count} came`;
+    throw new CountersignError('ERR_REVOCATION_GAP', sides, { fields: { position, pages } });
   }
 
   #checkNotBehind(head: number): void {
@@ -163,6 +258,40 @@ export class RevokedSet {
     this.#keyHashes.set(certificate, hash);
     return hash;
   }
+}
+
+/** What follows from the SPIFFE ID alone, of the leaf. */
+function findByName(
+  names: RevokedNames,
+  id: string,
+  leaf: JudgedCertificate,
+): RevokedStatus | undefined {
+  const byId = names.shown['spiffe-id'].get(id);
+  if (byId !== undefined && covers(byId, leaf)) return revoked('spiffe-id', byId);
+  const prefixes = names.shown['spiffe-prefix'];
+  const path = id.indexOf('/', schemeLength);
+  // The authority itself is no workload of its trust domain.
+  if (prefixes.size === 0 || id.startsWith(`${reservedPath}/`, path)) return undefined;
+  // Every beginning that ends with a slash, from the whole trust domain on.
+  for (let slash = path; slash > 0; slash = id.indexOf('/', slash + 1)) {
+    const byPrefix = prefixes.get(id.slice(0, slash + 1));
+    if (byPrefix !== undefined && covers(byPrefix, leaf)) return revoked('spiffe-prefix', byPrefix);
+  }
+  return undefined;
+}
+
+const schemeLength = 'spiffe://'.length;
+
+function isShown(by: RevocationBy): by is ShownBy {
+  return !toldBySerial.has(by);
+}
+
+function namesOf(by: ShownBy, value: string): readonly string[] {
+  return by === 'issuer' ? parseIssuerValue(value).keys : [value];
+}
+
+function boxOf(until: number): number {
+  return Math.floor(until / boxMs);
 }
 
 /** A serial that does not tell its position was not ordered through this ledger: nothing says it came later. */

@@ -52,7 +52,15 @@ export type RevocationStatus =
       readonly status: 'revoked';
       readonly reason: RevocationReason;
       /** By what the revocation names the peer. */
-      readonly by: 'serial' | 'spiffe-id' | 'key' | 'provisioner';
+      readonly by:
+        | 'serial'
+        | 'spiffe-id'
+        | 'spiffe-prefix'
+        | 'key'
+        | 'issuer'
+        | 'provisioner'
+        | 'token'
+        | 'time';
       /** Ledger position of the revocation. Absent where a list or a responder told of it, and not the feed. */
       readonly position?: number;
       /** When it was ordered, in milliseconds since the epoch. */

@@ -56,13 +56,17 @@ export {
   parseIssueExplanation,
 } from './explain-messages.ts';
 export {
+  type CoveredFrame,
   type FeedFrame,
+  feedDialect,
   formatFeedFrame,
   type HeartbeatFrame,
   type HelloFrame,
   maxFrameBytes,
+  mostRuns,
   parseFeedFrame,
   parseFeedLine,
+  type QuestionFrame,
   type RevocationFrame,
 } from './feed-frame.ts';
 export { LineSplitter, readFeed } from './feed-reader.ts';
@@ -116,6 +120,7 @@ export {
   type LeaseResponse,
   parseLeaseRequest,
   parseLeaseResponse,
+  type QuestionAnswer,
 } from './lease-messages.ts';
 export {
   formatLedgerReadRequest,
@@ -139,16 +144,31 @@ export {
 export { protoFiles } from './proto-files.ts';
 export { parseJsonBody, readMessage } from './read-message.ts';
 export {
+  formatIssuerValue,
+  type NamedIssuer,
+  parseIssuerValue,
+  type RevocationBy,
+  type RevocationForm,
+  revocationBys,
+  revocationForms,
+  toldBySerial,
+} from './revocation-kinds.ts';
+export {
+  formatRevocationWindow,
+  parseRevocationWindow,
+  type RevocationWindow,
+  type WindowedBy,
+  windowedBys,
+} from './revocation-window.ts';
+export {
   formatRevokeRequest,
   formatRevokeResponse,
   type GatewayAcknowledgement,
   parseRevokeRequest,
   parseRevokeResponse,
-  type RevocationBy,
   type RevokeRequest,
   type RevokeResponse,
   reasonWords,
-  revocationBys,
 } from './revoke-messages.ts';
 export { findRoute, type Route, type RouteAuth, type RouteName, routes } from './routes.ts';
 export {

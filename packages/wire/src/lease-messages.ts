@@ -1,3 +1,4 @@
+import { questionIdRule } from './feed-frame.ts';
 import { readMessage } from './read-message.ts';
 
 /** What a gateway closed when it re-asked its connections; the shape of `mtls`'s report. */
@@ -23,8 +24,16 @@ export type LeaseRequest =
       readonly position: number;
       /** What was closed since the last acknowledgement. */
       readonly closed?: CutCounts;
+      /** To questions of the feed. */
+      readonly answers?: readonly QuestionAnswer[];
     }
   | { readonly release: true; readonly instance: string };
+
+/** How many of the connections that are open now a revocation would cut. */
+export interface QuestionAnswer {
+  readonly id: string;
+  readonly wouldClose: number;
+}
 
 export interface LeaseResponse {
   /** Milliseconds since the Unix epoch, by the authority's clock; 0 once released. */
@@ -44,12 +53,14 @@ export function parseLeaseRequest(json: unknown): LeaseRequest {
     const instance = m.text('instance', instanceRule);
     if (m.flag('release')) return { release: true, instance };
     const closed = m.optional('closed', (name) => readCutCounts(m.object(name)));
+    const answers = m.optional('answers', (name) => m.list(name, { maxItems: 64 }, readAnswer));
     return {
       release: false,
       instance,
       maxSilenceMs: m.integer('maxSilenceMs', { min: 1000, max: 7 * 86_400_000 }),
       position: m.integer('position', { min: 0 }),
       ...(closed === undefined ? {} : { closed }),
+      ...(answers === undefined ? {} : { answers }),
     };
   });
 }
@@ -77,6 +88,13 @@ export function formatLeaseResponse(response: LeaseResponse): string {
 }
 
 const maxCodes = 64;
+
+function readAnswer(json: unknown, at: string): QuestionAnswer {
+  return readMessage(`lease request ${at}`, json, (m) => ({
+    id: m.text('id', questionIdRule),
+    wouldClose: m.integer('wouldClose', { min: 0 }),
+  }));
+}
 
 function readCutCounts(json: unknown): CutCounts {
   return readMessage('lease request closed', json, (m) => {

@@ -34,6 +34,22 @@ const merged = <T extends object[]>(...parts: { [I in keyof T]: fc.Arbitrary<T[I
 const ttl = optional('ttlMs', fc.integer({ min: 1000, max: 86_400_000 }));
 const word = fc.string({ minLength: 1, maxLength: 64 });
 const wishes = merged(ttl, optional('profile', word), optional('issuer', word));
+const moments = fc.integer({ min: 0, max: 4_000_000_000_000 });
+const spiffePrefix = 'spiffe://example.com/ns/prod/';
+/** What a revocation names, as the feed writes it. */
+const named = fc.oneof(
+  hex64.map((value) => ({ by: 'key', value })),
+  fc.constantFrom(
+    { by: 'serial', value: 'a1' },
+    { by: 'spiffe-id', value: 'spiffe://example.com/a' },
+    { by: 'spiffe-prefix', value: spiffePrefix },
+    { by: 'issuer', value: `services ${'ab'.repeat(32)},${'cd'.repeat(32)}` },
+    { by: 'provisioner', value: 'operator' },
+    { by: 'token', value: '0123456789abcdef' },
+    { by: 'time', value: '2026-01-01T00:00:00.000Z/..' },
+    { by: 'time', value: `../2026-01-01T00:00:00.000Z spiffe-prefix ${spiffePrefix}` },
+  ),
+);
 const gateway = fc.record({
   id: fc.string({ minLength: 1, maxLength: 20 }),
   spiffeId: fc.constant('spiffe://example.com/gateway'),
@@ -121,16 +137,13 @@ const messages: Record<
   'revoke request': {
     make: merged(
       fc.oneof(
-        hex64.map((value) => ({ by: 'key', value })),
-        fc.constant({ by: 'serial', value: 'a1' }),
-        fc.constant({ by: 'spiffe-id', value: 'spiffe://example.com/a' }),
+        named,
+        fc.constant({ by: 'issuer', value: 'services' }),
+        moments.map((after) => ({ by: 'time', value: wire.formatRevocationWindow({ after }) })),
       ),
-      fc.record({
-        reason: reason.filter((r) => r !== 'certificateHold' && r !== 'removeFromCRL'),
-        block: fc.boolean(),
-        dryRun: fc.boolean(),
-      }),
+      fc.record({ reason, block: fc.boolean(), dryRun: fc.boolean() }),
       optional('waitMs', fc.nat(60_000)),
+      optional('wholeTrustDomain', fc.constant(true)),
     ),
     format: wire.formatRevokeRequest,
     parse: wire.parseRevokeRequest,
@@ -150,6 +163,7 @@ const messages: Record<
         elapsedMs: fc.double({ min: 0, max: 1e6, noNaN: true }),
         dryRun: fc.boolean(),
       }),
+      optional('wouldClose', count),
       optional('earlierAt', count),
       optional('neverIssued', fc.constant(true)),
       optional('nearest', fc.constant('spiffe://example.com/a')),
@@ -203,6 +217,12 @@ const messages: Record<
             }),
           }),
         ),
+        optional(
+          'answers',
+          fc.array(fc.record({ id: fc.constant('0123456789abcdef'), wouldClose: count }), {
+            maxLength: 3,
+          }),
+        ),
       ),
       fc.constant({ release: true, instance: '0123456789abcdef' }),
     ),
@@ -226,17 +246,29 @@ const messages: Record<
         position: count,
         heartbeatMs: fc.integer({ min: 10, max: 60_000 }),
       }),
-      fc
-        .record({
-          type: fc.constant('revocation'),
-          position,
-          by: fc.constantFrom(...wire.revocationBys),
-          value: fc.string({ minLength: 1, maxLength: 50 }),
-          reason,
-          at: instant,
-          block: fc.boolean(),
-        })
-        .map((frame) => ({ ...frame, previous: frame.position - 1 })),
+      merged(
+        fc.record({ type: fc.constant('revocation'), position, reason, at: instant }),
+        named,
+        optional('block', fc.boolean()),
+        optional('pages', count),
+        optional('until', instant),
+      ).map((frame) => ({ ...frame, previous: frame.position - 1 })),
+      fc.record({
+        type: fc.constant('covered'),
+        position: count,
+        page: count,
+        runs: fc.constantFrom([], [1, 1], [3, 9, 11, 11]),
+      }),
+      merged(
+        fc.record({
+          type: fc.constant('question'),
+          position: count,
+          id: fc.constant('0123456789abcdef'),
+          below: position,
+        }),
+        named,
+        optional('pages', count),
+      ),
     ),
     format: wire.formatFeedFrame,
     parse: wire.parseFeedFrame,
@@ -359,8 +391,37 @@ test('a revoke request says exactly one thing', () => {
     /exactly one is expected; found serial and spiffeId/,
   );
   assert.throws(() => wire.parseRevokeRequest({ reason: 'superseded' }), /exactly one is expected/);
-  for (const unsupported of [{ provisioner: 'p' }, { serial: 'a1', reason: 'certificateHold' }]) {
-    assert.throws(() => wire.parseRevokeRequest(unsupported), { code: 'ERR_WIRE_UNSUPPORTED' });
+  assert.throws(() => wire.parseRevokeRequest({ serial: 'a1', issuedAfter: 0 }), /one certificate/);
+  assert.throws(
+    () => wire.parseRevokeRequest({ issuedAfter: 5, issuedBefore: 5 }),
+    /expected less than issuedBefore 5/,
+  );
+});
+
+test('a feed frame whose value no certificate could have is refused, whatever its kind', () => {
+  const frame = { type: 'revocation', position: 2, previous: 1, reason: 'superseded', at: 0 };
+  const wrong = {
+    serial: 'A1',
+    'spiffe-id': 'spiffe://example.com',
+    'spiffe-prefix': 'spiffe://example.com/ns',
+    key: 'ab',
+    issuer: 'services',
+    provisioner: '',
+    token: 'cst1.0123456789abcdef',
+    time: '2026-01-01/..',
+  };
+  for (const [by, value] of Object.entries(wrong)) {
+    assert.throws(() => wire.parseFeedFrame({ ...frame, by, value }), { code: 'ERR_WIRE_FEED' });
+  }
+  for (const window of ['../..', '../2026-01-01T00:00:00.000Z key ab']) {
+    assert.throws(
+      () => wire.parseFeedFrame({ ...frame, by: 'time', value: window }),
+      /member "value"/,
+    );
+  }
+  for (const runs of [[1], [2, 1], [1, 3, 3, 4], [0, 1], [1, 1.5]]) {
+    const covered = { type: 'covered', position: 2, page: 0, runs };
+    assert.throws(() => wire.parseFeedFrame(covered), { code: 'ERR_WIRE_FEED' });
   }
 });
 

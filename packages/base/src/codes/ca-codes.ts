@@ -50,8 +50,18 @@ export const caCodes = {
   },
   ERR_LEDGER_ORDER: {
     meaning: 'A revocation names something that cannot be revoked that way.',
-    hint: 'give a serial in hex, a SPIFFE ID, or the SHA-256 of a public key',
+    hint: 'give it in the form that countersign revoke --help shows',
     exit: 2,
+  },
+  ERR_REVOKE_WHOLE_DOMAIN: {
+    meaning: 'A revocation would cover every workload of the trust domain, and that was not said.',
+    hint: 'narrow it, or say --whole-trust-domain if everybody is meant; --dry-run shows whom it would hit',
+    exit: 2,
+  },
+  ERR_LEDGER_NOT_HELD: {
+    meaning: 'A release names something that is not on hold.',
+    hint: 'what is revoked for good stays so; countersign audit export says what was put on hold, and by what',
+    exit: 1,
   },
   ERR_LEDGER_CERTIFICATE_UNKNOWN: {
     meaning: 'The certificate is not in the ledger of this authority.',

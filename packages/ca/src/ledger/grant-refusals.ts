@@ -1,9 +1,10 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type Denial, denial } from '@countersign/base';
-import { covers, factFor } from './covers.ts';
+import { parseIssuerValue } from '@countersign/wire';
 import type { CoveredFacts, Grant, RevocationBy, RevocationRecord } from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import type { LedgerTransaction } from './ledger-transaction.ts';
+import { coveringRevocation, standing, standingWide } from './standing-revocations.ts';
 
 /*
  * Why the ledger refuses an order: what is blocked, and grants that are spent, ended, or older than a revocation of what
@@ -15,6 +16,8 @@ interface Wanted {
   readonly spiffeId: string | undefined;
   readonly spkiHash: string | undefined;
   readonly provisioner: string | undefined;
+  /** Name of the one that is going to sign. */
+  readonly issuer?: string;
 }
 
 type Shown = { readonly ok: true; readonly facts: CoveredFacts } | Denial;
@@ -39,14 +42,31 @@ export function issuedFacts(
 export function blockOf(tx: LedgerTransaction, wanted: Wanted): Denial | undefined {
   for (const [by, value] of revocable(wanted)) {
     const block = tx.store.blockingRevocation(by, value);
-    if (block === undefined) continue;
-    return denial(
-      'ERR_LEDGER_BLOCKED',
-      `${by} "${value}" is blocked by the revocation at position ${block.position}, reason ${block.reason}`,
-      { by, value, position: block.position, reason: block.reason },
-    );
+    if (block !== undefined) return blockedBy(block);
   }
-  return undefined;
+  const wide = wideBlockOf(tx, wanted);
+  return wide && blockedBy(wide);
+}
+
+/** The newest revocation that blocks, of those that are compared with everything. */
+export function wideBlockOf(
+  tx: LedgerTransaction,
+  wanted: Pick<Wanted, 'spiffeId' | 'issuer'>,
+): RevocationRecord | undefined {
+  const { spiffeId, issuer } = wanted;
+  return standingWide(tx).findLast(({ by, value, block }) => {
+    if (!block) return false;
+    if (by === 'spiffe-prefix') return spiffeId?.startsWith(value) === true;
+    return by === 'issuer' && parseIssuerValue(value).name === issuer;
+  });
+}
+
+function blockedBy({ by, value, position, reason }: RevocationRecord): Denial {
+  return denial(
+    'ERR_LEDGER_BLOCKED',
+    `${by} "${value}" is blocked by the revocation at position ${position}, reason ${reason}`,
+    { by, value, position, reason },
+  );
 }
 
 /** Denials: ERR_TOKEN_*. */
@@ -74,16 +94,14 @@ export function refusalOfToken(
       { expiresAt: token.expiresAt, now: tx.at },
     );
   }
-  for (const [by, value] of revocable(wanted)) {
-    const revocation = tx.store.latestRevocation(by, value);
-    if (revocation === undefined || revocation.position < token.position) continue;
-    return denial(
-      'ERR_TOKEN_VOID',
-      `token "${token.id}" was created at position ${token.position}, ${by} "${value}" was revoked at ${revocation.position}`,
-      { by, value, token: token.position, revocation: revocation.position },
-    );
-  }
-  return undefined;
+  const later = revokedSince(tx, wanted, token.position) ?? standing(tx, 'token', token.id).at(-1);
+  if (later === undefined) return undefined;
+  const { by, value, position } = later;
+  return denial(
+    'ERR_TOKEN_VOID',
+    `token "${token.id}" was created at position ${token.position}, ${by} "${value}" was revoked at ${position}`,
+    { by, value, token: token.position, revocation: position },
+  );
 }
 
 /** Denials: ERR_LEDGER_REVOKED, ERR_LEDGER_NEEDS_TOKEN. */
@@ -94,16 +112,31 @@ export function refusalOfRenewal(
 ): Denial | undefined {
   const covered = refusalOfCovered(tx, renewed, 'the certificate to renew');
   if (covered !== undefined) return covered;
+  const later = revokedSince(tx, wanted, renewed.position);
+  if (later === undefined) return undefined;
+  const { by, value, position } = later;
+  return denial(
+    'ERR_LEDGER_NEEDS_TOKEN',
+    `${by} "${value}" was revoked at position ${position}, the certificate to renew was ordered at ${renewed.position}`,
+    { by, value, revocation: position, renewed: renewed.position },
+  );
+}
+
+/** A revocation of what is asked for that is newer than the grant. */
+function revokedSince(
+  tx: LedgerTransaction,
+  wanted: Wanted,
+  since: number,
+): RevocationRecord | undefined {
   for (const [by, value] of revocable(wanted)) {
-    const revocation = tx.store.latestRevocation(by, value);
-    if (revocation === undefined || revocation.position < renewed.position) continue;
-    return denial(
-      'ERR_LEDGER_NEEDS_TOKEN',
-      `${by} "${value}" was revoked at position ${revocation.position}, the certificate to renew was ordered at ${renewed.position}`,
-      { by, value, revocation: revocation.position, renewed: renewed.position },
-    );
+    const newest = standing(tx, by, value).at(-1);
+    if (newest !== undefined && newest.position >= since) return newest;
   }
-  return undefined;
+  const { spiffeId } = wanted;
+  return standingWide(tx).findLast(
+    ({ by, value, position }) =>
+      by === 'spiffe-prefix' && position >= since && spiffeId?.startsWith(value) === true,
+  );
 }
 
 /** Denials: ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_LEDGER_REVOKED. */
@@ -129,20 +162,7 @@ function refusalOfCovered(
   });
 }
 
-export function coveringRevocation(
-  tx: LedgerTransaction,
-  certificate: CoveredFacts,
-): RevocationRecord | undefined {
-  for (const by of ['serial', 'spiffe-id', 'key', 'provisioner'] as const) {
-    const value = factFor[by](certificate);
-    if (value === undefined) continue;
-    const revocation = tx.store.latestRevocation(by, value);
-    if (revocation !== undefined && covers(revocation, certificate)) return revocation;
-  }
-  return undefined;
-}
-
-function* revocable(wanted: Wanted): Iterable<readonly [Exclude<RevocationBy, 'serial'>, string]> {
+function* revocable(wanted: Wanted): Iterable<readonly [RevocationBy, string]> {
   if (wanted.spiffeId !== undefined) yield ['spiffe-id', wanted.spiffeId];
   if (wanted.spkiHash !== undefined) yield ['key', wanted.spkiHash];
   if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];

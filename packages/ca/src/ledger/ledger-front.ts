@@ -55,6 +55,8 @@ export class LedgerFront implements Ledger {
     this.#engine.run('revocationsAfter', [position, limit]);
   revokedAfter: Ledger['revokedAfter'] = (cursor, limit) =>
     this.#engine.run('revokedAfter', [cursor, limit]);
+  coveredRuns: Ledger['coveredRuns'] = (question) => this.#engine.run('coveredRuns', [question]);
+  endsOf: Ledger['endsOf'] = (serials) => this.#engine.run('endsOf', [serials]);
   certificateStatus: Ledger['certificateStatus'] = (serialHex) =>
     this.#engine.run('certificateStatus', [serialHex]);
   certificate: Ledger['certificate'] = (serialHex) => this.#engine.run('certificate', [serialHex]);

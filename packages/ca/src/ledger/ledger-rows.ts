@@ -1,6 +1,7 @@
 import type { SQLOutputValue } from 'node:sqlite';
 import type { RevocationReason } from '@countersign/x509';
 import { type AuditRow, hashText } from './audit-trail.ts';
+import { wideBys } from './covers.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -14,6 +15,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
+import type { CoveredRange } from './ledger-store.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /** Rows of the tables to records, one function a table. The database is ours alone, so its words are trusted. */
@@ -207,7 +209,11 @@ export const recordTables: readonly {
   },
 ];
 
-export const columnFor: Readonly<Record<Exclude<RevocationBy, 'serial'>, string>> = {
+/** Conditions on the table of revocations. */
+export const isFinal = "reason NOT IN ('certificateHold', 'removeFromCRL')";
+export const isWide = `by_what IN (${wideBys.map((by) => `'${by}'`).join(', ')})`;
+
+export const columnFor: Readonly<Record<CoveredRange['by'], string>> = {
   'spiffe-id': 'spiffe_id',
   key: 'spki_hash',
   provisioner: 'provisioner',

@@ -2,13 +2,14 @@ import { CountersignError, type Denial, denial, toHex } from '@countersign/base'
 import { serialForPosition } from '@countersign/spiffe';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
+import { coveredRuns } from './covered-runs.ts';
 import {
   blockOf,
-  coveringRevocation,
   issuedFacts,
   refusalOfRegistrar,
   refusalOfRenewal,
   refusalOfToken,
+  wideBlockOf,
 } from './grant-refusals.ts';
 import type {
   AbandonedRecord,
@@ -25,17 +26,18 @@ import type {
   RevocationBy,
   RevocationOrder,
   RevocationOutcome,
-  RevocationPreview,
   RevocationRecord,
   TokenDraft,
   TokenRecord,
 } from './ledger.ts';
 import { factsOf, type LedgerStore } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
+import { previewRevocation } from './preview-revocation.ts';
 import { restoreRecords } from './restore-records.ts';
-import { malformedOrder, mustBlock } from './revocation-order.ts';
+import { mustBlock } from './revocation-order.ts';
 import { revokedAfter } from './revoked-after.ts';
 import { rotationReads, rotationWrites } from './rotation-rules.ts';
+import { coveringRevocation } from './standing-revocations.ts';
 
 /**
  * Writes, by name. Each checks everything first and writes last: a Denial or a CountersignError has written nothing, so
@@ -50,7 +52,8 @@ export const ledgerWrites = {
     const provisioner = renewed?.facts.provisioner ?? draft.provisioner;
 
     // 2. What is blocked stays so, whatever the grant.
-    const wanted = { spiffeId: draft.spiffeId, spkiHash: draft.spkiHash, provisioner };
+    const { spiffeId, spkiHash, issuer } = draft;
+    const wanted = { spiffeId, spkiHash, provisioner, issuer };
     const blocked = blockOf(tx, wanted);
     if (blocked !== undefined) return blocked;
 
@@ -79,7 +82,7 @@ export const ledgerWrites = {
       spkiHash: draft.spkiHash,
       provisioner,
       grant: draft.grant.kind,
-      grantedBy: grantedBy(draft.grant),
+      grantedBy: grantedBy(draft.grant, renewed?.facts.token),
       issuer: draft.issuer,
       notAfter: Math.trunc(draft.notAfter),
     };
@@ -113,7 +116,7 @@ export const ledgerWrites = {
   },
 
   revoke(tx: LedgerTransaction, order: RevocationOrder, asked?: Asked): RevocationOutcome | Denial {
-    const previewed = ledgerReads.previewRevocation(tx, order);
+    const previewed = previewRevocation(tx, order);
     if (!previewed.ok) return previewed;
     const { earlier, matched } = previewed;
     if (earlier !== undefined) return { ok: true, record: earlier, repeated: true, matched };
@@ -222,20 +225,7 @@ export const ledgerWrites = {
 
 /** Reads, by name; they see what is committed alone. */
 export const ledgerReads = {
-  previewRevocation(tx: LedgerTransaction, order: RevocationOrder): RevocationPreview | Denial {
-    const malformed = malformedOrder(order);
-    if (malformed !== undefined) return malformed;
-    if (order.by === 'serial' && tx.store.intentBySerial(order.value) === undefined) {
-      return denial(
-        'ERR_LEDGER_CERTIFICATE_UNKNOWN',
-        `no certificate with serial "${order.value}" was ever ordered here`,
-      );
-    }
-    const matched = tx.store.countCovered(order.by, order.value, tx.at);
-    const earlier =
-      order.by === 'serial' ? tx.store.latestRevocation('serial', order.value) : undefined;
-    return { ok: true, matched, earlier };
-  },
+  previewRevocation,
 
   checkToken(
     tx: LedgerTransaction,
@@ -275,8 +265,12 @@ export const ledgerReads = {
   revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.revocationsAfter(position, boundedLimit(limit)),
   revokedAfter,
+  coveredRuns,
+  endsOf: (tx: LedgerTransaction, serials: readonly string[]) =>
+    serials.map((serial) => tx.store.intentBySerial(serial)?.notAfter),
   blocking: (tx: LedgerTransaction, by: Exclude<RevocationBy, 'serial'>, value: string) =>
-    tx.store.blockingRevocation(by, value),
+    tx.store.blockingRevocation(by, value) ??
+    (by === 'spiffe-id' ? wideBlockOf(tx, { spiffeId: value }) : undefined),
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
   orphans: (tx: LedgerTransaction) => tx.store.orphans(),
   status: (tx: LedgerTransaction) => tx.store.status(),
@@ -327,9 +321,10 @@ function mustBeOpen(tx: LedgerTransaction, position: number) {
   return intent;
 }
 
-function grantedBy(grant: Grant): string | undefined {
+function grantedBy(grant: Grant, token: string | undefined): string | undefined {
   if (grant.kind === 'operator') return undefined;
-  return grant.kind === 'token' ? grant.id : grant.serialHex;
+  if (grant.kind === 'token') return grant.id;
+  return token === undefined ? grant.serialHex : `${grant.serialHex} ${token}`;
 }
 
 function stateError(message: string): CountersignError {

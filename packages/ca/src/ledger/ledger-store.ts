@@ -46,10 +46,16 @@ export interface LedgerStore {
   /** Also moves the revocation head. */
   addRevocation(revocation: RevocationRecord): void;
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined;
+  /** The newest that is neither a hold nor a release. */
+  finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined;
+  /** Of the kinds of `wideBys`, ascending; the same list as long as it is the same. */
+  wideRevocations(): readonly RevocationRecord[];
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined;
   revocationsAfter(position: number, limit: number): readonly RevocationRecord[];
   /** Intents that are not abandoned, unexpired at `at` and have this fact. */
   countCovered(by: RevocationBy, value: string, at: number): number;
+  /** Intents whose position lies strictly between, ascending; none that are archived. */
+  intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[];
   /** Intents with this fact whose position lies strictly between, ascending. */
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[];
 
@@ -86,14 +92,25 @@ export interface LedgerStore {
 }
 
 export interface CoveredRange {
-  readonly by: Exclude<RevocationBy, 'serial'>;
+  readonly by: 'spiffe-id' | 'key' | 'provisioner';
   readonly value: string;
   readonly above: number;
   readonly below: number;
 }
 
+export function isIndexed(by: RevocationBy): by is CoveredRange['by'] {
+  return by === 'spiffe-id' || by === 'key' || by === 'provisioner';
+}
+
 /** The facts of an intent that revocations are compared with, and those that a status is about. */
 export function factsOf(intent: IntentRecord): OrderedFacts {
-  const { position, serialHex, spiffeId, spkiHash, provisioner, issuer, notAfter } = intent;
-  return { position, serialHex, spiffeId, spkiHash, provisioner, issuer, notAfter };
+  const { position, serialHex, spiffeId, spkiHash, provisioner, issuer, at, notAfter } = intent;
+  const token = tokenOf(intent);
+  return { position, serialHex, spiffeId, spkiHash, provisioner, token, issuer, at, notAfter };
+}
+
+/** Of a renewal whose certificate came from a token, it stands behind the serial. */
+function tokenOf({ grant, grantedBy }: IntentRecord): string | undefined {
+  if (grant === 'token') return grantedBy;
+  return grant === 'renewal' ? grantedBy?.split(' ')[1] : undefined;
 }

@@ -1,4 +1,5 @@
 import type { CountersignError, Denial } from '@countersign/base';
+import type { RevocationBy } from '@countersign/wire';
 import type { RevocationReason } from '@countersign/x509';
 import type { AuditHead, AuditRow } from './audit-trail.ts';
 import type {
@@ -48,7 +49,8 @@ export interface Ledger {
    * The only commit of "revoke and cut". One record, whose own position is the cut-off: it covers every certificate
    * ordered before it, open intents included. A repeat by the same serial answers the earlier record.
    *
-   * Denials: `ERR_LEDGER_CERTIFICATE_UNKNOWN` (no such serial), `ERR_LEDGER_ORDER` (block by serial; a value that is malformed).
+   * Denials: `ERR_LEDGER_CERTIFICATE_UNKNOWN` (no such serial), `ERR_LEDGER_ORDER` (a block of what can't be ordered
+   * again; a value that is malformed), `ERR_LEDGER_NOT_HELD` (a release of what is not held).
    */
   revoke(order: RevocationOrder): Promise<RevocationOutcome | Denial>;
 
@@ -70,6 +72,11 @@ export interface Ledger {
    * Intents count whether they were completed or not, and one that several revocations cover comes once for each.
    */
   revokedAfter(cursor: RevokedCursor, limit: number): Promise<RevokedPage>;
+
+  /** The positions of what a revocation of any kind covers, or would cover: a page of them. */
+  coveredRuns(question: CoveredQuestion): Promise<CoveredRuns>;
+  /** When certificates end, by their serials; undefined for those that were never ordered. */
+  endsOf(serials: readonly string[]): Promise<readonly (number | undefined)[]>;
 
   /** The state of a certificate by its serial; `unknown` for one that this ledger never ordered. */
   certificateStatus(serialHex: string): Promise<CertificateStatus>;
@@ -203,7 +210,10 @@ export interface IntentRecord {
   readonly spkiHash: string;
   readonly provisioner: string;
   readonly grant: Grant['kind'];
-  /** The token's id, the serial that was renewed, or that of the registrar. */
+  /**
+   * The token's id, or the serial of the registrar; of a renewal the serial that was renewed and, apart, the id of the
+   * token that it all began with, where it did.
+   */
   readonly grantedBy: string | undefined;
   readonly issuer: string;
   readonly notAfter: number;
@@ -257,12 +267,36 @@ export interface CoveredFacts {
   readonly spiffeId: string | undefined;
   readonly spkiHash: string;
   readonly provisioner: string;
+  /** Id of the join token that it comes from, itself or by renewal. */
+  readonly token: string | undefined;
+  /** Name of the intermediate, or `root`. */
+  readonly issuer: string;
+  /** When it was ordered. */
+  readonly at: number;
 }
 
 export interface OrderedFacts extends CoveredFacts {
-  /** Name of the intermediate, or `root`. */
-  readonly issuer: string;
   readonly notAfter: number;
+}
+
+/** What a revocation covers, told by positions: see `coveredRuns`. */
+export interface CoveredQuestion {
+  readonly by: RevocationBy;
+  readonly value: string;
+  readonly block?: boolean;
+  /** Intents up to it were told of. */
+  readonly above: number;
+  /** The cut-off: intents from there on are not covered. */
+  readonly below: number;
+  readonly mostRuns: number;
+}
+
+export interface CoveredRuns {
+  /** First and last position of each run. */
+  readonly runs: readonly number[];
+  /** Where the next page begins. */
+  readonly upTo: number;
+  readonly more: boolean;
 }
 
 /** Everything that revocations below `revocation` cover has been read, and of that one the intents up to `intent`. */
@@ -272,9 +306,10 @@ export interface RevokedCursor {
 }
 
 export interface RevokedRow {
-  /** Position of the revocation. */
+  /** Position of the revocation, or of the release. */
   readonly revocation: number;
   readonly at: number;
+  /** `removeFromCRL`: it was on hold, and nothing covers it any more. */
   readonly reason: RevocationReason;
   /** Position of the intent. */
   readonly intent: number;
@@ -325,16 +360,18 @@ export interface TokenRecord extends Omit<TokenDraft, 'spiffeId' | 'ttlMs'> {
   readonly spentBy: number | undefined;
 }
 
-export type RevocationBy = 'serial' | 'spiffe-id' | 'key' | 'provisioner';
+export type { RevocationBy } from '@countersign/wire';
 
 export interface RevocationOrder {
   readonly by: RevocationBy;
-  /** Serial (lowercase hex), SPIFFE ID, SHA-256 of the SPKI (lowercase hex), or provisioner's name. */
+  /** In the form that `revocationForms` of `wire` has for its kind. */
   readonly value: string;
+  /** `removeFromCRL` releases what stands of the same kind and value with `certificateHold`. */
   readonly reason: RevocationReason;
   /**
-   * Forbids later intents for that SPIFFE ID, key or provisioner for good. Default false: then a new token is needed.
-   * A key revoked for keyCompromise is always blocked (CA/B BR 6.1.1.3: never certify a key known to be compromised).
+   * Forbids later intents for that SPIFFE ID, key, issuer or provisioner for good. Default false: then a new token is
+   * needed. A key revoked for keyCompromise is always blocked (CA/B BR 6.1.1.3: never certify a key known to be
+   * compromised), and an issuer for that or for cACompromise.
    */
   readonly block?: boolean;
   /** Who ordered it: a SPIFFE ID or `operator`. */

@@ -5,7 +5,7 @@ import {
   auditGenesis,
   nextAuditRow,
 } from './audit-trail.ts';
-import { factFor } from './covers.ts';
+import { factFor, isWide, matches } from './covers.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -20,6 +20,7 @@ import type {
   TokenRecord,
 } from './ledger.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from './ledger-store.ts';
+import { isHold, isRelease } from './revocation-order.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /** Tables in memory. Nothing here survives the process: for tests and ephemeral authorities. */
@@ -29,6 +30,7 @@ export class MemoryStore implements LedgerStore {
   readonly #outcomes = new Map<number, IssuedRecord | AbandonedRecord>();
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #revocations: RevocationRecord[] = [];
+  #wide: readonly RevocationRecord[] = [];
   readonly #leases = new Map<string, Lease>();
   #acknowledgements: Acknowledgement[] = [];
   readonly #documents = new Map<string, SharedDocument>();
@@ -129,10 +131,25 @@ export class MemoryStore implements LedgerStore {
   addRevocation(revocation: RevocationRecord): void {
     this.#append(revocation);
     this.#revocations.push(revocation);
+    if (isWide(revocation.by)) this.#wide = [...this.#wide, revocation];
   }
 
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
     return this.#revocations.findLast((found) => found.by === by && found.value === value);
+  }
+
+  finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    return this.#revocations.findLast(
+      (found) =>
+        found.by === by &&
+        found.value === value &&
+        !isHold(found.reason) &&
+        !isRelease(found.reason),
+    );
+  }
+
+  wideRevocations(): readonly RevocationRecord[] {
+    return this.#wide;
   }
 
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
@@ -148,7 +165,13 @@ export class MemoryStore implements LedgerStore {
   countCovered(by: RevocationBy, value: string, at: number): number {
     return this.#intents()
       .filter((intent) => this.outcomeOf(intent.position) !== 'abandoned' && intent.notAfter > at)
-      .filter((intent) => factFor[by](factsOf(intent)) === value).length;
+      .filter((intent) => matches(by, value, factsOf(intent))).length;
+  }
+
+  intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[] {
+    return this.#intents()
+      .filter(({ position }) => position > above && position < below)
+      .slice(0, limit);
   }
 
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {

@@ -1,6 +1,5 @@
 import { type Denial, denial } from '@countersign/base';
 import type { Asked } from './asked.ts';
-import { coveringRevocation } from './grant-refusals.ts';
 import { factsOf } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
 import type {
@@ -10,6 +9,7 @@ import type {
   LivePage,
   SharedDocument,
 } from './rotation-records.ts';
+import { coveringRevocation } from './standing-revocations.ts';
 
 /** Writes, by name, about keys of the hierarchy that are being replaced. */
 export const rotationWrites = {

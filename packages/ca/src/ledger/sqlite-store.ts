@@ -8,6 +8,8 @@ import {
   hashBytes,
   nextAuditRow,
 } from './audit-trail.ts';
+import { coveredClause } from './covered-clause.ts';
+import { isWide } from './covers.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -32,6 +34,8 @@ export class SqliteStore implements LedgerStore {
   readonly #statements = new Map<string, StatementSync>();
   #head: rows.Head;
   #headMoved = false;
+  /** The file is ours alone, so they are read once. */
+  #wide: readonly RevocationRecord[] | undefined;
   readonly #openedAt: number;
 
   constructor(database: DatabaseSync) {
@@ -83,6 +87,7 @@ export class SqliteStore implements LedgerStore {
       this.#run('ROLLBACK TO operation');
       this.#run('RELEASE operation');
       this.#head = head;
+      this.#wide = undefined;
       throw thrown;
     }
   }
@@ -216,6 +221,7 @@ export class SqliteStore implements LedgerStore {
     );
     this.#move('revocations');
     this.#head.revocation = revocation.position;
+    if (isWide(revocation.by)) this.#wide = undefined;
   }
 
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
@@ -225,6 +231,23 @@ export class SqliteStore implements LedgerStore {
       by,
     );
     return row && rows.revocationOf(row);
+  }
+
+  finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    const row = this.#get(
+      `SELECT * FROM revocations WHERE value = ? AND by_what = ? AND ${rows.isFinal}
+       ORDER BY position DESC LIMIT 1`,
+      value,
+      by,
+    );
+    return row && rows.revocationOf(row);
+  }
+
+  wideRevocations(): readonly RevocationRecord[] {
+    this.#wide ??= this.#all(
+      `SELECT * FROM revocations WHERE ${rows.isWide} ORDER BY position`,
+    ).map(rows.revocationOf);
+    return this.#wide;
   }
 
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
@@ -250,13 +273,23 @@ export class SqliteStore implements LedgerStore {
       if (intent === undefined || intent.notAfter <= at) return 0;
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
+    const { clause, values } = coveredClause(by, value);
     const row = this.#get(
       `SELECT count(*) AS matched FROM intents
-       WHERE ${rows.columnFor[by]} = ? AND not_after > ? AND outcome IS NOT 'abandoned'`,
-      value,
+       WHERE ${clause} AND not_after > ? AND outcome IS NOT 'abandoned'`,
+      ...values,
       at,
     );
     return Number(row?.matched ?? 0);
+  }
+
+  intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[] {
+    return this.#all(
+      'SELECT * FROM intents WHERE position > ? AND position < ? ORDER BY position LIMIT ?',
+      above,
+      below,
+      limit,
+    ).map(rows.intentOf);
   }
 
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {

@@ -6,6 +6,7 @@ import {
   type Signer,
 } from '@countersign/x509';
 import type { RevokedRow } from '../ledger/ledger.ts';
+import { isRelease } from '../ledger/revocation-order.ts';
 import type { ExpiringEntries } from './expiring-entries.ts';
 import { type ListMark, type ListState, markedList, nextNumber } from './list-state.ts';
 import type { PublishingIssuer } from './publishing-issuer.ts';
@@ -89,12 +90,14 @@ export class RevocationList {
     return this.#made;
   }
 
-  /** A certificate of its scope was revoked. Where the entries are its own, it takes this one in. */
+  /** A certificate of its scope was revoked or released. Where the entries are its own, it takes this one in, or lets it go. */
   add(row: RevokedRow, now: number): void {
     const { serialHex, at, reason, notAfter } = row;
     // What expired before the last list that was due is on that one, or was before anything was published.
     if (notAfter < (this.#state?.scheduledAt ?? now)) return;
-    if (this.#ownsEntries) this.#entries[0]?.add({ serialHex, date: at, reason }, notAfter);
+    const [own] = this.#ownsEntries ? this.#entries : [];
+    if (isRelease(reason)) own?.release(serialHex);
+    else own?.add({ serialHex, date: at, reason }, notAfter);
     if (row.revocation > this.#recentAbove && this.times.deltaMs !== undefined) {
       this.#recent.push(row);
     }
@@ -197,7 +200,10 @@ export class RevocationList {
     const { deltaMs } = this.times;
     if (this.scope.delta === undefined || deltaMs === undefined) return undefined;
     const writer = new CrlEntryWriter();
-    for (const { revocation, serialHex, at, reason } of this.#recent) {
+    // RFC 5280 §5.2.4: one entry a certificate, its state by now. What was put on hold and released since the base is told
+    // too, for a list in between may have had it.
+    const newest = new Map(this.#recent.map((row) => [row.serialHex, row]));
+    for (const { revocation, serialHex, at, reason } of newest.values()) {
       if (revocation > base.position) writer.add({ serialHex, date: at, reason });
     }
     const more = [extension.deltaCrlIndicator(base.number)];

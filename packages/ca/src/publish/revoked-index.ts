@@ -1,6 +1,7 @@
 import type { Clock, Log } from '@countersign/base';
 import { CountersignError, messageOf } from '@countersign/base';
 import type { Ledger, RevokedCursor, RevokedRow } from '../ledger/ledger.ts';
+import { isRelease } from '../ledger/revocation-order.ts';
 import { Bell } from '../serve/bell.ts';
 import { type RevokedSince, RevokedTable } from './revoked-table.ts';
 
@@ -8,7 +9,10 @@ export interface RevokedIndexOptions {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Log;
-  /** Told of each certificate once, when its first revocation is read; rows come in the order of revocations. */
+  /**
+   * Told of each certificate when its first revocation is read, when a hold gives way to one for good, and when it is
+   * released (`removeFromCRL`); rows come in the order of revocations.
+   */
   readonly onRevoked: (row: RevokedRow) => void;
   /** Everything is going to be told again. */
   readonly onRestart?: () => void;
@@ -133,7 +137,13 @@ export class RevokedIndex {
     if (this.#stopped.signal.aborted) return false;
     if (restarts !== this.#restarts) return true;
     for (const row of page.rows) {
-      if (this.#table.add(row.intent, row.at, row.reason)) this.#options.onRevoked(row);
+      const { intent, at, reason } = row;
+      const isNews = isRelease(reason)
+        ? this.#table.release(intent)
+        : this.#table.add(intent, at, reason);
+      if (!isNews) continue;
+      const since = this.#table.get(intent)?.at ?? at;
+      this.#options.onRevoked(since === Math.floor(at / 1000) * 1000 ? row : { ...row, at: since });
     }
     this.#cursor = page.next;
     this.#head = Math.max(this.#head, this.position);

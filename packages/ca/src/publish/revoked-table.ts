@@ -7,6 +7,8 @@ export interface RevokedSince {
 }
 
 const firstCapacity = 1024;
+/** In the place of a reason. */
+const released = 0xff;
 /** Of the places: beyond it the table doubles. */
 const fullest = 0.6;
 
@@ -20,24 +22,53 @@ export class RevokedTable {
   #seconds = new Uint32Array(firstCapacity);
   #reasons = new Uint8Array(firstCapacity);
   #size = 0;
+  /** Places, those of released ones too: look-ups of others go over them. */
+  #taken = 0;
 
   get size(): number {
     return this.#size;
   }
 
-  /** False where it is there already: the first revocation of a certificate stands. */
+  /**
+   * False where nothing changes: the first revocation of a certificate stands, but a hold gives way to one for good. Its
+   * moment stays then: since that nobody could rely on the certificate.
+   */
   add(position: number, at: number, reason: RevocationReason): boolean {
-    if (this.#size >= this.#positions.length * fullest) this.#grow();
+    if (this.#taken >= this.#positions.length * fullest) this.#grow();
     const place = this.#placeOf(position);
-    if (this.#positions[place] === position) return false;
-    this.#put(place, position, Math.floor(at / 1000), revocationReasons[reason]);
-    this.#size += 1;
+    const known = this.#reasons[place] ?? 0;
+    const number = revocationReasons[reason];
+    if (this.#positions[place] !== position) {
+      this.#put(place, position, Math.floor(at / 1000), number);
+      this.#taken += 1;
+      this.#size += 1;
+      return true;
+    }
+    if (known === released) {
+      this.#put(place, position, Math.floor(at / 1000), number);
+      this.#size += 1;
+      return true;
+    }
+    if (known !== revocationReasons.certificateHold || known === number) return false;
+    this.#reasons[place] = number;
+    return true;
+  }
+
+  /** False where it was not on hold. */
+  release(position: number): boolean {
+    const place = this.#placeOf(position);
+    const isHeld =
+      this.#positions[place] === position &&
+      this.#reasons[place] === revocationReasons.certificateHold;
+    if (!isHeld) return false;
+    this.#reasons[place] = released;
+    this.#size -= 1;
     return true;
   }
 
   get(position: number): RevokedSince | undefined {
     const place = this.#placeOf(position);
-    if (this.#positions[place] !== position) return undefined;
+    if (this.#positions[place] !== position || this.#reasons[place] === released) return undefined;
     const at = (this.#seconds[place] ?? 0) * 1000;
     return { at, reason: reasonByNumber[this.#reasons[place] ?? 0] ?? 'unspecified' };
   }

@@ -35,7 +35,7 @@ export async function answerRequest(
       route === undefined
         ? denial('ERR_WIRE_ROUTE', `no ${request.method} "${path.slice(0, 200)}"`)
         : await whileAskedBy(who, () =>
-            answerOf(context, { route, caller, path, query, id }, request),
+            answerOf(context, { route, caller, path, query, id, left: leaving(response) }, request),
           );
   } catch (thrown) {
     // Its own end, by the client: nobody is there to be answered, and nothing of ours failed.
@@ -80,6 +80,7 @@ async function answerOf(
     readonly path: string;
     readonly query: URLSearchParams;
     readonly id: string;
+    readonly left: () => AbortSignal;
   },
   request: IncomingMessage,
 ): Promise<ApiAnswer> {
@@ -92,6 +93,16 @@ async function answerOf(
   const body = await readBody(request, route);
   // 3. the answer
   return handlers[route.name as RouteName](context, { ...asked, body });
+}
+
+/** A signal for those who ask for it: most requests are answered before anybody could leave. */
+function leaving(response: ServerResponse): () => AbortSignal {
+  return function left() {
+    const gone = new AbortController();
+    if (response.destroyed) gone.abort();
+    else response.once('close', () => gone.abort());
+    return gone.signal;
+  };
 }
 
 /** What breaks before the head is sent can still be told; later, hanging up is all that is left. */

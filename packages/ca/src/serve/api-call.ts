@@ -28,6 +28,8 @@ export interface ApiCall {
   readonly body: Uint8Array;
   /** Opaque: the answer of a refusal and its log line have the same. */
   readonly id: string;
+  /** Aborted where the caller leaves before it is answered; for handlers that wait. */
+  readonly left: () => AbortSignal;
 }
 
 export type ApiAnswer =
@@ -39,8 +41,12 @@ export type ApiAnswer =
 
 /** Log fields and ledger words that name a caller. */
 export function nameOf(
-  caller: { readonly kind: 'anonymous' | 'operator' } | Pick<PeerCaller, 'kind' | 'peer'>,
+  caller:
+    | { readonly kind: 'anonymous' | 'operator' }
+    | { readonly kind: 'key'; readonly spkiHash: string }
+    | Pick<PeerCaller, 'kind' | 'peer'>,
 ): string {
+  if (caller.kind === 'key') return `key ${caller.spkiHash}`;
   if (caller.kind !== 'peer') return caller.kind;
   return caller.peer.spiffeId?.toString() ?? `serial ${caller.peer.serialHex}`;
 }

@@ -6,9 +6,11 @@ import {
   type Log,
   type Meter,
 } from '@countersign/base';
-import { formatFeedFrame } from '@countersign/wire';
-import type { Ledger, RevocationRecord } from '../ledger/ledger.ts';
+import { feedDialect } from '@countersign/wire';
+import type { Ledger } from '../ledger/ledger.ts';
 import { Bell } from './bell.ts';
+import { type FeedCursor, type FeedPage, readFeedPage } from './feed-pages.ts';
+import { FeedQuestions } from './feed-questions.ts';
 
 export interface FeedLimits {
   /** A heartbeat is sent when nothing else was for this long. Default 5000. */
@@ -21,21 +23,15 @@ export interface FeedLimits {
   readonly slowReaderMs?: number;
 }
 
-export interface FeedPage {
-  /** Frames as they are sent; empty when there is nothing after the cursor. */
-  readonly lines: string;
-  /** The cursor after it. */
-  readonly position: number;
-}
-
 /** A place among the bounded number of streams. */
 export interface FeedSeat {
   readonly ok: true;
   readonly signal: AbortSignal;
+  /** What the reader understands: see `feedDialect`. */
+  readonly dialect: number;
   leave(): void;
 }
 
-const pageSize = 256;
 /** Readers stand at the head or a little behind it; who asks for any position it likes does not fill the memory. */
 const mostPages = 64;
 
@@ -45,6 +41,7 @@ const mostPages = 64;
  */
 export class FeedHub {
   readonly commits = new Bell();
+  readonly questions = new FeedQuestions();
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
@@ -52,11 +49,11 @@ export class FeedHub {
   readonly #ledger: Ledger;
   readonly #maxStreams: number;
   readonly #maxStreamsEach: number;
-  readonly #seats = new Map<string, { readonly holder: string; readonly end: AbortController }>();
+  readonly #seats = new Map<string, Seated>();
   readonly #seatsOf = new Map<string, number>();
   readonly #open: Gauge;
   readonly #unsubscribe: () => void;
-  #pages = new Map<number, Promise<FeedPage>>();
+  #pages = new Map<string, Promise<FeedPage>>();
   #closed = false;
 
   constructor(options: {
@@ -91,7 +88,7 @@ export class FeedHub {
    *
    * Denials: ERR_API_FEED_LIMIT, ERR_API_CLOSING.
    */
-  sit(holder: string, instance: string): FeedSeat | Denial {
+  sit(holder: string, instance: string, dialect = 1): FeedSeat | Denial {
     if (this.#closed) return denial('ERR_API_CLOSING', 'the authority is shutting down');
     const key = `${holder}\n${instance}`;
     this.#seats.get(key)?.end.abort();
@@ -103,25 +100,37 @@ export class FeedHub {
       );
     }
     const end = new AbortController();
-    this.#seats.set(key, { holder, end });
+    this.#seats.set(key, { holder, instance, dialect, end });
     this.#count(holder, 1);
     end.signal.addEventListener('abort', () => {
       if (this.#seats.get(key)?.end === end) this.#seats.delete(key);
       this.#count(holder, -1);
     });
-    return { ok: true, signal: end.signal, leave: () => end.abort() };
+    return { ok: true, signal: end.signal, dialect, leave: () => end.abort() };
+  }
+
+  /** Who follows here now, and whether each can be asked questions. */
+  followers(): ReadonlyMap<string, { readonly canBeAsked: boolean }> {
+    return new Map(
+      [...this.#seats.values()].map(({ instance, dialect }) => [
+        instance,
+        { canBeAsked: dialect >= feedDialect },
+      ]),
+    );
   }
 
   /** The frames after `cursor`, at most a page. */
-  page(cursor: number): Promise<FeedPage> {
-    const held = this.#pages.get(cursor);
+  page(cursor: FeedCursor, dialect = feedDialect): Promise<FeedPage> {
+    const { position, told } = cursor;
+    const key = `${position} ${told} ${dialect < feedDialect ? 1 : feedDialect}`;
+    const held = this.#pages.get(key);
     if (held !== undefined) return held;
-    const page = this.#read(cursor);
-    this.#pages.set(cursor, page);
+    const page = readFeedPage(this.#ledger, cursor, dialect);
+    this.#pages.set(key, page);
     const [oldest] = this.#pages.keys();
     if (this.#pages.size > mostPages && oldest !== undefined) this.#pages.delete(oldest);
     // A failure is not remembered for the next reader.
-    page.catch(() => this.#pages.delete(cursor));
+    page.catch(() => this.#pages.delete(key));
     return page;
   }
 
@@ -131,18 +140,15 @@ export class FeedHub {
     return failure === undefined ? undefined : denial(failure.code, failure.message);
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#unsubscribe();
+  /** Ends every stream: who comes again is greeted with what is in force by then. */
+  restart(): void {
     for (const { end } of [...this.#seats.values()]) end.abort();
   }
 
-  async #read(cursor: number): Promise<FeedPage> {
-    const records = await this.#ledger.revocationsAfter(cursor, pageSize);
-    return {
-      lines: records.map(frameOf).join(''),
-      position: records.at(-1)?.position ?? cursor,
-    };
+  close(): void {
+    this.#closed = true;
+    this.#unsubscribe();
+    this.restart();
   }
 
   #count(holder: string, change: 1 | -1): void {
@@ -153,16 +159,9 @@ export class FeedHub {
   }
 }
 
-function frameOf(record: RevocationRecord): string {
-  const { position, previous, by, value, reason, at, block } = record;
-  return formatFeedFrame({
-    type: 'revocation',
-    position,
-    previous,
-    by,
-    value,
-    reason,
-    at,
-    ...(block ? { block } : {}),
-  });
+interface Seated {
+  readonly holder: string;
+  readonly instance: string;
+  readonly dialect: number;
+  readonly end: AbortController;
 }

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { type Denial, messageOf } from '@countersign/base';
-import { formatFeedFrame, type HelloFrame, routes } from '@countersign/wire';
+import { feedDialect, formatFeedFrame, type HelloFrame, routes } from '@countersign/wire';
 import type { FeedHub, FeedSeat } from './feed-hub.ts';
+import { cursorAt } from './feed-pages.ts';
 
 export interface FeedStream {
   readonly hub: FeedHub;
@@ -32,8 +33,9 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
     // 1. who speaks, and how far there is to go
     const { heartbeatMs } = hub;
     await send(stream, formatFeedFrame({ type: 'hello', ...stream.hello, heartbeatMs }));
-    let cursor = stream.after;
+    let cursor = cursorAt(stream.after);
     let beatIsDue = false;
+    const asked = new Set<string>();
     while (!signal.aborted) {
       // 2. may it still read; and a heartbeat would vouch for what a ledger that is away may have by now
       const refused = stream.stillAllowed() ?? hub.unwell;
@@ -43,16 +45,19 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
       }
       // 3. what is committed; noted first, so that a commit while reading is not slept through
       const rings = hub.commits.rings;
-      const page = await hub.page(cursor);
-      if (page.position > cursor) {
+      const page = await hub.page(cursor, seat.dialect);
+      if (page.lines !== '') {
         await send(stream, page.lines);
-        cursor = page.position;
+        cursor = page.next;
         beatIsDue = false;
         continue;
       }
-      // 4. nothing more: a heartbeat where one is due, else until the next commit or the next heartbeat
+      // 4. what is asked of those who understand it
+      await ask(stream, asked);
+      // 5. nothing more: a heartbeat where one is due, else until the next commit or the next heartbeat
       if (beatIsDue) {
-        const heartbeat = { type: 'heartbeat', position: cursor, at: hub.clock.now() } as const;
+        const { position } = cursor;
+        const heartbeat = { type: 'heartbeat', position, at: hub.clock.now() } as const;
         await send(stream, formatFeedFrame(heartbeat));
       }
       await hub.commits.wait(rings, heartbeatMs, hub.clock, signal);
@@ -65,6 +70,17 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
     response.destroy();
   } finally {
     seat.leave();
+  }
+}
+
+/** Each question once, while it is open. */
+async function ask(stream: FeedStream, asked: Set<string>): Promise<void> {
+  const { hub, seat } = stream;
+  if (seat.dialect < feedDialect) return;
+  for (const { id, lines } of hub.questions.open) {
+    if (asked.has(id)) continue;
+    asked.add(id);
+    await send(stream, lines);
   }
 }
 

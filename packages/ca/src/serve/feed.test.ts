@@ -18,6 +18,7 @@ import { ephemeralAuthority } from '../ephemeral-authority.ts';
 import type { Ledger, RevocationRecord } from '../ledger/ledger.ts';
 import { memoryLedger } from '../ledger/memory-ledger.ts';
 import { FeedHub } from './feed-hub.ts';
+import { cursorAt } from './feed-pages.ts';
 
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 const edge = 'spiffe://example.com/ns/edge/sa/gateway';
@@ -179,12 +180,12 @@ describe('revocation feed', () => {
       ...{ ledger: { ...ledger, ...counting } as Ledger, clock: systemClock },
       ...{ log: noLog, meter: noMeter },
     });
-    await Promise.all([hub.page(0), hub.page(0)]);
+    await Promise.all([hub.page(cursorAt(0)), hub.page(cursorAt(0))]);
     assert.equal(reads, 1);
-    for (let cursor = 1; cursor <= 100; cursor += 1) await hub.page(cursor);
-    await hub.page(100);
+    for (let cursor = 1; cursor <= 100; cursor += 1) await hub.page(cursorAt(cursor));
+    await hub.page(cursorAt(100));
     assert.equal(reads, 101);
-    await hub.page(0);
+    await hub.page(cursorAt(0));
     assert.equal(reads, 102);
     hub.close();
   });

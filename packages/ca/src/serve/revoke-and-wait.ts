@@ -46,42 +46,6 @@ export async function revokeAndWait(
   return { ok: true, ...report, dryRun: false, ...(repeated && { earlierAt: record.at }) };
 }
 
-/** The same answer without an append. */
-export async function previewRevocation(
-  ledger: Ledger,
-  clock: Clock,
-  order: RevocationOrder,
-): Promise<({ readonly ok: true } & RevokeResponse) | Denial> {
-  const preview = await ledger.previewRevocation(order);
-  if (!preview.ok) return preview;
-  const { revocationPosition } = await ledger.status();
-  const now = clock.now();
-  const gateways = (await ledger.leases()).map(({ instance, spiffeId, lastSeen, expiresAt }) => ({
-    id: instance,
-    spiffeId,
-    acknowledged: false,
-    closed: 0,
-    ms: 0,
-    lastSeenMsAgo: Math.max(0, now - lastSeen),
-    leaseEndsAt: expiresAt,
-  }));
-  const { by, value, reason } = order;
-  return {
-    ok: true,
-    position: preview.earlier?.position ?? revocationPosition,
-    by,
-    value,
-    reason,
-    matched: preview.matched,
-    gateways,
-    closed: 0,
-    acknowledgedBy: 0,
-    elapsedMs: 0,
-    dryRun: true,
-    ...(preview.earlier !== undefined && { earlierAt: preview.earlier.at }),
-  };
-}
-
 async function gatewaysOf(
   ledger: Ledger,
   record: RevocationRecord,

@@ -3,6 +3,7 @@ import { formatRevokeResponse, parseJsonBody, parseRevokeRequest } from '@counte
 import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { judgePeer } from './authorize-caller.ts';
+import { askEdges } from './preview-edges.ts';
 
 /** `POST /v1/revoke`: the authority's own flow, for whoever called; and an answer even for who revoked itself. */
 export async function answerRevoke(context: ApiContext, call: ApiCall): Promise<ApiAnswer> {
@@ -19,7 +20,8 @@ export async function answerRevoke(context: ApiContext, call: ApiCall): Promise<
   // Its own connection is left alone until the answer is on its way, then judged like the others.
   const spareNoLonger = caller.kind === 'peer' ? context.cutter()?.spare(caller.live) : undefined;
   try {
-    const answer = await authority.revoke(order, caller, { leases });
+    const ask = askEdges(context.feed, context.authority.ledger);
+    const answer = await authority.revoke(order, caller, { leases, ask, signal: call.left() });
     if (!answer.ok) {
       spareNoLonger?.();
       return answer;

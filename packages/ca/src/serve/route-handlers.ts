@@ -92,7 +92,7 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
         { after: cursor.after, head: revocationPosition },
       );
     }
-    const seat = feed.sit(nameOf(call.caller), cursor.instance);
+    const seat = feed.sit(nameOf(call.caller), cursor.instance, cursor.reads);
     if (!seat.ok) return seat;
     const { caller } = call;
     const hello = {
@@ -134,9 +134,11 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
         body: formatLeaseResponse({ expiresAt: 0, position: revocationPosition }),
       };
     }
-    const { release: _, ...hold } = request;
+    const { release: _, answers = [], ...hold } = request;
     const lease = await ledger.holdLease({ ...hold, spiffeId });
     if (!lease.ok) return lease;
+    const { questions } = context.feed;
+    for (const { id, wouldClose } of answers) questions.answer(id, request.instance, wouldClose);
     context.leases.ring();
     const { revocationPosition: position } = await ledger.status();
     return { ok: true, body: formatLeaseResponse({ expiresAt: lease.expiresAt, position }) };
@@ -199,15 +201,21 @@ function issued({ authority }: ApiContext, answer: Issued | Refusal): ApiAnswer 
 
 function cursorOf(
   query: URLSearchParams,
-): { readonly ok: true; readonly after: number; readonly instance: string } | Denial {
+):
+  | { readonly ok: true; readonly after: number; readonly instance: string; readonly reads: number }
+  | Denial {
   const after = query.get('after') ?? '0';
   const instance = query.get('instance') ?? '';
-  const unknown = [...query.keys()].find((key) => key !== 'after' && key !== 'instance');
+  const reads = query.get('reads') ?? '1';
+  const unknown = [...query.keys()].find((key) => !['after', 'instance', 'reads'].includes(key));
   if (unknown !== undefined) {
     return denial(
       'ERR_WIRE_UNKNOWN_MEMBER',
-      `feed query has unknown "${unknown.slice(0, 80)}", expected "after" and "instance"`,
+      `feed query has unknown "${unknown.slice(0, 80)}", expected "after", "instance" and "reads"`,
     );
+  }
+  if (!/^[1-9]\d?$/.test(reads)) {
+    return denial('ERR_WIRE_MESSAGE', `feed query: reads "${reads.slice(0, 80)}" is no version`);
   }
   if (!/^\d{1,15}$/.test(after)) {
     return denial('ERR_WIRE_MESSAGE', `feed query: after "${after.slice(0, 80)}" is no position`);
@@ -215,5 +223,5 @@ function cursorOf(
   if (!instanceRule.pattern.test(instance)) {
     return denial('ERR_WIRE_MESSAGE', `feed query: instance is not ${instanceRule.form}`);
   }
-  return { ok: true, after: Number(after), instance };
+  return { ok: true, after: Number(after), instance, reads: Number(reads) };
 }

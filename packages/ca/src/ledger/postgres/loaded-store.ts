@@ -7,7 +7,7 @@ import {
   auditGenesis,
   nextAuditRow,
 } from '../audit-trail.ts';
-import { factFor } from '../covers.ts';
+import { isWide, matches } from '../covers.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -24,6 +24,7 @@ import type {
 } from '../ledger.ts';
 import type { Counter, Head } from '../ledger-rows.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from '../ledger-store.ts';
+import { isHold, isRelease } from '../revocation-order.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
 import {
   type Answers,
@@ -181,6 +182,23 @@ export class LoadedStore implements LedgerStore {
     return written ?? this.#ask('revocations', [by, value], none).latest;
   }
 
+  finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    const written = this.delta.revocations.findLast(
+      (found) =>
+        found.by === by &&
+        found.value === value &&
+        !isHold(found.reason) &&
+        !isRelease(found.reason),
+    );
+    return written ?? this.#ask('revocations', [by, value], none).final;
+  }
+
+  wideRevocations(): readonly RevocationRecord[] {
+    const stored = this.#ask('wideRevocations', [], noRecords);
+    const written = this.delta.revocations.filter(({ by }) => isWide(by));
+    return written.length === 0 ? stored : [...stored, ...written];
+  }
+
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
     const written = this.delta.revocations.findLast(
       (found) => found.block && found.by === by && found.value === value,
@@ -198,15 +216,20 @@ export class LoadedStore implements LedgerStore {
       if (intent === undefined || intent.notAfter <= at) return 0;
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
-    const matches = (intent: IntentRecord | undefined): boolean =>
-      intent !== undefined && intent.notAfter > at && factFor[by](factsOf(intent)) === value;
+    const isMeant = (intent: IntentRecord | undefined): boolean =>
+      intent !== undefined && intent.notAfter > at && matches(by, value, factsOf(intent));
     const stored = this.#ask('covered', [by, value, at], 0);
-    const written = [...this.delta.intents.values()].filter(matches).length;
-    const ended = [...this.delta.abandoned.keys()].filter((intent) => matches(this.intent(intent)));
+    const written = [...this.delta.intents.values()].filter(isMeant).length;
+    const ended = [...this.delta.abandoned.keys()].filter((intent) => isMeant(this.intent(intent)));
     return stored + written - ended.length;
   }
 
   /** Asked by reads alone, which write nothing that it would have to see. */
+  intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[] {
+    return this.#ask('intentsBetween', [above, below, limit], []);
+  }
+
+  /** Asked by reads alone, as the one before. */
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
     return this.#ask('coveredIntents', [covered, limit], []);
   }
@@ -323,7 +346,8 @@ export class LoadedStore implements LedgerStore {
   }
 }
 
-const none: NamedRevocations = { latest: undefined, blocking: undefined };
+const none: NamedRevocations = { latest: undefined, blocking: undefined, final: undefined };
+const noRecords: readonly RevocationRecord[] = [];
 
 const nothing: LedgerStatus = {
   position: 0,

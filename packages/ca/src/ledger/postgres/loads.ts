@@ -1,6 +1,9 @@
-import type { CertificateQuery, RevocationBy } from '../ledger.ts';
+import { hash } from 'node:crypto';
+import { coveredClause } from '../covered-clause.ts';
+import type { CertificateQuery } from '../ledger.ts';
 import type { Row } from '../ledger-rows.ts';
 import * as rows from '../ledger-rows.ts';
+import { isHold, isRelease } from '../revocation-order.ts';
 import {
   type Answers,
   keyOf,
@@ -73,6 +76,10 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
           (SELECT * FROM ${s}.revocations
             WHERE value = k.value AND by_what = k.by_what AND block = 1
             ORDER BY position DESC LIMIT 1)
+          UNION
+          (SELECT * FROM ${s}.revocations
+            WHERE value = k.value AND by_what = k.by_what AND ${rows.isFinal}
+            ORDER BY position DESC LIMIT 1)
         ) AS r`,
       values: [asked.map(([by]) => by), asked.map(([, value]) => value)],
       read(found, answers) {
@@ -80,27 +87,52 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
         for (const [by, value] of asked) {
           const mine = named.filter((each) => each.by === by && each.value === value);
           const blocking = mine.find((each) => each.block);
-          answers.set(keyOf('revocations', [by, value]), { latest: mine[0], blocking });
+          const final = mine.find(({ reason }) => !isHold(reason) && !isRelease(reason));
+          answers.set(keyOf('revocations', [by, value]), { latest: mine[0], blocking, final });
         }
       },
     },
   ],
 
+  wideRevocations: (_asked, s) => [
+    {
+      name: 'wide-revocations',
+      text: `SELECT * FROM ${s}.revocations WHERE ${rows.isWide} ORDER BY position`,
+      values: [],
+      read: one('wideRevocations', [], (found) => found.map(rows.revocationOf)),
+    },
+  ],
+
   covered: (asked, s) =>
-    asked.map(([by, value, at]) => ({
-      name: `covered-${by}`,
-      text: `SELECT count(*) AS matched FROM ${s}.intents AS i
-        WHERE ${columnFor(by)} = $1 AND not_after > $2
-          AND NOT EXISTS (SELECT 1 FROM ${s}.abandoned AS a WHERE a.intent = i.position)`,
-      values: [value, at],
-      read: one('covered', [by, value, at], ([row]) => Number(row?.matched ?? 0)),
+    asked.map(([by, value, at]) => {
+      const { clause, values } = coveredClause(by, value);
+      let last = 1;
+      const numbered = clause.replaceAll('?', () => `$${++last}`);
+      return {
+        // Its text differs between values of one kind.
+        name: `covered-${hash('sha256', clause, 'base64url').slice(0, 12)}`,
+        text: `SELECT count(*) AS matched FROM ${s}.intents AS i
+          WHERE not_after > $1 AND ${numbered}
+            AND NOT EXISTS (SELECT 1 FROM ${s}.abandoned AS a WHERE a.intent = i.position)`,
+        values: [at, ...values],
+        read: one('covered', [by, value, at], ([row]) => Number(row?.matched ?? 0)),
+      };
+    }),
+
+  intentsBetween: (asked, s) =>
+    asked.map(([above, below, limit]) => ({
+      name: 'intents-between',
+      text: `SELECT * FROM ${s}.intents
+        WHERE position > $1 AND position < $2 ORDER BY position LIMIT $3`,
+      values: [above, below, limit],
+      read: one('intentsBetween', [above, below, limit], (found) => found.map(rows.intentOf)),
     })),
 
   coveredIntents: (asked, s) =>
     asked.map(([covered, limit]) => ({
       name: `covered-intents-${covered.by}`,
       text: `SELECT * FROM ${s}.intents
-        WHERE ${columnFor(covered.by)} = $1 AND position > $2 AND position < $3
+        WHERE ${rows.columnFor[covered.by]} = $1 AND position > $2 AND position < $3
         ORDER BY position LIMIT $4`,
       values: [covered.value, covered.above, covered.below, limit],
       read: one('coveredIntents', [covered, limit], (found) => found.map(rows.intentOf)),
@@ -258,10 +290,6 @@ function one<N extends QuestionName>(
   answerOf: (found: readonly Row[]) => Questions[N]['answer'],
 ): Load['read'] {
   return (found, answers) => answers.set(keyOf(name, asked), answerOf(found));
-}
-
-function columnFor(by: Exclude<RevocationBy, 'serial'>): string {
-  return rows.columnFor[by];
 }
 
 function certificates(s: string): string {

@@ -23,6 +23,11 @@ export interface Questions {
     with: [by: Exclude<RevocationBy, 'serial'>, value: string, at: number];
     answer: number;
   };
+  wideRevocations: { with: []; answer: readonly RevocationRecord[] };
+  intentsBetween: {
+    with: [above: number, below: number, limit: number];
+    answer: readonly IntentRecord[];
+  };
   coveredIntents: {
     with: [covered: CoveredRange, limit: number];
     answer: readonly IntentRecord[];
@@ -58,6 +63,8 @@ export interface StoredIntent {
 export interface NamedRevocations {
   readonly latest: RevocationRecord | undefined;
   readonly blocking: RevocationRecord | undefined;
+  /** The newest that is neither a hold nor a release. */
+  readonly final: RevocationRecord | undefined;
 }
 
 export type QuestionName = keyof Questions;

@@ -64,9 +64,15 @@ export class OcspDesk {
     this.#options = options;
     this.#memory = new AnswerMemory(options.mostKept ?? 50_000);
     this.#mostUnderWay = options.mostUnderWay ?? 512;
-    for (const issuer of options.issuers) {
-      if (issuer.signer === undefined) continue;
-      const counter = { name: issuer.name, responder: new Responder({ ...options, issuer }) };
+    this.takeUp(options.issuers);
+  }
+
+  /** Who issues now: those that are new are answered for, too. */
+  takeUp(issuers: readonly PublishingIssuer[]): void {
+    for (const issuer of issuers) {
+      if (issuer.signer === undefined || this.#byName.has(issuer.name)) continue;
+      const responder = new Responder({ ...this.#options, issuer });
+      const counter = { name: issuer.name, responder };
       this.#byName.set(issuer.name, counter);
       const { subject, spki } = issuer.certificate;
       for (const key of issuerKeysOf({ subject, spki })) this.#counters.set(key, counter);
@@ -113,7 +119,7 @@ export class OcspDesk {
     }
   }
 
-  /** A certificate was revoked: what was said about it is not said again. */
+  /** A certificate was revoked or released: what was said about it is not said again. */
   forget(intent: number): void {
     this.#memory.spoil(intent);
   }
@@ -186,9 +192,10 @@ export class OcspDesk {
     if (this.#ownCounter(certId) !== counter) return undefined;
     const intent = positionOfSerial(fromHex(serialHex) ?? new Uint8Array());
     if (intent === undefined) return undefined;
-    const known = this.#memory.standing(intent);
-    if (known !== undefined) return isOf(known, serialHex, counter) ? known : undefined;
     const { ledger, index } = this.#options;
+    // What is committed and not read yet, the ledger itself knows.
+    const known = index.isBehind ? undefined : this.#memory.standing(intent);
+    if (known !== undefined) return isOf(known, serialHex, counter) ? known : undefined;
     const status = await ledger.certificateStatus(serialHex);
     if (status.status === 'unknown') return undefined;
     const { issuer } = status.certificate;
@@ -200,10 +207,16 @@ export class OcspDesk {
     return standing;
   }
 
-  /** The index was told of every revocation in its order; until it is loaded, the ledger's word stands. */
+  /**
+   * The index was told of every revocation and release in their order. While it is behind, the ledger's word stands, and
+   * the stricter of both.
+   */
   #statusOf(standing: Standing | undefined): OcspCertStatus {
     if (standing === undefined) return unknown;
-    const revoked = this.#options.index.get(standing.intent) ?? standing.revoked;
+    const { index } = this.#options;
+    const isCurrent = index.isLoaded && !index.isBehind;
+    const read = index.get(standing.intent);
+    const revoked = isCurrent ? read : (read ?? standing.revoked);
     if (revoked === undefined) return good;
     return { status: 'revoked', at: revoked.at, reason: revoked.reason };
   }
