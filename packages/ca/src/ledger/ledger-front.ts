@@ -100,6 +100,11 @@ export class LedgerFront implements Ledger {
   liveCertificates: Ledger['liveCertificates'] = (after, limit) =>
     this.#engine.run('liveCertificates', [after, limit]);
 
+  takeListNumber: Ledger['takeListNumber'] = (path, list) =>
+    this.#engine.run('takeListNumber', [path, list]);
+  archiveEnded: Ledger['archiveEnded'] = (order) => this.#engine.run('archiveEnded', [order]);
+  retention: Ledger['retention'] = () => this.#engine.run('retention', []);
+
   restore: Ledger['restore'] = (records, rows) => this.#engine.run('restore', [records, rows]);
 
   get failure(): CountersignError | undefined {

@@ -16,6 +16,7 @@ import type {
   TokenRecord,
 } from './ledger.ts';
 import type { CoveredRange } from './ledger-store.ts';
+import type { NumberedList } from './list-numbers.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /** Rows of the tables to records, one function a table. The database is ours alone, so its words are trusted. */
@@ -56,6 +57,13 @@ export function intentOf(row: Row): IntentRecord {
 
 export const selectCertificates = `SELECT i.*, c.position AS issued_position, c.at AS issued_at, c.der
   FROM certificates AS c JOIN intents AS i ON i.position = c.intent`;
+
+export const selectArchivedCertificates = `SELECT i.*, c.position AS issued_position, c.at AS issued_at, c.der
+  FROM archived_certificates AS c JOIN archived_intents AS i ON i.position = c.intent`;
+
+export function outcomeOf({ outcome }: Row): 'issued' | 'abandoned' | undefined {
+  return outcome === 'issued' || outcome === 'abandoned' ? outcome : undefined;
+}
 
 export function certificateOf(row: Row): CertificateRecord {
   return {
@@ -111,6 +119,10 @@ export function auditOf(row: Row): AuditRow {
     said: String(row.said),
     hash: hashText(row.hash),
   };
+}
+
+export function numberedListOf(row: Row): NumberedList {
+  return { number: String(row.number), position: Number(row.position) };
 }
 
 export function tokenOf(row: Row): TokenRecord {
@@ -190,24 +202,31 @@ export function acknowledgementOf(row: Row): Acknowledgement {
   };
 }
 
-/** Where records with a position live; `select` ends with the position's column, for `> ?`; column 1 is the position. */
-export const recordTables: readonly {
+/** Where records with a position live, those of the archive too; `select` ends with the position's column, for `> ?`; column 1 is the position. */
+export const recordTables: readonly RecordTable[] = ['', 'archived_'].flatMap(recordTablesOf);
+
+export interface RecordTable {
   readonly select: string;
   readonly recordOf: (row: Row) => LedgerRecord;
-}[] = [
-  { select: 'SELECT * FROM intents WHERE position', recordOf: intentOf },
-  { select: 'SELECT * FROM tokens WHERE position', recordOf: tokenOf },
-  { select: 'SELECT * FROM revocations WHERE position', recordOf: revocationOf },
-  {
-    select: `SELECT c.position, c.intent, c.at, c.der, i.serial FROM certificates AS c
-      JOIN intents AS i ON i.position = c.intent WHERE c.position`,
-    recordOf: issuedOf,
-  },
-  {
-    select: 'SELECT position, intent, at, reason FROM abandoned WHERE position',
-    recordOf: abandonedOf,
-  },
-];
+}
+
+/** @param its how the names of the tables begin */
+export function recordTablesOf(its: string): RecordTable[] {
+  return [
+    { select: `SELECT * FROM ${its}intents WHERE position`, recordOf: intentOf },
+    { select: `SELECT * FROM ${its}tokens WHERE position`, recordOf: tokenOf },
+    { select: `SELECT * FROM ${its}revocations WHERE position`, recordOf: revocationOf },
+    {
+      select: `SELECT c.position, c.intent, c.at, c.der, i.serial FROM ${its}certificates AS c
+      JOIN ${its}intents AS i ON i.position = c.intent WHERE c.position`,
+      recordOf: issuedOf,
+    },
+    {
+      select: `SELECT position, intent, at, reason FROM ${its}abandoned WHERE position`,
+      recordOf: abandonedOf,
+    },
+  ];
+}
 
 /** Conditions on the table of revocations. */
 export const isFinal = "reason NOT IN ('certificateHold', 'removeFromCRL')";

@@ -32,8 +32,10 @@ import type {
 } from './ledger.ts';
 import { factsOf, type LedgerStore } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
+import { takeListNumber } from './list-numbers.ts';
 import { previewRevocation } from './preview-revocation.ts';
 import { restoreRecords } from './restore-records.ts';
+import { archivedRevocation, archiveEnded, withoutArchived } from './retention/archive-ended.ts';
 import { mustBlock } from './revocation-order.ts';
 import { revokedAfter } from './revoked-after.ts';
 import { rotationReads, rotationWrites } from './rotation-rules.ts';
@@ -218,6 +220,9 @@ export const ledgerWrites = {
 
   ...rotationWrites,
 
+  archiveEnded,
+  takeListNumber,
+
   noteRefusals(tx: LedgerTransaction, refusals: readonly AuditSaid[]): void {
     for (const refusal of refusals) note(tx, { ...refusal, what: 'refused' });
   },
@@ -251,7 +256,7 @@ export const ledgerReads = {
     const intent = tx.store.intentBySerial(serialHex);
     if (intent === undefined) return { status: 'unknown' };
     const certificate = factsOf(intent);
-    const revocation = coveringRevocation(tx, certificate);
+    const revocation = coveringRevocation(tx, certificate) ?? archivedRevocation(tx, certificate);
     return revocation === undefined
       ? { status: 'good', certificate }
       : { status: 'revoked', certificate, revocation };
@@ -263,7 +268,7 @@ export const ledgerReads = {
     query: Parameters<LedgerStore['findCertificates']>[0],
   ) => tx.store.findCertificates({ ...query, limit: boundedLimit(query.limit ?? 100) }),
   revocationsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
-    tx.store.revocationsAfter(position, boundedLimit(limit)),
+    withoutArchived(tx, position, tx.store.revocationsAfter(position, boundedLimit(limit))),
   revokedAfter,
   coveredRuns,
   endsOf: (tx: LedgerTransaction, serials: readonly string[]) =>
@@ -273,6 +278,7 @@ export const ledgerReads = {
     (by === 'spiffe-id' ? wideBlockOf(tx, { spiffeId: value }) : undefined),
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
   orphans: (tx: LedgerTransaction) => tx.store.orphans(),
+  retention: (tx: LedgerTransaction) => tx.store.archive.state(),
   status: (tx: LedgerTransaction) => tx.store.status(),
   recordsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.recordsAfter(position, boundedLimit(limit)),

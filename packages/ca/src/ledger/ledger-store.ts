@@ -14,6 +14,8 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
+import type { NumberedList } from './list-numbers.ts';
+import type { ArchiveStore } from './retention/archive-store.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
 /**
@@ -86,6 +88,10 @@ export interface LedgerStore {
   /** Adds a row as another ledger has chained it; it follows the head, which it moves. */
   addAudit(row: AuditRow): void;
   auditAfter(seq: number, limit: number): readonly AuditRow[];
+
+  readonly archive: ArchiveStore;
+  numberedList(path: string): NumberedList | undefined;
+  putNumberedList(path: string, list: NumberedList): void;
 
   status(): LedgerStatus;
   recordsAfter(position: number, limit: number): readonly LedgerRecord[];

@@ -2,6 +2,14 @@ import type { CountersignError, Denial } from '@countersign/base';
 import type { RevocationBy } from '@countersign/wire';
 import type { RevocationReason } from '@countersign/x509';
 import type { AuditHead, AuditRow } from './audit-trail.ts';
+import type { Acknowledgement, Lease, LeaseHold } from './lease-records.ts';
+import type { NumberedList } from './list-numbers.ts';
+import type { NotedRefusal } from './refusal-notes.ts';
+import type {
+  RetentionOrder,
+  RetentionState,
+  RetentionTurn,
+} from './retention/retention-records.ts';
 import type {
   BundleHolder,
   BundleReport,
@@ -9,6 +17,9 @@ import type {
   LivePage,
   SharedDocument,
 } from './rotation-records.ts';
+
+export type { Acknowledgement, ClosedConnections, Lease, LeaseHold } from './lease-records.ts';
+export type { NotedRefusal } from './refusal-notes.ts';
 
 /**
  * What the authority has promised, in order. The one place where an issue or a revocation is committed.
@@ -155,6 +166,13 @@ export interface Ledger {
    * @throws ERR_LEDGER_STATE unless each follows right after the newest one
    */
   restore(records: readonly LedgerRecord[], rows: readonly AuditRow[]): Promise<void>;
+
+  /** The number of the next list at a path: the one that is wanted, or a higher one. None where it would know less than the last. */
+  takeListNumber(path: string, list: NumberedList): Promise<string | undefined>;
+
+  /** One step of archiving what ended long ago. Records keep their positions, and are found by those, by serial and by key. */
+  archiveEnded(order: RetentionOrder): Promise<RetentionTurn>;
+  retention(): Promise<RetentionState>;
 
   /** Why calls throw now; undefined while the ledger works. */
   readonly failure: CountersignError | undefined;
@@ -427,50 +445,4 @@ export interface LedgerStatus {
   readonly tokens: number;
   /** The newest row of the audit trail. */
   readonly audit: AuditHead;
-}
-
-/** A decision against somebody. */
-export interface NotedRefusal {
-  /** What was asked for: `issue`, `renew`, `revoke`, `token`, `lease`, or a route. */
-  readonly asked: string;
-  /** The names, serial or value that it was about. */
-  readonly subject?: string | undefined;
-  readonly provisioner?: string | undefined;
-  readonly code: string;
-  readonly detail: string;
-}
-
-/** What an edge did with revocations, as it reports it. */
-export interface ClosedConnections {
-  readonly closed: number;
-  readonly kept: number;
-  readonly elapsedMs: number;
-}
-
-export interface LeaseHold {
-  readonly instance: string;
-  readonly spiffeId: string;
-  readonly maxSilenceMs: number;
-  /** Everything up to it has been applied by the edge. */
-  readonly position: number;
-  readonly closed?: ClosedConnections;
-}
-
-export interface Lease {
-  readonly instance: string;
-  readonly spiffeId: string;
-  readonly maxSilenceMs: number;
-  readonly lastSeen: number;
-  /** `lastSeen + maxSilenceMs`. */
-  readonly expiresAt: number;
-  readonly position: number;
-  /** Connections that it has closed because of revocations, since its lease began. */
-  readonly closed: number;
-}
-
-export interface Acknowledgement extends ClosedConnections {
-  readonly instance: string;
-  readonly spiffeId: string;
-  readonly position: number;
-  readonly at: number;
 }

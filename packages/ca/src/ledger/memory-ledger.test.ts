@@ -2,6 +2,7 @@ import { auditTrailSuite } from './audit-trail.suite.ts';
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import { memoryLedger } from './memory-ledger.ts';
+import { archiveSuite } from './retention/archive.suite.ts';
 import { rotationSuite } from './rotation.suite.ts';
 
 const subject: LedgerUnderTest = { open: async (clock) => memoryLedger({ clock }) };
@@ -9,3 +10,4 @@ ledgerSuite('memory ledger', subject);
 leaseSuite('memory ledger', subject);
 auditTrailSuite('memory ledger', subject);
 rotationSuite('memory ledger', subject);
+archiveSuite('memory ledger', subject);

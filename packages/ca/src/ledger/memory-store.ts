@@ -20,6 +20,8 @@ import type {
   TokenRecord,
 } from './ledger.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from './ledger-store.ts';
+import type { NumberedList } from './list-numbers.ts';
+import { MemoryArchive } from './retention/memory-archive.ts';
 import { isHold, isRelease } from './revocation-order.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 
@@ -34,10 +36,17 @@ export class MemoryStore implements LedgerStore {
   readonly #leases = new Map<string, Lease>();
   #acknowledgements: Acknowledgement[] = [];
   readonly #documents = new Map<string, SharedDocument>();
+  readonly #lists = new Map<string, NumberedList>();
   readonly #holders = new Map<string, BundleHolder>();
   #head = 0;
   readonly #audit: AuditRow[] = [];
   #unchained: (readonly [AuditSaid, LedgerRecord | undefined])[] = [];
+  readonly archive = new MemoryArchive({
+    intents: () =>
+      this.#intents().map((record) => ({ record, outcome: this.outcomeOf(record.position) })),
+    tokens: () => [...this.#tokens.values()],
+    revocation: (position) => this.#revocations.find((each) => each.position === position),
+  });
 
   nextPosition(): number {
     this.#head += 1;
@@ -49,7 +58,8 @@ export class MemoryStore implements LedgerStore {
   }
 
   token(id: string): TokenRecord | undefined {
-    return this.#tokens.get(id);
+    const token = this.#tokens.get(id);
+    return token === undefined || this.archive.has(token.position) ? undefined : token;
   }
 
   addToken(token: TokenRecord): void {
@@ -118,6 +128,7 @@ export class MemoryStore implements LedgerStore {
 
   findCertificates(query: CertificateQuery): readonly CertificateRecord[] {
     return this.#intents()
+      .filter(({ position }) => query.spkiHash !== undefined || !this.archive.has(position))
       .map((intent) => this.certificate(intent.serialHex))
       .filter((found) => found !== undefined)
       .filter((found) => query.spiffeId === undefined || found.spiffeId === query.spiffeId)
@@ -135,7 +146,7 @@ export class MemoryStore implements LedgerStore {
   }
 
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
-    return this.#revocations.findLast((found) => found.by === by && found.value === value);
+    return this.#listed().findLast((found) => found.by === by && found.value === value);
   }
 
   finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
@@ -159,7 +170,9 @@ export class MemoryStore implements LedgerStore {
   }
 
   revocationsAfter(position: number, limit: number): readonly RevocationRecord[] {
-    return this.#revocations.filter((found) => found.position > position).slice(0, limit);
+    return this.#listed()
+      .filter((found) => found.position > position)
+      .slice(0, limit);
   }
 
   countCovered(by: RevocationBy, value: string, at: number): number {
@@ -171,6 +184,7 @@ export class MemoryStore implements LedgerStore {
   intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[] {
     return this.#intents()
       .filter(({ position }) => position > above && position < below)
+      .filter(({ position }) => !this.archive.has(position))
       .slice(0, limit);
   }
 
@@ -179,6 +193,7 @@ export class MemoryStore implements LedgerStore {
     return this.#intents()
       .filter(({ position }) => position > above && position < below)
       .filter((intent) => factFor[by](factsOf(intent)) === value)
+      .filter(({ position }) => !this.archive.has(position))
       .slice(0, limit);
   }
 
@@ -253,6 +268,14 @@ export class MemoryStore implements LedgerStore {
     return [...first.values()].sort((a, b) => (a.instance < b.instance ? -1 : 1));
   }
 
+  numberedList(path: string): NumberedList | undefined {
+    return this.#lists.get(path);
+  }
+
+  putNumberedList(path: string, list: NumberedList): void {
+    this.#lists.set(path, list);
+  }
+
   auditHead(): AuditHead {
     return this.#chained().at(-1) ?? auditGenesis;
   }
@@ -295,6 +318,11 @@ export class MemoryStore implements LedgerStore {
 
   recordsAfter(position: number, limit: number): readonly LedgerRecord[] {
     return this.#records.slice(position, position + limit);
+  }
+
+  /** Revocations that are not archived. */
+  #listed(): readonly RevocationRecord[] {
+    return this.#revocations.filter(({ position }) => !this.archive.has(position));
   }
 
   #append(record: LedgerRecord): void {

@@ -1,6 +1,16 @@
 import type { Asked } from './asked.ts';
 import type { AuditSaid } from './audit-trail.ts';
-import type { NotedRefusal } from './ledger.ts';
+
+/** A decision against somebody. */
+export interface NotedRefusal {
+  /** What was asked for: `issue`, `renew`, `revoke`, `token`, `lease`, or a route. */
+  readonly asked: string;
+  /** The names, serial or value that it was about. */
+  readonly subject?: string | undefined;
+  readonly provisioner?: string | undefined;
+  readonly code: string;
+  readonly detail: string;
+}
 
 export interface RefusalNotesOptions {
   /** Writes them in one transaction. */

@@ -12,6 +12,7 @@ import { auditTrailSuite, tamperings, threeCertificates } from './audit-trail.su
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import type { IntentDraft } from './ledger.ts';
+import { archiveSuite } from './retention/archive.suite.ts';
 import { rotationSuite } from './rotation.suite.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
 import { verifyAudit } from './verify-audit.ts';
@@ -28,6 +29,7 @@ ledgerSuite('sqlite ledger', subject);
 leaseSuite('sqlite ledger', subject);
 auditTrailSuite('sqlite ledger', subject);
 rotationSuite('sqlite ledger', subject);
+archiveSuite('sqlite ledger', subject);
 
 const draft: IntentDraft = {
   grant: { kind: 'operator' },
@@ -124,7 +126,7 @@ describe('sqlite ledger file', () => {
       ...['intents', 'certificates', 'abandoned', 'tokens', 'revocations'].map(
         (each) => `archived_${each}`,
       ),
-      ...['retention', 'list_numbers', 'imported_lists', 'documents', 'bundle_holders'],
+      ...['retention', 'list_numbers', 'documents', 'bundle_holders'],
     ];
     database.exec(later.map((table) => `DROP TABLE ${table};`).join(' '));
     database.exec(`

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CountersignError, messageOf } from '@countersign/base';
 import { auditGenesis } from './audit-trail.ts';
+import { recordTablesOf } from './ledger-rows.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 /**
@@ -230,13 +231,25 @@ const migrations: readonly Migration[] = [
     PRIMARY KEY (intent, instance)
   ) STRICT, WITHOUT ROWID;
   `,
+  // What a list knows of stands beside its number. Indexes over names and keys begin with the era of an intent: see
+  // sqlite-questions.ts.
+  `
+  ALTER TABLE list_numbers ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+  DROP TABLE imported_lists;
+  DROP INDEX intents_spiffe_id;
+  CREATE INDEX intents_spiffe_id ON intents (position >> 17, spiffe_id, not_after)
+    WHERE spiffe_id IS NOT NULL;
+  DROP INDEX intents_spki_hash;
+  CREATE INDEX intents_spki_hash ON intents (position >> 17, spki_hash);
+  `,
 ];
 
 type Migration = string | ((database: DatabaseSync) => void);
 
 function trailOfRecords(store: SqliteStore): void {
   for (let position = 0; ; ) {
-    const records = store.recordsAfter(position, 1000);
+    // At that step nothing was archived yet.
+    const records = store.recordsAfter(position, 1000, recordTablesOf(''));
     for (const record of records) {
       store.trail({ what: 'migrated' }, record);
       position = record.position;

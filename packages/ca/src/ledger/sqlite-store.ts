@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { fromHex } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
 import {
@@ -12,12 +12,10 @@ import { coveredClause } from './covered-clause.ts';
 import { isWide } from './covers.ts';
 import type {
   AbandonedRecord,
-  Acknowledgement,
   CertificateQuery,
   CertificateRecord,
   IntentRecord,
   IssuedRecord,
-  Lease,
   LedgerRecord,
   LedgerStatus,
   RevocationBy,
@@ -26,20 +24,38 @@ import type {
 } from './ledger.ts';
 import * as rows from './ledger-rows.ts';
 import type { CoveredRange, LedgerStore } from './ledger-store.ts';
+import type { ArchiveStore } from './retention/archive-store.ts';
+import { sqliteArchive } from './retention/sqlite-archive.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
+import { type SqliteAccess, sqliteAccess } from './sqlite-access.ts';
+import { SqliteEdges } from './sqlite-edges.ts';
+import {
+  countCoveredText,
+  coveredIntentsText,
+  findCertificatesQuestions,
+} from './sqlite-questions.ts';
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
-export class SqliteStore implements LedgerStore {
+export class SqliteStore extends SqliteEdges implements LedgerStore {
   readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #run: SqliteAccess['run'];
+  readonly #get: SqliteAccess['get'];
+  readonly #all: SqliteAccess['all'];
   #head: rows.Head;
   #headMoved = false;
   /** The file is ours alone, so they are read once. */
   #wide: readonly RevocationRecord[] | undefined;
   readonly #openedAt: number;
+  readonly archive: ArchiveStore;
 
   constructor(database: DatabaseSync) {
+    const sql = sqliteAccess(database);
+    super(sql);
     this.#database = database;
+    this.#run = sql.run;
+    this.#get = sql.get;
+    this.#all = sql.all;
+    this.archive = sqliteArchive(sql);
     this.#head = this.#readHead();
     this.#openedAt = this.#head.position;
   }
@@ -127,7 +143,9 @@ export class SqliteStore implements LedgerStore {
   }
 
   intent(position: number): IntentRecord | undefined {
-    const row = this.#get('SELECT * FROM intents WHERE position = ?', position);
+    const row =
+      this.#get('SELECT * FROM intents WHERE position = ?', position) ??
+      this.#get('SELECT * FROM archived_intents WHERE position = ?', position);
     return row && rows.intentOf(row);
   }
 
@@ -157,8 +175,10 @@ export class SqliteStore implements LedgerStore {
   }
 
   outcomeOf(intent: number): 'issued' | 'abandoned' | undefined {
-    const outcome = this.#get('SELECT outcome FROM intents WHERE position = ?', intent)?.outcome;
-    return outcome === 'issued' || outcome === 'abandoned' ? outcome : undefined;
+    const row =
+      this.#get('SELECT outcome FROM intents WHERE position = ?', intent) ??
+      this.#get('SELECT outcome FROM archived_intents WHERE position = ?', intent);
+    return rows.outcomeOf(row ?? {});
   }
 
   addIssued(issued: IssuedRecord): void {
@@ -186,25 +206,17 @@ export class SqliteStore implements LedgerStore {
   certificate(serialHex: string): CertificateRecord | undefined {
     const intent = this.intentBySerial(serialHex);
     if (intent === undefined) return undefined;
-    const row = this.#get(`${rows.selectCertificates} WHERE c.intent = ?`, intent.position);
+    const row =
+      this.#get(`${rows.selectCertificates} WHERE c.intent = ?`, intent.position) ??
+      this.#get(`${rows.selectArchivedCertificates} WHERE c.intent = ?`, intent.position);
     return row && rows.certificateOf(row);
   }
 
   findCertificates(query: CertificateQuery): readonly CertificateRecord[] {
-    const { spiffeId, spkiHash, provisioner, validAt, limit = 100 } = query;
-    const criteria: [string, SQLInputValue | undefined][] = [
-      ['i.spiffe_id = ?', spiffeId],
-      ['i.spki_hash = ?', spkiHash],
-      ['i.provisioner = ?', provisioner],
-      ['i.not_after > ?', validAt],
-    ];
-    const given = criteria.filter(([, value]) => value !== undefined);
-    const where = given.map(([clause]) => ` AND ${clause}`).join('');
-    return this.#all(
-      `${rows.selectCertificates} WHERE TRUE${where} ORDER BY c.position DESC LIMIT ?`,
-      ...given.map(([, value]) => value ?? null),
-      limit,
-    ).map(rows.certificateOf);
+    const found = findCertificatesQuestions(query).flatMap(({ text, values }) =>
+      this.#all(text, ...values).map(rows.certificateOf),
+    );
+    return found.sort((a, b) => b.position - a.position).slice(0, query.limit ?? 100);
   }
 
   addRevocation(revocation: RevocationRecord): void {
@@ -274,12 +286,7 @@ export class SqliteStore implements LedgerStore {
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
     const { clause, values } = coveredClause(by, value);
-    const row = this.#get(
-      `SELECT count(*) AS matched FROM intents
-       WHERE ${clause} AND not_after > ? AND outcome IS NOT 'abandoned'`,
-      ...values,
-      at,
-    );
+    const row = this.#get(countCoveredText(by, clause), ...values, at);
     return Number(row?.matched ?? 0);
   }
 
@@ -294,44 +301,7 @@ export class SqliteStore implements LedgerStore {
 
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
     const { by, value, above, below } = covered;
-    // By position and by no index (so says the sign), where the range is bounded and most of it is wanted.
-    const column = by === 'provisioner' ? '+provisioner' : rows.columnFor[by];
-    return this.#all(
-      `SELECT * FROM intents
-       WHERE ${column} = ? AND position > ? AND position < ? ORDER BY position LIMIT ?`,
-      value,
-      above,
-      below,
-      limit,
-    ).map(rows.intentOf);
-  }
-
-  lease(instance: string): Lease | undefined {
-    const row = this.#get('SELECT * FROM leases WHERE instance = ?', instance);
-    return row && rows.leaseOf(row);
-  }
-
-  putLease(lease: Lease): void {
-    this.#run(
-      'INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?)',
-      lease.instance,
-      lease.spiffeId,
-      lease.maxSilenceMs,
-      lease.lastSeen,
-      lease.expiresAt,
-      lease.position,
-      lease.closed,
-    );
-  }
-
-  deleteLease(instance: string): void {
-    this.#run('DELETE FROM leases WHERE instance = ?', instance);
-  }
-
-  liveLeases(at: number): readonly Lease[] {
-    return this.#all('SELECT * FROM leases WHERE expires_at > ? ORDER BY instance', at).map(
-      rows.leaseOf,
-    );
+    return this.#all(coveredIntentsText(by), value, above, below, limit).map(rows.intentOf);
   }
 
   document(name: string): SharedDocument | undefined {
@@ -369,34 +339,6 @@ export class SqliteStore implements LedgerStore {
     ).map(rows.liveOf);
   }
 
-  forgetEdges(at: number, acknowledgedBefore: number): void {
-    this.#run('DELETE FROM leases WHERE expires_at <= ?', at);
-    this.#run('DELETE FROM acks WHERE at < ?', acknowledgedBefore);
-  }
-
-  addAcknowledgement(ack: Acknowledgement): void {
-    this.#run(
-      'INSERT OR IGNORE INTO acks VALUES (?, ?, ?, ?, ?, ?, ?)',
-      ack.instance,
-      ack.position,
-      ack.spiffeId,
-      ack.at,
-      ack.closed,
-      ack.kept,
-      ack.elapsedMs,
-    );
-  }
-
-  acknowledgements(position: number): readonly Acknowledgement[] {
-    return this.#all(
-      `SELECT * FROM acks AS a WHERE position = (
-         SELECT min(position) FROM acks WHERE instance = a.instance AND position >= ?
-       ) AND position >= ? ORDER BY instance`,
-      position,
-      position,
-    ).map(rows.acknowledgementOf);
-  }
-
   auditHead(): AuditHead {
     return { seq: this.#head.audit, hash: this.#head.auditHash };
   }
@@ -428,8 +370,12 @@ export class SqliteStore implements LedgerStore {
     return rows.statusOf(this.#head);
   }
 
-  recordsAfter(position: number, limit: number): readonly LedgerRecord[] {
-    const found = rows.recordTables.flatMap(({ select, recordOf }) =>
+  recordsAfter(
+    position: number,
+    limit: number,
+    tables = rows.recordTables,
+  ): readonly LedgerRecord[] {
+    const found = tables.flatMap(({ select, recordOf }) =>
       this.#all(`${select} > ? ORDER BY 1 LIMIT ?`, position, limit).map(recordOf),
     );
     return found.sort((a, b) => a.position - b.position).slice(0, limit);
@@ -448,25 +394,5 @@ export class SqliteStore implements LedgerStore {
   #endIntent(intent: number, outcome: 'issued' | 'abandoned'): void {
     this.#run('UPDATE intents SET outcome = ? WHERE position = ?', outcome, intent);
     this.#move(outcome);
-  }
-
-  #statement(sql: string): StatementSync {
-    const held = this.#statements.get(sql);
-    if (held !== undefined) return held;
-    const prepared = this.#database.prepare(sql);
-    this.#statements.set(sql, prepared);
-    return prepared;
-  }
-
-  #run(sql: string, ...values: SQLInputValue[]): void {
-    this.#statement(sql).run(...values);
-  }
-
-  #get(sql: string, ...values: SQLInputValue[]): rows.Row | undefined {
-    return this.#statement(sql).get(...values);
-  }
-
-  #all(sql: string, ...values: SQLInputValue[]): rows.Row[] {
-    return this.#statement(sql).all(...values);
   }
 }

@@ -37,7 +37,9 @@ export function describeTrouble(thrown: unknown): string {
 }
 
 function sqlStateOf(thrown: unknown): string | undefined {
-  const code = (thrown as { code?: unknown } | undefined)?.code;
+  const { code, syscall } = (thrown ?? {}) as { code?: unknown; syscall?: unknown };
+  // "EPIPE" has the form of a state too.
+  if (syscall !== undefined) return undefined;
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 

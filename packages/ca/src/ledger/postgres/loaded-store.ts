@@ -24,6 +24,9 @@ import type {
 } from '../ledger.ts';
 import type { Counter, Head } from '../ledger-rows.ts';
 import { type CoveredRange, factsOf, type LedgerStore } from '../ledger-store.ts';
+import type { NumberedList } from '../list-numbers.ts';
+import type { ArchiveStore } from '../retention/archive-store.ts';
+import { type ArchiveDelta, loadedArchive } from '../retention/postgres-archive.ts';
 import { isHold, isRelease } from '../revocation-order.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
 import {
@@ -54,6 +57,8 @@ export interface Delta {
   readonly documents: Map<string, SharedDocument>;
   readonly holders: Map<string, BundleHolder>;
   forgetHolders: boolean;
+  readonly archive: ArchiveDelta;
+  readonly lists: Map<string, NumberedList>;
   forget: { readonly at: number; readonly acknowledgedBefore: number } | undefined;
 }
 
@@ -67,6 +72,7 @@ export class LoadedStore implements LedgerStore {
   readonly delta: Delta;
   /** How often something was written. */
   writes = 0;
+  readonly archive: ArchiveStore;
   readonly #answers: Answers;
 
   constructor(head: Head, answers: Answers) {
@@ -85,8 +91,17 @@ export class LoadedStore implements LedgerStore {
       documents: new Map(),
       holders: new Map(),
       forgetHolders: false,
+      archive: { moves: [], state: undefined },
+      lists: new Map(),
       forget: undefined,
     };
+    this.archive = loadedArchive(
+      (name, asked, otherwise) => this.#ask(name, asked as never, otherwise as never) as never,
+      this.delta.archive,
+      () => {
+        this.writes += 1;
+      },
+    );
   }
 
   nextPosition(): number {
@@ -298,6 +313,15 @@ export class LoadedStore implements LedgerStore {
 
   acknowledgements(position: number): readonly Acknowledgement[] {
     return this.#ask('acknowledgements', [position], []);
+  }
+
+  numberedList(path: string): NumberedList | undefined {
+    return this.delta.lists.get(path) ?? this.#ask('numberedList', [path], undefined);
+  }
+
+  putNumberedList(path: string, list: NumberedList): void {
+    this.writes += 1;
+    this.delta.lists.set(path, list);
   }
 
   auditHead(): AuditHead {

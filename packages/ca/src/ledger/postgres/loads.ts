@@ -3,6 +3,7 @@ import { coveredClause } from '../covered-clause.ts';
 import type { CertificateQuery } from '../ledger.ts';
 import type { Row } from '../ledger-rows.ts';
 import * as rows from '../ledger-rows.ts';
+import { archiveLoads } from '../retention/postgres-archive.ts';
 import { isHold, isRelease } from '../revocation-order.ts';
 import {
   type Answers,
@@ -46,12 +47,18 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
   intent: (asked, s) => [
     {
       name: 'intent',
-      text: `SELECT i.*, CASE WHEN c.intent IS NOT NULL THEN 'issued'
-                              WHEN a.intent IS NOT NULL THEN 'abandoned' END AS outcome
-        FROM ${s}.intents AS i
-        LEFT JOIN ${s}.certificates AS c ON c.intent = i.position
-        LEFT JOIN ${s}.abandoned AS a ON a.intent = i.position
-        WHERE i.position = ANY($1::bigint[])`,
+      text: ['', 'archived_']
+        .map(
+          (its) => `SELECT i.position, i.at, i.serial, i.spiffe_id, i.names, i.spki_hash,
+            i.provisioner, i.grant_kind, i.granted_by, i.issuer, i.not_after,
+            CASE WHEN c.intent IS NOT NULL THEN 'issued'
+                 WHEN a.intent IS NOT NULL THEN 'abandoned' END AS outcome
+          FROM ${s}.${its}intents AS i
+          LEFT JOIN ${s}.${its}certificates AS c ON c.intent = i.position
+          LEFT JOIN ${s}.${its}abandoned AS a ON a.intent = i.position
+          WHERE i.position = ANY($1::bigint[])`,
+        )
+        .join(' UNION ALL '),
       values: [asked.map(([position]) => position)],
       read: each(
         'intent',
@@ -196,7 +203,9 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
   certificate: (asked, s) => [
     {
       name: 'certificate',
-      text: `${certificates(s)} WHERE c.intent = ANY($1::bigint[])`,
+      text: ['', 'archived_']
+        .map((its) => `${certificates(s, its)} WHERE c.intent = ANY($1::bigint[])`)
+        .join(' UNION ALL '),
       values: [asked.map(([intent]) => intent)],
       read: each(
         'certificate',
@@ -256,6 +265,17 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       read: one('auditAfter', [seq, limit], (found) => found.map(rows.auditOf)),
     })),
 
+  numberedList: (asked, s) => [
+    {
+      name: 'numbered-list',
+      text: `SELECT * FROM ${s}.list_numbers WHERE path = ANY($1::text[])`,
+      values: [asked.map(([path]) => path)],
+      read: each('numberedList', asked, ([path], row) => row.path === path, rows.numberedListOf),
+    },
+  ],
+
+  ...archiveLoads((name, asked) => keyOf(name, asked)),
+
   status: (_asked, s) => [
     {
       name: 'status',
@@ -292,9 +312,11 @@ function one<N extends QuestionName>(
   return (found, answers) => answers.set(keyOf(name, asked), answerOf(found));
 }
 
-function certificates(s: string): string {
-  return `SELECT i.*, c.position AS issued_position, c.at AS issued_at, c.der
-    FROM ${s}.certificates AS c JOIN ${s}.intents AS i ON i.position = c.intent`;
+function certificates(s: string, its = ''): string {
+  return `SELECT i.position, i.at, i.serial, i.spiffe_id, i.names, i.spki_hash, i.provisioner,
+      i.grant_kind, i.granted_by, i.issuer, i.not_after,
+      c.position AS issued_position, c.at AS issued_at, c.der
+    FROM ${s}.${its}certificates AS c JOIN ${s}.${its}intents AS i ON i.position = c.intent`;
 }
 
 function findCertificates(query: CertificateQuery, s: string): Load {
@@ -308,7 +330,11 @@ function findCertificates(query: CertificateQuery, s: string): Load {
   const where = criteria.map(({ clause }, i) => ` AND ${clause} $${i + 2}`).join('');
   return {
     name: `find-${criteria.map(({ letter }) => letter).join('')}`,
-    text: `${certificates(s)} WHERE TRUE${where} ORDER BY c.position DESC LIMIT $1`,
+    text: `SELECT * FROM (${(spkiHash === undefined ? [''] : ['', 'archived_'])
+      .map(
+        (its) => `(${certificates(s, its)} WHERE TRUE${where} ORDER BY c.position DESC LIMIT $1)`,
+      )
+      .join(' UNION ALL ')}) AS found ORDER BY issued_position DESC LIMIT $1`,
     values: [limit, ...criteria.map(({ value }) => value)],
     read: one('findCertificates', [query], (found) => found.map(rows.certificateOf)),
   };
@@ -321,14 +347,16 @@ function recordsAfter(s: string): string {
       FROM ${table} WHERE ${position} > $1 ORDER BY ${position} LIMIT $2)`;
   const noDer = 'NULL::bytea';
   const issued = `jsonb_build_object('intent', c.intent, 'at', c.at, 'serial', i.serial)`;
-  const joined = `${s}.certificates AS c JOIN ${s}.intents AS i ON i.position = c.intent`;
-  return [
-    from('intent', 'to_jsonb(t)', noDer, `${s}.intents AS t`, 't.position'),
-    from('token', 'to_jsonb(t)', noDer, `${s}.tokens AS t`, 't.position'),
-    from('revocation', 'to_jsonb(t)', noDer, `${s}.revocations AS t`, 't.position'),
-    from('abandoned', 'to_jsonb(t)', noDer, `${s}.abandoned AS t`, 't.position'),
-    from('issued', issued, 'c.der', joined, 'c.position'),
-  ]
+  const joined = (its: string) =>
+    `${s}.${its}certificates AS c JOIN ${s}.${its}intents AS i ON i.position = c.intent`;
+  return ['', 'archived_']
+    .flatMap((its) => [
+      from('intent', 'to_jsonb(t)', noDer, `${s}.${its}intents AS t`, 't.position'),
+      from('token', 'to_jsonb(t)', noDer, `${s}.${its}tokens AS t`, 't.position'),
+      from('revocation', 'to_jsonb(t)', noDer, `${s}.${its}revocations AS t`, 't.position'),
+      from('abandoned', 'to_jsonb(t)', noDer, `${s}.${its}abandoned AS t`, 't.position'),
+      from('issued', issued, 'c.der', joined(its), 'c.position'),
+    ])
     .join(' UNION ALL ')
     .concat(' ORDER BY position LIMIT $2');
 }

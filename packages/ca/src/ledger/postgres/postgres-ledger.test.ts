@@ -11,6 +11,7 @@ import { auditTrailSuite, tamperings, threeCertificates } from '../audit-trail.s
 import { leaseSuite } from '../lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from '../ledger.suite.ts';
 import type { Intent, IntentDraft, Ledger, RevocationOrder } from '../ledger.ts';
+import { archiveSuite } from '../retention/archive.suite.ts';
 import { rotationSuite } from '../rotation.suite.ts';
 import { verifyAudit } from '../verify-audit.ts';
 import { openPostgresLedger, type PostgresLedgerOptions } from './postgres-ledger.ts';
@@ -71,6 +72,7 @@ function suites(server: PostgresServer): void {
   leaseSuite('postgres ledger', subject);
   auditTrailSuite('postgres ledger', subject);
   rotationSuite('postgres ledger', subject);
+  archiveSuite('postgres ledger', subject);
 
   describe('postgres ledger of several processes', () => {
     it('gives each position and serial once, and shows each process what the others wrote', async () => {

@@ -12,10 +12,12 @@ import type {
   TokenRecord,
 } from '../ledger.ts';
 import type { CoveredRange } from '../ledger-store.ts';
+import type { NumberedList } from '../list-numbers.ts';
+import type { ArchiveQuestions } from '../retention/postgres-archive.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
 
 /** What the rules may ask the tables, by name: what it is asked with, and what is answered. */
-export interface Questions {
+export interface Questions extends ArchiveQuestions {
   token: { with: [id: string]; answer: TokenRecord | undefined };
   intent: { with: [position: number]; answer: StoredIntent | undefined };
   revocations: { with: [by: RevocationBy, value: string]; answer: NamedRevocations };
@@ -52,6 +54,7 @@ export interface Questions {
   recordsAfter: { with: [position: number, limit: number]; answer: readonly LedgerRecord[] };
   auditAfter: { with: [seq: number, limit: number]; answer: readonly AuditRow[] };
   status: { with: []; answer: LedgerStatus };
+  numberedList: { with: [path: string]; answer: NumberedList | undefined };
 }
 
 export interface StoredIntent {

@@ -209,6 +209,11 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
       PRIMARY KEY (intent, instance)
     )`,
   ],
+  // What a list knows of stands beside its number.
+  (s) => [
+    `ALTER TABLE ${s}.list_numbers ADD COLUMN IF NOT EXISTS position BIGINT NOT NULL DEFAULT 0`,
+    `DROP TABLE IF EXISTS ${s}.imported_lists`,
+  ],
 ];
 
 /**

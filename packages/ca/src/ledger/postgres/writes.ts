@@ -1,4 +1,5 @@
 import { hashBytes } from '../audit-trail.ts';
+import { archiveWrites } from '../retention/postgres-archive.ts';
 import type { Delta } from './loaded-store.ts';
 import type { Statement } from './statement.ts';
 
@@ -26,6 +27,8 @@ export function writesFor(delta: Delta, schema: string, writer: string): Stateme
     ...insertAcknowledgements(delta, schema),
     ...writeDocuments(delta, schema),
     ...writeHolders(delta, schema),
+    ...putLists(delta, schema),
+    ...archiveWrites(delta.archive, schema),
     ...insertAudit(delta, schema),
   ];
 }
@@ -295,6 +298,20 @@ function writeHolders({ holders, forgetHolders }: Delta, s: string): Statement[]
       ' ON CONFLICT (intent, instance) DO UPDATE SET digest = excluded.digest, at = excluded.at',
     ),
   ];
+}
+
+function putLists({ lists }: Delta, s: string): Statement[] {
+  return insert(
+    'put-list-numbers',
+    `${s}.list_numbers`,
+    [...lists],
+    [
+      ['text', ([path]) => path],
+      ['text', ([, { number }]) => number],
+      ['bigint', ([, { position }]) => position],
+    ],
+    ' ON CONFLICT (path) DO UPDATE SET number = excluded.number, position = excluded.position',
+  );
 }
 
 function insertAudit({ audit }: Delta, s: string): Statement[] {
