@@ -47,6 +47,7 @@ export async function measureRevocation(revoked: number): Promise<RevocationFigu
       url: 'http://pki.example.com',
       longestMs: 86_400_000,
       states: volatileListState(),
+      takeNumber: async (_path, wanted) => wanted,
       clock: systemClock,
       log: noLog,
       metrics: new PublishMetrics(noMeter),

@@ -49,6 +49,7 @@ export async function publishingWorld(options: {
     url,
     longestMs: 86_400_000,
     states,
+    takeNumber: async (_path, wanted) => wanted,
     clock,
     log: noLog,
     metrics: new PublishMetrics(noMeter),

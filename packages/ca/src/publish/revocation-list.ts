@@ -129,12 +129,22 @@ export class RevocationList {
     return Math.min(this.#state.scheduledAt + this.times.refreshMs, deltaDue);
   }
 
+  /** The least number that the next list may have. */
+  wantedNumber(now: number, position: number): bigint {
+    return nextNumber(this.#state?.number, position, now);
+  }
+
   /**
    * Signs what is due. The result counts once {@link publish} was called with it, after its state was made durable.
    *
-   * @param position of the newest revocation that was told
+   * @param about.position of the newest revocation that was told
+   * @param about.number its number, and its delta's; at least {@link wantedNumber}
    */
-  async make(signer: Signer, now: number, position: number): Promise<MadeAndState> {
+  async make(
+    signer: Signer,
+    about: { readonly now: number; readonly position: number; readonly number: bigint },
+  ): Promise<MadeAndState> {
+    const { now, position, number } = about;
     // 1. what is due; everything up to the signature sees one state of the entries
     const state = this.#state;
     const isScheduled = this.#isScheduled(now);
@@ -143,7 +153,6 @@ export class RevocationList {
       for (const entries of this.#entries) entries.dropExpired(Math.min(state.scheduledAt, now));
     }
     const changes = this.#changes;
-    const number = nextNumber(state?.number, position, now);
     const mark = { at: now, number, position };
     const next: ListState = {
       number,

@@ -9,6 +9,7 @@ import {
 } from '@countersign/base';
 import type { Signer } from '@countersign/x509';
 import type { RevokedRow } from '../ledger/ledger.ts';
+import { configNameOf } from '../rotation/rotation-document.ts';
 import { Bell } from '../serve/bell.ts';
 import { ExpiringEntries } from './expiring-entries.ts';
 import type { ListState, ListStateStore } from './list-state.ts';
@@ -27,6 +28,15 @@ export interface RevocationListsOptions {
   /** Of service certificates: how far apart the ends of certificates are. */
   readonly longestMs: number;
   readonly states: ListStateStore;
+  /**
+   * Gives the next list at a path its number: the one that is wanted, or a higher one. None, where another process made
+   * a list that knows of revocations beyond `position`.
+   */
+  readonly takeNumber: (
+    path: string,
+    wanted: bigint,
+    position: number,
+  ) => Promise<bigint | undefined>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: PublishMetrics;
@@ -82,12 +92,20 @@ export class RevocationLists {
   private constructor(options: RevocationListsOptions, states: ReadonlyMap<string, ListState>) {
     this.#options = options;
     this.#states = new Map(states);
-    for (const issuer of options.issuers) this.#issuers.set(issuer.name, this.#listsOf(issuer));
+    this.takeUp(options.issuers);
   }
 
   /** @throws CountersignError ERR_STATE_BROKEN */
   static async open(options: RevocationListsOptions): Promise<RevocationLists> {
     return new RevocationLists(options, await options.states.read());
+  }
+
+  /** Who issues now: those that are new have their lists kept, too. */
+  takeUp(issuers: readonly PublishingIssuer[]): void {
+    for (const issuer of issuers) {
+      if (!this.#issuers.has(issuer.name)) this.#issuers.set(issuer.name, this.#listsOf(issuer));
+    }
+    this.#bell.ring();
   }
 
   /** Keeps the lists from now on, as soon as everything was told that is in the ledger. */
@@ -191,7 +209,7 @@ export class RevocationLists {
 
   #listsOf(issuer: PublishingIssuer): IssuerLists {
     const { crl } = this.#options;
-    const isRoot = issuer.name === 'root';
+    const isRoot = configNameOf(issuer.name) === 'root';
     const slug = slugOf(issuer.name, issuer.certificate);
     const count = isRoot ? 1 : crl.shards;
     const times: ListTimes = isRoot
@@ -343,7 +361,8 @@ export class RevocationLists {
     const signer = await openSigner(issuer);
     const started = clock.monotonic();
     this.#changed.delete(list);
-    const made = await list.make(signer, clock.now(), index.position);
+    const { now, position, taken } = await this.#takeNumber(list, index);
+    const made = await list.make(signer, { now, position, number: taken });
     // The number is durable before anybody sees it: a crash here leaves a gap, never a repetition.
     await this.#remember(path, made.state);
     list.publish(made);
@@ -354,6 +373,23 @@ export class RevocationLists {
     const { entries, number, nextUpdate } = complete;
     log.debug({ path, number: String(number), entries, nextUpdate }, 'revocation list made');
     return complete;
+  }
+
+  /** What other processes have listed by now is going to be heard of here in a moment. */
+  async #takeNumber(list: RevocationList, index: RevokedIndex) {
+    const { clock, takeNumber } = this.#options;
+    const deadline = clock.monotonic() + longestWaitMs;
+    for (;;) {
+      const [now, { position }] = [clock.now(), index];
+      const { path } = list.scope;
+      const taken = await takeNumber(path, list.wantedNumber(now, position), position);
+      if (taken !== undefined) return { now, position, taken };
+      if (clock.monotonic() > deadline) {
+        const sides = `other processes know of revocations behind ${position}, they are not heard of here`;
+        throw new CountersignError('ERR_PUBLISH_LOADING', sides);
+      }
+      await clock.sleep(behindMs, { signal: this.#stopped.signal, ref: false });
+    }
   }
 
   /** One write after the other, each with all that has gathered by then. */
@@ -407,5 +443,6 @@ function openSigner(issuer: PublishingIssuer): Promise<Signer> {
 }
 
 const longestWaitMs = 5000;
+const behindMs = 20;
 const dayMs = 86_400_000;
 const clockSlackMs = 5000;

@@ -34,6 +34,8 @@ export interface Publishing {
    * Denials: ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_PUBLISH_LOADING, ERR_PUBLISH_OFF.
    */
   list(issuer: string, shard?: number): Promise<SignedList | Denial>;
+  /** Every list that is kept, as it is now. */
+  lists(): readonly { readonly issuer: string; readonly path: string; readonly list: SignedList }[];
   /** Why relying parties cannot find out; undefined while they can. */
   unwell(): string | undefined;
   close(drainMs: number): Promise<void>;
@@ -82,10 +84,20 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
 
   // 3. plain HTTP; lists and the certificates of responders follow as soon as they are there
   let server: PublishingServer;
+  let unfollow = () => {};
   try {
     const documents = new PublishedDocuments({ issuers, config, lists, index, clock });
+    unfollow = authority.onChange(function takeUpIssuers() {
+      const all = authority.publishers();
+      lists?.takeUp(all);
+      ocsp?.takeUp(all);
+      documents.takeUp(all);
+      // Another process may have revoked what one of them issued before it was known here.
+      if (authority.config.ledger.postgres !== undefined) index.restart();
+    });
     server = await startPublishingServer({ ...options, config, documents, ocsp, metrics });
   } catch (thrown) {
+    unfollow();
     await stop();
     throw thrown;
   }
@@ -95,8 +107,10 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
     async list(issuer, shard) {
       return lists === undefined ? off : await lists.current(issuer, shard, index);
     },
+    lists: () => [...(lists?.all() ?? [])],
     unwell: () => lists?.unwell(),
     async close(drainMs) {
+      unfollow();
       await server.close(drainMs);
       await stop();
     },
@@ -155,6 +169,11 @@ function openLists(
     url: authority.config.publish?.url ?? '',
     longestMs: authority.config.services.maxValidityMs,
     states: states ?? volatileListState(),
+    async takeNumber(path, wanted, position) {
+      const list = { number: String(wanted), position };
+      const taken = await authority.ledger.takeListNumber(path, list);
+      return taken === undefined ? undefined : BigInt(taken);
+    },
     clock,
     log,
     metrics,
