@@ -1,22 +1,20 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Permit } from '@countersign/authz';
-import {
-  CountersignError,
-  type Denial,
-  denial,
-  type ErrorCode,
-  messageOf,
-} from '@countersign/base';
+import { type Denial, denial } from '@countersign/base';
 import type { Dispatcher } from 'undici';
-import { downstreamHeaders } from './forwarded-headers.ts';
+import type { ClientExchange } from './client/client-exchange.ts';
+import { failureOf, isClosedByUpstream } from './forward-failure.ts';
+import { downstreamHeaders, downstreamTrailers } from './forwarded-headers.ts';
+import { startDeadline } from './grpc.ts';
 import { requestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
-import type { Upstream } from './upstream.ts';
+import { type Spliced, splice } from './splice.ts';
+import type { Upstream } from './upstream/upstream.ts';
+import type { UpstreamController, UpstreamHandler } from './upstream/upstream-request.ts';
+import { newWebSocketKey, wrongWithAccept } from './websocket-handshake.ts';
 
 /** One permitted request on its way. */
 export interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly client: ClientExchange;
   readonly head: RequestHead;
   readonly upstream: Upstream;
   /** For the upstream, names and values alternating. */
@@ -24,22 +22,26 @@ export interface Exchange {
   readonly maxBodyBytes: number | undefined;
   /** Whether the client's connection ends with this response; asked when the response begins. */
   readonly closesAfter: () => boolean;
+  /** Ends a connection that carries other requests as well, once these are over. */
+  readonly retire: () => void;
 }
 
 /**
- * `answered`: a response was passed on, whole. `failed`: nothing was sent, the caller answers. `broken`: a response had
- * begun and could not be ended, the client's connection is gone. `left`: the client went away.
+ * `answered`: a response was passed on, whole. `tunnelled`: bytes were passed on both ways until either side ended.
+ * `failed`: nothing was sent, the caller answers. `broken`: a response had begun and could not be ended, the client can
+ * tell. `left`: the client went away.
  */
 export type Forwarded =
   | { readonly kind: 'answered'; readonly status: number }
+  | ({ readonly kind: 'tunnelled'; readonly status: number } & Spliced)
   | { readonly kind: 'failed'; readonly failure: Denial }
   | { readonly kind: 'broken'; readonly failure: Denial; readonly status: number }
   | { readonly kind: 'left' };
 
 /**
  * The one way to an upstream; it takes the evidence that the rules permit it. Streams both ways, at the pace of the
- * slower side. A request without a body whose method is safe is sent once more when its pooled connection turns out
- * to be closed (RFC 9110 §9.2.2); no other is.
+ * slower side, between any two versions of HTTP. A request without a body whose method is safe is sent once more when
+ * its pooled connection turns out to be closed (RFC 9110 §9.2.2); no other is.
  */
 export function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> {
   // The type already says so; this holds where types don't.
@@ -51,74 +53,136 @@ export function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> 
 
 const retriable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-class Forwarding implements Dispatcher.DispatchHandler {
+class Forwarding implements UpstreamHandler {
   readonly #exchange: Exchange;
   readonly #resolve: (outcome: Forwarded) => void;
-  #controller: Dispatcher.DispatchController | undefined;
+  readonly #key: string | undefined;
+  #endDeadline: (() => void) | undefined;
+  #controller: UpstreamController | undefined;
+  /** Why it was given up, perhaps before the upstream had taken it up. */
+  #reason: Error | undefined;
   #attempts = 0;
   #clientLeft = false;
+  #isTunnel = false;
+  #isWhole = false;
   #status = 0;
 
   constructor(exchange: Exchange, resolve: (outcome: Forwarded) => void) {
+    const { client, head } = exchange;
     this.#exchange = exchange;
     this.#resolve = resolve;
-    exchange.response.once('close', () => this.#onClientClose());
+    this.#key = head.isWebSocket ? newWebSocketKey() : undefined;
+    client.response.once('close', () => this.#onClientClose());
+    if (!head.isGrpc) return;
+    this.#endDeadline = startDeadline(client.request.rawHeaders, (late) => this.#abort(late));
   }
 
   send(): void {
-    const { request, head, headers, upstream, maxBodyBytes } = this.#exchange;
+    const { client, head, headers, upstream, maxBodyBytes } = this.#exchange;
     this.#attempts += 1;
+    const { isGrpc, takesTrailers } = head;
+    const asked = { headers, isGrpc, takesTrailers };
+    const tunnel =
+      this.#key === undefined
+        ? {}
+        : { upgrade: 'websocket', headers: [...headers, 'Sec-WebSocket-Key', this.#key] };
     upstream.dispatch(
       {
         method: head.method as Dispatcher.HttpMethod,
         path: `${head.target.path}${head.target.query}`,
-        headers: headers as string[],
-        body: head.hasBody ? (requestBody(request, maxBodyBytes) as never) : null,
+        body: head.hasBody ? requestBody(client.request, maxBodyBytes) : null,
         headersTimeout: upstream.config.timeout,
         bodyTimeout: upstream.config.idleTimeout,
+        ...asked,
+        ...tunnel,
       },
       this,
     );
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: UpstreamController): void {
     this.#controller = controller;
-    if (this.#clientLeft) controller.abort(new Error('client left'));
+    if (this.#reason !== undefined) controller.abort(this.#reason);
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+  onRequestUpgrade(
+    controller: UpstreamController,
+    status: number,
+    _headers: unknown,
+    upstream: Parameters<typeof splice>[1],
+  ): void {
+    const { client, upstream: to } = this.#exchange;
+    const raw = asStrings(controller.rawHeaders);
+    const wrong =
+      status === 101 && this.#key !== undefined ? wrongWithAccept(raw, this.#key) : undefined;
+    if (this.#clientLeft || wrong !== undefined || client.openTunnel === undefined) {
+      upstream.destroy();
+      const failure = wrong ?? denial('ERR_UPSTREAM_BROKE', 'switched protocols unasked');
+      return void this.#over(this.#clientLeft ? { kind: 'left' } : { kind: 'failed', failure });
+    }
+    this.#isTunnel = true;
+    const opened = client.openTunnel(downstreamHeaders(raw, isOfHandshake));
+    void splice(opened, upstream, { idleMs: to.config.idleTimeout }).then((spliced) => {
+      this.#over({ kind: 'tunnelled', status, ...spliced });
+    });
+  }
+
+  onResponseStart(controller: UpstreamController, status: number): void {
     // RFC 9110 §15.2: interim responses need not be passed on.
     if (status < 200) return;
     this.#status = status;
-    const { response, request, closesAfter } = this.#exchange;
+    const { client, closesAfter, retire } = this.#exchange;
+    const { request, response, protocol } = client;
     const headers = downstreamHeaders(asStrings(controller.rawHeaders));
-    // What is left of an unread request body would be taken for the next request.
-    if (!request.complete || closesAfter()) headers.push('Connection', 'close');
+    if (protocol === 'h2') {
+      if (closesAfter()) retire();
+      this.#isWhole = controller.isHeadOnly === true && response.writeWhole !== undefined;
+      if (this.#isWhole) return void response.writeWhole?.(status, headers);
+    } else if (!request.complete || closesAfter()) {
+      // What is left of an unread request body would be taken for the next request.
+      headers.push('Connection', 'close');
+    }
     response.writeHead(status, headers);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    const { response } = this.#exchange;
+  onResponseData(controller: UpstreamController, chunk: Uint8Array): void {
+    const { response } = this.#exchange.client;
     if (response.write(chunk)) return;
     controller.pause();
     response.once('drain', () => controller.resume());
   }
 
-  onResponseEnd(): void {
-    this.#exchange.response.end();
-    this.#resolve({ kind: 'answered', status: this.#status });
+  onResponseEnd(controller: UpstreamController): void {
+    const { client, head } = this.#exchange;
+    if (!this.#isWhole) {
+      const trailers = head.takesTrailers ? asStrings(controller.rawTrailers) : [];
+      if (trailers.length > 0) client.response.addTrailers(downstreamTrailers(trailers));
+      client.response.end();
+    }
+    this.#over({ kind: 'answered', status: this.#status });
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, thrown: Error): void {
-    const { response, head } = this.#exchange;
+  onResponseError(_controller: UpstreamController | undefined, thrown: Error): void {
+    const { client, head } = this.#exchange;
+    const { response } = client;
     const isFresh = this.#attempts === 1 && !response.headersSent;
-    const mayRetry = isFresh && !head.hasBody && retriable.has(head.method);
-    if (!this.#clientLeft && mayRetry && closedByUpstream.has(codeOf(thrown))) {
+    const isSafe = !head.hasBody && retriable.has(head.method) && !head.isWebSocket;
+    if (isFresh && isSafe && this.#reason === undefined && isClosedByUpstream(thrown)) {
       this.send();
       return;
     }
-    if (response.headersSent) response.destroy();
-    this.#resolve(this.#outcomeOf(thrown, response.headersSent));
+    const outcome = this.#outcomeOf(thrown, response.headersSent);
+    if (response.headersSent && !response.writableFinished) this.#breakOff(outcome);
+    this.#over(outcome);
+  }
+
+  /** A gRPC client is told of its deadline in its own words. */
+  #breakOff(outcome: Forwarded): void {
+    const { client, head } = this.#exchange;
+    const isLate = outcome.kind === 'broken' && outcome.failure.code === 'ERR_GATEWAY_DEADLINE';
+    if (!head.isGrpc || !isLate || client.protocol !== 'h2') return void client.response.destroy();
+    client.response.addTrailers([['grpc-status', '4']]);
+    client.response.end();
   }
 
   #outcomeOf(thrown: Error, hasBegun: boolean): Forwarded {
@@ -130,44 +194,26 @@ class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #onClientClose(): void {
-    if (this.#exchange.response.writableFinished) return;
+    if (this.#isTunnel || this.#exchange.client.response.writableFinished) return;
     this.#clientLeft = true;
-    this.#controller?.abort(new Error('client left'));
-    this.#resolve({ kind: 'left' });
+    this.#abort(new Error('client left'));
+    this.#over({ kind: 'left' });
+  }
+
+  #abort(reason: Error): void {
+    this.#reason ??= reason;
+    this.#controller?.abort(reason);
+  }
+
+  #over(outcome: Forwarded): void {
+    this.#endDeadline?.();
+    this.#resolve(outcome);
   }
 }
 
-const closedByUpstream: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+const isOfHandshake = new Set(['sec-websocket-accept']);
 
-/** What undici and the dialer throw, as ours. What is not here means that the upstream broke off. */
-const failures: Readonly<Record<string, ErrorCode>> = {
-  ERR_DIAL_UNREACHABLE: 'ERR_UPSTREAM_UNREACHABLE',
-  ERR_DIAL_ABORTED: 'ERR_UPSTREAM_UNREACHABLE',
-  ERR_DIAL_TIMEOUT: 'ERR_UPSTREAM_TIMEOUT',
-  UND_ERR_HEADERS_TIMEOUT: 'ERR_UPSTREAM_TIMEOUT',
-  UND_ERR_BODY_TIMEOUT: 'ERR_UPSTREAM_TIMEOUT',
-  UND_ERR_CONNECT_TIMEOUT: 'ERR_UPSTREAM_TIMEOUT',
-  ERR_GATEWAY_BODY_TOO_LARGE: 'ERR_GATEWAY_BODY_TOO_LARGE',
-  ERR_SVID_NONE: 'ERR_INTERNAL',
-  ERR_TLS_CONTEXT: 'ERR_INTERNAL',
-  ERR_TLS_HANDSHAKE: 'ERR_UPSTREAM_BROKE',
-  ERR_TLS_ABORTED: 'ERR_UPSTREAM_BROKE',
-};
-
-function failureOf(thrown: Error): Denial {
-  const reason = codeOf(thrown);
-  const known = failures[reason];
-  // Whatever else the dialer refused, it refused who answered.
-  const other = thrown instanceof CountersignError ? 'ERR_UPSTREAM_IDENTITY' : 'ERR_UPSTREAM_BROKE';
-  const fields = thrown instanceof CountersignError ? thrown.fields : {};
-  return denial(known ?? other, messageOf(thrown), { ...fields, reason });
-}
-
-function codeOf(thrown: Error & { readonly code?: unknown }): string {
-  return typeof thrown.code === 'string' ? thrown.code : thrown.name;
-}
-
-function asStrings(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+function asStrings(raw: UpstreamController['rawHeaders']): string[] {
   if (!Array.isArray(raw)) return [];
   return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
 }

@@ -1,8 +1,10 @@
 import { isIdentityHeader } from '@countersign/wire';
 
-// RFC 9110 §7.6.1, and proxies' own; `expect` is answered here, a trailer section is not passed on.
+// RFC 9110 §7.6.1, and proxies' own; `expect` is answered here, a request's trailer section is not passed on, and
+// the handshake of a WebSocket is made anew.
 const hopByHop = new Set([
   'connection',
+  'http2-settings',
   'keep-alive',
   'proxy-connection',
   'proxy-authenticate',
@@ -10,6 +12,7 @@ const hopByHop = new Set([
   'te',
   'trailer',
   'transfer-encoding',
+  'sec-websocket-key',
   'upgrade',
 ]);
 
@@ -45,17 +48,46 @@ export function upstreamHeaders(raw: readonly string[], own: readonly string[]):
   return headers;
 }
 
-/** The end-to-end headers of an upstream's response, names and values alternating. */
-export function downstreamHeaders(raw: readonly string[]): string[] {
+/**
+ * The end-to-end headers of an upstream's response, names and values alternating.
+ *
+ * @param without lowercase names of others that are not passed on
+ */
+export function downstreamHeaders(raw: readonly string[], without?: ReadonlySet<string>): string[] {
   const nominated = nominatedBy(raw);
   const headers: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const plain = (raw[i] ?? '').toLowerCase();
-    if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
+    if (hopByHop.has(plain) || nominated?.has(plain) === true || without?.has(plain)) continue;
     headers.push(raw[i] ?? '', raw[i + 1] ?? '');
   }
   return headers;
 }
+
+/** What an upstream says after its response's body: nothing that frames it, or is of this hop (RFC 9110 §6.5.1). */
+export function downstreamTrailers(raw: readonly string[]): [string, string][] {
+  const trailers: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const plain = name.toLowerCase();
+    if (hopByHop.has(plain) || neverTrailing.has(plain)) continue;
+    trailers.push([name, raw[i + 1] ?? '']);
+  }
+  return trailers;
+}
+
+const neverTrailing = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'host',
+  'location',
+  'set-cookie',
+  'www-authenticate',
+]);
 
 // RFC 9110 §7.6.1: what `connection` names belongs to this hop. Never so the framing and the host, which would let a
 // caller have them removed.

@@ -13,6 +13,7 @@ test('a minimal file is complete with safe defaults', () => {
     port: 8443,
     clientAuth: 'require',
     minVersion: 'TLSv1.2',
+    protocol: 'auto',
   });
   assert.equal(config.admin, undefined);
   assert.deepEqual(config.revocation, { method: ['feed'], onUnknown: 'refuse' });

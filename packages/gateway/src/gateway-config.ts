@@ -31,7 +31,12 @@ const upstreamSchema = z.strictObject({
   url: z.string(),
   /** Who must answer there: one, or any of several. */
   spiffeId: z.union([z.string(), z.array(z.string()).min(1)]),
-  /** Until the head of the response; 504 then. */
+  /**
+   * The version of HTTP that it is spoken to: `auto` is what it chooses. HTTP/1.1 where nothing is said, and HTTP/2 for
+   * gRPC.
+   */
+  protocol: z.enum(['h1', 'h2', 'auto']).optional(),
+  /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */
   timeout: duration('30s'),
   /** Between two pieces of the response body; 0 waits for ever. */
   idleTimeout: duration('5m'),
@@ -55,6 +60,8 @@ const limitsSchema = z.strictObject({
   maxConnections: count(10_000, 1_000_000),
   /** Request line and headers together; 431 beyond. */
   maxHeaderBytes: z.int().min(1024).max(1_048_576).default(16_384),
+  /** Requests at the same time on one HTTP/2 connection. */
+  maxConcurrentStreams: count(100, 10_000),
   /** Request body; 413 beyond. Bodies are streamed, never held, so that there is no limit unless one is given. */
   maxBodyBytes: z.int().min(0).optional(),
   handshakeTimeout: duration('10s'),
@@ -79,6 +86,8 @@ const gatewaySchema = z.strictObject({
       port: portSchema.default(8443),
       clientAuth: z.enum(['require', 'request']).default('require'),
       minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+      /** What clients may speak; `auto` is HTTP/2 for those that offer it, else HTTP/1.1. */
+      protocol: z.enum(['h1', 'h2', 'auto']).default('auto'),
     })
     .prefault({}),
   /** Where /metrics and /healthz are served, in clear text: keep it to the machine. Absent: nowhere. */

@@ -112,11 +112,15 @@ export interface World {
 export async function startWorld(
   t: TestContext,
   upstreamUrl: string,
-  more: Partial<GatewayOptions> & { readonly yaml?: string; readonly upstreamYaml?: string } = {},
+  more: Partial<GatewayOptions> & {
+    readonly yaml?: string;
+    readonly upstreamYaml?: string;
+    readonly listenYaml?: string;
+  } = {},
 ): Promise<World> {
   const revocation = testRevocation();
   const yaml = `
-listen: { port: 0 }
+listen: { port: 0${more.listenYaml ?? ''} }
 routes:
   - match: { pathPrefix: / }
     upstream: { url: "${upstreamUrl}", spiffeId: ${idOf('orders')}${more.upstreamYaml ?? ''} }

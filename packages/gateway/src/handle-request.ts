@@ -1,15 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { describePeer, isAnonymous, type PeerOf } from '@countersign/mtls';
 import type { SvidSource } from '@countersign/spiffe';
+import type { ClientExchange } from './client/client-exchange.ts';
 import { forward } from './forward.ts';
 import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
 import { ask, type Facts } from './reask.ts';
-import { type RequestHead, readRequestHead } from './request-head.ts';
+import type { RequestHead } from './request-head.ts';
 import { type Route, routeOf } from './routes.ts';
-import type { Session } from './session.ts';
 
 /** A connection that was refused in the handshake and waits to be told. */
 export interface RefusedConnection {
@@ -22,7 +21,6 @@ export interface RequestSurroundings {
   readonly facts: Facts;
   /** In force now. */
   readonly routes: () => readonly Route[];
-  readonly connectionOf: (request: IncomingMessage) => Session | RefusedConnection | undefined;
   readonly isStopping: () => boolean;
   readonly svids: SvidSource;
   readonly maxBodyBytes: number | undefined;
@@ -36,15 +34,12 @@ export interface RequestSurroundings {
 /**
  * The story of one request: peer, head, host, permit, route, headers, forward. Whatever refuses it is one answer with
  * a look-up id and one log line with the same id and the reason.
- *
- * @param continueBody tells the client to send its body, where it asked first
  */
 export async function handleRequest(
   around: RequestSurroundings,
-  request: IncomingMessage,
-  response: ServerResponse,
-  continueBody: () => void,
+  client: ClientExchange,
 ): Promise<void> {
+  const { request, response, head } = client;
   const startedAt = around.clock.monotonic();
   const finish = (result: RequestResult, status: number): void => {
     around.metrics.request(result, status, (around.clock.monotonic() - startedAt) / 1000);
@@ -57,12 +52,12 @@ export async function handleRequest(
     const line = { id, status, code: refused.code, ...shown, ...refused.fields };
     around.log.warn(line, `request refused: ${refused.detail}`);
     const audience = peer === undefined || isAnonymous(peer) ? 'stranger' : 'caller';
-    answerProblem(response, { ...refused, id, audience, close: options.close });
+    answerProblem(client, { ...refused, id, audience, close: options.close });
     finish(options.result, status);
   };
 
   // 1. Peer: the handshake said who this is, or refused it; the refused are told now.
-  const session = around.connectionOf(request);
+  const session = client.from;
   if (session === undefined) return void response.destroy();
   if ('refusal' in session) {
     return refuse(session.refusal, { peer: session.peer, result: 'denied', close: true });
@@ -74,7 +69,6 @@ export async function handleRequest(
   }
 
   // 2. Head: one meaning for everybody, or none.
-  const head = readRequestHead(request);
   if (!head.ok) return refuse(head, { peer, result: 'malformed', close: true });
 
   // 3. Host: the one that this connection was opened for (RFC 9110 §7.4).
@@ -109,20 +103,18 @@ export async function handleRequest(
 
   // 7. Forward, and be re-asked until it is over.
   session.inFlight.add(asked);
-  response.once('close', () => {
-    session.inFlight.delete(asked);
-    if (around.isStopping() && session.inFlight.size === 0) session.live.socket.destroySoon();
-  });
-  if (head.hasBody) continueBody();
+  const over = (): void => {
+    if (session.inFlight.delete(asked) && around.isStopping()) session.retire();
+  };
+  response.once('close', over);
+  if (head.hasBody) client.continueBody();
   const outcome = await forward(permit, {
-    request,
-    response,
-    head,
-    headers,
-    upstream: route.upstream,
-    maxBodyBytes: around.maxBodyBytes,
+    ...{ client, head, headers, upstream: route.upstream, maxBodyBytes: around.maxBodyBytes },
     closesAfter: () => around.isStopping() || session.nearsExpiry(around.clock.now()),
+    retire: () => session.retire(),
   });
+  // A tunnel is no response, and ends by itself.
+  if (head.isWebSocket) over();
 
   // 8. Count and log what became of it.
   if (outcome.kind === 'failed') {
@@ -138,7 +130,12 @@ export async function handleRequest(
   }
 }
 
-const results = { answered: 'forwarded', broken: 'failed', left: 'left' } as const;
+const results = {
+  answered: 'forwarded',
+  tunnelled: 'forwarded',
+  broken: 'failed',
+  left: 'left',
+} as const;
 
 interface Refusing {
   readonly peer: PeerOf | undefined;

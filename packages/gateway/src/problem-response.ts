@@ -1,7 +1,8 @@
-import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '@countersign/base';
 import { type Audience, formatProblem, problemContentType, problemFrom } from '@countersign/wire';
+import type { ClientExchange, ClientResponse } from './client/client-exchange.ts';
+import { grpcStatusOf } from './grpc.ts';
 
 /** What a client is told when its request does not get to an upstream: RFC 9457, the detail stays in our log. */
 export interface ProblemAnswer {
@@ -33,22 +34,47 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_UPSTREAM_IDENTITY: 502,
   ERR_UPSTREAM_BROKE: 502,
   ERR_UPSTREAM_TIMEOUT: 504,
+  ERR_UPSTREAM_PROTOCOL: 502,
+  ERR_GATEWAY_DEADLINE: 504,
 };
 
 export function statusOf(code: ErrorCode): number {
   return statuses[code] ?? 403;
 }
 
-export function answerProblem(response: ServerResponse, answer: ProblemAnswer): void {
+export function answerProblem(
+  { protocol, response, head }: Pick<ClientExchange, 'protocol' | 'response' | 'head'>,
+  answer: ProblemAnswer,
+): void {
   const status = statusOf(answer.code);
+  if (head.ok && head.isGrpc) return void answerGrpcProblem(response, answer, status);
   const body = formatProblem(problemFrom(answer, { ...answer, status }));
-  response.writeHead(status, {
-    'content-type': problemContentType,
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    ...(answer.close ? { connection: 'close' } : {}),
-  });
+  const headers = [
+    ...['Content-Type', problemContentType],
+    ...['Content-Length', String(Buffer.byteLength(body))],
+    ...['Cache-Control', 'no-store'],
+  ];
+  // RFC 9113 §8.2.2: HTTP/2 ends connections by other means.
+  if (answer.close && protocol === 'h1') headers.push('Connection', 'close');
+  response.writeHead(status, headers);
   response.end(body);
+}
+
+/** A gRPC client looks for its own status; the code and id are its message, the rest stays in our log. */
+function answerGrpcProblem(
+  response: ClientResponse,
+  { code, id, audience }: ProblemAnswer,
+  status: number,
+): void {
+  const message = audience === 'stranger' ? `refused, id ${id}` : `${code}, id ${id}`;
+  const headers = [
+    ...['content-type', 'application/grpc'],
+    ...['grpc-status', String(grpcStatusOf(code, status))],
+    ...['grpc-message', message],
+  ];
+  if (response.writeWhole !== undefined) return void response.writeWhole(200, headers);
+  response.writeHead(200, headers);
+  response.end();
 }
 
 /** For sockets on which no request could be parsed. @param status overrides that of the code */

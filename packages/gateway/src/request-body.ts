@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http';
 import { CountersignError } from '@countersign/base';
+import type { ClientRequest } from './client/client-exchange.ts';
 
 /**
  * The request's body piece by piece, as the upstream takes it: nothing is read ahead. Ending early leaves the client's
@@ -8,7 +8,7 @@ import { CountersignError } from '@countersign/base';
  * @throws CountersignError ERR_GATEWAY_BODY_TOO_LARGE while it is read
  */
 export async function* requestBody(
-  request: IncomingMessage,
+  request: ClientRequest,
   maxBytes: number | undefined,
 ): AsyncGenerator<Uint8Array> {
   let total = 0;

@@ -1,6 +1,6 @@
 import type { RouteConfig } from './gateway-config.ts';
 import { isUnder } from './gateway-config.ts';
-import { Upstream, type UpstreamSurroundings } from './upstream.ts';
+import { Upstream, type UpstreamSurroundings } from './upstream/upstream.ts';
 
 export interface Route {
   readonly match: RouteConfig['match'];

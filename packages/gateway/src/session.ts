@@ -18,10 +18,18 @@ export interface InFlight {
 export class Session {
   readonly live: LiveConnection;
   readonly inFlight = new Set<InFlight>();
+  /** Set where the protocol has a word for it: takes no more requests, and ends when those in flight are over. */
+  onRetire: (() => void) | undefined;
   #identityHeaders: { readonly by: string; readonly headers: readonly string[] } | undefined;
 
   constructor(live: LiveConnection) {
     this.live = live;
+  }
+
+  /** Ends the connection as soon as nothing is on its way; a client that asks again opens another. */
+  retire(): void {
+    if (this.onRetire !== undefined) this.onRetire();
+    else if (this.inFlight.size === 0) this.live.socket.destroySoon();
   }
 
   get peer(): PeerOf {

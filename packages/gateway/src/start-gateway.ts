@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, Server } from 'node:http';
 import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { allowUnknownRevocation, type RuleSet } from '@countersign/authz';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import {
@@ -22,11 +22,13 @@ import type {
   X509Svid,
 } from '@countersign/spiffe';
 import { type AdminServer, startAdminServer } from './admin-server.ts';
+import type { ClientExchange } from './client/client-exchange.ts';
+import { createH2Front } from './client/h2-front.ts';
+import { createHttpFront } from './client/http-front.ts';
 import { watchExpiry } from './expiry-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
-import { handleRequest, type RefusedConnection } from './handle-request.ts';
-import { createHttpFront } from './http-front.ts';
+import { handleRequest } from './handle-request.ts';
 import type { LoggedPeers } from './logged-peers.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
@@ -131,34 +133,35 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let routes: readonly Route[] = openRoutes(config.routes, around);
 
   // 2. Requests, on connections that the listener hands on, refused ones included: those are told so.
-  const known = new WeakMap<object, Session | RefusedConnection>();
   const sessions = new Map<LiveConnection, Session>();
   let stopping = false;
   const surroundings = {
     ...{ facts, svids, clock, log, newId, metrics: gatewayMetrics(meter) },
     routes: () => routes,
-    connectionOf: (request: IncomingMessage) => known.get(request.socket),
     isStopping: () => stopping,
     maxBodyBytes: limits.maxBodyBytes,
   };
-  const front = createHttpFront({
-    ...{ limits, newId, log },
-    onRequest(request, response, continueBody) {
-      handleRequest(surroundings, request, response, continueBody).catch((thrown) => {
-        const id = newId();
-        log.error({ id, err: thrown }, 'request failed');
-        if (response.headersSent) return void response.destroy();
-        const cause = { code: 'ERR_INTERNAL', detail: '' } as const;
-        answerProblem(response, { ...cause, id, audience: 'stranger', close: true });
-      });
-    },
-  });
+  const onExchange = (client: ClientExchange): void => {
+    handleRequest(surroundings, client).catch((thrown) => {
+      const id = newId();
+      log.error({ id, err: thrown }, 'request failed');
+      if (client.response.headersSent) return void client.response.destroy();
+      const cause = { code: 'ERR_INTERNAL', detail: '' } as const;
+      answerProblem(client, { ...cause, id, audience: 'stranger', close: true });
+    });
+  };
+  const fronts = {
+    h1: createHttpFront({ limits, newId, log, onExchange }),
+    h2: createH2Front({ limits, clock, log, onExchange }),
+  };
+  const frontOf = ({ alpnProtocol }: TLSSocket) => (alpnProtocol === 'h2' ? fronts.h2 : fronts.h1);
 
   // 3. Handshakes: whoever may hold a connection at all is admitted; each request is asked about on its own.
   const listener = createMtlsListener({
     ...{ name: 'gateway', svids, bundles, clock, log, meter },
     clientAuth: config.listen.clientAuth,
     minVersion: config.listen.minVersion,
+    alpn: alpnOf[config.listen.protocol],
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
     ...(options.staple !== undefined && { staple: options.staple }),
@@ -168,14 +171,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       // It closed while it was judged: nothing would ever take it off the list.
       if (socket.closed) return;
       const session = new Session(live);
-      known.set(socket, session);
       sessions.set(live, session);
       socket.once('close', () => sessions.delete(live));
-      front.emit('connection', socket);
+      frontOf(socket).take(socket, session);
     },
     onRefused(socket, refusal, _facts, peer) {
-      known.set(socket, { refusal, peer });
-      front.emit('connection', socket);
+      frontOf(socket).take(socket, { refusal, peer });
     },
   });
 
@@ -204,7 +205,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
     ...(loggedPeers !== undefined && { issuanceLog: loggedPeers.report() }),
   });
-  const bound = await listenOn(listener, config, front);
+  const bound = await listenOn(listener, config, fronts);
   const admin = await startAdmin(
     options,
     listener,
@@ -239,14 +240,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }),
     async close() {
       stopping = true;
-      for (const [live, session] of sessions) {
-        if (session.inFlight.size === 0) live.socket.destroySoon();
-      }
+      for (const session of sessions.values()) session.retire();
       // Facts are followed to the end: a response that is let finish is cut all the same when its caller is revoked.
       await listener.close(limits.drainTimeout);
       unfollow();
       watching.abort();
-      front.close();
+      for (const front of Object.values(fronts)) front.close();
       await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
       outbound.destroyAll();
       await admin?.close();
@@ -254,11 +253,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-async function listenOn(listener: MtlsListener, config: GatewayConfig, front: Server) {
+/** RFC 7301, in our order of preference. */
+const alpnOf = {
+  h1: ['http/1.1'],
+  h2: ['h2'],
+  auto: ['h2', 'http/1.1'],
+} as const;
+
+async function listenOn(
+  listener: MtlsListener,
+  config: GatewayConfig,
+  fronts: Readonly<Record<string, { close(): void }>>,
+) {
   try {
     return await listener.listen(config.listen.port, config.listen.address);
   } catch (thrown) {
-    front.close();
+    for (const front of Object.values(fronts)) front.close();
     throw thrown;
   }
 }

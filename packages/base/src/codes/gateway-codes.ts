@@ -22,14 +22,26 @@ export const gatewayCodes = {
     exit: 1,
   },
   ERR_GATEWAY_UPGRADE: {
-    meaning: 'A request asks for a protocol upgrade or a tunnel, which the gateway does not do.',
-    hint: 'WebSocket and CONNECT are not supported yet; use plain HTTP/1.1 requests',
+    meaning: 'A request asks for a protocol upgrade or a tunnel that the gateway does not do.',
+    hint: 'WebSocket is done (RFC 6455, RFC 8441); for other bytes use a listener of protocol tcp',
     exit: 1,
   },
   ERR_GATEWAY_MALFORMED: {
     meaning: 'What a client sent is no HTTP/1.1 request, or its head is too large or too slow.',
     hint: "the log line has the parser's reason; `limits` in gateway.yaml has the sizes and times",
     exit: 1,
+  },
+  ERR_GATEWAY_FLOOD: {
+    meaning:
+      'A client sent more HTTP/2 control frames than anybody needs; its connection was ended.',
+    hint: 'look who it is in the log line; a client that means well can connect again',
+    exit: 1,
+  },
+  ERR_GATEWAY_DEADLINE: {
+    meaning:
+      'The deadline that a gRPC client gave its call is over, and the upstream has not answered.',
+    hint: 'look at the service, or give the call more time',
+    exit: 3,
   },
   ERR_GATEWAY_BODY_TOO_LARGE: {
     meaning: 'A request body is larger than the gateway lets through.',
@@ -84,6 +96,11 @@ export const gatewayCodes = {
     meaning: 'The upstream did not answer within the time that the route gives it.',
     hint: 'look at the service, or raise `upstream.timeout` in gateway.yaml',
     exit: 3,
+  },
+  ERR_UPSTREAM_PROTOCOL: {
+    meaning: 'The upstream of a route does not speak the protocol that a request needs.',
+    hint: 'set `upstream.protocol` in gateway.yaml to what the service speaks: h1, h2, or auto to ask it; gRPC needs h2',
+    exit: 1,
   },
   ERR_UPSTREAM_BROKE: {
     meaning: 'The upstream broke off, or answered with something that is no HTTP/1.1 response.',

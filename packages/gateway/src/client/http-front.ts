@@ -1,26 +1,80 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { denial, type Log } from '@countersign/base';
-import type { GatewayLimits } from './gateway-config.ts';
-import { writeProblem } from './problem-response.ts';
+import type { GatewayLimits } from '../gateway-config.ts';
+import type { RefusedConnection } from '../handle-request.ts';
+import { writeProblem } from '../problem-response.ts';
+import { readRequestHead } from '../request-head.ts';
+import type { Session } from '../session.ts';
+import type { ClientExchange } from './client-exchange.ts';
 
 export interface HttpFrontOptions {
   readonly limits: GatewayLimits;
-  readonly onRequest: (
-    request: IncomingMessage,
-    response: ServerResponse,
-    continueBody: () => void,
-  ) => void;
+  readonly onExchange: (exchange: ClientExchange) => void;
   readonly newId: () => string;
   readonly log: Log;
 }
 
+export interface HttpFront {
+  /** Speaks HTTP/1.1 on an established connection from now on. */
+  take(socket: Duplex, from: Session | RefusedConnection): void;
+  /** Ends the watch over time-outs; connections are their owner's. */
+  close(): void;
+}
+
 /**
- * Node's HTTP/1.1 parser over sockets that are handed to it with `emit('connection', socket)`; it never listens by
- * itself. Strict: no lenient parsing, exactly one host, the limits of gateway.yaml.
+ * Node's HTTP/1.1 parser over connections that are handed to it; it never listens by itself. Strict: no lenient
+ * parsing, exactly one host, the limits of gateway.yaml.
  */
-export function createHttpFront(options: HttpFrontOptions): Server {
-  const { limits } = options;
+export function createHttpFront(options: HttpFrontOptions): HttpFront {
+  const known = new WeakMap<object, Session | RefusedConnection>();
+  const server = strictServer(options.limits);
+  const answering = new Map<Duplex, number>();
+  function take(request: IncomingMessage, response: ServerResponse, continueBody: () => void) {
+    const { socket } = request;
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = (answering.get(socket) ?? 1) - 1;
+      if (left > 0) answering.set(socket, left);
+      else answering.delete(socket);
+    });
+    const head = readRequestHead(request);
+    const from = known.get(socket);
+    options.onExchange({ protocol: 'h1', request, response, from, head, continueBody });
+  }
+  server.on('request', (request, response) => take(request, response, nothing));
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    take(request, response, () => response.writeContinue());
+  });
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, first: Buffer) => {
+    const from = known.get(socket);
+    options.onExchange(upgradeOf(request, socket, first, from));
+  });
+  // RFC 9110 §9.3.6: no tunnels to wherever a client says.
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    refuse(options, socket, 501, 'ERR_GATEWAY_UPGRADE', 'CONNECT is not supported');
+  });
+  server.on('clientError', (thrown: Error & { code?: string }, socket: Duplex) => {
+    // In the middle of another response a second one would be taken for its body.
+    if (answering.has(socket)) return void destroySoon(socket);
+    if (thrown.code === 'ECONNRESET') return void socket.destroy();
+    const status = statuses[thrown.code ?? ''] ?? 400;
+    refuse(options, socket, status, 'ERR_GATEWAY_MALFORMED', thrown.code ?? thrown.message);
+  });
+  // Starts Node's check of the time-outs, which a server that never listens would not do.
+  server.emit('listening');
+  return {
+    take(socket, from) {
+      known.set(socket, from);
+      server.emit('connection', socket);
+    },
+    close: () => void server.close(),
+  };
+}
+
+const nothing = (): void => {};
+
+function strictServer(limits: GatewayLimits): Server {
   const server = createServer({
     insecureHTTPParser: false,
     requireHostHeader: false, // ours answers with a problem document
@@ -33,35 +87,38 @@ export function createHttpFront(options: HttpFrontOptions): Server {
   });
   server.timeout = limits.stallTimeout;
   server.maxHeadersCount = 0; // bounded by bytes; a count would drop headers silently
-  const answering = new Map<Duplex, number>();
-  function take(request: IncomingMessage, response: ServerResponse, continueBody: () => void) {
-    const { socket } = request;
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
-    response.once('close', () => {
-      const left = (answering.get(socket) ?? 1) - 1;
-      if (left > 0) answering.set(socket, left);
-      else answering.delete(socket);
-    });
-    options.onRequest(request, response, continueBody);
-  }
-  server.on('request', (request, response) => take(request, response, () => {}));
-  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    take(request, response, () => response.writeContinue());
-  });
-  // RFC 9110 §9.3.6, §7.8: no tunnels.
-  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    refuse(options, socket, 501, 'ERR_GATEWAY_UPGRADE', 'CONNECT is not supported yet');
-  });
-  server.on('clientError', (thrown: Error & { code?: string }, socket: Duplex) => {
-    // In the middle of another response a second one would be taken for its body.
-    if (answering.has(socket)) return void destroySoon(socket);
-    if (thrown.code === 'ECONNRESET') return void socket.destroy();
-    const status = statuses[thrown.code ?? ''] ?? 400;
-    refuse(options, socket, status, 'ERR_GATEWAY_MALFORMED', thrown.code ?? thrown.message);
-  });
-  // Starts Node's check of the time-outs, which a server that never listens would not do.
-  server.emit('listening');
   return server;
+}
+
+/** The parser has let go of the connection: it is answered once, or becomes the tunnel. */
+function upgradeOf(
+  request: IncomingMessage,
+  socket: Duplex,
+  first: Buffer,
+  from: Session | RefusedConnection | undefined,
+): ClientExchange {
+  if (first.byteLength > 0) socket.unshift(first);
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(request.socket);
+  response.once('finish', () => socket.end());
+  const head = readRequestHead(request);
+  return {
+    ...{ protocol: 'h1', request, response, from, head, continueBody: nothing },
+    openTunnel(headers) {
+      response.detachSocket(request.socket);
+      request.socket.setTimeout(0);
+      const lines = [
+        'HTTP/1.1 101 Switching Protocols',
+        'connection: upgrade',
+        'upgrade: websocket',
+      ];
+      for (let i = 0; i + 1 < headers.length; i += 2)
+        lines.push(`${headers[i]}: ${headers[i + 1]}`);
+      socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+      return socket;
+    },
+  };
 }
 
 function destroySoon(socket: Duplex): void {

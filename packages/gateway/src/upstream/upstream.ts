@@ -1,9 +1,10 @@
 import type { Clock, Log } from '@countersign/base';
 import {
   type Dialled,
+  dialMtls,
   expectSpiffeId,
+  httpAlpn,
   type LiveConnections,
-  mtlsConnector,
   type StillAllowed,
 } from '@countersign/mtls';
 import type {
@@ -13,8 +14,10 @@ import type {
   VerifiedPeer,
   X509Svid,
 } from '@countersign/spiffe';
-import { type Dispatcher, Pool } from 'undici';
-import { addressOf, spiffeIdsOf, type UpstreamConfig } from './gateway-config.ts';
+import { SignatureCache } from '@countersign/x509';
+import { addressOf, spiffeIdsOf, type UpstreamConfig } from '../gateway-config.ts';
+import { Connections } from './connections.ts';
+import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
 export interface UpstreamSurroundings {
   readonly svids: SvidSource;
@@ -31,50 +34,51 @@ export interface UpstreamSurroundings {
 }
 
 /**
- * Pooled connections to one upstream, all of them verified to be the identity that the route expects. The pool is
+ * Pooled connections to one upstream, all of them verified to be the identity that the route expects. They are
  * renewed, make before break, when our own identity rotates or the upstream's certificate nears its end: new requests
  * dial new connections, those in flight end on the old ones.
  */
 export class Upstream {
   readonly config: UpstreamConfig;
   readonly #around: UpstreamSurroundings;
-  #pool: Pool;
+  readonly #signatures = new SignatureCache();
+  #connections: Connections;
   #svid: X509Svid;
   #renewAt = Number.POSITIVE_INFINITY;
-  readonly #draining = new Set<Pool>();
+  readonly #draining = new Set<Connections>();
 
   /** @throws CountersignError ERR_SVID_NONE */
   constructor(config: UpstreamConfig, surroundings: UpstreamSurroundings) {
     this.config = config;
     this.#around = surroundings;
     this.#svid = surroundings.svids.svid();
-    this.#pool = this.#open();
+    this.#connections = this.#open();
   }
 
   /** Sends a request; what becomes of it is told to `handler`. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+  dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
     this.#renewIfDue();
-    this.#pool.dispatch(options, handler);
+    this.#connections.dispatch(request, handler);
   }
 
   /** Lets requests in flight end, then closes every connection. */
   async close(): Promise<void> {
-    await Promise.all([...this.#draining, this.#pool].map((pool) => pool.close()));
+    await Promise.all([...this.#draining, this.#connections].map((each) => each.close()));
   }
 
   /** Ends everything at once. */
   async destroy(): Promise<void> {
-    await Promise.all([...this.#draining, this.#pool].map((pool) => pool.destroy()));
+    await Promise.all([...this.#draining, this.#connections].map((each) => each.destroy()));
   }
 
   #renewIfDue(): void {
     const svid = this.#around.svids.svid();
     const due = this.#around.clock.now() >= this.#renewAt;
     if (svid === this.#svid && !due) return;
-    const old = this.#pool;
+    const old = this.#connections;
     this.#svid = svid;
     this.#renewAt = Number.POSITIVE_INFINITY;
-    this.#pool = this.#open();
+    this.#connections = this.#open();
     this.#draining.add(old);
     void old
       .close()
@@ -82,32 +86,26 @@ export class Upstream {
       .finally(() => this.#draining.delete(old));
   }
 
-  #open(): Pool {
-    const { host, port } = addressOf(this.config);
+  #open(): Connections {
+    const { log } = this.#around;
+    return new Connections({ config: this.config, dial: (alpn) => this.#dial(alpn), log });
+  }
+
+  async #dial(alpn: readonly string[] = httpAlpn): Promise<Dialled> {
     const { svids, bundles, revocation, prepare, clock, connections, allowed } = this.#around;
     const isExpected = expectSpiffeId(...spiffeIdsOf(this.config));
-    // An http: origin, because undici reconnects https: ones whenever the Host header changes; the connector does TLS.
-    const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    return new Pool(`http://${authority}`, {
-      connections: this.config.maxConnections,
-      pipelining: 1,
-      headersTimeout: this.config.timeout,
-      bodyTimeout: this.config.idleTimeout,
-      connect: mtlsConnector({
-        svids,
-        bundles,
-        clock,
-        connections,
-        timeoutMs: this.config.connectTimeout,
-        prepare,
-        asksForStaple: revocation.asksForStaples ?? false,
-        expect: (peer) => {
-          const expected = isExpected(peer);
-          return expected.ok ? allowed(peer) : expected;
-        },
-        onDialled: (dialled) => this.#scheduleRenewal(dialled),
-      }),
+    const dialled = await dialMtls({
+      ...addressOf(this.config),
+      ...{ svids, bundles, clock, connections, prepare, alpn, signatures: this.#signatures },
+      timeoutMs: this.config.connectTimeout,
+      asksForStaple: revocation.asksForStaples ?? false,
+      expect: (peer) => {
+        const expected = isExpected(peer);
+        return expected.ok ? allowed(peer) : expected;
+      },
     });
+    this.#scheduleRenewal(dialled);
+    return dialled;
   }
 
   /**
