@@ -242,6 +242,11 @@ const migrations: readonly Migration[] = [
   DROP INDEX intents_spki_hash;
   CREATE INDEX intents_spki_hash ON intents (position >> 17, spki_hash);
   `,
+  // Revocations that are compared with every certificate are few among many.
+  `
+  CREATE INDEX IF NOT EXISTS revocations_wide ON revocations (position)
+    WHERE by_what IN ('spiffe-prefix', 'issuer', 'time');
+  `,
 ];
 
 type Migration = string | ((database: DatabaseSync) => void);

@@ -214,6 +214,11 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
     `ALTER TABLE ${s}.list_numbers ADD COLUMN IF NOT EXISTS position BIGINT NOT NULL DEFAULT 0`,
     `DROP TABLE IF EXISTS ${s}.imported_lists`,
   ],
+  // Revocations that are compared with every certificate are few among many.
+  (s) => [
+    `CREATE INDEX IF NOT EXISTS revocations_wide ON ${s}.revocations (position)
+      WHERE by_what IN ('spiffe-prefix', 'issuer', 'time')`,
+  ],
 ];
 
 /**
