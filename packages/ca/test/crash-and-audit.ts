@@ -24,6 +24,7 @@ import {
   type TestIdentity,
 } from './api-under-test.ts';
 import { LogFilesAuditor } from './audit-log-files.ts';
+import { PublishedListsAuditor } from './published-lists-auditor.ts';
 
 export interface CrashFigures {
   readonly kills: number;
@@ -31,11 +32,15 @@ export interface CrashFigures {
   readonly revocations: number;
   /** Intents that a kill left open. */
   readonly orphans: number;
+  /** Different revocation lists that were seen. */
+  readonly lists: number;
 }
 
 export interface CrashOptions {
   readonly kills: number;
   readonly clients: number;
+  /** After how many kills the whole ledger is read; it always is at the end. Default: each time. */
+  readonly auditEvery?: number;
   /** A PostgreSQL that several authorities share; without it one authority has a file. */
   readonly shared?: { readonly url: string; readonly schema: string; readonly authorities: number };
 }
@@ -44,6 +49,8 @@ export interface CrashOptions {
 interface Told {
   readonly certificates: Map<string, Uint8Array>;
   readonly revocations: Set<number>;
+  /** Serials that were revoked. */
+  readonly revoked: Set<string>;
   /** Refusals that no client should have met. */
   readonly surprises: string[];
 }
@@ -56,16 +63,21 @@ interface Running {
 }
 
 /**
- * Kills a real authority with SIGKILL at random moments while clients enrol, renew and revoke, and audits its ledger
- * after each: whatever was acknowledged is there, nothing is there twice, nothing without its intent, and the issuance log
- * is whole. Where several share
- * a ledger, one of them is killed, the clients go on with the others, and then those are killed too.
+ * Kills a real authority with SIGKILL at random moments while clients enrol, renew and revoke and lists are made of what
+ * they revoked, and audits its ledger afterwards: whatever was acknowledged is there, nothing is there twice, nothing
+ * without its intent, the issuance log is whole, and lists follow each other. Where several share a ledger, one of them is
+ * killed, the clients go on with the others, and then those are killed too.
  */
 export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures> {
   const { shared } = options;
   const directory = mkdtempSync(join(tmpdir(), 'countersign-crash-'));
   const place = await initialise(directory, shared);
-  const told: Told = { certificates: new Map(), revocations: new Set(), surprises: [] };
+  const told: Told = {
+    certificates: new Map(),
+    revocations: new Set(),
+    surprises: [],
+    revoked: new Set(),
+  };
   const running = new Set<Running>();
   const logs = new LogFilesAuditor();
   let done = false;
@@ -73,13 +85,15 @@ export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures
   const clients = Array.from({ length: options.clients }, (_, index) =>
     enrolForever({ index, root: place.root, told, running, done: () => done }),
   );
+  const lists = new PublishedListsAuditor();
+  const reader = readListsForever(lists, { running, done: () => done, told });
   const kill = async (victim: Running): Promise<void> => {
     running.delete(victim);
     victim.child.kill('SIGKILL');
     await once(victim.child, 'exit');
   };
   try {
-    for (let kills = 0; kills < options.kills; ) {
+    for (let kills = 0, audited = 0; kills < options.kills; ) {
       const started = await Promise.all(
         place.data.map((data) => start(place.configFile, data, shared)),
       );
@@ -92,19 +106,24 @@ export async function crashAndAudit(options: CrashOptions): Promise<CrashFigures
         kills += 1;
         if (running.size > 0) await progress(told);
       }
+      const isDue = audited + (options.auditEvery ?? 1) <= kills || kills >= options.kills;
+      if (!isDue) continue;
+      audited = kills;
       orphans += await audit(place, told);
       for (const data of place.data) await logs.audit(data);
     }
+    await listsCatchUp(place, { shared, running, told, lists });
   } finally {
     done = true;
     for (const each of running) await kill(each);
-    await Promise.all(clients);
+    await Promise.all([...clients, reader]);
     rmSync(directory, { recursive: true });
   }
   assert.deepEqual(told.surprises, []);
   const { certificates, revocations } = told;
   const acknowledged = certificates.size;
-  return { kills: options.kills, acknowledged, revocations: revocations.size, orphans };
+  const seen = { orphans, lists: lists.lists };
+  return { kills: options.kills, acknowledged, revocations: revocations.size, ...seen };
 }
 
 interface Place {
@@ -118,10 +137,8 @@ interface Place {
 async function initialise(directory: string, shared: CrashOptions['shared']): Promise<Place> {
   const configFile = join(directory, 'ca.yaml');
   const data = join(directory, 'state');
-  const text =
-    shared === undefined
-      ? caYaml
-      : `${caYaml}ledger: { postgres: { url_env: DATABASE_URL, schema: ${shared.schema} } }\n`;
+  const postgres = `ledger: { postgres: { url_env: DATABASE_URL, schema: ${shared?.schema} } }\n`;
+  const text = `${caYaml}${publishYaml}${shared === undefined ? '' : postgres}`;
   writeFileSync(configFile, text);
   const config = parseCaConfig(text, configFile);
   const log = noLog;
@@ -139,6 +156,43 @@ async function initialise(directory: string, shared: CrashOptions['shared']): Pr
     data: [data, ...copies],
     openLedger: () => openLedger({ config: config.ledger, state, file, secrets, clock, log }),
   };
+}
+
+/** Lists are made as often as they can be: kills meet them half done. */
+const publishYaml = `publish: { url: "http://pki.example.com", crl: { coalesce: 100ms, delta: true, shards: 3 } }\n`;
+
+/** As relying parties would, of every authority that runs. */
+async function readListsForever(
+  lists: PublishedListsAuditor,
+  life: Pick<ClientLife, 'running' | 'done' | 'told'>,
+): Promise<void> {
+  while (!life.done()) {
+    for (const { data } of [...life.running]) {
+      await lists.read(data).catch((thrown) => life.told.surprises.push(String(thrown)));
+    }
+    await wait(20);
+  }
+}
+
+/** Once nobody is killed any more, everything that was acknowledged comes to be listed. */
+async function listsCatchUp(
+  place: Place,
+  run: {
+    readonly shared: CrashOptions['shared'];
+    readonly running: Set<Running>;
+    readonly told: Told;
+    readonly lists: PublishedListsAuditor;
+  },
+): Promise<void> {
+  const { shared, running, told, lists } = run;
+  const revoked = new Set(told.revoked);
+  const [data = ''] = place.data;
+  running.add(await start(place.configFile, data, shared));
+  const deadline = performance.now() + 30_000;
+  while (!lists.has(revoked)) {
+    if (performance.now() > deadline) assert.fail('a revocation is on no list after 30 s');
+    await wait(20);
+  }
 }
 
 async function progress(told: Told): Promise<void> {
@@ -262,4 +316,5 @@ async function liveOnce(
   const order = { by: 'serial', value: enrolled.serial, reason: 'superseded' } as const;
   const report = await client.revoke({ ...order, block: false, dryRun: false, waitMs: 0 });
   told.revocations.add(report.position);
+  told.revoked.add(enrolled.serial);
 }

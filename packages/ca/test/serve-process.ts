@@ -9,5 +9,6 @@ const [configFile = '', data = ''] = process.argv.slice(2);
 const config = parseCaConfig(await readFile(configFile, 'utf8'), configFile);
 const shared = { clock: systemClock, log: noLog, meter: noMeter, secrets: { env: process.env } };
 const authority = await openAuthority({ config, data, ...shared });
-const server = await serveAuthority({ authority, port: 0, dataDir: data, ...shared });
+const ports = { port: 0, publishPort: 0 };
+const server = await serveAuthority({ authority, ...ports, dataDir: data, ...shared });
 process.stdout.write(`ready ${server.port} ${authority.orphans}\n`);
