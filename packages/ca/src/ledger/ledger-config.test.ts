@@ -24,7 +24,7 @@ const parse = (ledger: string) => parseCaConfig(`${head}${ledger}`, 'ca.yaml');
 
 describe('ledger in ca.yaml', () => {
   it('is a file unless it says otherwise', () => {
-    assert.deepEqual(parse('').ledger, { postgres: undefined });
+    assert.equal(parse('').ledger.postgres, undefined);
   });
 
   it('takes the address from a file, a variable, or as it stands', () => {

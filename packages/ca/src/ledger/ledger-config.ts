@@ -5,11 +5,13 @@ import { z } from 'zod';
 import type { Report } from '../ca-config-checks.ts';
 import type { SecretSource } from '../signers/secret-source.ts';
 import { isDatabaseUrl } from './postgres/database-url.ts';
+import { interpretRetention, type RetentionConfig, retentionSchema } from './retention/retention-config.ts';
 
 /** Where the ledger is (`ledger` in ca.yaml). Durations are milliseconds. */
 export interface LedgerConfig {
   /** Undefined: a SQLite file in the data directory. */
   readonly postgres: PostgresConfig | undefined;
+  readonly retention: RetentionConfig;
 }
 
 export interface PostgresConfig {
@@ -36,6 +38,7 @@ export const ledgerSchema = z.strictObject({
       poll: durationSchema().optional(),
     })
     .nullish(),
+  retention: retentionSchema,
 });
 
 type WrittenLedger = z.output<typeof ledgerSchema>;
@@ -49,8 +52,9 @@ export function interpretLedger(
   written: WrittenLedger | undefined,
   { report, notices }: { readonly report: Report; readonly notices: string[] },
 ): LedgerConfig {
+  const retention = interpretRetention(written?.retention, report);
   const postgres = written?.postgres ?? undefined;
-  if (postgres === undefined) return { postgres: undefined };
+  if (postgres === undefined) return { postgres: undefined, retention };
   const path = ['ledger', 'postgres'];
   const url = interpretUrl(postgres, path, report);
   if (url.from === 'configuration' && (URL.parse(url.url)?.password ?? '') !== '') {
@@ -73,6 +77,7 @@ export function interpretLedger(
       timeoutMs: duration('timeout'),
       pollMs: duration('poll'),
     },
+    retention,
   };
 }
 
