@@ -10,6 +10,7 @@ import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
 import { gatewayCodes } from './codes/gateway-codes.ts';
 import { identityCodes } from './codes/identity-codes.ts';
+import { jwtCodes } from './codes/jwt-codes.ts';
 import { logCodes } from './codes/log-codes.ts';
 import { mtlsCodes } from './codes/mtls-codes.ts';
 import { providerCodes } from './codes/provider-codes.ts';
@@ -37,6 +38,7 @@ export const codeFamilies = {
   signers: caSignerCodes,
   revocation: revocationCodes,
   identity: identityCodes,
+  jwt: jwtCodes,
   log: logCodes,
   gateway: gatewayCodes,
   agent: agentCodes,
@@ -60,6 +62,7 @@ export const codeTable = {
   ...caSignerCodes,
   ...revocationCodes,
   ...identityCodes,
+  ...jwtCodes,
   ...logCodes,
   ...gatewayCodes,
   ...agentCodes,

@@ -3,6 +3,20 @@ export { formatBundleDocument, parseBundleDocument } from './bundle-document.ts'
 export { certificatesFrom } from './certificate-series.ts';
 export { ChangeSignal, type Changes } from './changes.ts';
 export { authorityPath, isReserved, reservedPath } from './reserved-path.ts';
+export {
+  fitsKey,
+  type JwsAlgorithm,
+  jwsAlgorithm,
+  jwsAlgorithmOf,
+} from './jwt/jws-algorithms.ts';
+export {
+  type JwtClaims,
+  JwtSvid,
+  type JwtVerification,
+  readJwtSvid,
+  type UnverifiedJwtSvid,
+  verifyJwtSvid,
+} from './jwt/jwt-svid.ts';
 export { positionOfSerial, serialForPosition } from './serial-position.ts';
 export {
   type BundleSource,
