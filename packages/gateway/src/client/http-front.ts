@@ -6,6 +6,7 @@ import type { RefusedConnection } from '../handle-request.ts';
 import { writeProblem } from '../problem-response.ts';
 import { readRequestHead } from '../request-head.ts';
 import type { Session } from '../session.ts';
+import { webSocketAccept } from '../websocket-handshake.ts';
 import type { ClientExchange } from './client-exchange.ts';
 
 export interface HttpFrontOptions {
@@ -90,6 +91,8 @@ function strictServer(limits: GatewayLimits): Server {
   return server;
 }
 
+const switching = ['HTTP/1.1 101 Switching Protocols', 'connection: upgrade', 'upgrade: websocket'];
+
 /** The parser has let go of the connection: it is answered once, or becomes the tunnel. */
 function upgradeOf(
   request: IncomingMessage,
@@ -108,11 +111,8 @@ function upgradeOf(
     openTunnel(headers) {
       response.detachSocket(request.socket);
       request.socket.setTimeout(0);
-      const lines = [
-        'HTTP/1.1 101 Switching Protocols',
-        'connection: upgrade',
-        'upgrade: websocket',
-      ];
+      const { 'sec-websocket-key': key = '' } = request.headers;
+      const lines = [...switching, `sec-websocket-accept: ${webSocketAccept(key)}`];
       for (let i = 0; i + 1 < headers.length; i += 2)
         lines.push(`${headers[i]}: ${headers[i + 1]}`);
       socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
