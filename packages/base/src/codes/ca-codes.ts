@@ -32,6 +32,11 @@ export const caCodes = {
     hint: 'keep the data as it is, compare it with the newest backup, and find out who could write to it',
     exit: 1,
   },
+  ERR_LEDGER_EDGE_RECORD: {
+    meaning: 'A record of an edge was changed by another request at the same time.',
+    hint: 'read it again and decide anew; an edge does so by itself',
+    exit: 3,
+  },
   ERR_LEDGER_CLOSED: {
     meaning: 'The ledger was asked for something after it was closed.',
     hint: 'start the authority again',

@@ -103,6 +103,9 @@ export class LedgerFront implements Ledger {
   takeListNumber: Ledger['takeListNumber'] = (path, list) =>
     this.#engine.run('takeListNumber', [path, list]);
   archiveEnded: Ledger['archiveEnded'] = (order) => this.#engine.run('archiveEnded', [order]);
+  edgeRecord: Ledger['edgeRecord'] = (kind, id) => this.#engine.run('edgeRecord', [kind, id]);
+  edgeRecords: Ledger['edgeRecords'] = (query) => this.#engine.run('edgeRecords', [query]);
+  changeEdge: Ledger['changeEdge'] = (changes) => this.#engine.run('changeEdge', [changes]);
   retention: Ledger['retention'] = () => this.#engine.run('retention', []);
 
   restore: Ledger['restore'] = (records, rows) => this.#engine.run('restore', [records, rows]);

@@ -3,6 +3,7 @@ import { serialForPosition } from '@countersign/spiffe';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
 import { coveredRuns } from './covered-runs.ts';
+import { edgeReads, edgeWrites } from './edge/edge-rules.ts';
 import {
   blockOf,
   issuedFacts,
@@ -219,6 +220,7 @@ export const ledgerWrites = {
   ): void => restoreRecords(tx.store, records, rows),
 
   ...rotationWrites,
+  ...edgeWrites,
 
   archiveEnded,
   takeListNumber,
@@ -285,6 +287,7 @@ export const ledgerReads = {
   auditAfter: (tx: LedgerTransaction, seq: number, limit: number) =>
     tx.store.auditAfter(seq, boundedLimit(limit)),
   ...rotationReads,
+  ...edgeReads,
   leases: (tx: LedgerTransaction) => tx.store.liveLeases(tx.at),
   acknowledgements: (tx: LedgerTransaction, position: number) =>
     tx.store.acknowledgements(position),

@@ -1,4 +1,5 @@
 import type { AuditHead, AuditRow, AuditSaid } from './audit-trail.ts';
+import type { EdgeStore } from './edge/edge-store.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -90,6 +91,7 @@ export interface LedgerStore {
   auditAfter(seq: number, limit: number): readonly AuditRow[];
 
   readonly archive: ArchiveStore;
+  readonly edge: EdgeStore;
   numberedList(path: string): NumberedList | undefined;
   putNumberedList(path: string, list: NumberedList): void;
 

@@ -2,6 +2,7 @@ import type { CountersignError, Denial } from '@countersign/base';
 import type { RevocationBy } from '@countersign/wire';
 import type { RevocationReason } from '@countersign/x509';
 import type { AuditHead, AuditRow } from './audit-trail.ts';
+import type { EdgeState } from './edge/edge-records.ts';
 import type { Acknowledgement, Lease, LeaseHold } from './lease-records.ts';
 import type { NumberedList } from './list-numbers.ts';
 import type { NotedRefusal } from './refusal-notes.ts';
@@ -40,7 +41,7 @@ export type { NotedRefusal } from './refusal-notes.ts';
  * `ERR_LEDGER_FAILED` from then on, for every call: fail closed. A ledger whose database cannot be reached throws
  * `ERR_LEDGER_UNAVAILABLE` until it can be again; what was asked for meanwhile may stand or not, as after a crash.
  */
-export interface Ledger {
+export interface Ledger extends EdgeState {
   /**
    * Orders one certificate: redeems the grant's token, checks blocks and revocations, assigns position and serial, in
    * one transaction. Nothing may be signed before it resolved.

@@ -1,4 +1,5 @@
 import { auditTrailSuite } from './audit-trail.suite.ts';
+import { edgeSuite } from './edge/edge.suite.ts';
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import { memoryLedger } from './memory-ledger.ts';
@@ -10,4 +11,5 @@ ledgerSuite('memory ledger', subject);
 leaseSuite('memory ledger', subject);
 auditTrailSuite('memory ledger', subject);
 rotationSuite('memory ledger', subject);
+edgeSuite('memory ledger', subject);
 archiveSuite('memory ledger', subject);

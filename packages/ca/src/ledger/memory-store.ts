@@ -6,6 +6,7 @@ import {
   nextAuditRow,
 } from './audit-trail.ts';
 import { factFor, isWide, matches } from './covers.ts';
+import { MemoryEdge } from './edge/memory-edge.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -41,6 +42,7 @@ export class MemoryStore implements LedgerStore {
   #head = 0;
   readonly #audit: AuditRow[] = [];
   #unchained: (readonly [AuditSaid, LedgerRecord | undefined])[] = [];
+  readonly edge = new MemoryEdge();
   readonly archive = new MemoryArchive({
     intents: () =>
       this.#intents().map((record) => ({ record, outcome: this.outcomeOf(record.position) })),

@@ -9,6 +9,7 @@ import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { noLog, systemClock } from '@countersign/base';
 import { auditTrailSuite, tamperings, threeCertificates } from './audit-trail.suite.ts';
+import { edgeSuite } from './edge/edge.suite.ts';
 import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import type { IntentDraft } from './ledger.ts';
@@ -29,6 +30,7 @@ ledgerSuite('sqlite ledger', subject);
 leaseSuite('sqlite ledger', subject);
 auditTrailSuite('sqlite ledger', subject);
 rotationSuite('sqlite ledger', subject);
+edgeSuite('sqlite ledger', subject);
 archiveSuite('sqlite ledger', subject);
 
 const draft: IntentDraft = {
@@ -126,7 +128,7 @@ describe('sqlite ledger file', () => {
       ...['intents', 'certificates', 'abandoned', 'tokens', 'revocations'].map(
         (each) => `archived_${each}`,
       ),
-      ...['retention', 'list_numbers', 'documents', 'bundle_holders'],
+      ...['retention', 'list_numbers', 'documents', 'bundle_holders', 'edge_records'],
     ];
     database.exec(later.map((table) => `DROP TABLE ${table};`).join(' '));
     database.exec(`

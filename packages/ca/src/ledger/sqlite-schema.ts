@@ -247,6 +247,20 @@ const migrations: readonly Migration[] = [
   CREATE INDEX IF NOT EXISTS revocations_wide ON revocations (position)
     WHERE by_what IN ('spiffe-prefix', 'issuer', 'time');
   `,
+  // What edges for other protocols keep between requests.
+  `
+  CREATE TABLE edge_records (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX edge_records_owner ON edge_records (kind, owner, id) WHERE owner <> '';
+  CREATE INDEX edge_records_end ON edge_records (expires_at);
+  `,
 ];
 
 type Migration = string | ((database: DatabaseSync) => void);

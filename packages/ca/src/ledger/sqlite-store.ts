@@ -10,6 +10,8 @@ import {
 } from './audit-trail.ts';
 import { coveredClause } from './covered-clause.ts';
 import { isWide } from './covers.ts';
+import type { EdgeStore } from './edge/edge-store.ts';
+import { sqliteEdge } from './edge/sqlite-edge.ts';
 import type {
   AbandonedRecord,
   CertificateQuery,
@@ -47,6 +49,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   #wide: readonly RevocationRecord[] | undefined;
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
+  readonly edge: EdgeStore;
 
   constructor(database: DatabaseSync) {
     const sql = sqliteAccess(database);
@@ -56,6 +59,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
     this.#get = sql.get;
     this.#all = sql.all;
     this.archive = sqliteArchive(sql);
+    this.edge = sqliteEdge(sql);
     this.#head = this.#readHead();
     this.#openedAt = this.#head.position;
   }

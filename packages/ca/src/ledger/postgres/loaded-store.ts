@@ -8,6 +8,8 @@ import {
   nextAuditRow,
 } from '../audit-trail.ts';
 import { isWide, matches } from '../covers.ts';
+import type { EdgeStore } from '../edge/edge-store.ts';
+import { type EdgeDelta, loadedEdge } from '../edge/postgres-edge.ts';
 import type {
   AbandonedRecord,
   Acknowledgement,
@@ -58,6 +60,7 @@ export interface Delta {
   readonly holders: Map<string, BundleHolder>;
   forgetHolders: boolean;
   readonly archive: ArchiveDelta;
+  readonly edge: EdgeDelta;
   readonly lists: Map<string, NumberedList>;
   forget: { readonly at: number; readonly acknowledgedBefore: number } | undefined;
 }
@@ -73,6 +76,7 @@ export class LoadedStore implements LedgerStore {
   /** How often something was written. */
   writes = 0;
   readonly archive: ArchiveStore;
+  readonly edge: EdgeStore;
   readonly #answers: Answers;
 
   constructor(head: Head, answers: Answers) {
@@ -92,15 +96,22 @@ export class LoadedStore implements LedgerStore {
       holders: new Map(),
       forgetHolders: false,
       archive: { moves: [], state: undefined },
+      edge: { records: new Map(), forgetAt: undefined },
       lists: new Map(),
       forget: undefined,
+    };
+    const wrote = () => {
+      this.writes += 1;
     };
     this.archive = loadedArchive(
       (name, asked, otherwise) => this.#ask(name, asked as never, otherwise as never) as never,
       this.delta.archive,
-      () => {
-        this.writes += 1;
-      },
+      wrote,
+    );
+    this.edge = loadedEdge(
+      (name, asked, otherwise) => this.#ask(name, asked as never, otherwise as never) as never,
+      this.delta.edge,
+      wrote,
     );
   }
 

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { coveredClause } from '../covered-clause.ts';
+import { edgeLoads } from '../edge/postgres-edge.ts';
 import type { CertificateQuery } from '../ledger.ts';
 import type { Row } from '../ledger-rows.ts';
 import * as rows from '../ledger-rows.ts';
@@ -275,6 +276,7 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
   ],
 
   ...archiveLoads((name, asked) => keyOf(name, asked)),
+  ...edgeLoads((name, asked) => keyOf(name, asked)),
 
   status: (_asked, s) => [
     {

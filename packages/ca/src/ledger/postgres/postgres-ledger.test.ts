@@ -8,6 +8,7 @@ import { Client } from 'pg';
 import { lossyProxy } from '../../../test/lossy-proxy.ts';
 import { auditLedger } from '../audit-ledger.ts';
 import { auditTrailSuite, tamperings, threeCertificates } from '../audit-trail.suite.ts';
+import { edgeSuite } from '../edge/edge.suite.ts';
 import { leaseSuite } from '../lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from '../ledger.suite.ts';
 import type { Intent, IntentDraft, Ledger, RevocationOrder } from '../ledger.ts';
@@ -72,6 +73,7 @@ function suites(server: PostgresServer): void {
   leaseSuite('postgres ledger', subject);
   auditTrailSuite('postgres ledger', subject);
   rotationSuite('postgres ledger', subject);
+  edgeSuite('postgres ledger', subject);
   archiveSuite('postgres ledger', subject);
 
   describe('postgres ledger of several processes', () => {

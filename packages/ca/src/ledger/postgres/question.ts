@@ -1,4 +1,5 @@
 import type { AuditRow } from '../audit-trail.ts';
+import type { EdgeQuestions } from '../edge/postgres-edge.ts';
 import type {
   Acknowledgement,
   CertificateQuery,
@@ -17,7 +18,7 @@ import type { ArchiveQuestions } from '../retention/postgres-archive.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
 
 /** What the rules may ask the tables, by name: what it is asked with, and what is answered. */
-export interface Questions extends ArchiveQuestions {
+export interface Questions extends ArchiveQuestions, EdgeQuestions {
   token: { with: [id: string]; answer: TokenRecord | undefined };
   intent: { with: [position: number]; answer: StoredIntent | undefined };
   revocations: { with: [by: RevocationBy, value: string]; answer: NamedRevocations };

@@ -219,6 +219,20 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
     `CREATE INDEX IF NOT EXISTS revocations_wide ON ${s}.revocations (position)
       WHERE by_what IN ('spiffe-prefix', 'issuer', 'time')`,
   ],
+  // What edges for other protocols keep between requests.
+  (s) => [
+    `CREATE TABLE IF NOT EXISTS ${s}.edge_records (
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL,
+      owner TEXT NOT NULL,
+      version BIGINT NOT NULL,
+      expires_at BIGINT NOT NULL,
+      body TEXT NOT NULL,
+      PRIMARY KEY (kind, id)
+    )`,
+    `CREATE INDEX IF NOT EXISTS edge_records_owner ON ${s}.edge_records (kind, owner)`,
+    `CREATE INDEX IF NOT EXISTS edge_records_end ON ${s}.edge_records (expires_at)`,
+  ],
 ];
 
 /**

@@ -1,4 +1,5 @@
 import { hashBytes } from '../audit-trail.ts';
+import { edgeWritesFor } from '../edge/postgres-edge.ts';
 import { archiveWrites } from '../retention/postgres-archive.ts';
 import type { Delta } from './loaded-store.ts';
 import type { Statement } from './statement.ts';
@@ -28,6 +29,7 @@ export function writesFor(delta: Delta, schema: string, writer: string): Stateme
     ...writeDocuments(delta, schema),
     ...writeHolders(delta, schema),
     ...putLists(delta, schema),
+    ...edgeWritesFor(delta.edge, schema),
     ...archiveWrites(delta.archive, schema),
     ...insertAudit(delta, schema),
   ];
