@@ -63,9 +63,13 @@ export class H2Response implements ClientResponse {
     this.#stream.once(event, listener);
   }
 
-  // RFC 9113 §8.1: the response is whole, and what is left of the request is of no use.
+  // RFC 9113 §8.1: the response is whole, and what is left of the request is of no use. A turn later, for a reset
+  // overtakes what waits to be written.
   #letGoOfBody(): void {
     const stream = this.#stream;
-    if (!this.#isReceived() && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    if (this.#isReceived()) return;
+    setImmediate(() => {
+      if (!this.#isReceived() && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
   }
 }
