@@ -72,6 +72,7 @@ const services = z.strictObject({
       spiffe_trust_domain: z.string().optional(),
       allowed_dns_patterns: z.array(z.string()).nullish(),
       allow_ip_san: z.boolean().optional(),
+      allow_wildcards: z.boolean().optional(),
     })
     .nullish(),
 });

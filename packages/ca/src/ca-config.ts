@@ -89,6 +89,8 @@ export interface ServiceConfig {
   /** Undefined where the file has none: then a name needs an intermediate that permits it by name. */
   readonly dnsPatterns: readonly DnsPattern[] | undefined;
   readonly allowIp: boolean;
+  /** Names such as `*.shop.example`: one certificate for whatever stands there. */
+  readonly allowWildcards: boolean;
 }
 
 export interface ApiConfig {

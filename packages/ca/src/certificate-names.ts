@@ -48,10 +48,12 @@ export function parseNames(written: WrittenNames): NamesResult {
     }
   }
   for (const text of dns) {
-    const read = parseDnsName(text);
+    // Whether a wildcard may be had is the policy's to say (RFC 6125 §6.4.3: one label, the leftmost, whole).
+    const star = text.startsWith('*.') ? '*.' : '';
+    const read = parseDnsName(text.slice(star.length));
     if (!read.ok)
       return denial('ERR_POLICY_DNS', `DNS name "${text}" ${read.wrong}`, { name: text });
-    if (!names.dns.includes(read.name)) names.dns.push(read.name);
+    if (!names.dns.includes(star + read.name)) names.dns.push(star + read.name);
   }
   for (const text of ip) {
     const bytes = parseIpAddress(text);

@@ -25,6 +25,16 @@ export type IssueGrant =
   | { readonly by: 'peer'; readonly peer: VerifiedPeer }
   /** A registrar of ca.yaml orders for others: these names, or those of the request where none are given. */
   | { readonly by: 'registrar'; readonly peer: VerifiedPeer; readonly names: WrittenNames }
+  /** An edge for another protocol vouches for these names by its own evidence, within the policy for its provisioner. */
+  | {
+      readonly by: 'door';
+      readonly provisioner: string;
+      /** Who asked there, such as `acme:<account>`. */
+      readonly caller: string;
+      /** What the edge has of it, such as an order; in the ledger beside the certificate. */
+      readonly evidence: string;
+      readonly names: WrittenNames;
+    }
   /** Whoever holds the state: these names, or those of the request where none are given. */
   | { readonly by: 'operator'; readonly names: WrittenNames }
   /** The authority's own TLS certificate: bound by its issuer's constraints, not by the policy for services. */
@@ -141,6 +151,20 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       // So that what it vouched for can be revoked together.
       provisioner: caller,
       requester: { provisioner: caller, caller },
+      lifetime: {},
+    };
+  },
+
+  door({ provisioner, caller, evidence, names }) {
+    const named = parseNames(names);
+    if (!named.ok) return named;
+    return {
+      ok: true,
+      names: named.names,
+      describe: evidence,
+      ledgerGrant: { kind: 'door', evidence },
+      provisioner,
+      requester: { provisioner, caller },
       lifetime: {},
     };
   },

@@ -149,7 +149,11 @@ function wrongWithDns(
   { services }: Pick<CaConfig, 'services'>,
   issuers: readonly ConstrainedIssuer[],
 ): Denial | undefined {
-  const { dnsPatterns } = services;
+  const { dnsPatterns, allowWildcards } = services;
+  if (name.startsWith('*.') && !allowWildcards) {
+    const sides = 'which names no single service, and allow_wildcards is false';
+    return denial('ERR_POLICY_DNS', `DNS name "${name}" is a wildcard, ${sides}`, { name });
+  }
   if (dnsPatterns?.some((pattern) => matchesDnsPattern(pattern, name)) === true) return undefined;
   if (dnsPatterns !== undefined) {
     const allowed = dnsPatterns.map((pattern) => pattern.written);

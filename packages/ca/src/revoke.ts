@@ -18,7 +18,9 @@ export type Caller =
   | { readonly kind: 'operator' }
   | { readonly kind: 'peer'; readonly peer: VerifiedPeer }
   /** Whoever proved to hold the private key that the order names, or that of the certificate. */
-  | { readonly kind: 'key'; readonly spkiHash: string };
+  | { readonly kind: 'key'; readonly spkiHash: string }
+  /** Somebody whom an edge for another protocol has found entitled to the one certificate. */
+  | { readonly kind: 'door'; readonly name: string };
 
 /** `value`: serial or SHA-256 of a key in hex of either case, a name or key identifier of an issuer, and so on. */
 export interface RevokeOrder extends WrittenOrder {
@@ -148,6 +150,7 @@ async function wrongWithCaller(
   { config, ledger }: RevokeContext,
 ): Promise<Denial | undefined> {
   if (caller.kind === 'operator') return undefined;
+  if (caller.kind === 'door') return wrongWithDoor(order, caller.name);
   const id = caller.kind === 'peer' ? caller.peer.spiffeId?.toString() : undefined;
   if (id !== undefined && config.api.admins.includes(id)) return undefined;
   const who = caller.kind === 'peer' ? (id ?? caller.peer.serialHex) : `key ${caller.spkiHash}`;
@@ -162,6 +165,16 @@ async function wrongWithCaller(
       ? await isOwn(order, caller.peer, ledger)
       : await isOfKey(order, caller.spkiHash, ledger);
   return isTheirs ? undefined : refuse(`revoke ${by} "${value}", which is not its own`);
+}
+
+/** An edge decides who may revoke a certificate, and nothing wider. */
+function wrongWithDoor(
+  { by, value, reason, block }: RevokeOrder,
+  name: string,
+): Denial | undefined {
+  if (by === 'serial' && block !== true && !isRelease(reason)) return undefined;
+  const detail = `"${name}" asks to revoke ${by} "${value}", an edge revokes by serial alone`;
+  return denial('ERR_REVOKE_FORBIDDEN', detail, { caller: name, by, value });
 }
 
 async function isOfKey(order: RevokeOrder, spkiHash: string, ledger: Ledger): Promise<boolean> {

@@ -77,6 +77,7 @@ export function interpretServices(
       report,
     ),
     allowIp: policies.allow_ip_san ?? false,
+    allowWildcards: policies.allow_wildcards ?? false,
   };
 }
 

@@ -333,6 +333,7 @@ function mustBeOpen(tx: LedgerTransaction, position: number) {
 function grantedBy(grant: Grant, token: string | undefined): string | undefined {
   if (grant.kind === 'operator') return undefined;
   if (grant.kind === 'token') return grant.id;
+  if (grant.kind === 'door') return grant.evidence;
   return token === undefined ? grant.serialHex : `${grant.serialHex} ${token}`;
 }
 

@@ -193,6 +193,8 @@ export type Grant =
    * vouches anew: a block of what it asks for still applies; a revocation without block does not.
    */
   | { readonly kind: 'registrar'; readonly serialHex: string }
+  /** An edge for another protocol, by what it has of the request. */
+  | { readonly kind: 'door'; readonly evidence: string }
   /** Whoever holds the state: a block still applies; a revocation without block does not. */
   | { readonly kind: 'operator' };
 
@@ -230,7 +232,7 @@ export interface IntentRecord {
   readonly provisioner: string;
   readonly grant: Grant['kind'];
   /**
-   * The token's id, or the serial of the registrar; of a renewal the serial that was renewed and, apart, the id of the
+   * The token's id, the serial of the registrar, or an edge's evidence; of a renewal the serial that was renewed and, apart, the id of the
    * token that it all began with, where it did.
    */
   readonly grantedBy: string | undefined;

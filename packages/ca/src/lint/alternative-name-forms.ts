@@ -20,8 +20,10 @@ export const alternativeNameForms: LintRule = {
 function isFormOfOurs(name: GeneralName): boolean {
   if (name.kind === 'ip') return name.bytes.byteLength === 4 || name.bytes.byteLength === 16;
   if (name.kind === 'dns') {
-    const read = parseDnsName(name.value);
-    return read.ok && read.name === name.value;
+    // RFC 6125 §6.4.3: a wildcard is the leftmost label, whole
+    const host = name.value.replace(/^\*\./, '');
+    const read = parseDnsName(host);
+    return read.ok && read.name === host;
   }
   return name.kind === 'uri' && name.value.startsWith('spiffe://');
 }

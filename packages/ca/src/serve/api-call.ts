@@ -44,9 +44,11 @@ export function nameOf(
   caller:
     | { readonly kind: 'anonymous' | 'operator' }
     | { readonly kind: 'key'; readonly spkiHash: string }
+    | { readonly kind: 'door'; readonly name: string }
     | Pick<PeerCaller, 'kind' | 'peer'>,
 ): string {
   if (caller.kind === 'key') return `key ${caller.spkiHash}`;
+  if (caller.kind === 'door') return caller.name;
   if (caller.kind !== 'peer') return caller.kind;
   return caller.peer.spiffeId?.toString() ?? `serial ${caller.peer.serialHex}`;
 }
