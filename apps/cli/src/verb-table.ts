@@ -135,6 +135,16 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/entry-delete.ts')).entryDeleteVerb,
   },
   {
+    name: 'authz test',
+    summary: 'run a table of expectations against policies',
+    load: async () => (await import('./verbs/authz-test.ts')).authzTestVerb,
+  },
+  {
+    name: 'authz explain',
+    summary: 'say why policies allow or deny a request, rule by rule',
+    load: async () => (await import('./verbs/authz-explain.ts')).authzExplainVerb,
+  },
+  {
     name: 'inspect',
     summary: 'say what a certificate, chain, request, CRL, key or bundle holds',
     load: async () => (await import('./verbs/inspect.ts')).inspectVerb,
@@ -163,6 +173,7 @@ export const verbTable: readonly VerbRow[] = [
 
 /** What the first words of the two-word verbs stand for, in the program's help. */
 export const groupSummaries: Readonly<Record<string, string>> = {
+  authz: 'who may do what, by policies',
   audit: 'the audit trail: every decision of the authority',
   ca: 'the certificate authority',
   entry: 'registration entries: which process gets which identity',

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import {
   ConfigError,
   configIssue,
@@ -46,7 +47,7 @@ export interface TableRequest {
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]).transform(String);
 const port = z.coerce.number().int().min(0).max(65_535);
-const address = z.union([z.ipv4('expected an IP address'), z.ipv6('expected an IP address')]);
+const address = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
 
 const tableSchema = z.array(
   z.strictObject({

@@ -27,6 +27,8 @@ export function envoyRequest(request: TableRequest, way: RequestWay): EnvoyReque
   const path = normalizePath(target === '' ? '/' : target, mesh.pathNormalization);
   if (typeof path === 'string') return refused(`the path ${path}`);
   const host = request.host ?? headerValues(request.headers, 'host')[0] ?? '';
+  // RFC 3986 §3.2: what Envoy takes for an authority.
+  if (/[^!$&'()*+,\-.0-9:;=@A-Za-z[\]_~]/.test(host)) return refused(`"${host}" is no host`);
   const remoteIp = request.remoteIp ?? remoteIpOf(request, way);
   const headers = headersAtFilters(request, way, remoteIp);
   const proto = headerValues(headers, 'x-forwarded-proto')[0] ?? 'http';
@@ -82,8 +84,9 @@ function headersAtFilters(
   const kept: string[] = [];
   for (let i = 0; i < request.headers.length; i += 2) {
     const name = request.headers[i]?.toLowerCase() ?? '';
-    const isReplaced = Object.hasOwn(set, name);
-    if (!removedHeaders.has(name) && !isReplaced) kept.push(name, request.headers[i + 1] ?? '');
+    const value = request.headers[i + 1] ?? '';
+    const isKept = !removedHeaders.has(name) || (name === 'te' && value === 'trailers');
+    if (isKept && !Object.hasOwn(set, name)) kept.push(name, value);
   }
   for (const [name, value] of Object.entries(set)) if (value !== undefined) kept.push(name, value);
   return kept;
@@ -135,7 +138,7 @@ const removedHeaders: ReadonlySet<string> = new Set([
 
 /** What Envoy's HTTP/1 codec takes. */
 const methods: ReadonlySet<string> = new Set([
-  ...['ACL', 'BIND', 'CHECKOUT', 'CONNECT', 'COPY', 'DELETE', 'GET', 'HEAD', 'LINK', 'LOCK'],
+  ...['ACL', 'BIND', 'CHECKOUT', 'COPY', 'DELETE', 'GET', 'HEAD', 'LINK', 'LOCK'],
   ...['MERGE', 'MKACTIVITY', 'MKCALENDAR', 'MKCOL', 'MOVE', 'MSEARCH', 'NOTIFY', 'OPTIONS'],
   ...['PATCH', 'POST', 'PROPFIND', 'PROPPATCH', 'PURGE', 'PUT', 'REBIND', 'REPORT', 'SEARCH'],
   ...['SOURCE', 'SUBSCRIBE', 'TRACE', 'UNBIND', 'UNLINK', 'UNLOCK', 'UNSUBSCRIBE'],
