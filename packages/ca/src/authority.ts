@@ -10,20 +10,23 @@ import {
 import {
   authorityPath,
   ChangeSignal,
-  formatBundleDocument,
   type TrustBundle,
   type VerifiedPeer,
 } from '@countersign/spiffe';
 import type { IssueExplanation, IssueResponse, JoinToken } from '@countersign/wire';
 import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509';
 import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
+import { bundleObject } from './bundle-object.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
 import { EntryRegistry } from './entries/entry-registry.ts';
 import { explainIssue } from './explain/explain-issue.ts';
+import { fixedParts } from './fixed-parts.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuers } from './issuer.ts';
+import type { JwtKeys } from './jwt/jwt-keys.ts';
+import { TokenDesk } from './jwt/token-desk.ts';
 import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { BundleReport } from './ledger/rotation-records.ts';
@@ -58,6 +61,8 @@ export interface AuthorityParts {
   readonly keys?: AuthorityKeys | undefined;
   /** What it issued, for everybody to see; closed with the authority. */
   readonly issuanceLog?: IssuanceLog | undefined;
+  /** Of tokens, where `config` has them. */
+  readonly jwtKeys?: JwtKeys | undefined;
   readonly clock: Clock;
   /** Where its keys can be replaced: what is in force at first, and how that changes. */
   readonly rotation?:
@@ -99,6 +104,7 @@ export class Authority {
   readonly ledger: Ledger;
   readonly orphans: number;
   readonly entries: EntryRegistry;
+  readonly tokens: TokenDesk;
   readonly issuanceLog: IssuanceLog | undefined;
   /** Undefined where its keys stay what they are: in memory, or given from outside. */
   readonly rotation: KeyRotation | undefined;
@@ -128,6 +134,7 @@ export class Authority {
     const isShared = config.ledger.postgres !== undefined;
     this.entries = new EntryRegistry({ ledger, trustDomain, isShared, clock, log });
     this.issuanceLog = parts.issuanceLog;
+    this.tokens = new TokenDesk(parts.jwtKeys, () => this.#context);
     this.#keys = parts.keys;
     this.#context = {
       config,
@@ -288,7 +295,7 @@ export class Authority {
 
   /** Roots of our own trust domain. */
   bundle(): TrustBundle {
-    return this.#bundle;
+    return this.tokens.bundleWith(this.#bundle);
   }
 
   intermediates(): readonly IntermediateStatus[] {
@@ -323,7 +330,7 @@ export class Authority {
 
   /** What all answers that hold certificates have in common. */
   issueResponseParts(): Pick<IssueResponse, 'bundle' | 'trustDomain'> {
-    return { bundle: bundleDocument(this.#bundle), trustDomain: this.config.trustDomain };
+    return { bundle: bundleObject(this.bundle()), trustDomain: this.config.trustDomain };
   }
 
   /** What keeps it from issuing, or from logging what it issues, or undefined: for health checks. */
@@ -359,21 +366,11 @@ export class Authority {
   /** Commits what is under way and lets the ledger and the stores of keys go. */
   async close(): Promise<void> {
     await this.issuanceLog?.close();
+    await this.tokens.keys?.stop();
     await this.ledger.close();
     await this.#keys?.close();
   }
 }
-
-/** A bundle as an object of JSON, written once: it is part of every answer. */
-function bundleDocument(bundle: TrustBundle): IssueResponse['bundle'] {
-  const known = bundleDocuments.get(bundle);
-  if (known !== undefined) return known;
-  const document = JSON.parse(formatBundleDocument(bundle));
-  bundleDocuments.set(bundle, document);
-  return document;
-}
-
-const bundleDocuments = new WeakMap<TrustBundle, IssueResponse['bundle']>();
 
 function wishes({ csr, ttlMs, profile, issuer }: CsrAndWishes): CsrAndWishes {
   return { csr, ttlMs, profile, issuer };
@@ -396,26 +393,4 @@ function tellNotAfter(
   for (const { name, certificate } of all) {
     metrics.notAfter.set(certificate.notAfter / 1000, { certificate: name });
   }
-}
-
-/** What stands for as long as an authority is open. */
-function fixedParts({
-  trustDomain,
-  root,
-  intermediates,
-  api,
-  publish,
-  ledger,
-}: CaConfig): [string, string][] {
-  const { address, port, dns, ip } = api;
-  // Which profile is an intermediate's default is policy; all else of it stands in its certificate.
-  const certified = intermediates.map(({ profile: _, ...each }) => each);
-  return [
-    ['spiffe_trust_domain', trustDomain],
-    ['ca.root', JSON.stringify(root)],
-    ['ca.intermediate', JSON.stringify(certified)],
-    ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
-    ['publish', JSON.stringify(publish)],
-    ['ledger', JSON.stringify(ledger)],
-  ];
 }

@@ -7,6 +7,7 @@ import type { WrittenCaConfig } from './ca-config-schema.ts';
 import { dnsOf, linksAgainst } from './constraints/name-constraints.ts';
 import { constraintsLeave, type DnsConstraints, parseDnsName, quotedList } from './dns-name.ts';
 import { assertsPolicies, interpretHierarchy, linksOf } from './hierarchy-config.ts';
+import { interpretJwt } from './jwt/jwt-config.ts';
 import { interpretLedger } from './ledger/ledger-config.ts';
 import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
 import { defaultProfileName } from './profile/certificate-profile.ts';
@@ -88,6 +89,7 @@ export function interpretCaConfig(
     requests: interpretRequests(written.requests ?? undefined, report),
     api: readApi(written.api ?? {}, trustDomain, intermediates, tell),
     publish: interpretPublish(written.publish, report),
+    jwt: interpretJwt(written.jwt ?? undefined, report),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
     notices,

@@ -1,6 +1,7 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { nameConstraintsSchema, subjectKeys } from './constraints/constraint-schema.ts';
+import { jwtSchema } from './jwt/jwt-config.ts';
 import { ledgerSchema } from './ledger/ledger-config.ts';
 import { policySchema } from './policy/policy-schema.ts';
 import { profilesSchema } from './profile/profile-schema.ts';
@@ -106,6 +107,7 @@ export const caConfigSchema = z.strictObject({
   seal: sealSchema.nullish(),
   api: api.nullish(),
   publish: publishSchema.nullish(),
+  jwt: jwtSchema.nullish(),
   ledger: ledgerSchema.nullish(),
 });
 

@@ -3,6 +3,7 @@ import type { KeyKind, KeyUsage, NameConstraints } from '@countersign/x509';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsPattern } from './dns-name.ts';
+import type { JwtConfig } from './jwt/jwt-config.ts';
 import type { LedgerConfig } from './ledger/ledger-config.ts';
 import type { NameRule } from './policy/name-rule.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
@@ -32,6 +33,8 @@ export interface CaConfig {
   readonly api: ApiConfig;
   /** Undefined: no lists, no OCSP, and certificates name none. */
   readonly publish: PublishConfig | undefined;
+  /** Undefined: no JWT-SVIDs. */
+  readonly jwt: JwtConfig | undefined;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   readonly ledger: LedgerConfig;

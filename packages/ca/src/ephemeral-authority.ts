@@ -4,11 +4,13 @@ import { Authority } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
 import { createHierarchy } from './hierarchy.ts';
 import { makeIssuers } from './issuer.ts';
+import { JwtKeys } from './jwt/jwt-keys.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
 import { openKeyLists } from './requests/key-lists.ts';
 import { openRotation } from './rotation/open-rotation.ts';
 import { memoryKeyStores } from './signers/key-stores.ts';
+import { memoryStore } from './signers/memory-store.ts';
 
 export interface EphemeralOptions {
   readonly config: CaConfig;
@@ -43,6 +45,12 @@ export async function ephemeralAuthority(options: EphemeralOptions): Promise<Aut
     rotation,
     ledger,
     keyLists: await openKeyLists(config.requests, { clock, log }),
+    jwtKeys:
+      config.jwt === undefined
+        ? undefined
+        : await JwtKeys.open({
+            ...{ config: config.jwt, ledger, store: memoryStore(), file: undefined, clock, log },
+          }),
     orphans: 0,
     clock,
     log,

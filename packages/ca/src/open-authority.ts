@@ -21,6 +21,7 @@ import { Authority } from './authority.ts';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { checkPair } from './check-pair.ts';
 import { type Issuer, makeIssuers } from './issuer.ts';
+import { openJwtKeys } from './jwt/open-jwt-keys.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { openLedger } from './ledger/open-ledger.ts';
 import { IssuanceLog } from './log/issuance-log.ts';
@@ -145,6 +146,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       meter,
     });
     issuanceLog.start();
+    const jwtKeys = await openJwtKeys({ config, layout, sealer, ledger, clock, log });
     const watch = watchKeyStores({ stores, clock, log, meter });
     const keys = { finding: () => watch.finding(), close: () => closeKeys() };
     const closeKeys = async () => {
@@ -152,7 +154,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       await stores.close();
     };
     const facts = { config, root: hierarchy.root, issuers, ledger, keyLists, orphans, keys };
-    return new Authority({ ...facts, issuanceLog, rotation, clock, log, meter });
+    return new Authority({ ...facts, issuanceLog, jwtKeys, rotation, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();
     await stores.close();

@@ -34,6 +34,12 @@ import {
   type TokenResponse,
 } from './issue-messages.ts';
 import {
+  formatJwtSvidOrder,
+  type JwtSvidAnswer,
+  type JwtSvidOrder,
+  parseJwtSvidAnswer,
+} from './jwt-messages.ts';
+import {
   formatLeaseRequest,
   type LeaseRequest,
   type LeaseResponse,
@@ -236,6 +242,12 @@ export class AuthorityClient {
     } finally {
       closing.abort();
     }
+  }
+
+  /** A token for oneself, or for a workload that one may order for. */
+  jwtSvid(order: JwtSvidOrder, options: CallOptions = {}): Promise<JwtSvidAnswer> {
+    const body = formatJwtSvidOrder(order);
+    return this.#message(routes.jwtSvid, body, parseJwtSvidAnswer, options);
   }
 
   /** The registration entries: all for admins and operators, its own for an agent. */

@@ -112,6 +112,15 @@ export {
   secretHashOf,
 } from './join-token.ts';
 export {
+  formatJwtSvidAnswer,
+  formatJwtSvidOrder,
+  type JwtSvidAnswer,
+  type JwtSvidOrder,
+  jwtLimits,
+  parseJwtSvidAnswer,
+  parseJwtSvidOrder,
+} from './jwt-messages.ts';
+export {
   type CutCounts,
   formatLeaseRequest,
   formatLeaseResponse,

@@ -86,6 +86,7 @@ const statusByPrefix: readonly (readonly [prefix: string, status: number])[] = [
   ['ERR_PATH_', 403],
   ['ERR_PEER_', 403],
   ['ERR_SPIFFE_', 422],
+  ['ERR_JWT_OFF', 404],
   ['ERR_ENTRY_', 422],
   ['ERR_ENTRY_UNKNOWN', 404],
   ['ERR_ENTRY_EXISTS', 409],

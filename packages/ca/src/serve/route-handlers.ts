@@ -19,6 +19,7 @@ import { encodePem } from '@countersign/x509';
 import { certificatesOfKey } from '../certificates-of-key.ts';
 import { entryHandlers } from '../entries/entry-handlers.ts';
 import type { Issued, Refusal } from '../issue.ts';
+import { jwtHandlers } from '../jwt/jwt-handlers.ts';
 import { answerLedgerRead } from '../ledger/ledger-pages.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
@@ -147,6 +148,8 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   ...logHandlers,
 
   ...entryHandlers,
+
+  ...jwtHandlers,
 
   async adminLedger({ authority }, call) {
     return { ok: true, body: await answerLedgerRead(authority.ledger, bodyOf(call)) };

@@ -1,0 +1,18 @@
+import type { CaConfig } from './ca-config.ts';
+
+/** What stands for as long as an authority is open: its name in ca.yaml, and what to compare. */
+export function fixedParts(config: CaConfig): [string, string][] {
+  const { trustDomain, root, intermediates, api, publish, jwt, ledger } = config;
+  const { address, port, dns, ip } = api;
+  // Which profile is an intermediate's default is policy; all else of it stands in its certificate.
+  const certified = intermediates.map(({ profile: _, ...each }) => each);
+  return [
+    ['spiffe_trust_domain', trustDomain],
+    ['ca.root', JSON.stringify(root)],
+    ['ca.intermediate', JSON.stringify(certified)],
+    ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
+    ['publish', JSON.stringify(publish)],
+    ['jwt', JSON.stringify(jwt)],
+    ['ledger', JSON.stringify(ledger)],
+  ];
+}
