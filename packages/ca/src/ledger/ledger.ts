@@ -188,10 +188,7 @@ export type Grant =
   | { readonly kind: 'token'; readonly id: string; readonly secretHash: string }
   /** The certificate presented over mTLS; a covered or unknown one is refused. */
   | { readonly kind: 'renewal'; readonly serialHex: string }
-  /**
-   * Somebody whom ca.yaml lets order for others, by the certificate presented; a covered or unknown one is refused. It
-   * vouches anew: a block of what it asks for still applies; a revocation without block does not.
-   */
+  /** Whom ca.yaml lets order for others, by the certificate presented: as `renewal`, then as `operator`. */
   | { readonly kind: 'registrar'; readonly serialHex: string }
   /** An edge for another protocol, by what it has of the request. */
   | { readonly kind: 'door'; readonly evidence: string }
