@@ -9,6 +9,7 @@ import {
   type CutReport,
   createMtlsListener,
   followChanges,
+  isAnonymous,
   type LiveConnection,
   LiveConnections,
   type MtlsListener,
@@ -83,6 +84,8 @@ export interface Gateway {
    * @param scope only connections of this peer
    */
   recheck(scope?: ConnectionScope): CutReport;
+  /** How many open connections, in both directions, are with peers of whom this holds. */
+  countOpen(concerns: (peer: VerifiedPeer) => boolean): number;
   /**
    * Puts new rules, or the routes of a new configuration, in force and re-asks; all of it or nothing.
    *
@@ -220,6 +223,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     adminUrl: admin?.url,
     port: bound.port,
     recheck,
+    countOpen: (concerns) =>
+      everything().filter(({ peer }) => !isAnonymous(peer) && concerns(peer)).length,
     reload(next) {
       if (next.config !== undefined) checkReloadable(config, next.config);
       const nextRoutes = openRoutes(next.config?.routes ?? config.routes, around, routes);

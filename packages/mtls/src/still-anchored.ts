@@ -1,6 +1,6 @@
 import { denial } from '@countersign/base';
 import { type BundleSource, type VerifiedPeer, verifyPeer } from '@countersign/spiffe';
-import { fingerprintOf } from '@countersign/x509';
+import { fingerprintOf, SignatureCache } from '@countersign/x509';
 import { isAnonymous, type PeerOf } from './live-connection.ts';
 import type { StillAllowed } from './live-connections.ts';
 
@@ -40,10 +40,13 @@ function anchorPrints(bundles: BundleSource, trustDomain: string): ReadonlySet<s
   return new Set(authorities.map(fingerprintOf));
 }
 
+/** What was found to be signed by a key stays so: after a change of roots every connection is asked about at once. */
+const signatures = new SignatureCache();
+
 function verifyAgain(question: AnchorQuestion, peer: VerifiedPeer): StillAllowed {
   // Its expiry is for the caller to judge, who may give a response in flight its grace; so not later than that.
   const at = Math.min(question.at, peer.notAfter);
-  const again = verifyPeer({ ...question, at, chain: peer.chain });
+  const again = verifyPeer({ ...question, at, chain: peer.chain, signatures });
   if (again.ok) return { ok: true };
   return denial(
     'ERR_PEER_ANCHOR_GONE',

@@ -9,6 +9,7 @@ import {
 import { authorityClient, type RotatingIdentity } from '@countersign/identity';
 import {
   followRevocations,
+  type JudgedPeer,
   type OpenedRevocation,
   openRevocation,
   type RevocationConfig,
@@ -29,6 +30,8 @@ export interface EdgeRevocationOptions {
   readonly maxPeers: number;
   /** Re-asks the open connections; what it cut is acknowledged to the authority. */
   readonly recheck: () => CutCounts;
+  /** How many open connections are with peers of whom this holds; told to the authority before it revokes. */
+  readonly countOpen?: (concerns: (peer: JudgedPeer) => boolean) => number;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -54,6 +57,7 @@ export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocat
     ...{ config, svids: live, bundles: live, maxPeers, clock, log, meter },
     ...(follower !== undefined && { follower }),
   });
+  const askedAbout = askAboutSelf(opened, options);
   log.info({ method: config.method, onUnknown: config.onUnknown }, 'revocation is checked');
   return {
     ...opened,
@@ -63,8 +67,7 @@ export function startEdgeRevocation(options: EdgeRevocationOptions): EdgeRevocat
         ? undefined
         : silenceOf(follower, maxSilenceMs),
     checkSelf(self) {
-      // Lists and responders are asked about peers alone.
-      const status = follower?.check(self) ?? good;
+      const status = askedAbout(self);
       if (status.status === 'revoked' || refusal.serial !== self.serialHex) return status;
       const told = { by: 'serial', reason: 'unspecified', toldBy: 'the authority' } as const;
       return { status: 'revoked', ...told, at: refusal.at };
@@ -82,7 +85,27 @@ function silenceOf(follower: RevocationFollower, maxSilenceMs: number): string |
   return `the revocation feed is silent for ${formatDuration(silentMs)}`;
 }
 
-const good: RevocationStatus = { status: 'good' };
+/**
+ * Lists and responders are asked about our own certificate as about a peer's: when it is new, and again at times, for
+ * what is known of nobody's connection is not kept fresh. What they do not know is nothing against us.
+ */
+function askAboutSelf(
+  { checks }: OpenedRevocation,
+  { recheck, clock }: EdgeRevocationOptions,
+): (self: VerifiedPeer) => RevocationStatus {
+  let asked: { readonly serialHex: string; readonly at: number } | undefined;
+  return function askedAbout(self) {
+    const now = clock.monotonic();
+    if (asked?.serialHex !== self.serialHex || now - asked.at >= askSelfAgainMs) {
+      asked = { serialHex: self.serialHex, at: now };
+      // One turn later: whoever asks is amid a question about somebody else.
+      checks.prepare(self, { purpose: 'client' })?.then(() => void recheck());
+    }
+    return checks.look(self);
+  };
+}
+
+const askSelfAgainMs = 10_000;
 
 /** The own certificate that the authority last refused as revoked. */
 interface OwnRefusal {
@@ -91,7 +114,7 @@ interface OwnRefusal {
 }
 
 function followFeed(options: EdgeRevocationOptions, refusal: OwnRefusal): RevocationFollower {
-  const { config, url, live, data, recheck, clock, log, meter } = options;
+  const { config, url, live, data, recheck, countOpen, clock, log, meter } = options;
   const client = authorityClient({
     ...{ url, clock, svids: live, bundles: live },
     trustDomain: live.svid().spiffeId.trustDomain,
@@ -113,6 +136,7 @@ function followFeed(options: EdgeRevocationOptions, refusal: OwnRefusal): Revoca
     client: { url: client.url, lease: client.lease.bind(client), feed },
     maxSilenceMs: config.maxSilence ?? revocationDefaults.maxSilence,
     onApplied: recheck,
+    ...(countOpen !== undefined && { countOpen }),
     ...(data !== undefined && { statePath: join(data, 'revocations.ndjson') }),
     ...{ clock, log, meter },
   });

@@ -60,6 +60,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     ...{ config: files.config.revocation, url, live, data: options.data, clock, log, meter },
     maxPeers: files.config.limits.maxConnections,
     recheck: () => gateway?.recheck() ?? nothingCut,
+    countOpen: (concerns) => gateway?.countOpen(concerns) ?? 0,
   });
   const { checks, staples, checkSelf, notReady } = revocation;
   const loggedPeers = startLoggedPeers(files.config, { url, live }, tools);
