@@ -17,9 +17,9 @@ import type { WorkerBatch, WorkerError, WorkerReply, WorkerStart } from './sqlit
  *   this ledger resolves after that commit and never before, so whatever was acknowledged survives kill -9 and a power cut
  *   (as far as the disk keeps what it said it synced).
  * - Not acknowledged does not mean not done: a crash between the sync and the answer leaves the record.
- * - Group commit: what is asked for while a commit is under way waits and is committed together by the next one, in the
- *   order asked, in one transaction under one lock of the head row. Each operation stands in a savepoint: one that is
- *   refused or throws takes nothing else with it.
+ * - Group commit: what is asked for while a commit is under way, and as long as each turn of the event loop brings more
+ *   (see `longestGatherMs`), is committed together by the next one, in the order asked, in one transaction under one lock
+ *   of the head row. Each operation stands in a savepoint: one that is refused or throws takes nothing else with it.
  * - A batch is there whole after a crash or not at all; positions have no gap, since the head row is part of the batch.
  * - One writer: the operating system's lock is held from opening to closing and ends with the process.
  * - Fail closed: once a commit failed, the worker died or the file was moved away, everything pending rejects with
@@ -59,6 +59,11 @@ export async function openSqliteLedger(options: SqliteLedgerOptions): Promise<Le
 
 /** Operations in one transaction at most: bounds how long the first of them waits for the last. */
 const largestBatch = 512;
+/**
+ * How long the first of a batch waits for others at most. Waking the worker and syncing the disk cost more than a record
+ * does, so a busy authority commits less often; one that is asked alone waits for a turn of the event loop.
+ */
+const longestGatherMs = 2;
 
 interface Waiting {
   readonly name: string;
@@ -81,7 +86,9 @@ class SqliteEngine implements LedgerEngine {
   #waiting: Waiting[] = [];
   #underWay: readonly Waiting[] | undefined = [];
   #sentAt = 0;
-  #scheduled = false;
+  /** How many were waiting a turn ago; undefined while nothing is gathered. */
+  #gathered: number | undefined;
+  #gatheringSince = 0;
   #closing = false;
   #failure: CountersignError | undefined;
 
@@ -140,18 +147,28 @@ class SqliteEngine implements LedgerEngine {
     await this.#closed.promise;
   }
 
-  /** Whatever is asked for in the same turn of the event loop goes together. */
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
+    if (this.#underWay !== undefined || this.#gathered !== undefined) return;
+    this.#gathered = this.#waiting.length;
+    this.#gatheringSince = this.#options.clock.monotonic();
+    setImmediate(() => this.#gather());
+  }
+
+  /** Once a turn of the event loop: as long as it brought more, the next may too. */
+  #gather(): void {
+    const { length } = this.#waiting;
+    const isQuiet = length === this.#gathered || length >= largestBatch || this.#closing;
+    if (isQuiet || this.#options.clock.monotonic() - this.#gatheringSince > longestGatherMs) {
+      this.#gathered = undefined;
       this.#send();
-    });
+      return;
+    }
+    this.#gathered = length;
+    setImmediate(() => this.#gather());
   }
 
   #send(): void {
-    if (this.#underWay !== undefined || this.#failure !== undefined) return;
+    if (this.#underWay !== undefined || this.#failure !== undefined || this.#ended) return;
     const batch = this.#waiting.splice(0, largestBatch);
     const close = this.#closing && this.#waiting.length === 0;
     if (batch.length === 0 && !close) return;
@@ -180,13 +197,12 @@ class SqliteEngine implements LedgerEngine {
     } else {
       this.#commitSeconds.observe((this.#options.clock.monotonic() - this.#sentAt) / 1000);
       this.#commitRows.add(done.length);
-      // The next batch is on its way to the disk before this one's callers run.
-      this.#send();
       if (reply.revocationHead !== undefined) this.#committed(reply.revocationHead);
       for (const [index, waiting] of done.entries()) settle(waiting, reply.results[index]);
     }
-    this.#send();
-    if (this.#underWay === undefined) this.#worker.unref();
+    // What this one's callers ask for next is gathered, too.
+    if (this.#waiting.length > 0 || this.#closing) this.#schedule();
+    else this.#worker.unref();
   }
 
   #onExit(): void {

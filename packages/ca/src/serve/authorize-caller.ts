@@ -1,12 +1,15 @@
 import { type Denial, denial } from '@countersign/base';
+import type { LiveConnection } from '@countersign/mtls';
 import type { VerifiedPeer } from '@countersign/spiffe';
-import type { Route } from '@countersign/wire';
+import type { Route, RouteName } from '@countersign/wire';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Caller } from './api-call.ts';
 
 /**
  * May this caller ask this route at all? Asked at every request, also on a connection that was good a moment ago; the
- * answer about revocation comes from the ledger, never from memory.
+ * answer about revocation comes from the ledger, never from memory. An order is the one case where it is enough to have
+ * asked once a connection: the ledger asks again in the transaction that commits it, and `cutRevokedPeers` ends the
+ * connection where a revocation concerns it.
  *
  * Denials: ERR_WIRE_ROUTE (an admin route, away from the admin socket), ERR_API_CERTIFICATE_NEEDED and those of
  * {@link judgePeer}.
@@ -24,8 +27,18 @@ export async function authorizeCaller(
   if (caller.kind === 'anonymous') {
     return denial('ERR_API_CERTIFICATE_NEEDED', `"${route.path}" needs a client certificate`);
   }
-  return judgePeer(caller.peer, facts);
+  const { peer, live } = caller;
+  if (judgedGood.has(live) && askedAgain.has(route.name)) {
+    return expiryOf(peer, facts.now) ?? { ok: true };
+  }
+  const judged = await judgePeer(peer, facts);
+  if (judged.ok) judgedGood.add(live);
+  return judged;
 }
+
+/** Routes whose orders are granted by the caller's own certificate. */
+const askedAgain: ReadonlySet<string> = new Set<RouteName>(['renew', 'issueBatch']);
+const judgedGood = new WeakSet<LiveConnection>();
 
 /**
  * Does this certificate still speak for its holder? The same question when a request comes and when a revocation was
