@@ -16,8 +16,9 @@ export function logLevelOption(): Option {
 }
 
 /**
- * The log of a long-running command, on standard error: pretty on a terminal, JSON lines otherwise. Written at once:
- * a process that is killed has lost no line.
+ * The log of a long-running command, on standard error: pretty on a terminal, JSON lines otherwise. Written at the end
+ * of each turn of the event loop, warnings and errors at once: a process that is killed has lost no more than what that
+ * turn had said of ordinary things.
  */
 export function createLog(cli: Cli, level: LogLevel): Log {
   const options = {
@@ -36,7 +37,7 @@ export function createLog(cli: Cli, level: LogLevel): Log {
         translateTime: 'SYS:HH:MM:ss.l',
         ignore: 'pid,hostname',
       })
-    : pino.destination({ dest: process.stderr.fd, sync: true });
+    : new TurnWriter(pino.destination({ dest: process.stderr.fd, sync: true }));
   return pino(options, destination);
 }
 
@@ -47,4 +48,38 @@ function describeError(thrown: unknown): unknown {
     return { code, message, hint, ...fields };
   }
   return thrown instanceof Error ? stdSerializers.err(thrown) : thrown;
+}
+
+/** As many characters are written in any case. */
+const longestPending = 64 * 1024;
+const warn = 40;
+
+/** A write costs more than a line does: those of one turn go together. */
+class TurnWriter {
+  /** Asks pino to keep `lastLevel`. */
+  readonly [Symbol.for('pino.metadata')] = true;
+  lastLevel = 0;
+  readonly #sink: { write(text: string): unknown };
+  #pending = '';
+  #isScheduled = false;
+
+  constructor(sink: { write(text: string): unknown }) {
+    this.#sink = sink;
+    process.on('exit', () => this.#flush());
+  }
+
+  write(line: string): void {
+    this.#pending += line;
+    const isUrgent = this.lastLevel >= warn || this.#pending.length > longestPending;
+    if (isUrgent) this.#flush();
+    else if (!this.#isScheduled) setImmediate(() => this.#flush());
+    this.#isScheduled ||= !isUrgent;
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    const text = this.#pending;
+    this.#pending = '';
+    if (text !== '') this.#sink.write(text);
+  }
 }
