@@ -1,6 +1,7 @@
 import { agentCodes } from './codes/agent-codes.ts';
 import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
+import { caAcmeCodes } from './codes/ca-acme-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
 import { caPolicyCodes } from './codes/ca-policy-codes.ts';
 import { caPublishCodes } from './codes/ca-publish-codes.ts';
@@ -32,6 +33,7 @@ export const codeFamilies = {
   mtls: mtlsCodes,
   authz: authzCodes,
   ca: caCodes,
+  acme: caAcmeCodes,
   policy: caPolicyCodes,
   publish: caPublishCodes,
   rotation: caRotationCodes,
@@ -56,6 +58,7 @@ export const codeTable = {
   ...mtlsCodes,
   ...authzCodes,
   ...caCodes,
+  ...caAcmeCodes,
   ...caPolicyCodes,
   ...caPublishCodes,
   ...caRotationCodes,

@@ -9,14 +9,30 @@ import type { Route } from '@countersign/wire';
  * @throws CountersignError ERR_WIRE_TOO_LARGE, ERR_WIRE_MEDIA_TYPE; the request's own error where the client left
  */
 export async function readBody(request: IncomingMessage, route: Route): Promise<Uint8Array> {
-  const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > route.maxBodyBytes) throw tooLarge(route, `${announced} bytes`);
+  mustFit(request, route);
   if (route.method === 'POST') checkContentType(request, route);
   return await wholeOf(request, route);
 }
 
+/** As {@link readBody}, of whatever type: an edge for another protocol looks at that itself. */
+export async function readAnyBody(request: IncomingMessage, limit: BodyLimit): Promise<Uint8Array> {
+  mustFit(request, limit);
+  return await wholeOf(request, limit);
+}
+
+export interface BodyLimit {
+  /** What is asked, for the refusal. */
+  readonly name: string;
+  readonly maxBodyBytes: number;
+}
+
+function mustFit(request: IncomingMessage, limit: BodyLimit): void {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > limit.maxBodyBytes) throw tooLarge(limit, `${announced} bytes`);
+}
+
 /** By its events: reading it as an async iterable costs several times as much. */
-function wholeOf(request: IncomingMessage, route: Route): Promise<Uint8Array> {
+function wholeOf(request: IncomingMessage, route: BodyLimit): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const left = () => reject(request.errored);
     if (request.destroyed) return left();
@@ -48,7 +64,7 @@ function checkContentType(request: IncomingMessage, route: Route): void {
   );
 }
 
-function tooLarge(route: Route, found: string): CountersignError {
+function tooLarge(route: BodyLimit, found: string): CountersignError {
   return new CountersignError(
     'ERR_WIRE_TOO_LARGE',
     `${route.name} request has ${found}, at most ${route.maxBodyBytes} bytes are read`,

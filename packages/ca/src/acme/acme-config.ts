@@ -1,0 +1,72 @@
+import type { ChallengeType } from './acme-objects.ts';
+
+/** What ca.yaml says under `acme`, or a stand-in for a public authority from its own file. Durations are milliseconds. */
+export interface AcmeConfig {
+  /** Before the names of its resources, such as `/acme`. */
+  readonly path: string;
+  /** The directory's own resource below `path`. */
+  readonly directory: string;
+  /** The provisioner that policy rules and the ledger name. */
+  readonly provisioner: string;
+  readonly challenges: readonly ChallengeType[];
+  readonly termsOfService: string | undefined;
+  readonly website: string | undefined;
+  readonly externalAccountRequired: boolean;
+  readonly externalAccounts: readonly ExternalAccount[];
+  readonly profiles: readonly AcmeProfile[];
+  readonly authorizationMs: number;
+  readonly orderMs: number;
+  /** Whether an authorization that is valid serves further orders of its account. */
+  readonly reuseAuthorizations: boolean;
+  /** What clients are told to wait while something is under way, in seconds. */
+  readonly retryAfterSeconds: number;
+  readonly ordersPerPage: number;
+  /** Names that are refused with their subdomains, whatever the policy says. */
+  readonly blockedDomains: readonly string[];
+  readonly limits: AcmeLimits;
+  readonly validation: ValidationConfig;
+}
+
+export interface ExternalAccount {
+  readonly kid: string;
+  readonly secret: () => Promise<Uint8Array>;
+  /** For the policy, in the place of the edge's own. */
+  readonly provisioner: string | undefined;
+}
+
+export interface AcmeProfile {
+  readonly name: string;
+  readonly description: string;
+  /** Name of the authority's profile; undefined: the one that is for such a request. */
+  readonly profile: string | undefined;
+  /** A SPIFFE ID beside the names, with `{name}` for the first of them; undefined: none. */
+  readonly spiffeId: string | undefined;
+  readonly lifetimeMs: number | undefined;
+}
+
+export interface AcmeLimits {
+  /** New accounts of one address an hour. */
+  readonly accountsPerHour: number;
+  /** New orders of one account an hour. */
+  readonly ordersPerHour: number;
+  /** Identifiers of one order. */
+  readonly identifiers: number;
+}
+
+export interface ValidationConfig {
+  readonly httpPort: number;
+  readonly tlsAlpnPort: number;
+  /** Each vantage is a list of `address:port` of resolvers; an empty one asks those of the machine. */
+  readonly vantages: readonly (readonly string[])[];
+  /** Vantages that may disagree. */
+  readonly mayFail: number;
+  /** Networks that may be connected to though they are not public, beside those of `isOpen`. */
+  readonly allow: readonly string[];
+  /** Whether a validation may connect anywhere; redirects too. */
+  readonly isOpen: boolean;
+  readonly timeoutMs: number;
+  /** Looks again after these pauses before an answer counts as no. */
+  readonly retryMs: readonly number[];
+  /** Of tests alone: every challenge is valid at once. */
+  readonly alwaysValid: boolean;
+}

@@ -1,0 +1,56 @@
+import { parseCertificate, revocationReasonOf } from '@countersign/x509';
+import type { Authority } from '../authority.ts';
+import type { AcmeAuthority, AcmeIssued, AcmeNames } from './acme-context.ts';
+
+/** The authority as the ACME edge asks it. */
+export function authorityForAcme(authority: Authority): AcmeAuthority {
+  const { ledger } = authority;
+  return {
+    async issue({ csr, evidence, lifetimeMs, profile, ...asked }) {
+      const { provisioner, caller } = asked;
+      const issued = await authority.vouch({
+        ...{ csr, profile, provisioner, caller, evidence },
+        ...writtenOf(asked),
+        ttlMs: lifetimeMs,
+      });
+      return issued.ok ? issuedOf(issued.chain) : issued;
+    },
+
+    async judgeNames({ profile, provisioner, caller, ...asked }) {
+      return authority.judgeNames(writtenOf(asked), { provisioner, caller }, profile);
+    },
+
+    async revoke({ serialHex, reason, evidence }) {
+      const named = revocationReasonOf(reason) ?? 'unspecified';
+      const order = { by: 'serial', value: serialHex, reason: named, waitMs: 0 } as const;
+      const answer = await authority.revoke(order, { kind: 'door', name: evidence });
+      return answer.ok ? { ok: true } : answer;
+    },
+
+    certificate: (serialHex) => ledger.certificate(serialHex),
+
+    async isRevoked(serialHex) {
+      return (await ledger.certificateStatus(serialHex)).status === 'revoked';
+    },
+
+    async issuedFor(spkiHash, evidence) {
+      const found = await ledger.findCertificates({ spkiHash });
+      const own = found.find((each) => each.grantedBy === evidence);
+      if (own === undefined) return undefined;
+      return issuedOf([own.der, ...authority.chainOf(own.issuer)]);
+    },
+
+    chains: (above) => [above],
+  };
+}
+
+function writtenOf({ identifiers, spiffeId }: Pick<AcmeNames, 'identifiers' | 'spiffeId'>) {
+  const of = (type: 'dns' | 'ip'): string[] =>
+    identifiers.flatMap((each) => (each.type === type ? [each.value] : []));
+  return { spiffeId, dns: of('dns'), ip: of('ip') };
+}
+
+function issuedOf(chain: readonly Uint8Array[]): AcmeIssued {
+  const { serialHex, notBefore, notAfter } = parseCertificate(chain[0] ?? new Uint8Array());
+  return { ok: true, serialHex, notBefore, notAfter, chain };
+}

@@ -1,0 +1,52 @@
+import type { AcmeConfig } from './acme-config.ts';
+import type { Account } from './acme-objects.ts';
+import { type AcmeProblem, problem } from './acme-problem.ts';
+import type { AcmeRequest } from './acme-request.ts';
+import { jsonOf, readJwk, readJws, verifyMac } from './jose.ts';
+
+/**
+ * RFC 8555 §7.3.4: the key of an account elsewhere signs, by a MAC, that this key is its own. Its `kid` decides the
+ * provisioner that the policy sees.
+ */
+export async function externalBinding(
+  config: AcmeConfig,
+  request: AcmeRequest,
+  written: unknown,
+): Promise<{ readonly ok: true; readonly external: Account['external'] } | AcmeProblem> {
+  if (written === undefined) {
+    if (!config.externalAccountRequired) return { ok: true, external: undefined };
+    return problem('externalAccountRequired', '"externalAccountBinding" is required here');
+  }
+  const jws = readJws(written);
+  if (!jws.ok) return jws;
+  const { alg, kid, url, nonce } = jws.header;
+  if (!/^HS(256|384|512)$/.test(alg)) {
+    return problem(
+      'malformed',
+      `the binding's "alg" is "${alg.slice(0, 40)}", a MAC is needed: HS256, HS384, HS512`,
+    );
+  }
+  if (kid === undefined) return problem('malformed', 'the binding needs "kid"');
+  if (nonce !== undefined) return problem('malformed', 'the binding must have no "nonce"');
+  if (url !== request.jws.header.url) {
+    return problem('malformed', 'the "url" of the binding is not that of the outer JWS');
+  }
+  const known = config.externalAccounts.find((each) => each.kid === kid);
+  // Unknown and wrong are told apart by the log alone.
+  const isRight = known !== undefined && verifyMac(jws, await known.secret());
+  if (!isRight)
+    return problem('unauthorized', 'the external account is unknown or its key is wrong');
+  const bound = readJwk(jsonOf(jws.payload));
+  const signed = request.signer.kind === 'key' ? request.signer.key.thumbprint : '';
+  if (!bound.ok || bound.key.thumbprint !== signed) {
+    return problem('malformed', 'the binding is for another key than the one that signed');
+  }
+  return { ok: true, external: { kid, binding: written } };
+}
+
+/** The provisioner that vouches for what an account orders. */
+export function provisionerOf(config: AcmeConfig, account: Account): string {
+  const { external } = account;
+  const bound = config.externalAccounts.find((each) => each.kid === external?.kid);
+  return bound?.provisioner ?? config.provisioner;
+}

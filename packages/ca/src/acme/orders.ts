@@ -1,0 +1,119 @@
+import { accountOf } from './accounts.ts';
+import type { AcmeProfile } from './acme-config.ts';
+import type { AcmeContext } from './acme-context.ts';
+import { orderedId } from './acme-ids.ts';
+import type { Order } from './acme-objects.ts';
+import { type AcmeProblem, problem } from './acme-problem.ts';
+import type { AcmeAnswer, AcmeRequest } from './acme-request.ts';
+import { creating, keptAfterEndMs } from './acme-store.ts';
+import { authorizationsFor } from './authorizations.ts';
+import { provisionerOf } from './external-account.ts';
+import { resumeOrder } from './finalize.ts';
+import { readIdentifiers, refusedIdentifiers } from './identifiers.ts';
+import { answerOrder, findOrder, spiffeIdOf, viewOf } from './order-view.ts';
+import { replacedBy } from './renewal-info.ts';
+
+type Answer = Promise<AcmeAnswer | AcmeProblem>;
+
+/** RFC 8555 §7.4 */
+export async function newOrder(context: AcmeContext, request: AcmeRequest): Answer {
+  const { config, clock, store } = context;
+  const account = accountOf(request);
+  const payload = request.payload ?? {};
+  const now = clock.now();
+
+  // 1. What is asked for.
+  const read = readIdentifiers(payload.identifiers, config);
+  if (!read.ok) return read;
+  const { identifiers } = read;
+  for (const member of ['notBefore', 'notAfter'] as const) {
+    const written = payload[member];
+    if (written === undefined) continue;
+    return problem('malformed', `"${member}" is not taken: lifetimes are decided by the profile`);
+  }
+  const profile = profileOf(config.profiles, payload.profile);
+  if (!profile.ok) return profile;
+
+  // 2. Whether the policy would sign it at all: nobody is to prove names in vain.
+  const judged = await context.authority.judgeNames({
+    provisioner: provisionerOf(config, account),
+    caller: `acme:${account.id}`,
+    identifiers,
+    profile: profile.profile?.profile,
+    spiffeId: spiffeIdOf(profile.profile, identifiers),
+  });
+  if (judged !== undefined) {
+    const operator = { code: judged.code, detail: judged.detail };
+    if (identifiers.length > 1) {
+      return problem('rejectedIdentifier', 'the policy does not sign these names', { operator });
+    }
+    const subproblems = identifiers.map((identifier) => ({
+      type: 'rejectedIdentifier' as const,
+      detail: 'the policy does not sign this name',
+      identifier,
+    }));
+    return { ...refusedIdentifiers(subproblems), fields: operator };
+  }
+
+  // 3. RFC 9773 §5: a certificate is replaced once.
+  const replaces = await replacedBy(context, account, payload.replaces, identifiers);
+  if (!replaces.ok) return replaces;
+
+  const wait = context.orders.take(account.id);
+  if (wait !== undefined) {
+    const sides = `${config.limits.ordersPerHour} new orders an hour are taken of one account`;
+    return problem('rateLimited', sides, { headers: { 'retry-after': String(wait) } });
+  }
+
+  // 4. An authorization for each identifier, those that are valid already among them; all is kept at once.
+  const authorizations = await authorizationsFor(context, account, identifiers);
+  const order: Order = {
+    id: orderedId(now),
+    account: account.id,
+    status: 'pending',
+    expiresAt: now + config.orderMs,
+    identifiers,
+    authorizations: authorizations.map((each) => each.value.id),
+    notBefore: undefined,
+    notAfter: undefined,
+    profile: profile.profile?.name,
+    replaces: replaces.id,
+    error: undefined,
+    csr: undefined,
+    workingUntil: undefined,
+    certificate: undefined,
+    createdAt: now,
+  };
+  const expiresAt = order.expiresAt + keptAfterEndMs;
+  const made = await store.change(
+    ...authorizations.flatMap((each) => (each.creates === undefined ? [] : [each.creates])),
+    creating('acme-order', order.id, order, { owner: account.id, expiresAt }),
+    ...replaces.changes(order.id, expiresAt),
+  );
+  if (!made) return problem('alreadyReplaced', 'another order replaces that certificate already');
+  const values = authorizations.map((each) => each.value);
+  return answerOrder(context, { order, authorizations: values }, request.links, 201);
+}
+
+/** RFC 8555 §7.1.3, by POST-as-GET. */
+export async function order(context: AcmeContext, request: AcmeRequest): Answer {
+  const found = await findOrder(context, request);
+  if (!found.ok) return found;
+  // Whoever asks keeps it going, should the process that issued have died.
+  const present = await resumeOrder(context, found.order);
+  const view = present === found.order ? found : await viewOf(context, present);
+  return answerOrder(context, view, request.links, 200);
+}
+
+/** Of the profiles draft, §4: absent is the server's choice, an unknown one is refused. */
+function profileOf(
+  profiles: readonly AcmeProfile[],
+  written: unknown,
+): { readonly ok: true; readonly profile: AcmeProfile | undefined } | AcmeProblem {
+  if (written === undefined) return { ok: true, profile: profiles[0] };
+  const found = profiles.find((each) => each.name === written);
+  if (found !== undefined) return { ok: true, profile: found };
+  const known = profiles.map((each) => `"${each.name}"`).join(', ');
+  const sides = `profile "${String(written).slice(0, 80)}" is not offered, ${known === '' ? 'none is' : known}`;
+  return problem('invalidProfile', sides);
+}

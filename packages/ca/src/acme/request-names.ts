@@ -1,0 +1,37 @@
+import {
+  attributeOf,
+  type CertificateRequest,
+  formatGeneralName,
+  formatIpAddress,
+} from '@countersign/x509';
+import { formatIdentifier, type Identifier } from './acme-objects.ts';
+
+/**
+ * RFC 8555 §7.4: a request for exactly the identifiers of its order; a common name counts as one of them. Undefined
+ * where it is, or what is wrong with it.
+ */
+export function wrongWithNames(
+  csr: CertificateRequest,
+  identifiers: readonly Identifier[],
+): string | undefined {
+  const found = new Set<string>();
+  for (const name of csr.subjectAltNames) {
+    if (name.kind === 'dns') found.add(`dns:${name.value.toLowerCase()}`);
+    else if (name.kind === 'ip') found.add(`ip:${formatIpAddress(name.bytes)}`);
+    else
+      return `the request names "${formatGeneralName(name).slice(0, 200)}", an order has DNS names and IP addresses`;
+  }
+  const wanted = identifiers.map(formatIdentifier);
+  const common = attributeOf(csr.subject, 'CN')?.toLowerCase();
+  if (common !== undefined) {
+    const named = identifiers.find(({ value }) => value === common);
+    found.add(
+      named === undefined ? `common name ${common.slice(0, 100)}` : formatIdentifier(named),
+    );
+  }
+  const missing = wanted.filter((each) => !found.has(each));
+  const beyond = [...found].filter((each) => !wanted.includes(each));
+  if (missing.length > 0) return `the request lacks "${missing.join('", "')}" of the order`;
+  if (beyond.length > 0) return `the request has "${beyond.join('", "')}", which the order lacks`;
+  return undefined;
+}
