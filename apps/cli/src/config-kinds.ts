@@ -4,7 +4,7 @@ import type { Cli } from './cli.ts';
 
 /** A kind of configuration file, told by its content rather than its name. */
 export interface ConfigKind {
-  readonly name: 'authority' | 'gateway' | 'agent' | 'authorization policies';
+  readonly name: 'authority' | 'gateway' | 'router' | 'agent' | 'authorization policies';
   /** Reads the whole file as the command that uses it would, and the files that it names. Returns notes for the operator. */
   read(text: string, file: string, cli: Cli): Promise<readonly string[]>;
 }
@@ -17,6 +17,14 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
       const { compileRules, parseAuthorizationPolicies } = await import('@countersign/authz');
       compileRules(parseAuthorizationPolicies(text, file));
       return [];
+    },
+  },
+  {
+    name: 'router',
+    recognise: (value) => 'supergraph' in value || 'subgraphs' in value || 'mtls' in value,
+    async read(text, file, cli) {
+      const { checkRouterFiles } = await import('./serve/router-files.ts');
+      return await checkRouterFiles(cli, text, file);
     },
   },
   {
@@ -53,7 +61,8 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
 type Fields = Readonly<Record<string, unknown>>;
 
 const markers = [
-  ...['ca', 'service_certificates', 'routes', 'listen', 'agent', 'entries', 'kind', 'apiVersion'],
+  ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen', 'agent'],
+  ...['entries', 'kind', 'apiVersion'],
 ];
 
 /**

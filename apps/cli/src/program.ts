@@ -99,7 +99,9 @@ async function helpText(program: Command, cli: Cli): Promise<string> {
 
 function rowOf(words: readonly string[]): VerbRow | undefined {
   const [first, second] = words.filter((word) => !word.startsWith('-'));
-  return verbTable.find((row) => row.name === first || row.name === `${first} ${second}`);
+  // A verb of two words before one that is its first word alone: "router explain" before "router".
+  const longer = verbTable.find((row) => row.name === `${first} ${second}`);
+  return longer ?? verbTable.find((row) => row.name === first);
 }
 
 function lastWord(name: string): string {

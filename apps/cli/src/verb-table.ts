@@ -25,6 +25,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/ca-serve.ts')).caServeVerb,
   },
   {
+    name: 'ca status',
+    summary: 'what it holds, who follows it, and what wants a look',
+    load: async () => (await import('./verbs/ca-status.ts')).caStatusVerb,
+  },
+  {
     name: 'token create',
     summary: 'make a token for one enrolment',
     load: async () => (await import('./verbs/token-create.ts')).tokenCreateVerb,
@@ -133,6 +138,26 @@ export const verbTable: readonly VerbRow[] = [
     name: 'entry delete',
     summary: 'take an identity from its processes',
     load: async () => (await import('./verbs/entry-delete.ts')).entryDeleteVerb,
+  },
+  {
+    name: 'router',
+    summary: 'serve a federated GraphQL router whose subgraph calls are mTLS',
+    load: async () => (await import('./verbs/router.ts')).routerVerb,
+  },
+  {
+    name: 'router issue-svid',
+    summary: "make a subgraph's certificate with the router's local authority",
+    load: async () => (await import('./verbs/router-issue-svid.ts')).routerIssueSvidVerb,
+  },
+  {
+    name: 'router explain',
+    summary: 'print the plan of an operation, by whom each fetch goes, and what is refused',
+    load: async () => (await import('./verbs/router-explain.ts')).routerExplainVerb,
+  },
+  {
+    name: 'router schema',
+    summary: 'print the JSON Schema of router.yaml, for editors',
+    load: async () => (await import('./verbs/router-schema.ts')).routerSchemaVerb,
   },
   {
     name: 'authz test',

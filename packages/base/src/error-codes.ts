@@ -16,6 +16,7 @@ import { logCodes } from './codes/log-codes.ts';
 import { mtlsCodes } from './codes/mtls-codes.ts';
 import { providerCodes } from './codes/provider-codes.ts';
 import { revocationCodes } from './codes/revocation-codes.ts';
+import { routerCodes } from './codes/router-codes.ts';
 import { spiffeCodes } from './codes/spiffe-codes.ts';
 import { wireCodes } from './codes/wire-codes.ts';
 import { x509Codes } from './codes/x509-codes.ts';
@@ -45,6 +46,7 @@ export const codeFamilies = {
   gateway: gatewayCodes,
   agent: agentCodes,
   provider: providerCodes,
+  router: routerCodes,
   cli: cliCodes,
 } as const;
 
@@ -70,6 +72,7 @@ export const codeTable = {
   ...gatewayCodes,
   ...agentCodes,
   ...providerCodes,
+  ...routerCodes,
   ...cliCodes,
 } as const;
 

@@ -22,6 +22,11 @@ export const agentCodes = {
     hint: 'call it with a SPIFFE library; a proxy must not forward strangers to the socket',
     exit: 1,
   },
+  ERR_AGENT_REQUEST: {
+    meaning: 'A call of the Workload API lacks something that its method needs.',
+    hint: 'give what the message names',
+    exit: 1,
+  },
   ERR_AGENT_NO_IDENTITY: {
     meaning: 'No registration entry matches the selectors of the process, so it has no identity.',
     hint: 'compare the selectors that the log line names with those of the entry that it names as closest',

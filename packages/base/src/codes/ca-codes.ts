@@ -58,6 +58,11 @@ export const caCodes = {
     hint: 'give it in the form that countersign revoke --help shows',
     exit: 2,
   },
+  ERR_REVOKE_PROOF: {
+    meaning: 'A revocation by key is not signed by the key of that certificate, or not lately.',
+    hint: 'give the key and the certificate that belong together, and check the clocks of both machines',
+    exit: 1,
+  },
   ERR_REVOKE_WHOLE_DOMAIN: {
     meaning: 'A revocation would cover every workload of the trust domain, and that was not said.',
     hint: 'narrow it, or say --whole-trust-domain if everybody is meant; --dry-run shows whom it would hit',

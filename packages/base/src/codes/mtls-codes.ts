@@ -37,6 +37,12 @@ export const mtlsCodes = {
     hint: 'nothing to do: the client makes a full handshake when it connects again',
     exit: 1,
   },
+  ERR_TLS_PROXY_HEADER: {
+    meaning:
+      'A listener behind proxies was connected to without a PROXY header (version 2), or by whom it does not trust.',
+    hint: 'let the proxy send version 2 of the PROXY protocol, and name its network in the `proxyProtocol` of the listener',
+    exit: 1,
+  },
   ERR_TLS_CONTEXT: {
     meaning: 'A certificate chain and its key could not be made into a TLS context.',
     hint: 'check that the chain begins with the certificate of that key, and that both are read whole',

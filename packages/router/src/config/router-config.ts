@@ -1,0 +1,134 @@
+import {
+  type ConfigPath,
+  configIssue,
+  parseConfigText,
+  readDocument,
+  type SourceDocument,
+} from '@countersign/config';
+import { checkRevocationConfig } from '@countersign/revocation';
+import { parseTrustDomain, spiffeIdOf } from '@countersign/spiffe';
+import { z } from 'zod';
+import { type Environment, withEnvironment } from './environment.ts';
+import { routerSchema } from './router-config-schema.ts';
+
+/** `router.yaml`, read and checked. Durations are milliseconds, sizes bytes; paths are as written. */
+export type RouterConfig = z.output<typeof routerSchema>;
+export type SubgraphConfig = RouterConfig['subgraphs'][number];
+export type RouterLimits = RouterConfig['limits'];
+
+/**
+ * Reads `router.yaml`. Relative paths in it are left as written: they are relative to the file.
+ *
+ * @param file as the operator named it, for messages
+ * @throws ConfigError with every issue of the schema, or the first across keys
+ */
+export function parseRouterConfig(text: string, file: string, env: Environment): RouterConfig {
+  const document = withEnvironment(parseConfigText(text, file), env);
+  const config = readDocument(routerSchema, document);
+  checkMtls(document, config);
+  checkSources(document, config);
+  config.subgraphs.forEach((_, index) => void checkSubgraph(document, config, index));
+  return config;
+}
+
+/** JSON Schema (2020-12) of `router.yaml`, for editors. */
+export function routerJsonSchema(): object {
+  return z.toJSONSchema(routerSchema, { io: 'input', unrepresentable: 'any' });
+}
+
+/** Who must answer at a subgraph: what is stated, or the identity that its name stands for. */
+export function expectedIds(config: RouterConfig, name: string): readonly string[] {
+  const subgraph = config.subgraphs.find((each) => each.name === name);
+  if (subgraph?.spiffe_id !== undefined) return [subgraph.spiffe_id].flat();
+  const { mtls } = config;
+  const domain = subgraph?.mtls.trust_domain ?? mtls.trust_domain;
+  const namespace = subgraph?.mtls.namespace ?? mtls.namespace;
+  return [`spiffe://${domain}/ns/${namespace}/sa/${subgraph?.mtls.service_name ?? name}`];
+}
+
+function checkMtls(document: SourceDocument, config: RouterConfig): void {
+  const { mtls, authority, listen } = config;
+  checkTrustDomain(document, ['mtls', 'trust_domain'], mtls.trust_domain);
+  if ((mtls.ca_cert_path === undefined) !== (mtls.ca_key_path === undefined)) {
+    const missing = mtls.ca_key_path === undefined ? 'ca_key_path' : 'ca_cert_path';
+    fail(document, ['mtls'], `one half of the local authority is missing, "${missing}"`);
+  }
+  if (config.revocation !== undefined) {
+    if (authority?.url === undefined) fail(document, ['revocation'], 'needs "authority.url"');
+    checkRevocationConfig(document, ['revocation'], config.revocation);
+  }
+  if (authority === undefined) return;
+  if (mtls.ca_cert_path !== undefined) {
+    fail(document, ['authority'], '"mtls.ca_cert_path" names a local authority already');
+  }
+  if (authority.url === undefined && authority.identity === undefined) {
+    fail(document, ['authority'], '"url" or "identity" is missing');
+  }
+  if (authority.url !== undefined && (authority.token ?? authority.identity) === undefined) {
+    fail(document, ['authority'], '"token" or "identity" is missing beside "url"');
+  }
+  if (listen.client_mtls !== 'off' && !mtls.enabled) {
+    fail(document, ['listen', 'client_mtls'], 'needs an identity, and "mtls.enabled" is false');
+  }
+}
+
+function checkSources(document: SourceDocument, { supergraph, subgraphs }: RouterConfig): void {
+  if (supergraph === undefined && subgraphs.length === 0) {
+    fail(document, [], '"supergraph" is missing, and there are no "subgraphs" to compose it from');
+  }
+  subgraphs.forEach(({ name, url, schema }, i) => {
+    const first = subgraphs.findIndex((each) => each.name === name);
+    if (first < i)
+      fail(document, ['subgraphs', i, 'name'], `"${name}" is that of subgraphs.${first}`);
+    if (supergraph === undefined && url === undefined) {
+      fail(
+        document,
+        ['subgraphs', i],
+        `"url" is missing, without "supergraph" nothing else says it`,
+      );
+    }
+    if (supergraph !== undefined && schema !== undefined) {
+      fail(document, ['subgraphs', i, 'schema'], 'is not read, "supergraph" is given');
+    }
+  });
+}
+
+function checkSubgraph(document: SourceDocument, config: RouterConfig, index: number): void {
+  const subgraph = config.subgraphs[index];
+  if (subgraph === undefined) return;
+  const at = (...rest: (string | number)[]) => ['subgraphs', index, ...rest];
+  if (subgraph.url !== undefined) checkUrl(document, at('url'), subgraph.url);
+  const { trust_domain: domain } = subgraph.mtls;
+  if (domain !== undefined) checkTrustDomain(document, at('mtls', 'trust_domain'), domain);
+  for (const id of [subgraph.spiffe_id ?? []].flat()) {
+    if (spiffeIdOf(id)?.toString() === id) continue;
+    fail(
+      document,
+      at('spiffe_id'),
+      `expected a SPIFFE ID such as spiffe://a.example/orders, found "${id}"`,
+    );
+  }
+  if (subgraph.identity !== undefined && config.authority !== undefined) {
+    fail(document, at('identity'), 'needs a local authority, "authority" is given');
+  }
+}
+
+function checkUrl(document: SourceDocument, path: ConfigPath, text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:';
+  if (isHttp && url?.username === '' && url.hash === '') return;
+  fail(document, path, `expected https://host[:port][/path], found "${text}"`);
+}
+
+function checkTrustDomain(document: SourceDocument, path: ConfigPath, text: string): void {
+  try {
+    parseTrustDomain(text);
+  } catch (thrown) {
+    fail(document, path, thrown instanceof Error ? thrown.message : String(thrown));
+  }
+}
+
+function fail(document: SourceDocument, path: ConfigPath, message: string): never {
+  const where = path.length === 0 ? '' : `${path.join('.')}: `;
+  throw configIssue(document, path, 'ERR_CONFIG_VALUE', `${where}${message}`);
+}

@@ -1,0 +1,211 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Clock, CountersignError, type Denial, type Log } from '@countersign/base';
+import type { RouterConfig } from '../config/router-config.ts';
+import type { Caller } from '../operation/caller.ts';
+import type { Asking, GraphqlResult, RouterEngine } from '../router-engine.ts';
+import type { RouterMetrics } from '../router-metrics.ts';
+import { judgeCrossSite } from './cross-site.ts';
+import { acceptedTypes, type ResponseType } from './negotiate.ts';
+import type { OperationStore } from './operation-store.ts';
+import {
+  type OperationParameters,
+  type RefusedRequest,
+  readRequest,
+  wrong,
+} from './read-request.ts';
+
+export interface HandlingSurroundings {
+  readonly config: RouterConfig;
+  /** In force now. */
+  readonly engine: () => RouterEngine;
+  readonly operations: OperationStore;
+  /** What subgraphs are told of the caller of this request, names and values alternating. */
+  readonly identityFor: (caller: Caller) => Asking['identity'];
+  readonly metrics: RouterMetrics;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * The story of a request with operations: cross-site, read, operations, answer. What it was refused for is told to the
+ * caller by a code, and counted.
+ */
+export async function handleGraphql(
+  around: HandlingSurroundings,
+  request: IncomingMessage,
+  response: ServerResponse,
+  caller: Caller,
+): Promise<void> {
+  const { config } = around;
+  // 1. what a foreign page may have sent is not looked at
+  const crossSite = judgeCrossSite(request, config);
+  if (crossSite !== undefined) return answerRefusal(response, crossSite, 'application/json');
+  // 2. what can be answered at all
+  const [type = undefined] = acceptedTypes(request.headers.accept);
+  if (type === undefined) {
+    const unacceptable = wrong(
+      406,
+      `accept "${request.headers.accept}" names nothing that is served`,
+    );
+    return answerRefusal(response, unacceptable, 'application/json');
+  }
+  // 3. the parameters
+  const read = await readRequest(request, config.limits);
+  if (!read.ok) return answerRefusal(response, read, type);
+  // 4. the operations, side by side
+  const giveUp = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) giveUp.abort(new Error('caller left'));
+  });
+  const overdue = setTimeoutOf(around, giveUp);
+  const asking = {
+    ...{ caller, headers: request.headers, signal: giveUp.signal },
+    identity: around.identityFor(caller),
+  };
+  try {
+    const [first] = read.operations;
+    if (!read.isBatch && first !== undefined) {
+      const outcome = await runOperation(around, request, first, asking);
+      return answer(around, response, outcome, type);
+    }
+    const outcomes = await Promise.all(
+      read.operations.map((each) => runOperation(around, request, each, asking)),
+    );
+    const bodies = outcomes.map(bodyOf);
+    write(response, 200, jsonType(type), JSON.stringify(bodies));
+  } finally {
+    overdue();
+  }
+}
+
+type Outcome = GraphqlResult | RefusedRequest;
+
+/** One operation: its document, whether its method may carry it, its execution, its line in the log. */
+async function runOperation(
+  around: HandlingSurroundings,
+  request: IncomingMessage,
+  parameters: OperationParameters,
+  asking: Asking,
+): Promise<Outcome> {
+  const { clock, metrics, log, config } = around;
+  const startedAt = clock.monotonic();
+  const found = around.operations.find(parameters);
+  if (!found.ok) return found;
+  const { operationName, variables } = parameters;
+  const asked = { query: found.query, operationName, variables };
+  const engine = around.engine();
+  if (request.method === 'GET') {
+    const prepared = await engine.preparer.prepare(asked.query, operationName, asking.caller);
+    // GraphQL over HTTP §5.5: GET must not change anything.
+    if (prepared.ok && prepared.kind === 'mutation')
+      return wrong(405, 'mutation by GET, POST is expected');
+  }
+  const result = await engine.execute(asked, asking);
+  const elapsedMs = clock.monotonic() - startedAt;
+  const kind = result.prepared?.kind ?? 'refused';
+  metrics.operation(
+    kind,
+    result.refusal?.code ?? (result.body.errors === undefined ? 'none' : 'errors'),
+    elapsedMs / 1000,
+  );
+  const line = {
+    operation: result.prepared?.name ?? operationName,
+    ...{ kind, caller: asking.caller.spiffeId, serial: asking.caller.peer?.serialHex },
+    ...{ elapsedMs: Math.round(elapsedMs * 10) / 10, errors: result.body.errors?.length ?? 0 },
+    ...(result.refusal !== undefined && {
+      code: result.refusal.code,
+      reason: result.refusal.detail,
+    }),
+  };
+  for (const { detail, fields } of result.prepared?.refusals ?? []) {
+    log.info({ ...fields, caller: asking.caller.spiffeId }, `field refused: ${detail}`);
+  }
+  if (elapsedMs >= config.slow_operation) log.warn(line, 'slow operation');
+  else log.info(line, 'operation');
+  return result;
+}
+
+function answer(
+  { config }: HandlingSurroundings,
+  response: ServerResponse,
+  outcome: Outcome,
+  type: ResponseType,
+): void {
+  if ('status' in outcome) {
+    answerRefusal(response, outcome, type);
+    return;
+  }
+  const text = JSON.stringify(outcome.body);
+  if (text.length > config.limits.max_response_bytes) {
+    answerRefusal(response, tooLarge(config.limits.max_response_bytes), type);
+    return;
+  }
+  write(response, statusOf(outcome, type), jsonType(type), text);
+}
+
+/**
+ * GraphQL over HTTP §6.4: of `application/json` a well-formed request is 200, whatever became of it; the newer type tells
+ * a request that never ran by its status.
+ */
+function statusOf({ refusal }: GraphqlResult, type: ResponseType): number {
+  if (refusal === undefined) return 200;
+  if (refusal.code === 'ERR_GRAPHQL_DENIED') return type === 'application/json' ? 200 : 403;
+  return type === 'application/json' && refusal.code !== 'ERR_GRAPHQL_LIMIT' ? 200 : 400;
+}
+
+function bodyOf(outcome: Outcome): object {
+  return 'status' in outcome ? refusalBody(outcome) : outcome.body;
+}
+
+export function refusalBody({ code, detail, fields }: Denial): object {
+  // A protocol's own word, where its clients look for one.
+  const told = fields.word ?? code;
+  return { errors: [{ message: detail, extensions: { code: told } }] };
+}
+
+export function answerRefusal(
+  response: ServerResponse,
+  refused: RefusedRequest,
+  type: ResponseType,
+): void {
+  const { status } = refused;
+  if (status === 405) response.setHeader('allow', 'GET, POST');
+  // What is left of an unread body would be taken for the next request.
+  if (status === 413) response.setHeader('connection', 'close');
+  write(response, status, jsonType(type), JSON.stringify(refusalBody(refused)));
+}
+
+function write(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, {
+    'content-type': `${type}; charset=utf-8`,
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  });
+  response.end(text);
+}
+
+function jsonType(type: ResponseType): string {
+  return type === 'application/graphql-response+json' ? type : 'application/json';
+}
+
+function tooLarge(limit: number): RefusedRequest {
+  const detail = `answer of more than ${limit} bytes`;
+  return { ok: false, code: 'ERR_GRAPHQL_LIMIT', detail, fields: { limit }, status: 500 };
+}
+
+/** @returns what ends the wait */
+function setTimeoutOf(
+  { clock, config }: HandlingSurroundings,
+  giveUp: AbortController,
+): () => void {
+  const stop = new AbortController();
+  const ms = config.limits.operation_timeout;
+  clock.sleep(ms, { signal: stop.signal, ref: false }).then(
+    () =>
+      giveUp.abort(
+        new CountersignError('ERR_SUBGRAPH_TIMEOUT', `operation took longer than ${ms} ms`),
+      ),
+    () => {},
+  );
+  return () => stop.abort();
+}

@@ -1,0 +1,50 @@
+import { CountersignError } from '@countersign/base';
+import type { RouterConfig } from './config/router-config.ts';
+import { AccessRules } from './operation/access.ts';
+import { OperationPreparer } from './operation/prepare-operation.ts';
+import { publicSchemaOf } from './operation/public-schema.ts';
+import { openQueryPlanner } from './plan/query-planner.ts';
+import { subgraphSettings } from './subgraph/subgraph-settings.ts';
+import { loadSupergraph } from './supergraph/load-supergraph.ts';
+import type { Supergraph } from './supergraph/supergraph.ts';
+
+export type ReadText = (path: string) => Promise<string>;
+
+/** What of a router works without any subgraph: its supergraph of files, its schema, its plans. */
+export interface OfflineEngine {
+  readonly supergraph: Supergraph;
+  readonly preparer: OperationPreparer;
+}
+
+/** @throws CountersignError ERR_ROUTER_*, ERR_USAGE where subgraphs would have to be asked for their SDL */
+export async function openOffline(
+  config: RouterConfig,
+  readText: ReadText,
+): Promise<OfflineEngine> {
+  const supergraph = await loadSupergraph({
+    config,
+    readText,
+    clientOf(name) {
+      const message = `subgraph "${name}" has no "schema", and is not asked here`;
+      throw new CountersignError('ERR_USAGE', message, {
+        hint: 'give subgraphs[].schema, or a supergraph',
+      });
+    },
+  });
+  const planner = await openQueryPlanner(supergraph.sdl);
+  const schema = publicSchemaOf(planner.publicSdl);
+  const access = new AccessRules(supergraph, schema);
+  const { limits, introspection } = config;
+  const preparer = new OperationPreparer({ schema, planner, access, limits, introspection });
+  return { supergraph, preparer };
+}
+
+/**
+ * Everything that a start would find wrong without asking anybody: composition, planner, URLs.
+ *
+ * @throws CountersignError ERR_ROUTER_*
+ */
+export async function checkSupergraph(config: RouterConfig, readText: ReadText): Promise<void> {
+  const { supergraph } = await openOffline(config, readText);
+  for (const [name, url] of supergraph.subgraphs) subgraphSettings(config, name, url);
+}

@@ -1,0 +1,36 @@
+import type { VerifiedPeer } from '@countersign/spiffe';
+
+/** Who asks, as far as anybody proved it. */
+export interface Caller {
+  /** Undefined: a stranger. */
+  readonly spiffeId: string | undefined;
+  readonly peer: VerifiedPeer | undefined;
+  /** Roles of the configuration that its identity holds. */
+  readonly roles: ReadonlySet<string>;
+  /** Claims of a token that was verified, if it showed one. */
+  readonly claims: { readonly subject: string; readonly scopes: ReadonlySet<string> } | undefined;
+}
+
+export const stranger: Caller = {
+  spiffeId: undefined,
+  peer: undefined,
+  roles: new Set(),
+  claims: undefined,
+};
+
+/** Tells callers apart, where what one may see must not reach another. */
+export function callerKey({ spiffeId, claims }: Caller): string {
+  if (claims === undefined) return spiffeId ?? '';
+  return `${spiffeId ?? ''} ${JSON.stringify([claims.subject, ...[...claims.scopes].sort()])}`;
+}
+
+/** Whether an identity is one of these: exactly, or by its beginning where the pattern ends in `*`. */
+export function matchesPrincipal(
+  spiffeId: string | undefined,
+  patterns: readonly string[],
+): boolean {
+  if (spiffeId === undefined) return false;
+  return patterns.some((pattern) =>
+    pattern.endsWith('*') ? spiffeId.startsWith(pattern.slice(0, -1)) : spiffeId === pattern,
+  );
+}

@@ -1,0 +1,284 @@
+import { type Denial, denial, messageOf } from '@countersign/base';
+import {
+  type DocumentNode,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  type GraphQLError,
+  type GraphQLSchema,
+  getOperationAST,
+  Kind,
+  NoSchemaIntrospectionCustomRule,
+  type OperationDefinitionNode,
+  parse,
+  specifiedRules,
+  TypeInfo,
+  validate,
+  visit,
+  visitWithTypeInfo,
+} from 'graphql';
+import type { RouterLimits } from '../config/router-config.ts';
+import type { ResponseError } from '../execute/response-error.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { QueryPlanner } from '../plan/query-planner.ts';
+import type { AccessRule } from '../supergraph/access-rules.ts';
+import { type AccessRules, judgeRule } from './access.ts';
+import type { Caller } from './caller.ts';
+import { judgeDocument } from './document-limits.ts';
+import { LruCache } from './lru-cache.ts';
+import { introspectionDocument, isPlannerDocument, plannerDocument } from './planner-document.ts';
+import { Projection } from './projection.ts';
+import { judgeSelections } from './selection-limits.ts';
+
+/** An operation, ready to run for callers who are refused the same of it. */
+export interface PreparedOperation {
+  readonly ok: true;
+  readonly kind: 'query' | 'mutation' | 'subscription';
+  readonly name: string | undefined;
+  readonly operation: OperationDefinitionNode;
+  /** Undefined: nothing is to be fetched. */
+  readonly plan: Plan | undefined;
+  readonly projection: Projection;
+  readonly introspection: DocumentNode | undefined;
+  /** Why fields of it are refused to the caller. */
+  readonly refusals: readonly Denial[];
+}
+
+/** A refusal with the errors that the caller is told. */
+export interface RefusedOperation extends Denial {
+  readonly errors: readonly ResponseError[];
+}
+
+export interface OperationSurroundings {
+  readonly schema: GraphQLSchema;
+  readonly planner: QueryPlanner;
+  readonly access: AccessRules;
+  readonly limits: RouterLimits;
+  readonly introspection: boolean;
+}
+
+/** What was found out about a document once, whoever sends it. */
+interface ReadOperation {
+  readonly ok: true;
+  readonly text: string;
+  readonly document: DocumentNode;
+  readonly operation: OperationDefinitionNode;
+  readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
+  /** Every rule that its fields can meet. */
+  readonly rules: readonly AccessRule[];
+  readonly introspection: DocumentNode | undefined;
+  readonly isPlannerText: boolean;
+  /** By which of its rules refuse. */
+  readonly variants: Map<string, Promise<PreparedOperation | RefusedOperation>>;
+}
+
+/** Documents that are remembered, refused ones included. */
+const maxRemembered = 2000;
+const maxRememberedChars = 32 * 1024 * 1024;
+/** Sets of refusals of one document. */
+const maxVariants = 64;
+
+/**
+ * From a document to an operation that can run: limits, parse, validate, access, plan, projection. All but the first is
+ * done once for each text and remembered.
+ */
+export class OperationPreparer {
+  readonly #around: OperationSurroundings;
+  readonly #read = new LruCache<ReadOperation | RefusedOperation>(
+    maxRemembered,
+    maxRememberedChars,
+  );
+
+  constructor(around: OperationSurroundings) {
+    this.#around = around;
+  }
+
+  prepare(
+    text: string,
+    operationName: string | undefined,
+    caller: Caller,
+  ): Promise<PreparedOperation | RefusedOperation> | RefusedOperation {
+    const key = `${operationName ?? ''}\n${text}`;
+    let read = this.#read.get(key);
+    if (read === undefined) {
+      // 1. limits, before any work; not remembered, since telling again is cheaper
+      const hostile = judgeDocument(text, this.#around.limits);
+      if (hostile !== undefined) return refused(hostile);
+      // 2. parse, validate, and what it may meet
+      read = this.#readOperation(text, operationName);
+      this.#read.set(key, read, key.length);
+    }
+    if (!read.ok) return read;
+    // 3. access: what of it is not for this caller
+    const refusals = read.rules.map((rule) => judgeRule(rule, caller));
+    const signature = refusals.map((each) => (each === undefined ? '0' : '1')).join('');
+    // 4. plan and projection for that
+    const known = read.variants.get(signature);
+    if (known !== undefined) return known;
+    if (read.variants.size >= maxVariants) read.variants.clear();
+    const { rules } = read;
+    const refusedRules = new Set(rules.filter((_, i) => refusals[i] !== undefined));
+    const made = this.#prepareFor(
+      read,
+      refusedRules,
+      refusals.filter((each) => each !== undefined),
+    );
+    read.variants.set(signature, made);
+    return made;
+  }
+
+  #readOperation(
+    text: string,
+    operationName: string | undefined,
+  ): ReadOperation | RefusedOperation {
+    const { schema, access, limits } = this.#around;
+    let document: DocumentNode;
+    try {
+      document = parse(text, { maxTokens: limits.max_tokens });
+    } catch (thrown) {
+      return invalid([thrown as GraphQLError]);
+    }
+    const operation = getOperationAST(document, operationName);
+    if (operation === null || operation === undefined)
+      return unknownOperation(document, operationName);
+    const fragments = fragmentsOf(document);
+    const costly = judgeSelections(operation, fragments, schema, limits);
+    if (costly !== undefined) return refused(costly);
+    const isShown = this.#around.introspection;
+    const rules = isShown ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
+    const errors = validate(schema, document, rules, { maxErrors: 20 });
+    if (errors.length > 0) return invalid(errors);
+    const reserved = reservedKey(document);
+    if (reserved !== undefined) return refused(reserved);
+    return {
+      ok: true,
+      ...{ text, document, operation, fragments },
+      rules: access.isEmpty ? [] : rulesOf(document, schema, access),
+      introspection: introspectionDocument(document, operation, fragments),
+      isPlannerText: isPlannerDocument(document),
+      variants: new Map(),
+    };
+  }
+
+  async #prepareFor(
+    read: ReadOperation,
+    refusedRules: ReadonlySet<AccessRule>,
+    refusals: readonly Denial[],
+  ): Promise<PreparedOperation | RefusedOperation> {
+    const { schema, planner, access } = this.#around;
+    const { document, operation, fragments } = read;
+    const isRefusedOn = (typeName: string, field: FieldNode) =>
+      refusedRules.size > 0 && access.of(typeName, field).some((rule) => refusedRules.has(rule));
+    // What no type that stands there would give is not fetched.
+    const isDropped = (typeName: string, field: FieldNode) => {
+      if (refusedRules.size === 0) return false;
+      if (isRefusedOn(typeName, field)) return true;
+      const possible = access.possibleTypes(typeName);
+      return possible.length > 0 && possible.every((each) => isRefusedOn(each, field));
+    };
+    const text =
+      read.isPlannerText && refusedRules.size === 0
+        ? read.text
+        : plannerDocument(document, operation, schema, isDropped);
+    const root = schema.getRootType(operation.operation);
+    if (root === null || root === undefined) return refused(noRoot(operation.operation));
+    try {
+      const name = operation.name?.value;
+      return {
+        ok: true,
+        ...{ kind: operation.operation, name, operation, refusals },
+        plan: text === undefined ? undefined : await planner.plan(text, name),
+        projection: new Projection(root, [{ set: operation.selectionSet, conditions: [] }], {
+          schema,
+          fragments,
+          isRefused: (coordinate, field) =>
+            isRefusedOn(coordinate.slice(0, coordinate.indexOf('.')), field),
+        }),
+        introspection: read.introspection,
+      };
+    } catch (thrown) {
+      const unplanned = denial('ERR_GRAPHQL_DOCUMENT', `no plan for it: ${messageOf(thrown)}`);
+      return { ...unplanned, errors: [errorOf(unplanned, 'the operation cannot be planned')] };
+    }
+  }
+}
+
+function rulesOf(
+  document: DocumentNode,
+  schema: GraphQLSchema,
+  access: AccessRules,
+): readonly AccessRule[] {
+  const found = new Set<AccessRule>();
+  const typeInfo = new TypeInfo(schema);
+  visit(
+    document,
+    visitWithTypeInfo(typeInfo, {
+      Field(node) {
+        const parent = typeInfo.getParentType();
+        if (parent === undefined || parent === null) return;
+        for (const rule of access.reachable(parent.name, node)) found.add(rule);
+      },
+    }),
+  );
+  return [...found];
+}
+
+function fragmentsOf(document: DocumentNode): ReadonlyMap<string, FragmentDefinitionNode> {
+  return new Map(
+    document.definitions.flatMap((each) =>
+      each.kind === Kind.FRAGMENT_DEFINITION ? [[each.name.value, each] as const] : [],
+    ),
+  );
+}
+
+/** Answers are plain objects: one key would be their prototype. */
+function reservedKey(document: DocumentNode): Denial | undefined {
+  let found = false;
+  visit(document, {
+    Field(node) {
+      if (node.alias?.value === '__proto__') found = true;
+    },
+  });
+  return found ? denial('ERR_GRAPHQL_DOCUMENT', 'the alias "__proto__" is reserved') : undefined;
+}
+
+function unknownOperation(document: DocumentNode, name: string | undefined): RefusedOperation {
+  const names = document.definitions.flatMap((each) =>
+    each.kind === Kind.OPERATION_DEFINITION ? [each.name?.value ?? 'an unnamed one'] : [],
+  );
+  if (names.length === 0) {
+    return refused(denial('ERR_GRAPHQL_DOCUMENT', 'the document has no operation'));
+  }
+  const asked =
+    name === undefined ? 'no operationName is given' : `no operation is named "${name}"`;
+  const has = names.slice(0, 10).join('", "');
+  return refused(denial('ERR_GRAPHQL_DOCUMENT', `${asked}, the document has "${has}"`));
+}
+
+function noRoot(kind: string): Denial {
+  return denial('ERR_GRAPHQL_DOCUMENT', `the schema has no ${kind}`);
+}
+
+function invalid(errors: readonly GraphQLError[]): RefusedOperation {
+  const [first] = errors;
+  return {
+    ...denial('ERR_GRAPHQL_DOCUMENT', first?.message ?? 'invalid document'),
+    errors: errors.map((error) => ({
+      message: error.message,
+      locations: error.locations?.map(({ line, column }) => ({ line, column })),
+      extensions: { code: codeOf(error) },
+    })),
+  };
+}
+
+function codeOf({ message }: GraphQLError): string {
+  const isIntrospection = message.startsWith('GraphQL introspection has been disabled');
+  return isIntrospection ? 'ERR_GRAPHQL_INTROSPECTION' : 'ERR_GRAPHQL_DOCUMENT';
+}
+
+export function refused(reason: Denial): RefusedOperation {
+  return { ...reason, errors: [errorOf(reason, reason.detail)] };
+}
+
+function errorOf({ code }: Denial, message: string): ResponseError {
+  return { message, extensions: { code } };
+}

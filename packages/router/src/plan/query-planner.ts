@@ -1,0 +1,163 @@
+import { CountersignError, messageOf } from '@countersign/base';
+import type * as native from '@graphql-hive/router-query-planner';
+import type {
+  EntityNeeds,
+  FetchPlan,
+  PathStep,
+  Plan,
+  Required,
+  Rewrite,
+  SubgraphOperation,
+} from './plan.ts';
+
+export interface QueryPlanner {
+  /** SDL of what callers may see. */
+  readonly publicSdl: string;
+  /**
+   * On the thread pool. The document must be valid for {@link publicSdl}, without introspection.
+   *
+   * @returns undefined where nothing is to be fetched
+   */
+  plan(query: string, operationName: string | undefined): Promise<Plan | undefined>;
+}
+
+/**
+ * The planner of a supergraph. The only file that knows its API; loaded when a router starts, since its native part is
+ * large.
+ *
+ * @throws CountersignError ERR_ROUTER_PLANNER
+ */
+export async function openQueryPlanner(supergraphSdl: string): Promise<QueryPlanner> {
+  const planner = await construct(supergraphSdl);
+  // Fields that move between subgraphs bit by bit (@override with a label) stay where they are: nobody turns them on.
+  const labels = new Set<string>();
+  return {
+    publicSdl: planner.consumerSchema,
+    async plan(query, operationName) {
+      const { node } = await planner.planAsync(query, operationName ?? null, labels, 100);
+      return node === undefined || node === null ? undefined : planOf(node);
+    },
+  };
+}
+
+async function construct(sdl: string): Promise<native.QueryPlanner> {
+  try {
+    const { QueryPlanner } = await import('@graphql-hive/router-query-planner');
+    return new QueryPlanner(sdl);
+  } catch (thrown) {
+    throw new CountersignError('ERR_ROUTER_PLANNER', `open the planner: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
+}
+
+function planOf(node: native.PlanNode): Plan {
+  switch (node.kind) {
+    case 'Fetch':
+      return fetchOf(node);
+    case 'BatchFetch':
+      return batchOf(node);
+    case 'Sequence':
+    case 'Parallel':
+      return {
+        kind: node.kind === 'Sequence' ? 'sequence' : 'parallel',
+        nodes: node.nodes.map(planOf),
+      };
+    case 'Flatten':
+      return flattenOf(node);
+    case 'Condition':
+      return {
+        kind: 'condition',
+        variable: node.condition,
+        whenTrue: node.ifClause ? planOf(node.ifClause) : undefined,
+        whenFalse: node.elseClause ? planOf(node.elseClause) : undefined,
+      };
+    case 'Subscription':
+      return { kind: 'subscription', primary: fetchOf(node.primary) };
+    default:
+      throw new CountersignError('ERR_ROUTER_PLANNER', `a plan with an unknown "${node.kind}"`);
+  }
+}
+
+function fetchOf(node: native.FetchNode): FetchPlan {
+  return { kind: 'fetch', ...operationOf(node), outputRewrites: rewritesOf(node.outputRewrites) };
+}
+
+function flattenOf(node: native.FlattenNode): Plan {
+  if (node.node.kind !== 'Fetch') {
+    throw new CountersignError('ERR_ROUTER_PLANNER', `a plan that flattens a "${node.node.kind}"`);
+  }
+  const fetch = { ...operationOf(node.node), ...needsOf(node.node) };
+  return { kind: 'flatten', path: node.path.map(stepOf), fetch };
+}
+
+function batchOf(node: native.BatchFetchNode): Plan {
+  return {
+    kind: 'batch',
+    ...operationOf(node),
+    aliases: node.entityBatch.aliases.map((each) => ({
+      alias: each.alias,
+      variable: each.representationsVariableName,
+      paths: each.paths.map((path) => path.map(stepOf)),
+      ...needsOf(each),
+    })),
+  };
+}
+
+function operationOf(node: native.FetchNode | native.BatchFetchNode): SubgraphOperation {
+  const name = node.operationName;
+  const named = name ? `"operationName":${JSON.stringify(name)},` : '';
+  return {
+    subgraph: node.serviceName,
+    operationKind: node.operationKind ?? 'query',
+    operation: node.operation,
+    variables: node.variableUsages ?? [],
+    bodyPrefix: `{${named}"query":${JSON.stringify(node.operation)}`,
+  };
+}
+
+function needsOf(node: {
+  requires?: native.RequiresSelection[];
+  inputRewrites?: native.InputRewrite[];
+  outputRewrites?: native.OutputRewrite[];
+}): EntityNeeds {
+  return {
+    requires: (node.requires ?? []).map(requiredOf),
+    inputRewrites: rewritesOf(node.inputRewrites),
+    outputRewrites: rewritesOf(node.outputRewrites),
+  };
+}
+
+function requiredOf(selection: native.RequiresSelection): Required {
+  if (selection.kind === 'Field') {
+    const { name, alias, selections } = selection;
+    return { kind: 'field', name, key: alias ?? name, selections: selections?.map(requiredOf) };
+  }
+  if (selection.kind === 'InlineFragment') {
+    const { typeCondition, selections } = selection;
+    return { kind: 'type', name: typeCondition, selections: selections.map(requiredOf) };
+  }
+  throw new CountersignError('ERR_ROUTER_PLANNER', 'a plan that requires a fragment by its name');
+}
+
+function stepOf(segment: native.FlattenNodePathSegment): PathStep {
+  if (segment === '@') return { kind: 'list' };
+  if ('Field' in segment) return { kind: 'field', name: segment.Field };
+  return { kind: 'type', names: segment.TypeCondition };
+}
+
+function rewritesOf(rewrites: native.FetchRewrite[] | undefined): Rewrite[] {
+  return (rewrites ?? []).map((rewrite) => {
+    if ('KeyRenamer' in rewrite) {
+      const { path, renameKeyTo } = rewrite.KeyRenamer;
+      return { kind: 'rename', path: path.map(rewriteStepOf), to: renameKeyTo };
+    }
+    const { path, setValueTo } = 'ValueSetter' in rewrite ? rewrite.ValueSetter : rewrite;
+    return { kind: 'set', path: path.map(rewriteStepOf), value: setValueTo };
+  });
+}
+
+function rewriteStepOf(segment: native.FetchNodePathSegment): Rewrite['path'][number] {
+  if ('Key' in segment) return { kind: 'key', name: segment.Key };
+  return { kind: 'type', names: [segment.TypenameEquals].flat() };
+}

@@ -1,0 +1,240 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { type Clock, type Denial, denial, type Log } from '@countersign/base';
+import { executeSync, type GraphQLSchema, getVariableValues } from 'graphql';
+import type { RouterConfig } from './config/router-config.ts';
+import { type Execution, executePlan } from './execute/execute-plan.ts';
+import { type Data, projectData, type Variables } from './execute/project-data.ts';
+import type { ResponseError, SubgraphAnswer } from './execute/response-error.ts';
+import { missingAnswer, readAnswer } from './execute/subgraph-answer.ts';
+import { AccessRules } from './operation/access.ts';
+import { type Caller, callerKey } from './operation/caller.ts';
+import {
+  OperationPreparer,
+  type PreparedOperation,
+  type RefusedOperation,
+} from './operation/prepare-operation.ts';
+import { publicSchemaOf } from './operation/public-schema.ts';
+import type { SubgraphOperation } from './plan/plan.ts';
+import { openQueryPlanner } from './plan/query-planner.ts';
+import { InFlight } from './subgraph/in-flight.ts';
+import type { SubgraphClient, SubgraphOutcome } from './subgraph/subgraph-client.ts';
+import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
+import type { Supergraph } from './supergraph/supergraph.ts';
+
+/** One operation as it was asked for. */
+export interface GraphqlRequest {
+  readonly query: string;
+  readonly operationName: string | undefined;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** Around an operation: who asks, and how long. */
+export interface Asking {
+  readonly caller: Caller;
+  readonly headers: IncomingHttpHeaders;
+  /** What subgraphs are told of the caller, names and values alternating. */
+  readonly identity: (subgraph: string) => readonly string[];
+  readonly signal: AbortSignal;
+}
+
+export interface GraphqlResult {
+  /** Undefined: it ran, whatever came of it. */
+  readonly refusal: Denial | undefined;
+  readonly prepared: PreparedOperation | undefined;
+  readonly body: GraphqlBody;
+}
+
+export interface GraphqlBody {
+  readonly errors?: readonly ResponseError[];
+  readonly data?: Data | null;
+}
+
+export interface EngineParts {
+  readonly supergraph: Supergraph;
+  readonly config: RouterConfig;
+  readonly clients: ReadonlyMap<string, SubgraphClient>;
+  readonly newId: () => string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A supergraph in force: everything that a change of it replaces as a whole. */
+export class RouterEngine {
+  readonly schema: GraphQLSchema;
+  readonly clients: ReadonlyMap<string, SubgraphClient>;
+  readonly preparer: OperationPreparer;
+  readonly #parts: EngineParts;
+  readonly #inFlight = new InFlight<SubgraphOutcome>();
+
+  private constructor(parts: EngineParts, schema: GraphQLSchema, preparer: OperationPreparer) {
+    this.#parts = parts;
+    this.schema = schema;
+    this.clients = parts.clients;
+    this.preparer = preparer;
+  }
+
+  /** @throws CountersignError ERR_ROUTER_PLANNER, ERR_ROUTER_SUPERGRAPH */
+  static async open(parts: EngineParts): Promise<RouterEngine> {
+    const { supergraph, config } = parts;
+    const planner = await openQueryPlanner(supergraph.sdl);
+    const schema = publicSchemaOf(planner.publicSdl);
+    const access = new AccessRules(supergraph, schema);
+    const { limits, introspection } = config;
+    const preparer = new OperationPreparer({ schema, planner, access, limits, introspection });
+    return new RouterEngine(parts, schema, preparer);
+  }
+
+  /** The story of an operation: prepare, access, variables, fetch, project. Never rejects for what a caller sent. */
+  async execute(request: GraphqlRequest, asking: Asking): Promise<GraphqlResult> {
+    // 1. limits, parse, validate, access, plan: remembered
+    const prepared = await this.preparer.prepare(
+      request.query,
+      request.operationName,
+      asking.caller,
+    );
+    if (!prepared.ok) return refusedResult(prepared);
+    const refusal = this.#rejected(prepared);
+    if (refusal !== undefined) return refusal;
+    // 2. variables, by their types
+    const variables = this.variablesOf(prepared, request.variables);
+    if ('ok' in variables) return refusedResult(variables as RefusedOperation);
+    // 3. fetch
+    const execution = this.execution(variables, asking);
+    if (prepared.plan !== undefined) await executePlan(prepared.plan, execution);
+    // 4. what of it the caller asked for, and may see
+    return { refusal: undefined, prepared, body: this.complete(prepared, execution) };
+  }
+
+  /** An answer of what an execution has fetched. */
+  complete(prepared: PreparedOperation, { data, errors, variables }: Execution): GraphqlBody {
+    const projected = projectData(data, prepared.projection, variables, errors);
+    if (prepared.introspection !== undefined && projected !== null) {
+      const shown = executeSync({
+        schema: this.schema,
+        document: prepared.introspection,
+        variableValues: variables,
+      });
+      Object.assign(projected, shown.data);
+      for (const { message, path } of shown.errors ?? []) {
+        errors.push({ message, path: path as (string | number)[] });
+      }
+    }
+    return errors.length === 0 ? { data: projected } : { errors, data: projected };
+  }
+
+  execution(variables: Variables, asking: Asking): Execution {
+    const headersBySubgraph = new Map<string, readonly string[]>();
+    const key = callerKey(asking.caller);
+    const { types } = this.#parts.supergraph;
+    return {
+      ...{ data: {}, errors: [], variables, types },
+      ask: (operation, body) => this.#ask(operation, body, { ...asking, key, headersBySubgraph }),
+    };
+  }
+
+  /** The values of an operation's variables, or why they do not fit. */
+  variablesOf(
+    { operation }: PreparedOperation,
+    given: Readonly<Record<string, unknown>>,
+  ): Variables | RefusedOperation {
+    const definitions = operation.variableDefinitions ?? [];
+    if (definitions.length === 0) return noVariables;
+    const result = getVariableValues(this.schema, definitions, given, { maxErrors: 10 });
+    if (result.errors === undefined) return result.variableValues.coerced;
+    const errors = result.errors.map(({ message, locations }) => ({
+      message,
+      locations: locations?.map(({ line, column }) => ({ line, column })),
+      extensions: { code: 'ERR_GRAPHQL_VARIABLES' },
+    }));
+    const [first] = errors;
+    return { ...denial('ERR_GRAPHQL_VARIABLES', first?.message ?? 'wrong variables'), errors };
+  }
+
+  /** Lets requests in flight end. */
+  async close(): Promise<void> {
+    await Promise.all([...this.clients.values()].map((client) => client.close()));
+  }
+
+  #rejected(prepared: PreparedOperation): GraphqlResult | undefined {
+    if (prepared.refusals.length === 0) return undefined;
+    if (this.#parts.config.authorization.on_refused === 'null') return undefined;
+    const places = prepared.refusals.map(({ fields }) => String(fields.coordinate));
+    const reason = denial('ERR_GRAPHQL_DENIED', `not allowed to read "${places.join('", "')}"`);
+    const errors = places.map((place) => ({
+      message: `not allowed to read "${place}"`,
+      extensions: { code: reason.code },
+    }));
+    return refusedResult({ ...reason, errors });
+  }
+
+  async #ask(
+    operation: SubgraphOperation,
+    body: string,
+    asking: Asking & {
+      readonly key: string;
+      readonly headersBySubgraph: Map<string, readonly string[]>;
+    },
+  ): Promise<SubgraphAnswer> {
+    const { subgraph, operationKind } = operation;
+    const client = this.clients.get(subgraph);
+    if (client === undefined) throw new TypeError(`subgraph "${subgraph}" of a plan`);
+    let headers = asking.headersBySubgraph.get(subgraph);
+    if (headers === undefined) {
+      headers = subgraphHeaders(client.settings, asking.headers, asking.identity(subgraph));
+      asking.headersBySubgraph.set(subgraph, headers);
+    }
+    const isRepeatable = operationKind === 'query';
+    const { signal } = asking;
+    const request = { body, headers, isRepeatable };
+    const shares = isRepeatable && this.#parts.config.deduplicate;
+    // Shared among callers of one identity whose headers say the same: nobody gets what another may see.
+    const outcome = await (shares
+      ? this.#inFlight.share(
+          `${subgraph}\n${asking.key}\n${headers.join('\n')}\n${body}`,
+          signal,
+          (shared) => client.send({ ...request, signal: shared }),
+        )
+      : client.send({ ...request, signal }));
+    if (!outcome.ok) return this.#missing(operation, outcome.failure, asking);
+    const answer = readAnswer(outcome.response.text);
+    if (answer !== undefined) return answer;
+    return this.#missing(operation, notGraphql(outcome.response), asking);
+  }
+
+  /** The operator is told why, the caller that it is so; both have the id. */
+  #missing(
+    operation: SubgraphOperation,
+    failure: {
+      readonly code: string;
+      readonly reason: string;
+      readonly detail: string;
+      readonly fields: object;
+    },
+    { caller }: Asking,
+  ): SubgraphAnswer {
+    const id = this.#parts.newId();
+    const { code, reason, detail, fields } = failure;
+    const { subgraph } = operation;
+    const by = caller.spiffeId;
+    this.#parts.log.warn(
+      { ...fields, id, subgraph, code, reason, caller: by },
+      `subgraph failed: ${detail}`,
+    );
+    return missingAnswer(operation, id);
+  }
+}
+
+const noVariables: Variables = {};
+
+function refusedResult({ errors, ...reason }: RefusedOperation): GraphqlResult {
+  return { refusal: reason, prepared: undefined, body: { errors } };
+}
+
+function notGraphql({ status, text }: { readonly status: number; readonly text: string }) {
+  return {
+    code: 'ERR_SUBGRAPH_RESPONSE',
+    reason: 'response',
+    detail: `answered ${status} with JSON that is no GraphQL response`,
+    fields: { status, beginning: text.slice(0, 200) },
+  };
+}

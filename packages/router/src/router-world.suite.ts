@@ -1,0 +1,191 @@
+import { type Clock, type Fields, type Log, noLog, noMeter, systemClock } from '@countersign/base';
+import {
+  type BundleSource,
+  ChangeSignal,
+  type Changes,
+  makeBundle,
+  makeSvid,
+  neverRevoked,
+  type RevocationSource,
+  type SvidSource,
+  type X509Svid,
+} from '@countersign/spiffe';
+import { type Mutations, type TestCa, testCa } from '@countersign/testkit';
+import { Agent, fetch } from 'undici';
+import { parseRouterConfig } from './config/router-config.ts';
+import { type Router, startRouter } from './start-router.ts';
+import { type SubgraphSource, serveSubgraph, type TestSubgraph } from './subgraph.suite.ts';
+
+export interface World {
+  readonly ca: TestCa;
+  readonly identity: TestIdentity;
+  readonly router: Router;
+  readonly subgraphs: ReadonlyMap<string, TestSubgraph>;
+  /** Log lines of the router, with their messages as `msg`. */
+  readonly lines: (Fields & { readonly level: string; readonly msg: string })[];
+  /** Sends an operation without an identity, or by whoever `as` is. */
+  ask(query: string, options?: AskOptions): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export interface AskOptions {
+  readonly variables?: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Service name whose certificate is shown; the router must do client mTLS. */
+  readonly as?: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly data?: Record<string, unknown> | null;
+  readonly errors?: {
+    readonly message: string;
+    readonly path?: readonly (string | number)[];
+    readonly extensions?: Record<string, unknown>;
+  }[];
+}
+
+/** The router's identity, which a test may rotate. */
+export interface TestIdentity extends SvidSource, BundleSource, Changes {
+  rotate(): void;
+}
+
+export interface WorldOptions {
+  readonly sources: readonly SubgraphSource[];
+  /** Further YAML of router.yaml. */
+  readonly yaml?: string;
+  /** Of one subgraph, by name: lines of its entry. */
+  readonly entries?: Readonly<Record<string, string>>;
+  readonly plaintext?: boolean;
+  readonly revocation?: RevocationSource;
+  readonly clock?: Clock;
+  /** Stands in for the subgraph of that name. */
+  readonly impostors?: Readonly<Record<string, (ca: TestCa) => Promise<TestSubgraph>>>;
+  /** Files that router.yaml names, beside the SDL of the subgraphs. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** A router and its subgraphs on this machine, every hop of which is mTLS with certificates of one authority. */
+export async function routerWorld(options: WorldOptions): Promise<World> {
+  const { sources, clock = systemClock } = options;
+  const isMtls = options.plaintext !== true;
+  const lines: World['lines'] = [];
+  const log = collectingLog(lines);
+  const ca = testCa();
+  const identity = testIdentity(ca);
+  const subgraphs = new Map<string, TestSubgraph>();
+  for (const source of sources) {
+    const { name } = source;
+    const impostor = options.impostors?.[name];
+    const own = isMtls ? { svid: serviceSvid(ca, name), bundle: bundleOf(ca) } : undefined;
+    subgraphs.set(name, await (impostor?.(ca) ?? serveSubgraph(source, own)));
+  }
+  const text = `
+listen: { port: 0 }
+mtls: { enabled: ${isMtls}, trust_domain: example.org }
+subgraphs:
+${[...subgraphs].map(([name, { url }]) => entryOf(name, url, options)).join('\n')}
+${options.yaml ?? ''}
+`;
+  const files: Record<string, string> = { ...options.files };
+  for (const { name, sdl } of sources) files[`${name}.graphql`] = sdl;
+  const config = parseRouterConfig(mergeListen(text), 'router.yaml', {});
+  const router = await startRouter({
+    ...{ config, svids: identity, bundles: identity, clock, log, meter: noMeter },
+    revocation: options.revocation ?? neverRevoked,
+    mtlsStatus: () => ({ enabled: isMtls, spiffeId: identity.svid().spiffeId.toString() }),
+    readText: async (path) => {
+      const found = files[path];
+      if (found === undefined) throw new Error(`no file "${path}"`);
+      return found;
+    },
+  });
+  const agents = new Map<string, Agent>();
+  async function agentOf(as: string | undefined): Promise<Agent> {
+    const known = agents.get(as ?? '');
+    if (known !== undefined) return known;
+    const pem = as === undefined ? {} : clientPem(ca, as);
+    const agent = new Agent({ connect: { ...pem, rejectUnauthorized: false } });
+    agents.set(as ?? '', agent);
+    return agent;
+  }
+  return {
+    ...{ ca, identity, router, subgraphs, lines },
+    async ask(query, { variables, headers, as } = {}) {
+      const response = await fetch(`${router.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ query, variables }),
+        dispatcher: await agentOf(as),
+      });
+      const body = (await response.json()) as object;
+      return { status: response.status, headers: response.headers as unknown as Headers, ...body };
+    },
+    async close() {
+      for (const agent of agents.values()) await agent.destroy();
+      await router.close();
+      for (const subgraph of subgraphs.values()) await subgraph.close();
+    },
+  };
+}
+
+const names: Mutations = { dns: ['localhost'], ip: ['127.0.0.1'] };
+
+/** A service's certificate, right unless a test asks for a mutation. */
+export function serviceSvid(ca: TestCa, service: string, mutations: Mutations = {}): X509Svid {
+  const id = `spiffe://example.org/ns/default/sa/${service}`;
+  const { chain, privateKey } = ca.svid(id, { ...names, ...mutations });
+  return makeSvid(chain, privateKey);
+}
+
+export function bundleOf(ca: TestCa) {
+  return makeBundle('example.org', [ca.root]);
+}
+
+/** What `node:tls` takes of a client of the authority. */
+export function clientPem(
+  ca: TestCa,
+  service: string,
+): { readonly key: string; readonly cert: string } {
+  const { keyPem, chainPem } = ca.svid(`spiffe://example.org/ns/default/sa/${service}`, names);
+  return { key: keyPem, cert: chainPem };
+}
+
+function testIdentity(ca: TestCa): TestIdentity {
+  const changes = new ChangeSignal(() => {});
+  const bundle = bundleOf(ca);
+  let svid = serviceSvid(ca, 'router');
+  return {
+    svid: () => svid,
+    bundle: (domain) => (domain === bundle.trustDomain ? bundle : undefined),
+    authorities: () => bundle.authorities,
+    onChange: (listener) => changes.onChange(listener),
+    rotate() {
+      svid = serviceSvid(ca, 'router');
+      changes.notify();
+    },
+  };
+}
+
+export function collectingLog(lines: World['lines']): Log {
+  const at = (level: string) => (fields: Fields, msg: string) =>
+    void lines.push({ ...fields, level, msg });
+  return {
+    ...noLog,
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    child: () => collectingLog(lines),
+  };
+}
+
+function entryOf(name: string, url: string, { entries }: WorldOptions): string {
+  const own = entries?.[name];
+  return `  - name: ${name}\n    url: ${url}\n    schema: ${name}.graphql${own === undefined ? '' : `\n    ${own}`}`;
+}
+
+/** A test that says \`listen\` itself says all of it. */
+function mergeListen(text: string): string {
+  return /^listen: .*\n[\s\S]*^listen:/m.test(text) ? text.replace(/^listen: .*$/m, '') : text;
+}

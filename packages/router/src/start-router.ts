@@ -1,0 +1,328 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
+import {
+  addReports,
+  type ConnectionScope,
+  type CutReport,
+  followChanges,
+  LiveConnections,
+  stillAnchored,
+} from '@countersign/mtls';
+import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
+import { SignatureCache } from '@countersign/x509';
+import { callerHeaders } from './caller-of.ts';
+import type { RouterConfig } from './config/router-config.ts';
+import { allowOrigin, answerPreflight } from './http/cross-site.ts';
+import { answerRefusal, handleGraphql } from './http/handle-graphql.ts';
+import { createHttpFront } from './http/http-front.ts';
+import { landingPage, landingPagePolicy } from './http/landing-page.ts';
+import { acceptedTypes } from './http/negotiate.ts';
+import { OperationStore } from './http/operation-store.ts';
+import { wrong } from './http/read-request.ts';
+import { judgePeer } from './judge-peer.ts';
+import { matchesPrincipal } from './operation/caller.ts';
+import { RouterEngine } from './router-engine.ts';
+import { type FrontDoor, openFrontDoor } from './router-listen.ts';
+import { routerMetrics } from './router-metrics.ts';
+import { SubgraphClient, type SubgraphStatus } from './subgraph/subgraph-client.ts';
+import type { Trust } from './subgraph/subgraph-pool.ts';
+import { subgraphSettings } from './subgraph/subgraph-settings.ts';
+import { loadSupergraph } from './supergraph/load-supergraph.ts';
+
+export interface RouterOptions {
+  readonly config: RouterConfig;
+  /** Our own identity, shown to subgraphs and to clients. */
+  readonly svids: SvidSource;
+  /** Others that are shown to some subgraphs, by the subgraph's name. */
+  readonly svidsOf?: ReadonlyMap<string, SvidSource>;
+  readonly bundles: BundleSource;
+  /** When it tells of changes, every open connection is asked about again. */
+  readonly revocation: RevocationSource;
+  /** What /health/mtls says of our own certificate. */
+  readonly mtlsStatus: () => object;
+  /** Reads a file that the configuration names. */
+  readonly readText: (path: string) => Promise<string>;
+  /** Prometheus text. */
+  readonly metricsText?: () => string | Promise<string>;
+  /** Look-up ids of failures; random unless given. */
+  readonly newId?: () => string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+export interface Router {
+  /** Origin; operations go to `listen.path` there. */
+  readonly url: string;
+  readonly port: number;
+  readonly engine: RouterEngine;
+  /** Asks about every open connection again, in both directions, and destroys those that are no longer allowed. */
+  recheck(scope?: ConnectionScope): CutReport;
+  /**
+   * Puts a new configuration, and the supergraph as it is now, in force; all of it or nothing. Operations under way end
+   * on the old one.
+   *
+   * @throws CountersignError ERR_ROUTER_RESTART, ERR_ROUTER_SUPERGRAPH
+   */
+  reload(next: RouterConfig): Promise<void>;
+  status(): RouterStatus;
+  close(): Promise<void>;
+}
+
+export interface RouterStatus {
+  readonly router: object;
+  readonly subgraphs: readonly SubgraphStatus[];
+  readonly connections: { readonly clients: number; readonly subgraphs: number };
+}
+
+const drainMs = 10_000;
+
+/**
+ * Trust → subgraphs → supergraph → engine → front door. Each request's story is `handleGraphql`'s.
+ *
+ * @throws CountersignError ERR_ROUTER_*, ERR_LISTEN, ERR_SVID_NONE
+ */
+export async function startRouter(options: RouterOptions): Promise<Router> {
+  const { svids, bundles, revocation, clock, log, meter } = options;
+  const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
+  let { config } = options;
+
+  // 1. Trust: how subgraphs are called, and who may be talked to at all.
+  const outbound = new LiveConnections({ name: 'subgraph', clock, log, meter });
+  const trust: Trust = {
+    ...{ svids, bundles, revocation, connections: outbound, clock, log },
+    signatures: new SignatureCache(),
+    allowed: (peer) => judgePeer(peer, revocation, clock.now()),
+  };
+  const openClient = (of: RouterConfig, name: string, url: string | undefined) => {
+    const own = options.svidsOf?.get(name);
+    const settings = subgraphSettings(of, name, url);
+    return new SubgraphClient(
+      settings,
+      own === undefined ? trust : { ...trust, svids: own },
+      meter,
+    );
+  };
+
+  // 2. Supergraph and engine: everything that a reload replaces as a whole.
+  const openEngine = async (of: RouterConfig, before: ReadonlyMap<string, SubgraphClient>) => {
+    const opened = new Map<string, SubgraphClient>();
+    const clientOf = (name: string, url?: string) => {
+      const known = opened.get(name);
+      if (known !== undefined) return known;
+      const fresh = openClient(of, name, url);
+      const old = before.get(name);
+      const client = old !== undefined && isSame(old, fresh) ? old : fresh;
+      opened.set(name, client);
+      return client;
+    };
+    const { readText } = options;
+    const supergraph = await loadSupergraph({ config: of, readText, clientOf });
+    for (const [name, url] of supergraph.subgraphs) clientOf(name, url);
+    for (const { name } of of.subgraphs) {
+      if (supergraph.subgraphs.has(name)) continue;
+      throw new CountersignError(
+        'ERR_ROUTER_SUPERGRAPH',
+        `subgraph "${name}" is not in the supergraph`,
+      );
+    }
+    return await RouterEngine.open({ supergraph, config: of, clients: opened, newId, clock, log });
+  };
+  let engine = await openEngine(config, new Map());
+  tellPlaintext(engine, log);
+
+  // 3. Requests.
+  const metrics = routerMetrics(meter);
+  let operations = await openStore(config, options.readText);
+  let around = surroundings();
+  function surroundings() {
+    return {
+      ...{ config, operations, metrics, clock, log },
+      engine: () => engine,
+      identityFor: (caller: Parameters<typeof callerHeaders>[0]) => {
+        if (caller.peer === undefined) return () => [];
+        const headers = callerHeaders(caller, svids.svid().spiffeId.toString());
+        return () => headers;
+      },
+    };
+  }
+  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+    handle(request, response).catch((thrown) => {
+      const id = newId();
+      log.error({ id, err: thrown }, 'request failed');
+      if (response.headersSent) return void response.destroy();
+      response.writeHead(500, { 'content-type': 'application/json' });
+      response.end(
+        JSON.stringify({
+          errors: [{ message: 'internal error', extensions: { code: 'ERR_INTERNAL', id } }],
+        }),
+      );
+    });
+  }
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path = '/'] = (request.url ?? '/').split('?', 1);
+    const caller = door.callerOf(request);
+    const shown = await showStatus(path, response);
+    if (shown) return;
+    if (path !== config.listen.path && path !== '/') {
+      return answerRefusal(response, wrong(404, `nothing at "${path}"`), 'application/json');
+    }
+    allowOrigin(request, response, config.cors);
+    if (request.method === 'OPTIONS') return answerPreflight(request, response, config.cors);
+    const { callers } = config.authorization;
+    if (callers !== undefined && !matchesPrincipal(caller.spiffeId, callers)) {
+      const denied = {
+        ...wrong(403, 'this router is not for the caller'),
+        code: 'ERR_GRAPHQL_DENIED' as const,
+      };
+      return answerRefusal(response, denied, 'application/json');
+    }
+    if (isForBrowser(request)) return showLandingPage(response);
+    await handleGraphql(around, request, response, caller);
+  }
+  function isForBrowser({ method, headers, url }: IncomingMessage): boolean {
+    if (method !== 'GET' || !config.landing_page || url?.includes('?') === true) return false;
+    return (
+      headers.accept?.includes('text/html') === true &&
+      acceptedTypes(headers.accept)[0] !== 'text/event-stream'
+    );
+  }
+  async function showStatus(path: string, response: ServerResponse): Promise<boolean> {
+    if (path === '/health') answerJson(response, healthOf());
+    else if (path === '/health/mtls') answerJson(response, { ok: true, ...status() });
+    else return false;
+    return true;
+  }
+  function healthOf() {
+    const mtls = options.mtlsStatus();
+    const ok = !config.mtls.enabled || !('certValid' in mtls) || mtls.certValid === true;
+    return { ok, status: ok ? 'ok' : 'unwell', subgraphs: [...engine.clients.keys()], mtls };
+  }
+  const status = (): RouterStatus => ({
+    router: options.mtlsStatus(),
+    subgraphs: [...engine.clients.values()].map((client) => client.status()),
+    connections: { clients: door.connections?.count() ?? 0, subgraphs: outbound.count() },
+  });
+
+  // 4. The front door, and the facts that admitted: asked about again whenever one of them changes.
+  const front = createHttpFront({
+    onRequest,
+    onUpgrade: (_, socket) => void socket.destroy(),
+    log,
+  });
+  const door: FrontDoor = await openFrontDoor({
+    ...{ front, svids, bundles, revocation, clock, log, meter },
+    config: () => config,
+  });
+  function recheck(scope: ConnectionScope = {}): CutReport {
+    const at = clock.now();
+    const asked = (purpose: 'client' | 'server') => {
+      const anchored = stillAnchored({ bundles, at, purpose });
+      return ({ peer }: { readonly peer: Parameters<typeof judgePeer>[0] }) => {
+        const anchor = anchored(peer);
+        return anchor.ok ? judgePeer(peer, revocation, at) : anchor;
+      };
+    };
+    const out = outbound.reask(asked('server'), scope);
+    return door.connections === undefined
+      ? out
+      : addReports(door.connections.reask(asked('client'), scope), out);
+  }
+  const unfollow = followChanges([revocation, bundles], () => queueMicrotask(() => recheck()));
+  const host = isIP(door.address) === 6 ? `[${door.address}]` : door.address;
+  const url = `${door.isTls ? 'https' : 'http'}://${host}:${door.port}`;
+  log.info(
+    { url, path: config.listen.path, subgraphs: [...engine.clients.keys()] },
+    'router listens',
+  );
+
+  return {
+    url,
+    port: door.port,
+    get engine() {
+      return engine;
+    },
+    recheck,
+    status,
+    async reload(next) {
+      checkReloadable(config, next);
+      const fresh = await openEngine(next, engine.clients);
+      const store = await openStore(next, options.readText);
+      const old = engine;
+      [engine, config, operations] = [fresh, next, store];
+      around = surroundings();
+      const kept = new Set(fresh.clients.values());
+      const retired = [...old.clients.values()].filter((client) => !kept.has(client));
+      tellPlaintext(fresh, log);
+      log.info({ subgraphs: [...fresh.clients.keys()] }, 'configuration and supergraph in force');
+      void Promise.all(retired.map((client) => client.close())).catch((thrown) =>
+        log.debug({ err: thrown }, 'a retired subgraph broke'),
+      );
+    },
+    async close() {
+      await door.close(drainMs);
+      unfollow();
+      await Promise.all([...engine.clients.values()].map((client) => client.destroy()));
+      outbound.destroyAll();
+    },
+  };
+}
+
+async function openStore(
+  { persisted_operations: { automatic, safelist } }: RouterConfig,
+  readText: RouterOptions['readText'],
+): Promise<OperationStore> {
+  if (safelist === undefined) return new OperationStore({ automatic, safelist: undefined });
+  const json: unknown = JSON.parse(await readText(safelist));
+  const entries = Object.entries(Object(json) as Record<string, unknown>);
+  const texts = entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  if (texts.length !== entries.length || entries.length === 0) {
+    const message = `"${safelist}" is no map of hashes to documents`;
+    throw new CountersignError('ERR_GRAPHQL_PERSISTED', message);
+  }
+  return new OperationStore({ automatic, safelist: new Map(texts) });
+}
+
+/** Plaintext is said at start, each time. */
+function tellPlaintext({ clients }: RouterEngine, log: Log): void {
+  const plain = [...clients.values()].filter(({ settings }) => settings.transport === 'plaintext');
+  if (plain.length === 0) return;
+  const subgraphs = plain.map(({ settings }) => settings.name);
+  log.warn({ subgraphs }, 'mTLS is switched off: these subgraphs are called in plaintext');
+}
+
+function isSame(old: SubgraphClient, fresh: SubgraphClient): boolean {
+  const textOf = ({ settings }: SubgraphClient) => JSON.stringify(settings);
+  return textOf(old) === textOf(fresh) && old.trust.svids === fresh.trust.svids;
+}
+
+function checkReloadable(old: RouterConfig, next: RouterConfig): void {
+  for (const key of ['listen', 'mtls', 'authority'] as const) {
+    if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
+    throw new CountersignError('ERR_ROUTER_RESTART', `"${key}" of the configuration has changed`, {
+      fields: { key },
+    });
+  }
+}
+
+function answerJson(response: ServerResponse, body: { readonly ok: boolean }): void {
+  const text = `${JSON.stringify(body)}\n`;
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  response.writeHead(body.ok ? 200 : 503, {
+    ...headers,
+    'content-length': Buffer.byteLength(text),
+  });
+  response.end(text);
+}
+
+function showLandingPage(response: ServerResponse): void {
+  response.writeHead(200, {
+    'content-type': 'text/html; charset=utf-8',
+    'content-security-policy': landingPagePolicy,
+    'content-length': Buffer.byteLength(landingPage),
+    'cache-control': 'no-store',
+  });
+  response.end(landingPage);
+}

@@ -1,0 +1,167 @@
+import {
+  type ConstDirectiveNode,
+  type DocumentNode,
+  type FieldDefinitionNode,
+  type InputValueDefinitionNode,
+  Kind,
+  parse,
+  valueFromASTUntyped,
+} from 'graphql';
+
+/** One rule at one place of the schema. */
+export interface AccessRule {
+  /** `Type`, `Type.field` or `Type.field(argument:)`, as the specification's schema coordinates. */
+  readonly coordinate: string;
+  readonly kind: 'allow' | 'deny' | 'authenticated' | 'requiresScopes' | 'policy';
+  /** SPIFFE IDs or their beginning and `*`; of `@allow` and `@deny`. */
+  readonly principals: readonly string[];
+  readonly roles: readonly string[];
+  /** Of `@requiresScopes` and `@policy`: any of these lists, each whole. */
+  readonly anyOf: readonly (readonly string[])[];
+}
+
+const kinds = new Set(['allow', 'deny', 'authenticated', 'requiresScopes', 'policy']);
+const ours = new Set(['allow', 'deny']);
+
+/** What a subgraph may write without declaring it. */
+const definitions = parse(`
+directive @allow(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | FIELD_DEFINITION | ARGUMENT_DEFINITION
+directive @deny(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | FIELD_DEFINITION | ARGUMENT_DEFINITION
+`).definitions;
+
+/** A place of a document that carries directives. */
+interface Placed {
+  readonly coordinate: string;
+  readonly directives: readonly ConstDirectiveNode[];
+}
+
+/** Every rule of a supergraph, by coordinate. */
+export function readRules(document: DocumentNode): ReadonlyMap<string, readonly AccessRule[]> {
+  const byCoordinate = new Map<string, AccessRule[]>();
+  for (const { coordinate, directives } of places(document)) {
+    for (const directive of directives) {
+      const rule = ruleOf(coordinate, directive);
+      if (rule === undefined) continue;
+      const rules = byCoordinate.get(coordinate) ?? [];
+      rules.push(rule);
+      byCoordinate.set(coordinate, rules);
+    }
+  }
+  return byCoordinate;
+}
+
+/** Where `@allow` and `@deny` stand in a subgraph, and the document without them, which any composition takes. */
+export function liftRules(document: DocumentNode): {
+  readonly document: DocumentNode;
+  readonly rules: readonly Placed[];
+} {
+  const rules: Placed[] = [];
+  for (const { coordinate, directives } of places(document)) {
+    const lifted = directives.filter(({ name }) => ours.has(name.value));
+    if (lifted.length > 0) rules.push({ coordinate, directives: lifted });
+  }
+  const kept = mapPlaces(document, (_, directives) =>
+    directives.filter(({ name }) => !ours.has(name.value)),
+  );
+  return { document: kept, rules };
+}
+
+/** The supergraph with these directives at their coordinates. What no longer has a place was not kept by composition. */
+export function putRules(document: DocumentNode, rules: readonly Placed[]): DocumentNode {
+  const put = mapPlaces(document, (coordinate, directives) => [
+    ...directives,
+    ...rules.filter((rule) => rule.coordinate === coordinate).flatMap((rule) => rule.directives),
+  ]);
+  const declared = new Set(
+    put.definitions.flatMap((each) =>
+      each.kind === Kind.DIRECTIVE_DEFINITION ? [each.name.value] : [],
+    ),
+  );
+  const missing = definitions.filter(
+    (each) => each.kind === Kind.DIRECTIVE_DEFINITION && !declared.has(each.name.value),
+  );
+  return { ...put, definitions: [...put.definitions, ...missing] };
+}
+
+function ruleOf(coordinate: string, directive: ConstDirectiveNode): AccessRule | undefined {
+  // Linked under their own name or prefixed by their specification's, as in `@federation__authenticated`.
+  const name = directive.name.value.replace(/^[A-Za-z]+__/, '');
+  if (!kinds.has(name)) return undefined;
+  const args = Object.fromEntries(
+    (directive.arguments ?? []).map((each) => [each.name.value, valueFromASTUntyped(each.value)]),
+  );
+  return {
+    coordinate,
+    kind: name as AccessRule['kind'],
+    principals: texts(args.principals),
+    roles: texts(args.roles),
+    anyOf: lists(args.scopes ?? args.policies),
+  };
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
+}
+
+function lists(value: unknown): string[][] {
+  return Array.isArray(value) ? value.map(texts) : [];
+}
+
+type Visit = (
+  coordinate: string,
+  directives: readonly ConstDirectiveNode[],
+) => readonly ConstDirectiveNode[];
+
+function places(document: DocumentNode): Placed[] {
+  const found: Placed[] = [];
+  mapPlaces(document, (coordinate, directives) => {
+    if (directives.length > 0) found.push({ coordinate, directives });
+    return directives;
+  });
+  return found;
+}
+
+const typeKinds = new Set<string>([
+  Kind.OBJECT_TYPE_DEFINITION,
+  Kind.OBJECT_TYPE_EXTENSION,
+  Kind.INTERFACE_TYPE_DEFINITION,
+  Kind.INTERFACE_TYPE_EXTENSION,
+  Kind.SCALAR_TYPE_DEFINITION,
+  Kind.ENUM_TYPE_DEFINITION,
+]);
+
+interface TypeNode {
+  readonly kind: string;
+  readonly name: { readonly value: string };
+  readonly directives?: readonly ConstDirectiveNode[];
+  readonly fields?: readonly FieldDefinitionNode[];
+}
+
+function mapPlaces(document: DocumentNode, visit: Visit): DocumentNode {
+  const definitions = document.definitions.map((definition) => {
+    if (!typeKinds.has(definition.kind)) return definition;
+    const type = definition as TypeNode;
+    const name = type.name.value;
+    return {
+      ...type,
+      directives: visit(name, type.directives ?? []),
+      ...(type.fields !== undefined && {
+        fields: type.fields.map((field) => mapField(name, field, visit)),
+      }),
+    };
+  });
+  return { ...document, definitions: definitions as DocumentNode['definitions'] };
+}
+
+function mapField(type: string, field: FieldDefinitionNode, visit: Visit): FieldDefinitionNode {
+  const name = `${type}.${field.name.value}`;
+  const mapArgument = (argument: InputValueDefinitionNode) => ({
+    ...argument,
+    directives: visit(`${name}(${argument.name.value}:)`, argument.directives ?? []),
+  });
+  return {
+    ...field,
+    directives: visit(name, field.directives ?? []),
+    ...(field.arguments !== undefined && { arguments: field.arguments.map(mapArgument) }),
+  } as FieldDefinitionNode;
+}
