@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
@@ -11,7 +11,12 @@ import {
   noMeter,
   systemClock,
 } from '@countersign/base';
-import { formatBundleDocument, makeBundle, type TrustBundle } from '@countersign/spiffe';
+import {
+  formatBundleDocument,
+  makeBundle,
+  type PublicJwk,
+  type TrustBundle,
+} from '@countersign/spiffe';
 import { type TestCa, testCa } from '@countersign/testkit';
 import type { BatchRequest, BatchResponse, RegisteredEntry } from '@countersign/wire';
 import {
@@ -45,6 +50,8 @@ export interface AuthorityDouble extends AgentAuthority {
   ttlMs: number;
   /** Orders seen so far. */
   orders: number;
+  /** Tokens issued so far. */
+  tokens: number;
   refuse: ((spiffeId: string) => CountersignError | undefined) | undefined;
   outage: CountersignError | undefined;
   /** Signed for instead of what was asked. */
@@ -59,11 +66,14 @@ export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
   const ca = testCa({ at: clock.now() });
   const issuing = ca.intermediate();
   const news = new EventEmitter();
+  const jwtKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwk = { ...jwtKey.publicKey.export({ format: 'jwk' }), kid: 'k1' } as PublicJwk;
   const double: AuthorityDouble = {
     ca,
-    bundleOf: makeBundle(trustDomain, [ca.root]),
+    bundleOf: { ...makeBundle(trustDomain, [ca.root]), jwtKeys: [jwk] },
     ttlMs: 3_600_000,
     orders: 0,
+    tokens: 0,
     refuse: undefined,
     outage: undefined,
     mistake: undefined,
@@ -78,7 +88,7 @@ export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
             const { code, message: detail } = refusal;
             return { ok: false, id: 'x', code, detail } as const;
           }
-          const leaf = await sign(csr, double.mistake ?? spiffeId, dns, ttlMs ?? double.ttlMs);
+          const leaf = await signLeaf(csr, double.mistake ?? spiffeId, dns, ttlMs ?? double.ttlMs);
           const { serialHex: serial, notAfter } = parseCertificate(leaf);
           const chain = [leaf, issuing.certificate.raw];
           return { ok: true, spiffeId, serial, notAfter, chain } as const;
@@ -96,10 +106,26 @@ export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
         await once(news, 'news', { signal });
       }
     },
+    async jwtSvid({ spiffeId, audience, ttlMs = 300_000 }) {
+      if (double.outage !== undefined) throw double.outage;
+      double.tokens += 1;
+      const iat = Math.floor(clock.now() / 1000);
+      const exp = iat + Math.floor(ttlMs / 1000);
+      const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+      const claims = { sub: spiffeId, aud: audience, iat, exp, nested: { list: [1, true, null] } };
+      const signed = `${part({ alg: 'ES256', kid: 'k1' })}.${part(claims)}`;
+      const dsaEncoding = 'ieee-p1363';
+      const signature = sign('sha256', Buffer.from(signed), {
+        key: jwtKey.privateKey,
+        dsaEncoding,
+      });
+      const token = `${signed}.${signature.toString('base64url')}`;
+      return { token, issuedAt: iat * 1000, expiresAt: exp * 1000 };
+    },
     tell: () => news.emit('news'),
   };
 
-  async function sign(csr: Uint8Array, id: string, dns: readonly string[], ttlMs: number) {
+  async function signLeaf(csr: Uint8Array, id: string, dns: readonly string[], ttlMs: number) {
     const request = parseCertificateRequest(csr);
     if (!verifyPossession(request)) throw new Error('no proof of possession');
     const now = clock.now();
@@ -219,6 +245,26 @@ export async function nextMessage(stream: ClientReadableStream<Uint8Array>): Pro
 
 export async function nextSvids(stream: ClientReadableStream<Uint8Array>) {
   return workloadMessages.x509SvidResponse.decode(await nextMessage(stream));
+}
+
+/** One call that is answered once. */
+export function callOnce(
+  client: Client,
+  name: 'fetchJwtSvid' | 'validateJwtSvid',
+  request: object,
+  metadata = withHeader(),
+): Promise<Uint8Array> {
+  const { path, requestSerialize, responseDeserialize } = workloadMethods[name];
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(
+      path,
+      requestSerialize as (value: object) => Buffer,
+      responseDeserialize,
+      request,
+      metadata,
+      (error, value) => (value === undefined ? reject(error) : resolve(value)),
+    );
+  });
 }
 
 /** The status that ends a stream. */

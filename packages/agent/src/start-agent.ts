@@ -2,12 +2,19 @@ import { randomInt } from 'node:crypto';
 import { readFile as readBytes } from 'node:fs/promises';
 import type { Clock, Log, Meter } from '@countersign/base';
 import type { TrustBundle } from '@countersign/spiffe';
-import type { AgentFrame, BatchRequest, BatchResponse } from '@countersign/wire';
+import type {
+  AgentFrame,
+  BatchRequest,
+  BatchResponse,
+  JwtSvidAnswer,
+  JwtSvidOrder,
+} from '@countersign/wire';
 import type { FederatedDomain } from './agent-config.ts';
 import type { Entry } from './entries/entry.ts';
 import { EntryBook } from './entries/entry-book.ts';
 import { followAuthority } from './entries/follow-authority.ts';
 import { followFederation } from './federation/follow-federation.ts';
+import { JwtCache } from './jwt/jwt-cache.ts';
 import { type Kernel, openKernel } from './peer/kernel.ts';
 import { SdsReport } from './sds/sds-report.ts';
 import { sdsService } from './sds/sds-service.ts';
@@ -25,6 +32,7 @@ export interface AgentAuthority {
     request: BatchRequest,
     options: { readonly signal: AbortSignal },
   ): Promise<BatchResponse>;
+  jwtSvid(order: JwtSvidOrder, options: { readonly signal: AbortSignal }): Promise<JwtSvidAnswer>;
   /** The agent's entries and the bundle, and every change of them. */
   watchAgent(options: { readonly signal: AbortSignal }): AsyncIterable<AgentFrame>;
 }
@@ -85,6 +93,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const identities = new HeldIdentities(keeper, bundles, (thrown) => {
     log.error({ err: thrown }, 'a listener to the identities failed');
   });
+  const stopping = new AbortController();
+  const { signal } = stopping;
   // 3. the socket; streams are kept up to date for as long as they are open
   const { maxConnections } = options;
   const server = new LocalServer({
@@ -94,11 +104,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const now = () => clock.monotonic();
   const admission = new Admission({ server, book, keeper, log, meter, now });
   const streams = new LiveStreams({ admission, book, identities, log });
-  server.add(workloadApi({ admission, streams, identities }));
+  const tokens = new JwtCache(authority.jwtSvid.bind(authority), clock, signal);
+  server.add(workloadApi({ admission, streams, identities, tokens, now: () => clock.now(), log }));
   const report = new SdsReport({ log, meter });
   server.add(sdsService({ admission, streams, identities, report }));
-  const stopping = new AbortController();
-  const { signal } = stopping;
   let federated: { readonly done: Promise<void> };
   try {
     // 4. whom foreign trust domains trust

@@ -15,7 +15,11 @@ export interface CallRefusal {
   readonly details: string;
 }
 
-export function refusalOf({ code }: Denial): CallRefusal {
+export function refusalOf({ code, detail }: Denial): CallRefusal {
+  // What is wrong with a request or a token is its sender's to know.
+  if (code === 'ERR_AGENT_REQUEST' || code.startsWith('ERR_JWT_')) {
+    return invalid(`${detail} (${code})`);
+  }
   const [grpc, details] = statuses[code] ?? [status.INTERNAL, 'the call failed'];
   return { code: grpc, details: `${details} (${code})` };
 }

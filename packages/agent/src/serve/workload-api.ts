@@ -1,4 +1,4 @@
-import { type Denial, denial } from '@countersign/base';
+import { type Denial, denial, type Log } from '@countersign/base';
 import type { TrustBundle } from '@countersign/spiffe';
 import {
   type Metadata,
@@ -8,6 +8,8 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Entry } from '../entries/entry.ts';
+import type { JwtCache } from '../jwt/jwt-cache.ts';
+import { fetchJwtSvid, jwtBundles, validateJwtSvid } from '../jwt/jwt-methods.ts';
 import {
   type HeldIdentities,
   type HeldIdentity,
@@ -24,6 +26,10 @@ export interface WorkloadApiOptions {
   readonly admission: Admission;
   readonly streams: LiveStreams;
   readonly identities: HeldIdentities;
+  readonly tokens: JwtCache;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly log: Log;
 }
 
 type StreamCall = ServerWritableStream<unknown, Uint8Array>;
@@ -62,6 +68,10 @@ export function workloadApi(options: WorkloadApiOptions): LocalService {
         );
         return { ok: true, key, bytes };
       }),
+
+      fetchJwtSvid: unary(options, 'FetchJWTSVID', fetchJwtSvid),
+      validateJwtSvid: unary(options, 'ValidateJWTSVID', validateJwtSvid),
+      fetchJwtBundles: streamed('FetchJWTBundles', (entries) => jwtBundles(entries, identities)),
 
       fetchWitSvid: refuseUnsupported,
       fetchWitBundles: refuseUnsupported,
@@ -122,17 +132,22 @@ async function followCall(
 }
 
 /** A call that is answered once. */
-export function unary<Request>(
-  { admission }: Pick<WorkloadApiOptions, 'admission'>,
+function unary<Request>(
+  options: WorkloadApiOptions,
   method: string,
-  answer: (request: Request, workload: Workload) => Promise<Uint8Array | Denial>,
+  answer: (
+    request: Request,
+    workload: Workload,
+    options: WorkloadApiOptions,
+  ) => Promise<Uint8Array | Denial>,
 ) {
+  const { admission } = options;
   return function answerUnary(
     call: ServerUnaryCall<Request, Uint8Array>,
     callback: sendUnaryData<Uint8Array>,
   ): void {
     admitCall(admission, call, method)
-      .then((workload) => (workload.ok ? answer(call.request, workload) : workload))
+      .then((workload) => (workload.ok ? answer(call.request, workload, options) : workload))
       .then(
         (answered) =>
           answered instanceof Uint8Array ? callback(null, answered) : callback(refusalOf(answered)),
