@@ -66,11 +66,11 @@ export interface AuthorityParts {
   readonly issuanceLog?: IssuanceLog | undefined;
   /** Of tokens, where `config` has them. */
   readonly jwtKeys?: JwtKeys | undefined;
-  readonly clock: Clock;
   /** Where its keys can be replaced: what is in force at first, and how that changes. */
   readonly rotation?:
     | { readonly hierarchy: HierarchyInForce; readonly keys: KeyRotation }
     | undefined;
+  readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
 }
@@ -125,7 +125,6 @@ export class Authority {
     const { config, issuers, ledger, clock, log } = parts;
     const metrics = authorityMetrics(parts.meter);
     this.ledger = ledger;
-    this.orphans = parts.orphans;
     this.rotation = parts.rotation?.keys;
     this.#hierarchy = parts.rotation?.hierarchy ?? hierarchyOfParts(parts);
     this.#bundle = bundleOf(this.#hierarchy, config, this.rotation);
@@ -135,6 +134,7 @@ export class Authority {
     });
     this.#reports = new BundleReports({ ledger, clock, log });
     this.rotation?.onChange((hierarchy) => this.#adopt(hierarchy));
+    this.orphans = parts.orphans;
     const { trustDomain } = config;
     const isShared = config.ledger.postgres !== undefined;
     this.entries = new EntryRegistry({ ledger, trustDomain, isShared, clock, log });
@@ -147,8 +147,8 @@ export class Authority {
       authorityKeys: this.#hierarchy.authorityKeys,
       keyLists: parts.keyLists ?? noKeyLists,
       rootFingerprint: this.rootFingerprint,
-      ledger,
       anchorFingerprints: fingerprintsOf(this.#bundle),
+      ledger,
       entries: this.entries,
       clock,
       random,
@@ -323,8 +323,8 @@ export class Authority {
   }
 
   /** What the holder of a certificate said of its trust bundle; kept while a key is being replaced. */
-  noteBundle(report: BundleReport): void {
-    if (this.rotation?.isUnderWay === true) this.#reports.note(report);
+  async noteBundle(report: BundleReport): Promise<void> {
+    if (this.rotation?.isUnderWay === true) await this.#reports.note(report);
   }
 
   get ownSpiffeId(): string {

@@ -54,6 +54,12 @@ import {
   type RevokeRequest,
   type RevokeResponse,
 } from './revoke-messages.ts';
+import {
+  formatRotationRequest,
+  parseRotationResponse,
+  type RotationRequest,
+  type RotationResponse,
+} from './rotation-messages.ts';
 import { type Route, routes } from './routes.ts';
 import { parseStatusResponse, type StatusResponse } from './status-response.ts';
 import { type InclusionProof, parseLogProof } from './transparency/log-proof.ts';
@@ -107,9 +113,15 @@ export class AuthorityClient {
     this.#timeoutMs = options.timeoutMs ?? 15_000;
   }
 
-  /** The bundle document's JSON text, for `parseBundleDocument` of `spiffe`. */
-  async bundle(options: CallOptions = {}): Promise<string> {
-    return utf8.decode(await this.#call(routes.bundle, undefined, options));
+  /**
+   * The bundle document's JSON text, for `parseBundleDocument` of `spiffe`. Over mTLS it says which bundle the caller
+   * holds, `bundleDigest` of `spiffe`: the authority waits for that before it relies on a new root.
+   */
+  async bundle(options: CallOptions & { readonly holds?: string } = {}): Promise<string> {
+    const { holds } = options;
+    const query = holds === undefined ? '' : `?${new URLSearchParams({ holds })}`;
+    const route = { ...routes.bundle, path: `${routes.bundle.path}${query}` };
+    return utf8.decode(await this.#call(route, undefined, options));
   }
 
   /** The trust anchors in PEM. */
@@ -175,6 +187,12 @@ export class AuthorityClient {
 
   lease(request: LeaseRequest, options: CallOptions = {}): Promise<LeaseResponse> {
     return this.#message(routes.lease, formatLeaseRequest(request), parseLeaseResponse, options);
+  }
+
+  /** One step of replacing a key of the hierarchy, on the admin socket alone; waits up to two minutes longer than others. */
+  rotate(request: RotationRequest, options: CallOptions = {}): Promise<RotationResponse> {
+    const body = formatRotationRequest(request);
+    return this.#message(routes.adminRotation, body, parseRotationResponse, options, 120_000);
   }
 
   /** On the admin socket alone. */

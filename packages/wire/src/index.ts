@@ -179,6 +179,19 @@ export {
   type RevokeResponse,
   reasonWords,
 } from './revoke-messages.ts';
+export {
+  formatRotationRequest,
+  formatRotationResponse,
+  mostHoldersNamed,
+  parseRotationRequest,
+  parseRotationResponse,
+  type RotationGeneration,
+  type RotationHolder,
+  type RotationRequest,
+  type RotationResponse,
+  type RotationStep,
+  rotationSteps,
+} from './rotation-messages.ts';
 export { findRoute, type Route, type RouteAuth, type RouteName, routes } from './routes.ts';
 export {
   formatStatusResponse,

@@ -224,6 +224,15 @@ export const routes = {
     maxAnswerBytes: 256 * 1024 * kib,
     answer: 'application/json',
   },
+  adminRotation: {
+    name: 'adminRotation',
+    method: 'POST',
+    path: '/v1/admin/rotation',
+    auth: 'admin',
+    maxBodyBytes: 4 * kib,
+    maxAnswerBytes: 8192 * kib,
+    answer: 'application/json',
+  },
   adminIssue: {
     name: 'adminIssue',
     method: 'POST',

@@ -29,13 +29,20 @@ const dayS = 86_400;
 /** Everything that is served but OCSP: lists, the certificates of issuers, and an index of both for people. */
 export class PublishedDocuments {
   readonly #options: PublishedDocumentsOptions;
-  readonly #certificates: ReadonlyMap<string, HttpDocument>;
+  #issuers: readonly PublishingIssuer[] = [];
+  #certificates: ReadonlyMap<string, HttpDocument> = new Map();
   readonly #lists = new WeakMap<SignedList, Omit<HttpDocument, 'cacheControl'>>();
 
   constructor(options: PublishedDocumentsOptions) {
     this.#options = options;
+    this.takeUp(options.issuers);
+  }
+
+  /** Who issues now, and by which certificates. */
+  takeUp(issuers: readonly PublishingIssuer[]): void {
+    this.#issuers = issuers;
     this.#certificates = new Map(
-      options.issuers.map((issuer) => [
+      issuers.map((issuer) => [
         publishedPath.certificate(slugOf(issuer.name, issuer.certificate)),
         certificateDocument(issuer),
       ]),
@@ -86,12 +93,12 @@ export class PublishedDocuments {
   }
 
   #index(): HttpDocument {
-    const { config, issuers, lists } = this.#options;
+    const { config, lists } = this.#options;
     const { url } = config;
     const all = [...(lists?.all() ?? [])];
     const index = {
       ...(config.ocsp === undefined ? {} : { ocsp: url + publishedPath.ocsp }),
-      issuers: issuers.map(({ name, certificate }) => ({
+      issuers: this.#issuers.map(({ name, certificate }) => ({
         name,
         certificate: url + publishedPath.certificate(slugOf(name, certificate)),
         lists: all

@@ -16,8 +16,8 @@ export class BundleReports {
     this.#options = options;
   }
 
-  /** Nobody waits for it: what is lost is said again. */
-  note(report: BundleReport): void {
+  /** Durable when it resolves; never rejects, for what is lost is said again. */
+  async note(report: BundleReport): Promise<void> {
     const { ledger, clock, log } = this.#options;
     const { serialHex, instance, digest } = report;
     const key = `${serialHex} ${instance}`;
@@ -28,7 +28,7 @@ export class BundleReports {
     this.#written.set(key, { digest, at });
     const [oldest] = this.#written.keys();
     if (this.#written.size > mostKnown && oldest !== undefined) this.#written.delete(oldest);
-    ledger.reportBundle(report).catch((thrown: unknown) => {
+    await ledger.reportBundle(report).catch((thrown: unknown) => {
       this.#written.delete(key);
       log.warn({ serial: serialHex, error: messageOf(thrown) }, 'report of a bundle not kept');
     });

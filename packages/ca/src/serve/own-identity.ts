@@ -44,6 +44,8 @@ export class OwnIdentity implements SvidSource, Changes {
   readonly #renewals: Counter;
   readonly #notAfter: Gauge;
   #current: X509Svid;
+  #isDue = false;
+  #wake = new AbortController();
 
   private constructor(options: OwnIdentityOptions, first: X509Svid) {
     const { meter, log } = options;
@@ -80,6 +82,12 @@ export class OwnIdentity implements SvidSource, Changes {
     return this.#changes.onChange(listener);
   }
 
+  /** The next renewal is due now: the chain of the present one is not the one in force any more. */
+  renewSoon(): void {
+    this.#isDue = true;
+    this.#wake.abort();
+  }
+
   stop(): void {
     this.#stopped.abort();
   }
@@ -90,8 +98,11 @@ export class OwnIdentity implements SvidSource, Changes {
     let retryMs = firstRetryMs;
     let waitMs = this.#halfLifeMs();
     while (!signal.aborted) {
-      await clock.sleep(waitMs, { signal, ref: false }).catch(() => {});
+      const awake = AbortSignal.any([signal, this.#wake.signal]);
+      if (!this.#isDue) await clock.sleep(waitMs, { signal: awake, ref: false }).catch(() => {});
       if (signal.aborted) return;
+      this.#isDue = false;
+      this.#wake = new AbortController();
       try {
         this.#current = await issueProved(this.#options);
         this.#renewals.add(1, { result: 'renewed' });

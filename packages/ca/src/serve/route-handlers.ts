@@ -1,5 +1,5 @@
 import { type Denial, denial } from '@countersign/base';
-import { formatBundleDocument, type VerifiedPeer } from '@countersign/spiffe';
+import type { VerifiedPeer } from '@countersign/spiffe';
 import {
   formatCertificatesOfKey,
   formatIssueExplanation,
@@ -15,7 +15,6 @@ import {
   parseTokenRequest,
   type RouteName,
 } from '@countersign/wire';
-import { encodePem } from '@countersign/x509';
 import { certificatesOfKey } from '../certificates-of-key.ts';
 import { entryHandlers } from '../entries/entry-handlers.ts';
 import type { Issued, Refusal } from '../issue.ts';
@@ -24,6 +23,7 @@ import { answerLedgerRead } from '../ledger/ledger-pages.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
+import { bundleHandlers } from './bundle-handlers.ts';
 import { answerEnrol } from './enrol-handler.ts';
 import { streamRevocations } from './feed-stream.ts';
 import { answerIssueBatch } from './issue-batch-handler.ts';
@@ -34,12 +34,7 @@ type Handler = (context: ApiContext, call: ApiCall) => ApiAnswer | Promise<ApiAn
 
 /** What each route does, once its caller may ask and its body is read. */
 export const handlers: Readonly<Record<RouteName, Handler>> = {
-  bundle: ({ authority }) => ({ ok: true, body: formatBundleDocument(authority.bundle()) }),
-
-  bundlePem({ authority }) {
-    const anchors = authority.bundle().authorities;
-    return { ok: true, body: anchors.map((each) => encodePem('CERTIFICATE', each.raw)).join('') };
-  },
+  ...bundleHandlers,
 
   enrol: answerEnrol,
 

@@ -4,6 +4,7 @@ import { createServer as createSocketServer, isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
+import type { BundleSource, Changes } from '@countersign/spiffe';
 import type { Authority } from '../authority.ts';
 import { listStateFile } from '../publish/list-state.ts';
 import { keepPublishedUrl } from '../publish/published-url.ts';
@@ -117,13 +118,14 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const asked = 'handshake';
     answerProblem(response, { cause: refusal, caller, audience: 'stranger', id, asked }, log);
   });
+  const bundles: BundleSource & Changes = {
+    bundle: (domain) => (domain === authority.config.trustDomain ? authority.bundle() : undefined),
+    onChange: (told) => authority.onChange(told),
+  };
   const listener = createMtlsListener({
     name: 'api',
     svids: identity,
-    bundles: {
-      bundle: (domain) =>
-        domain === authority.config.trustDomain ? authority.bundle() : undefined,
-    },
+    bundles,
     clientAuth: 'request',
     maxConnections: options.maxConnections ?? 10_000,
     clock,
@@ -150,18 +152,31 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const { connections } = listener;
   cutter = cutRevokedPeers({ ledger, connections, clock, log, from: revocationPosition });
 
-  // 5. who follows the feed, for whoever watches
+  // 5. keys of the hierarchy that are replaced, here or by another process: the own certificate is replaced with them,
+  // and readers of the feed are greeted with the roots of now
+  let anchors = context.anchors().join();
+  const unfollow = authority.onChange(function takeUp() {
+    identity.renewSoon();
+    if (context.anchors().join() === anchors) return;
+    anchors = context.anchors().join();
+    context.feed.restart();
+  });
+
+  // 6. who follows the feed, for whoever watches
   const watching = new AbortController();
   const { leases, liveLeases: live } = context;
   void watchLeases({ ledger, leases, live, clock, log }, watching.signal);
+  const isShared = authority.config.ledger.postgres !== undefined;
+  if (isShared) void authority.rotation?.follow(watching.signal);
 
-  // 6. the admin socket
+  // 7. the admin socket
   const admin = createServer(httpLimits, (request, response) => {
     void answerRequest(context, { kind: 'operator' }, request, response);
   });
   const stop = async (drainMs: number): Promise<void> => {
     closing = true;
     identity.stop();
+    unfollow();
     watching.abort();
     context.feed.close();
     web.closeIdleConnections();
@@ -174,7 +189,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     web.close();
   };
   try {
-    // 7. lists and OCSP over plain HTTP, where ca.yaml says so
+    // 8. lists and OCSP over plain HTTP, where ca.yaml says so
     const states = listStateFile(stateLayout(options.dataDir).lists);
     const { publishPort } = options;
     publishing = await startPublishing({ authority, states, port: publishPort, clock, log, meter });

@@ -1,0 +1,199 @@
+import { type Members, readMessage } from './read-message.ts';
+
+export const rotationSteps = ['show', 'prepare', 'activate', 'retire', 'rollback'] as const;
+export type RotationStep = (typeof rotationSteps)[number];
+
+/** `POST /v1/admin/rotation`, on the admin socket alone: the key of the root or of an intermediate, replaced in steps. */
+export interface RotationRequest {
+  readonly step: RotationStep;
+  /** `root`, or the name of an intermediate. */
+  readonly authority: string;
+  /** Of `activate`: what share of the holders of the trust bundle must hold the new root, 0 to 1. Default 1. */
+  readonly threshold?: number;
+  /** Of `activate`, `retire` and `rollback`: whoever is in the way. Default false. */
+  readonly force?: boolean;
+  /** Who orders it, for the audit trail. Default `operator`. */
+  readonly by?: string;
+}
+
+/** Somebody who lacks the trust bundle of now, or whose certificate leads to the old key. */
+export interface RotationHolder {
+  readonly kind: 'workload' | 'gateway';
+  /** SPIFFE ID, or the first name of a certificate without one. */
+  readonly name: string;
+  /** Of its certificate. */
+  readonly serial?: string;
+  /** The process, of a gateway. */
+  readonly instance?: string;
+  /** When it was last heard, or given its certificate; milliseconds since the epoch. */
+  readonly lastSeen: number;
+  /** When its certificate ends, or its lease. */
+  readonly until: number;
+}
+
+export interface RotationGeneration {
+  readonly name: string;
+  /** `making`, `prepared`, `active`, `replaced`, `retired` or `dropped`. */
+  readonly phase: string;
+  readonly since: number;
+  /** SHA-256 of its certificate, lowercase hex. */
+  readonly fingerprint?: string;
+  readonly key?: string;
+  readonly notAfter?: number;
+}
+
+export interface RotationResponse {
+  /** Whether the step changed anything: one that was done before does not. */
+  readonly done: boolean;
+  readonly authority: string;
+  /** `steady`, `making`, `prepared`, or `active` while the old key is not retired. */
+  readonly state: string;
+  readonly generations: readonly RotationGeneration[];
+  /** Of the trust bundle. */
+  readonly sequence: number;
+  /** SHA-256 of each root in it. */
+  readonly anchors: readonly string[];
+  /** Of a root under way: who holds the trust bundle of now. At most 1000 are named. */
+  readonly uptake?: {
+    readonly holders: number;
+    readonly holding: number;
+    readonly lacking: readonly RotationHolder[];
+  };
+  /** Certificates in use that lead to the key that is to go. At most 1000 are named. */
+  readonly living?: {
+    readonly count: number;
+    readonly until: number;
+    readonly holders: readonly RotationHolder[];
+  };
+  /** What comes next, for people. */
+  readonly next: string;
+}
+
+export const mostHoldersNamed = 1000;
+
+const nameRule = {
+  pattern: /^[A-Za-z][A-Za-z0-9_-]{0,39}$/,
+  form: 'the name of an authority',
+} as const;
+const tolerant = { unknown: 'ignore' } as const;
+const time = { min: 0 } as const;
+
+export function parseRotationRequest(json: unknown): RotationRequest {
+  return readMessage('rotation request', json, (m) => {
+    const threshold = m.optional('threshold', (name) => m.amount(name));
+    if (threshold !== undefined && threshold > 1) {
+      throw m.fail('threshold', `is ${threshold}, expected 0 to 1`);
+    }
+    const force = m.optional('force', (name) => m.boolean(name));
+    const by = m.optional('by', (name) => m.text(name, { max: 256 }));
+    return {
+      step: m.oneOf('step', rotationSteps),
+      authority: m.text('authority', nameRule),
+      ...(threshold === undefined ? {} : { threshold }),
+      ...(force === undefined ? {} : { force }),
+      ...(by === undefined ? {} : { by }),
+    };
+  });
+}
+
+export function formatRotationRequest(request: RotationRequest): string {
+  return JSON.stringify(request);
+}
+
+export function parseRotationResponse(json: unknown): RotationResponse {
+  return readMessage(
+    'rotation response',
+    json,
+    (m) => {
+      const uptake = m.optional('uptake', (name) => readUptake(m.object(name)));
+      const living = m.optional('living', (name) => readLiving(m.object(name)));
+      return {
+        done: m.boolean('done'),
+        authority: m.text('authority', nameRule),
+        state: m.text('state', { max: 64 }),
+        generations: m.list('generations', { maxItems: 10_000 }, readGeneration),
+        sequence: m.integer('sequence', { min: 0 }),
+        anchors: m.listOfTexts('anchors', { maxItems: 64, max: 64 }),
+        ...(uptake === undefined ? {} : { uptake }),
+        ...(living === undefined ? {} : { living }),
+        next: m.text('next'),
+      };
+    },
+    tolerant,
+  );
+}
+
+export function formatRotationResponse(response: RotationResponse): string {
+  const { uptake, living } = response;
+  return JSON.stringify({
+    ...response,
+    ...(uptake && { uptake: { ...uptake, lacking: uptake.lacking.slice(0, mostHoldersNamed) } }),
+    ...(living && { living: { ...living, holders: living.holders.slice(0, mostHoldersNamed) } }),
+  });
+}
+
+function readUptake(json: unknown): NonNullable<RotationResponse['uptake']> {
+  return readMessage(
+    'rotation response uptake',
+    json,
+    (m) => ({
+      holders: m.integer('holders', { min: 0 }),
+      holding: m.integer('holding', { min: 0 }),
+      lacking: m.list('lacking', { maxItems: mostHoldersNamed }, readHolder),
+    }),
+    tolerant,
+  );
+}
+
+function readLiving(json: unknown): NonNullable<RotationResponse['living']> {
+  return readMessage(
+    'rotation response living',
+    json,
+    (m) => ({
+      count: m.integer('count', { min: 0 }),
+      until: m.integer('until', time),
+      holders: m.list('holders', { maxItems: mostHoldersNamed }, readHolder),
+    }),
+    tolerant,
+  );
+}
+
+function readHolder(item: unknown, at: string): RotationHolder {
+  return readMessage(
+    `rotation response ${at}`,
+    item,
+    (m) => ({
+      kind: m.oneOf('kind', ['workload', 'gateway']),
+      name: m.text('name'),
+      ...optionalText(m, 'serial'),
+      ...optionalText(m, 'instance'),
+      lastSeen: m.integer('lastSeen', time),
+      until: m.integer('until', time),
+    }),
+    tolerant,
+  );
+}
+
+function readGeneration(item: unknown, at: string): RotationGeneration {
+  return readMessage(
+    `rotation response ${at}`,
+    item,
+    (m) => {
+      const notAfter = m.optional('notAfter', (name) => m.integer(name, time));
+      return {
+        name: m.text('name', { max: 64 }),
+        phase: m.text('phase', { max: 64 }),
+        since: m.integer('since', time),
+        ...optionalText(m, 'fingerprint'),
+        ...optionalText(m, 'key'),
+        ...(notAfter === undefined ? {} : { notAfter }),
+      };
+    },
+    tolerant,
+  );
+}
+
+function optionalText<const Name extends string>(m: Members, name: Name): { [N in Name]?: string } {
+  const value = m.optional(name, (each) => m.text(each));
+  return (value === undefined ? {} : { [name]: value }) as { [N in Name]?: string };
+}
