@@ -13,7 +13,7 @@ import {
   type TrustBundle,
   type VerifiedPeer,
 } from '@countersign/spiffe';
-import type { IssueExplanation, IssueResponse, JoinToken } from '@countersign/wire';
+import type { IssueExplanation, IssueResponse, JoinToken, SignerState } from '@countersign/wire';
 import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509';
 import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
 import { bundleObject } from './bundle-object.ts';
@@ -80,6 +80,8 @@ type Vouched = Extract<IssueGrant, { by: 'door' }>;
 export interface AuthorityKeys {
   /** Why a store cannot sign now: a token is away, a service refuses. */
   finding(): Denial | undefined;
+  /** Each store that could be away. */
+  report(): readonly SignerState[];
   close(): Promise<void>;
 }
 
@@ -369,6 +371,11 @@ export class Authority {
   /** What all answers that hold certificates have in common. */
   issueResponseParts(): Pick<IssueResponse, 'bundle' | 'trustDomain'> {
     return { bundle: bundleObject(this.bundle()), trustDomain: this.config.trustDomain };
+  }
+
+  /** Stores of its keys that could be away, and what is wrong with them now; files are not among them. */
+  signers(): readonly SignerState[] {
+    return this.#keys?.report() ?? [];
   }
 
   /** What keeps it from issuing, or from logging what it issues, or undefined: for health checks. */

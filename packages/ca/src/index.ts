@@ -77,3 +77,4 @@ export {
 export type { SecretPlaces } from './signers/secret-source.ts';
 export { readStateCertificates } from './state-certificates.ts';
 export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';
+export { stateStatus } from './status/state-status.ts';

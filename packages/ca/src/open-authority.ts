@@ -148,7 +148,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
     issuanceLog.start();
     const jwtKeys = await openJwtKeys({ config, layout, sealer, ledger, clock, log });
     const watch = watchKeyStores({ stores, clock, log, meter });
-    const keys = { finding: () => watch.finding(), close: () => closeKeys() };
+    const { finding, report } = watch;
+    const keys = { finding, report, close: () => closeKeys() };
     const closeKeys = async () => {
       watch.stop();
       await stores.close();

@@ -121,6 +121,15 @@ export {
   parseJwtSvidOrder,
 } from './jwt-messages.ts';
 export {
+  type FinalReason,
+  finalReasons,
+  formatKeyRevokeRequest,
+  type KeyRevokeRequest,
+  type KeyRevokeStatement,
+  keyRevokeText,
+  parseKeyRevokeRequest,
+} from './key-revoke-messages.ts';
+export {
   type CutCounts,
   formatLeaseRequest,
   formatLeaseResponse,
@@ -193,6 +202,14 @@ export {
   rotationSteps,
 } from './rotation-messages.ts';
 export { findRoute, type Route, type RouteAuth, type RouteName, routes } from './routes.ts';
+export type {
+  CertificateState,
+  ListStateOfAuthority,
+  LogState,
+  RetentionOfLedger,
+  SignerState,
+  StatusFinding,
+} from './status-parts.ts';
 export {
   formatStatusResponse,
   type GatewayStatus,

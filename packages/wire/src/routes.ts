@@ -78,13 +78,22 @@ export const routes = {
     maxAnswerBytes: 1024 * kib,
     answer: 'application/json',
   },
+  keyRevoke: {
+    name: 'keyRevoke',
+    method: 'POST',
+    path: '/v1/revoke/by-key',
+    auth: 'none',
+    maxBodyBytes: 16 * kib,
+    maxAnswerBytes: 1024 * kib,
+    answer: 'application/json',
+  },
   status: {
     name: 'status',
     method: 'GET',
     path: '/v1/status',
     auth: 'mtls',
     maxBodyBytes: 0,
-    maxAnswerBytes: 1024 * kib,
+    maxAnswerBytes: 16 * 1024 * kib,
     answer: 'application/json',
   },
   feed: {

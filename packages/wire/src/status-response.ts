@@ -1,4 +1,13 @@
 import { readMessage } from './read-message.ts';
+import {
+  type CertificateState,
+  type ListStateOfAuthority,
+  type LogState,
+  type RetentionOfLedger,
+  type SignerState,
+  type StatusFinding,
+  statusParts,
+} from './status-parts.ts';
 
 export interface IntermediateStatus {
   readonly name: string;
@@ -14,6 +23,8 @@ export interface GatewayStatus {
   /** Up to which revocation it has acknowledged. */
   readonly position: number;
   readonly lastSeenMsAgo: number;
+  /** How long it goes on without news; an older authority does not say. */
+  readonly maxSilenceMs?: number | undefined;
 }
 
 /** `GET /v1/status`, for who holds a certificate: it names the gateways, which is no business of strangers. */
@@ -28,10 +39,21 @@ export interface StatusResponse {
     readonly revocationPosition: number;
     readonly issued: number;
     readonly revoked: number;
+    readonly openIntents?: number | undefined;
+    /** The newest row of the audit trail: its number, and its hash in lowercase hexadecimal. */
+    readonly audit?: { readonly seq: number; readonly hash: string } | undefined;
   };
   readonly gateways: readonly GatewayStatus[];
   readonly intermediates: readonly IntermediateStatus[];
+  /** 0 where nobody serves. */
   readonly uptimeMs: number;
+  /** The members from here on are missing from an older authority. Root and intermediates, the root first. */
+  readonly certificates?: readonly CertificateState[] | undefined;
+  readonly signers?: readonly SignerState[] | undefined;
+  readonly lists?: readonly ListStateOfAuthority[] | undefined;
+  readonly log?: LogState | undefined;
+  readonly retention?: RetentionOfLedger | undefined;
+  readonly findings?: readonly StatusFinding[] | undefined;
 }
 
 const fingerprint = { pattern: /^[0-9a-f]{64}$/, form: 'a SHA-256 in lowercase hexadecimal' };
@@ -49,6 +71,14 @@ export function parseStatusResponse(json: unknown): StatusResponse {
       gateways: m.list('gateways', { maxItems: 10_000 }, readGateway),
       intermediates: m.list('intermediates', { maxItems: 1000 }, readIntermediate),
       uptimeMs: m.amount('uptimeMs'),
+      ...given({
+        certificates: statusParts.certificates(m),
+        signers: statusParts.signers(m),
+        lists: statusParts.lists(m),
+        log: statusParts.log(m),
+        retention: statusParts.retention(m),
+        findings: statusParts.findings(m),
+      }),
     }),
     tolerant,
   );
@@ -67,9 +97,29 @@ function readLedger(json: unknown): StatusResponse['ledger'] {
       revocationPosition: m.integer('revocationPosition', { min: 0 }),
       issued: m.integer('issued', { min: 0 }),
       revoked: m.integer('revoked', { min: 0 }),
+      ...given({
+        openIntents: m.optional('openIntents', (name) => m.integer(name, { min: 0 })),
+        audit: m.optional('audit', (name) => readAuditHead(m.object(name))),
+      }),
     }),
     tolerant,
   );
+}
+
+function readAuditHead(json: unknown): { readonly seq: number; readonly hash: string } {
+  return readMessage(
+    'status response audit',
+    json,
+    (m) => ({ seq: m.integer('seq', { min: 0 }), hash: m.text('hash', fingerprint) }),
+    tolerant,
+  );
+}
+
+/** Without the members that are not there. */
+function given<T extends object>(members: T): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(members).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
 }
 
 function readGateway(item: unknown, at: string): GatewayStatus {
@@ -81,6 +131,7 @@ function readGateway(item: unknown, at: string): GatewayStatus {
       spiffeId: m.text('spiffeId', { max: 2048, min: 0 }),
       position: m.integer('position', { min: 0 }),
       lastSeenMsAgo: m.amount('lastSeenMsAgo'),
+      ...given({ maxSilenceMs: m.optional('maxSilenceMs', (name) => m.amount(name)) }),
     }),
     tolerant,
   );

@@ -2,6 +2,7 @@ import type { Clock, Counter, Gauge, Histogram, Log, Meter } from '@countersign/
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { fingerprintOf } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
+import type { RunningParts } from '../status/served-status.ts';
 import { Bell } from './bell.ts';
 import type { RevokedPeerCutter } from './cut-revoked-peers.ts';
 import { type FeedHub, type FeedLimits, FeedHub as Hub } from './feed-hub.ts';
@@ -25,6 +26,7 @@ export interface ApiContext {
   readonly isAdmin: (peer: VerifiedPeer) => boolean;
   readonly closing: () => boolean;
   readonly cutter: () => RevokedPeerCutter | undefined;
+  readonly running: () => RunningParts;
   readonly requests: Counter;
   readonly requestSeconds: Histogram;
   readonly liveLeases: Gauge;
@@ -41,6 +43,7 @@ export interface ApiContextOptions {
   readonly guesses?: GuessLimits | undefined;
   readonly closing: () => boolean;
   readonly cutter: () => RevokedPeerCutter | undefined;
+  readonly running: () => RunningParts;
 }
 
 export function apiContext(options: ApiContextOptions): ApiContext {
@@ -60,6 +63,7 @@ export function apiContext(options: ApiContextOptions): ApiContext {
       spiffeId !== undefined && authority.config.api.admins.includes(spiffeId.toString()),
     closing: options.closing,
     cutter: options.cutter,
+    running: options.running,
     ...instruments(meter),
   };
 }

@@ -20,6 +20,7 @@ import { entryHandlers } from '../entries/entry-handlers.ts';
 import type { Issued, Refusal } from '../issue.ts';
 import { jwtHandlers } from '../jwt/jwt-handlers.ts';
 import { answerLedgerRead } from '../ledger/ledger-pages.ts';
+import { servedStatus } from '../status/served-status.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
@@ -27,6 +28,7 @@ import { bundleHandlers } from './bundle-handlers.ts';
 import { answerEnrol } from './enrol-handler.ts';
 import { streamRevocations } from './feed-stream.ts';
 import { answerIssueBatch } from './issue-batch-handler.ts';
+import { answerKeyRevoke } from './key-revoke-handler.ts';
 import { logHandlers } from './log-handlers.ts';
 import { answerRevoke } from './revoke-handler.ts';
 
@@ -47,33 +49,11 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
 
   issueBatch: answerIssueBatch,
   revoke: answerRevoke,
+  keyRevoke: answerKeyRevoke,
 
-  async status({ authority, clock, version, startedAt, anchors }) {
-    const [ledger, leases] = await Promise.all([
-      authority.ledger.status(),
-      authority.ledger.leases(),
-    ]);
-    const now = clock.now();
-    const body = formatStatusResponse({
-      version,
-      trustDomain: authority.config.trustDomain,
-      rootFingerprint: anchors()[0] ?? '',
-      ledger: {
-        position: ledger.position,
-        revocationPosition: ledger.revocationPosition,
-        issued: ledger.issued,
-        revoked: ledger.revocations,
-      },
-      gateways: leases.map(({ instance, spiffeId, position, lastSeen }) => ({
-        id: instance,
-        spiffeId,
-        position,
-        lastSeenMsAgo: Math.max(0, now - lastSeen),
-      })),
-      intermediates: authority.intermediates(),
-      uptimeMs: clock.monotonic() - startedAt,
-    });
-    return { ok: true, body };
+  async status({ authority, clock, version, startedAt, running }) {
+    const parts = { authority, running: running(), version, startedAt, clock };
+    return { ok: true, body: formatStatusResponse(await servedStatus(parts)) };
   },
 
   async feed(context, call) {

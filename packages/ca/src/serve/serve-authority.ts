@@ -6,6 +6,7 @@ import { type Clock, CountersignError, type Denial, type Log, type Meter } from 
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
 import type { BundleSource, Changes } from '@countersign/spiffe';
 import type { Authority } from '../authority.ts';
+import { keepRetention, type Retention } from '../ledger/retention/keep-retention.ts';
 import { listStateFile } from '../publish/list-state.ts';
 import { keepPublishedUrl } from '../publish/published-url.ts';
 import { type Publishing, startPublishing } from '../publish/start-publishing.ts';
@@ -17,8 +18,10 @@ import { apiContext } from './api-context.ts';
 import { cutRevokedPeers, type RevokedPeerCutter } from './cut-revoked-peers.ts';
 import type { FeedLimits } from './feed-hub.ts';
 import type { GuessLimits } from './guess-limiter.ts';
+import { openAcme } from './open-acme.ts';
 import { OwnIdentity } from './own-identity.ts';
 import { answerProblem } from './problem-answer.ts';
+import { watchClock } from './watch-clock.ts';
 import { watchLeases } from './watch-leases.ts';
 
 export interface ServeAuthorityOptions {
@@ -76,6 +79,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   let closing = false;
   let cutter: RevokedPeerCutter | undefined;
   let publishing: Publishing | undefined;
+  let retention: Retention | undefined;
+  const clockWatch = watchClock({ clock, log, meter });
 
   // 1. what every handler works with
   const context = apiContext({
@@ -89,7 +94,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     guesses: options.guesses,
     closing: () => closing,
     cutter: () => cutter,
+    running: () => ({ publishing, retention, clockWatch }),
   });
+
+  const acme = await openAcme(options);
 
   // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP
   // name, further names where ca.yaml gives them
@@ -112,7 +120,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const address = socket.remoteAddress ?? '';
     const caller = callers.get(socket) ?? { kind: 'anonymous', address };
     const refusal = refusals.get(socket);
-    if (refusal === undefined) return void answerRequest(context, caller, request, response);
+    if (refusal === undefined) {
+      if (acme?.has(request.url ?? '') === true) return void acme.answer(request, response);
+      return void answerRequest(context, caller, request, response);
+    }
     const id = randomBytes(9).toString('base64url');
     response.setHeader('connection', 'close');
     const asked = 'handshake';
@@ -183,7 +194,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const drained = listener.close(drainMs);
     await Promise.all([drained, closeHttp(admin, drainMs, clock)]);
     cutter?.stop();
+    clockWatch.stop();
+    await retention?.stop();
     await publishing?.close(drainMs);
+    await acme?.close();
     await keepPublishedUrl(options.dataDir, undefined);
     // Not listening, so it has nothing to close; what it checks time-outs with ends.
     web.close();
@@ -194,6 +208,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const { publishPort } = options;
     publishing = await startPublishing({ authority, states, port: publishPort, clock, log, meter });
     await keepPublishedUrl(options.dataDir, publishing?.url);
+
+    // 8. what ended long ago leaves the tables that are asked every day
+    const config = authority.config.ledger.retention;
+    retention = keepRetention({ ledger, config, clock, log, meter });
 
     const socket = await listenOnAdminSocket(admin, options.dataDir);
     admin.on('error', (thrown) => log.error({ err: thrown }, 'admin socket failed'));

@@ -5,6 +5,8 @@ import type { KeyStores } from './key-stores.ts';
 export interface KeyStoreWatch {
   /** What is wrong with a store now, or undefined while all are well. */
   finding(): Denial | undefined;
+  /** Each store that is asked. */
+  report(): readonly { readonly store: string; readonly finding?: string }[];
   stop(): void;
 }
 
@@ -37,6 +39,11 @@ export function watchKeyStores(options: KeyStoreWatchOptions): KeyStoreWatch {
   if (stores.length > 0) void watch();
   return {
     finding: () => findings.values().next().value,
+    report: () =>
+      stores.map((store) => {
+        const finding = findings.get(store)?.detail;
+        return { store: store.title, ...(finding !== undefined && { finding }) };
+      }),
     stop: () => ending.abort(),
   };
 

@@ -1,0 +1,50 @@
+import type { Clock, Log } from '@countersign/base';
+import type { StatusResponse } from '@countersign/wire';
+import type { CaConfig } from '../ca-config.ts';
+import { openStateLedger } from '../ledger/open-state-ledger.ts';
+import { checkpointPath, keyPath, logDirectory } from '../log/log-files.ts';
+import type { SecretPlaces } from '../signers/secret-source.ts';
+import { readStateCertificates } from '../state-certificates.ts';
+import { readStateManifest, stateLayout } from '../state-layout.ts';
+import { describeStatus, logStateOf } from './describe-status.ts';
+
+/**
+ * The status of a data directory that nobody serves: its ledger is opened, no key is. It knows of no lists and of no
+ * stores of keys, since those are asked by who serves.
+ *
+ * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN, ERR_STATE_CONFIG, and those of the ledger
+ */
+export async function stateStatus(options: {
+  readonly config: CaConfig;
+  readonly data: string;
+  readonly secrets: SecretPlaces;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}): Promise<StatusResponse> {
+  const { config, data, version, clock } = options;
+  const { isRootOffline } = await readStateManifest(data);
+  const { root, intermediates } = await readStateCertificates(data);
+  const files = logDirectory(stateLayout(data).log);
+  const [note, key] = [await files.read(checkpointPath), await files.read(keyPath)];
+  const text = new TextDecoder();
+  const ledger = await openStateLedger(options);
+  try {
+    return await describeStatus({
+      version,
+      trustDomain: config.trustDomain,
+      certificates: [
+        { name: 'root', certificate: root, signs: isRootOffline !== true },
+        ...[...intermediates].map(([name, certificate]) => ({ name, certificate, signs: true })),
+      ],
+      ledger,
+      isRetaining: config.ledger.retention.enabled,
+      log: key && logStateOf(note && text.decode(note), text.decode(key).trim()),
+      findings: [],
+      clock,
+      uptimeMs: 0,
+    });
+  } finally {
+    await ledger.close();
+  }
+}
