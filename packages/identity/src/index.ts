@@ -6,6 +6,7 @@ export {
 export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
 export { expectAuthority } from './expect-authority.ts';
+export type { FetchBundle } from './follow-bundle.ts';
 export type { Identity } from './identity.ts';
 export {
   identityFiles,

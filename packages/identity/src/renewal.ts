@@ -1,8 +1,9 @@
 import type { Clock } from '@countersign/base';
-import { staticBundles, staticSvid } from '@countersign/spiffe';
+import { parseBundleDocument, staticBundles, staticSvid } from '@countersign/spiffe';
 import type { IssueResponse } from '@countersign/wire';
 import { authorityClient } from './authority-transport.ts';
 import { wishesOf } from './certificate-wishes.ts';
+import type { FetchBundle } from './follow-bundle.ts';
 import type { Identity } from './identity.ts';
 
 export interface RenewalRequest {
@@ -14,7 +15,11 @@ export interface RenewalRequest {
 }
 
 /** Whoever can have a request signed for the same names: the authority over mTLS, or one in this process. */
-export type Renew = (request: RenewalRequest) => Promise<IssueResponse>;
+export interface Renew {
+  (request: RenewalRequest): Promise<IssueResponse>;
+  /** Where the trust bundle of now is to be had between renewals. */
+  readonly fetchBundle?: FetchBundle;
+}
 
 /**
  * Renews at the authority, proving to be who is renewed by showing the current certificate.
@@ -35,8 +40,8 @@ export function renewOverMtls(options: {
 }): Renew {
   const { url, clock, timeoutMs } = options;
   const wishes = wishesOf(options);
-  return async function renewAtAuthority({ current, csr, signal }) {
-    const client = authorityClient({
+  const clientOf = (current: Identity) =>
+    authorityClient({
       url,
       clock,
       svids: staticSvid(current.svid),
@@ -44,6 +49,11 @@ export function renewOverMtls(options: {
       trustDomain: current.bundle.trustDomain,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
-    return await client.renew({ csr, ...wishes }, { signal });
+  const renewAtAuthority = async ({ current, csr, signal }: RenewalRequest) =>
+    await clientOf(current).renew({ csr, ...wishes }, { signal });
+  const fetchBundle: FetchBundle = async ({ current, holds, signal }) => {
+    const { trustDomain } = current.bundle;
+    return parseBundleDocument(await clientOf(current).bundle({ holds, signal }), trustDomain);
   };
+  return Object.assign(renewAtAuthority, { fetchBundle });
 }

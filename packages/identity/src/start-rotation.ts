@@ -14,10 +14,12 @@ import {
   ChangeSignal,
   type Changes,
   type SvidSource,
+  sameAuthorities,
   type TrustBundle,
   type X509Svid,
 } from '@countersign/spiffe';
 import type { Certificate } from '@countersign/x509';
+import { BundleFollower } from './follow-bundle.ts';
 import type { Identity } from './identity.ts';
 import { readIdentity, writeIdentity } from './identity-files.ts';
 import { proveIdentity } from './prove-issued.ts';
@@ -97,7 +99,8 @@ class Rotation implements RotatingIdentity {
   readonly #stopping = new AbortController();
   readonly #results: Counter;
   readonly #notAfter: Gauge;
-  readonly #done: Promise<void>;
+  readonly #done: Promise<unknown>;
+  readonly #follower: BundleFollower | undefined;
   #identity: Identity;
   #attempt: Promise<void> | undefined;
   #nextRenewalAt: number | undefined;
@@ -120,7 +123,20 @@ class Rotation implements RotatingIdentity {
     this.#showNotAfter();
     const { svid } = options.identity;
     this.#plan(svid.leaf.notBefore);
-    this.#done = this.#run(this.#stopping.signal);
+    const { fetchBundle } = options.renew;
+    this.#follower =
+      fetchBundle === undefined
+        ? undefined
+        : new BundleFollower({
+            fetch: fetchBundle,
+            current: () => this.#identity,
+            adopt: (bundle) => this.#adopt(bundle),
+            clock: options.clock,
+            log: options.log,
+            random: this.#random,
+          });
+    const { signal } = this.#stopping;
+    this.#done = Promise.all([this.#run(signal), this.#follower?.run(signal)]);
     options.signal?.addEventListener('abort', () => void this.stop(), { once: true });
     if (options.signal?.aborted === true) void this.stop();
   }
@@ -197,8 +213,9 @@ class Rotation implements RotatingIdentity {
       this.#failed(thrown);
       throw thrown;
     }
-    // 3. those who hold on to what they were given
+    // 3. those who hold on to what they were given, and the authority, which is to know the bundle that is held
     await this.#tell();
+    this.#follower?.lookSoon();
   }
 
   /**
@@ -221,7 +238,7 @@ class Rotation implements RotatingIdentity {
     const isExpired = clock.now() > current.svid.notAfter;
     const asked = isExpired && reEnrol !== undefined ? reEnrol : renew;
     const identity = await renewOnce({ current, renew: asked, clock, signal });
-    return { identity, isOnDisk: false };
+    return { identity: withNewerBundle(identity, current, clock.now()), isOnDisk: false };
   }
 
   /** A full disk must not let a working service expire: the new identity is then used from memory, and it is told. */
@@ -245,6 +262,28 @@ class Rotation implements RotatingIdentity {
     this.#plan(clock.now());
     const { serialHex: serial, notAfter } = svid;
     log.info({ spiffeId: `${svid.spiffeId}`, serial, notAfter }, 'identity renewed');
+  }
+
+  /** A newer trust bundle, between renewals. Where the own chain leads nowhere under it, a renewal brings both. */
+  async #adopt(bundle: TrustBundle): Promise<boolean> {
+    const { clock, log } = this.#options;
+    const before = this.#identity;
+    const identity = { ...before, bundle };
+    const proof = proveIdentity(identity, Math.min(clock.now(), before.svid.notAfter));
+    if (!proof.ok) {
+      log.warn({ code: proof.code }, `own chain under the new trust bundle: ${proof.detail}`);
+      await this.renewNow();
+      return true;
+    }
+    const isOther = !sameAuthorities(bundle, before.bundle);
+    if (isOther) await this.#write(identity);
+    if (this.#identity !== before) return true;
+    this.#identity = identity;
+    if (!isOther) return false;
+    const { sequence, authorities } = bundle;
+    log.info({ sequence, authorities: authorities.length }, 'trust bundle taken over');
+    await this.#tell();
+    return true;
   }
 
   async #tell(): Promise<void> {
@@ -286,6 +325,13 @@ class Rotation implements RotatingIdentity {
     const { svid } = this.#identity;
     this.#notAfter.set(svid.notAfter / 1000, { certificate: svid.spiffeId.toString() });
   }
+}
+
+/** A replica of the authority may be behind by a second: the newer bundle stays. */
+function withNewerBundle(fresh: Identity, held: Identity, at: number): Identity {
+  if ((fresh.bundle.sequence ?? 0) >= (held.bundle.sequence ?? 0)) return fresh;
+  const kept = { ...fresh, bundle: held.bundle };
+  return proveIdentity(kept, at).ok ? kept : fresh;
 }
 
 function isLater(a: X509Svid, b: X509Svid): boolean {
