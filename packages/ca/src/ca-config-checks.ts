@@ -2,6 +2,7 @@ import { type ErrorCode, formatDuration, messageOf, nearestWord } from '@counter
 import type { ConfigPath } from '@countersign/config';
 import { parseSpiffeId, parseTrustDomain } from '@countersign/spiffe';
 import { formatIpAddress, type NameConstraints, parseIpAddress } from '@countersign/x509';
+import { interpretAcme } from './acme/interpret-acme.ts';
 import type { ApiConfig, CaConfig, IntermediateConfig } from './ca-config.ts';
 import type { WrittenCaConfig } from './ca-config-schema.ts';
 import { dnsOf, linksAgainst } from './constraints/name-constraints.ts';
@@ -90,6 +91,11 @@ export function interpretCaConfig(
     api: readApi(written.api ?? {}, trustDomain, intermediates, tell),
     publish: interpretPublish(written.publish, report),
     jwt: interpretJwt(written.jwt ?? undefined, report),
+    acme: interpretAcme(written.acme, {
+      ...tell,
+      trustDomain,
+      profiles: profiles.map(({ name }) => name),
+    }),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
     notices,

@@ -1,5 +1,6 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import { acmeSchema } from './acme/acme-schema.ts';
 import { nameConstraintsSchema, subjectKeys } from './constraints/constraint-schema.ts';
 import { jwtSchema } from './jwt/jwt-config.ts';
 import { ledgerSchema } from './ledger/ledger-config.ts';
@@ -108,6 +109,7 @@ export const caConfigSchema = z.strictObject({
   api: api.nullish(),
   publish: publishSchema.nullish(),
   jwt: jwtSchema.nullish(),
+  acme: acmeSchema.nullish(),
   ledger: ledgerSchema.nullish(),
 });
 

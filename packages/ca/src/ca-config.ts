@@ -1,5 +1,6 @@
 import { ConfigError, type ConfigIssue, parseConfigText, readDocument } from '@countersign/config';
 import type { KeyKind, KeyUsage, NameConstraints } from '@countersign/x509';
+import type { AcmeConfig } from './acme/acme-config.ts';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsPattern } from './dns-name.ts';
@@ -35,6 +36,8 @@ export interface CaConfig {
   readonly publish: PublishConfig | undefined;
   /** Undefined: no JWT-SVIDs. */
   readonly jwt: JwtConfig | undefined;
+  /** Undefined: no ACME. */
+  readonly acme: AcmeConfig | undefined;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   readonly ledger: LedgerConfig;

@@ -13,6 +13,7 @@ export function fixedParts(config: CaConfig): [string, string][] {
     ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
     ['publish', JSON.stringify(publish)],
     ['jwt', JSON.stringify(jwt)],
+    ['acme', JSON.stringify(acme)],
     ['ledger', JSON.stringify(ledger)],
   ];
 }

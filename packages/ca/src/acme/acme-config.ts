@@ -29,7 +29,8 @@ export interface AcmeConfig {
 
 export interface ExternalAccount {
   readonly kid: string;
-  readonly secret: () => Promise<Uint8Array>;
+  /** Of HMAC: a file with base64url, read at each use, so that it is never in a configuration; or the key itself. */
+  readonly key: { readonly file: string } | { readonly bytes: Uint8Array };
   /** For the policy, in the place of the edge's own. */
   readonly provisioner: string | undefined;
 }

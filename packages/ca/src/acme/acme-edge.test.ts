@@ -43,7 +43,7 @@ function configOf(more: Partial<AcmeConfig>, httpPort: number): AcmeConfig {
     challenges: ['http-01', 'dns-01', 'tls-alpn-01'],
     ...{ termsOfService: 'https://example.com/terms', website: undefined },
     externalAccountRequired: false,
-    externalAccounts: [{ kid: 'kid-1', secret: async () => secret, provisioner: 'partner' }],
+    externalAccounts: [{ kid: 'kid-1', key: { bytes: secret }, provisioner: 'partner' }],
     profiles: [],
     ...{ authorizationMs: 3_600_000, orderMs: 3_600_000, reuseAuthorizations: true },
     ...{ retryAfterSeconds: 1, ordersPerPage: 2, blockedDomains: ['blocked.test'] },

@@ -1,4 +1,6 @@
-import type { AcmeConfig } from './acme-config.ts';
+import { CountersignError } from '@countersign/base';
+import { noSecretPlaces, secretReader } from '../signers/secret-source.ts';
+import type { AcmeConfig, ExternalAccount } from './acme-config.ts';
 import type { Account } from './acme-objects.ts';
 import { type AcmeProblem, problem } from './acme-problem.ts';
 import type { AcmeRequest } from './acme-request.ts';
@@ -33,7 +35,7 @@ export async function externalBinding(
   }
   const known = config.externalAccounts.find((each) => each.kid === kid);
   // Unknown and wrong are told apart by the log alone.
-  const isRight = known !== undefined && verifyMac(jws, await known.secret());
+  const isRight = known !== undefined && verifyMac(jws, await keyOf(known));
   if (!isRight)
     return problem('unauthorized', 'the external account is unknown or its key is wrong');
   const bound = readJwk(jsonOf(jws.payload));
@@ -42,6 +44,17 @@ export async function externalBinding(
     return problem('malformed', 'the binding is for another key than the one that signed');
   }
   return { ok: true, external: { kid, binding: written } };
+}
+
+/** @throws CountersignError ERR_SIGNER_SECRET where the file has no key */
+async function keyOf({ kid, key }: ExternalAccount): Promise<Uint8Array> {
+  if ('bytes' in key) return key.bytes;
+  const what = `key of the external account "${kid}"`;
+  const read = await secretReader({ from: 'file', path: key.file }, noSecretPlaces, what)();
+  const bytes = Buffer.from(read.reveal(), 'base64url');
+  if (bytes.byteLength >= 16) return bytes;
+  const sides = `has ${bytes.byteLength} octets, at least 16 are needed`;
+  throw new CountersignError('ERR_SIGNER_SECRET', `the ${what} in "${key.file}" ${sides}`);
 }
 
 /** The provisioner that vouches for what an account orders. */
