@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { fromHex } from '@countersign/base';
+import { CountersignError, fromHex } from '@countersign/base';
 import { positionOfSerial } from '@countersign/spiffe';
 import {
   type AuditHead,
@@ -12,6 +12,7 @@ import { coveredClause } from './covered-clause.ts';
 import { isWide } from './covers.ts';
 import type { EdgeStore } from './edge/edge-store.ts';
 import { sqliteEdge } from './edge/sqlite-edge.ts';
+import { HalfWritten } from './half-written.ts';
 import type {
   AbandonedRecord,
   CertificateQuery,
@@ -36,6 +37,7 @@ import {
   coveredIntentsText,
   findCertificatesQuestions,
 } from './sqlite-questions.ts';
+import { UnrevokedValues } from './unrevoked-values.ts';
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
 export class SqliteStore extends SqliteEdges implements LedgerStore {
@@ -47,6 +49,11 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   #headMoved = false;
   /** The file is ours alone, so they are read once. */
   #wide: readonly RevocationRecord[] | undefined;
+  /** Of the intent that was read last: whoever reads one asks next how it ended. */
+  #readOutcome:
+    | { readonly position: number; readonly outcome: 'issued' | 'abandoned' | undefined }
+    | undefined;
+  readonly #unrevoked = new UnrevokedValues();
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
   readonly edge: EdgeStore;
@@ -108,8 +115,32 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
       this.#run('RELEASE operation');
       this.#head = head;
       this.#wide = undefined;
+      this.#readOutcome = undefined;
       throw thrown;
     }
+  }
+
+  /**
+   * Runs an operation that writes last, without a savepoint: that would keep a copy of each page which is written.
+   *
+   * @throws HalfWritten where it failed having written after all: the batch is to be run again, each isolated
+   */
+  attempt<T>(operation: () => T): T {
+    const { position, audit } = this.#head;
+    try {
+      return operation();
+    } catch (thrown) {
+      const isUnmoved = this.#head.position === position && this.#head.audit === audit;
+      if (isUnmoved && thrown instanceof CountersignError) throw thrown;
+      throw new HalfWritten(thrown);
+    }
+  }
+
+  /** Ends the batch as if it had never begun. */
+  rollBack(): void {
+    this.#database.exec('ROLLBACK');
+    this.#wide = undefined;
+    this.#readOutcome = undefined;
   }
 
   nextPosition(): number {
@@ -150,6 +181,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
     const row =
       this.#get('SELECT * FROM intents WHERE position = ?', position) ??
       this.#get('SELECT * FROM archived_intents WHERE position = ?', position);
+    this.#readOutcome = row && { position, outcome: rows.outcomeOf(row) };
     return row && rows.intentOf(row);
   }
 
@@ -179,6 +211,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   }
 
   outcomeOf(intent: number): 'issued' | 'abandoned' | undefined {
+    if (this.#readOutcome?.position === intent) return this.#readOutcome.outcome;
     const row =
       this.#get('SELECT outcome FROM intents WHERE position = ?', intent) ??
       this.#get('SELECT outcome FROM archived_intents WHERE position = ?', intent);
@@ -238,15 +271,19 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
     this.#move('revocations');
     this.#head.revocation = revocation.position;
     if (isWide(revocation.by)) this.#wide = undefined;
+    this.#unrevoked.delete(revocation.by, revocation.value);
   }
 
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    if (this.#unrevoked.has(by, value)) return undefined;
     const row = this.#get(
       'SELECT * FROM revocations WHERE value = ? AND by_what = ? ORDER BY position DESC LIMIT 1',
       value,
       by,
     );
-    return row && rows.revocationOf(row);
+    if (row !== undefined) return rows.revocationOf(row);
+    this.#unrevoked.add(by, value);
+    return undefined;
   }
 
   finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
@@ -267,6 +304,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   }
 
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
+    if (this.latestRevocation(by, value) === undefined) return undefined;
     const row = this.#get(
       'SELECT * FROM revocations WHERE value = ? AND by_what = ? AND block = 1 ORDER BY position DESC LIMIT 1',
       value,
@@ -397,6 +435,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
 
   #endIntent(intent: number, outcome: 'issued' | 'abandoned'): void {
     this.#run('UPDATE intents SET outcome = ? WHERE position = ?', outcome, intent);
+    this.#readOutcome = undefined;
     this.#move(outcome);
   }
 }

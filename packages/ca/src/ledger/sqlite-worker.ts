@@ -3,6 +3,7 @@ import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CountersignError, messageOf } from '@countersign/base';
+import { HalfWritten } from './half-written.ts';
 import { ledgerReads, ledgerWrites } from './ledger-rules.ts';
 import type {
   WorkerBatch,
@@ -95,15 +96,12 @@ function runBatch(open: OpenLedger, batch: WorkerBatch): WorkerResult[] {
         `ledger "${open.file}" was moved or removed while it was open`,
       );
     }
-    store.begin();
-    for (const [index, { name, args, at }] of batch.operations.entries()) {
-      if (!isWrite[index]) continue;
-      const write = ledgerWrites[name as keyof typeof ledgerWrites] as Operation;
-      results[index] = answer(() =>
-        store.isolate(() => write({ store, at, random: randomBytes }, ...args)),
-      );
-    }
-    store.commit();
+    const writes = batch.operations.map((operation, index) => ({ ...operation, index }));
+    runWrites(
+      store,
+      writes.filter(({ index }) => isWrite[index]),
+      results,
+    );
   }
 
   for (const [index, { name, args, at }] of batch.operations.entries()) {
@@ -114,6 +112,40 @@ function runBatch(open: OpenLedger, batch: WorkerBatch): WorkerResult[] {
   return results;
 }
 
+type Write = WorkerBatch['operations'][number] & { readonly index: number };
+
+/** Those that check everything first and write last, so that one which is refused has nothing to undo. */
+const writeLast: ReadonlySet<string> = new Set<keyof typeof ledgerWrites>([
+  'intend',
+  'issued',
+  'abandoned',
+  'revoke',
+  'createToken',
+]);
+
+function runWrites(
+  store: SqliteStore,
+  writes: readonly Write[],
+  results: WorkerResult[],
+  isEachIsolated = false,
+): void {
+  store.begin();
+  try {
+    for (const { name, args, at, index } of writes) {
+      const write = ledgerWrites[name as keyof typeof ledgerWrites] as Operation;
+      const run = () => write({ store, at, random: randomBytes }, ...args);
+      const isIsolated = isEachIsolated || !writeLast.has(name);
+      results[index] = answer(() => (isIsolated ? store.isolate(run) : store.attempt(run)));
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof HalfWritten)) throw thrown;
+    store.rollBack();
+    runWrites(store, writes, results, true);
+    return;
+  }
+  store.commit();
+}
+
 const constraint = 19;
 
 /** A refusal to answer one operation is its own; what SQLite cannot do (disk full, I/O error) ends the ledger. */
@@ -121,6 +153,7 @@ function answer(operation: () => unknown): WorkerResult {
   try {
     return { ok: true, value: operation() };
   } catch (thrown) {
+    if (thrown instanceof HalfWritten) throw thrown;
     const sqlite = (thrown as { errcode?: number }).errcode;
     if (sqlite !== undefined && (sqlite & 0xff) !== constraint) throw thrown;
     return { ok: false, error: errorOf(thrown, 'ERR_LEDGER_STATE') };
