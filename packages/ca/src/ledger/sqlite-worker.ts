@@ -24,7 +24,11 @@ function serve(port: MessagePort, start: WorkerStart): void {
   const { file } = start;
   const reply = (message: WorkerReply): void => port.postMessage(message);
   const fail = (thrown: unknown): void => {
-    reply({ kind: 'failed', error: errorOf(thrown, 'ERR_LEDGER_FAILED') });
+    const error = errorOf(thrown, 'ERR_LEDGER_FAILED');
+    // SQLite's own words, such as "database or disk is full", do not say where.
+    const isOurs = thrown instanceof CountersignError;
+    const message = isOurs ? error.message : `ledger "${file}": ${error.message}`;
+    reply({ kind: 'failed', error: { ...error, message } });
     port.close();
   };
 
