@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import {
   type Clock,
   CountersignError,
@@ -49,6 +49,10 @@ export interface DialOptions {
   readonly minVersion?: TlsVersion;
   /** `['http/1.1']` unless given. */
   readonly alpn?: readonly string[];
+  /** A server that has said its last may still be told; default false. */
+  readonly allowHalfOpen?: boolean;
+  /** Written before the handshake, in the clear: a PROXY header. */
+  readonly preamble?: Uint8Array;
   readonly signal?: AbortSignal;
   /** For name look-up, TCP and TLS together; 10,000 unless given. */
   readonly timeoutMs?: number;
@@ -107,6 +111,9 @@ export async function dialMtls(options: DialOptions): Promise<Dialled> {
       direction: 'outbound' as const,
       remoteAddress: socket.remoteAddress ?? '',
       remotePort: socket.remotePort ?? 0,
+      sourceAddress: socket.remoteAddress ?? '',
+      localAddress: socket.localAddress ?? '',
+      localPort: socket.localPort ?? 0,
       protocol: socket.getProtocol() ?? '',
       resumed: false,
       serverNames: serverNameOf(options) === '' ? [] : [serverNameOf(options)],
@@ -125,9 +132,14 @@ interface Shaken {
 
 async function handshake(options: DialOptions, attempted: string): Promise<Shaken> {
   const svid = options.svids?.svid();
+  const { host, port, preamble, allowHalfOpen = false } = options;
+  const raw = preamble === undefined ? undefined : openTcp({ host, port, allowHalfOpen }, preamble);
+  const where: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
+    ...(raw === undefined ? { host, port } : { socket: raw }),
+    allowHalfOpen,
+  };
   const socket = connect({
-    host: options.host,
-    port: options.port,
+    ...where,
     servername: serverNameOf(options),
     secureContext:
       svid === undefined
@@ -153,14 +165,16 @@ async function handshake(options: DialOptions, attempted: string): Promise<Shake
         reject(new CountersignError(code, `${attempted}: ${reason}`, { cause }));
       };
       let connected = false;
-      socket.once('connect', () => {
+      (raw ?? socket).once('connect', () => {
         connected = true;
       });
       socket.once('secureConnect', resolve);
-      socket.once('error', (thrown: Error & { code?: string }) => {
+      const failed = (thrown: Error & { code?: string }): void => {
         const code = connected ? 'ERR_TLS_HANDSHAKE' : 'ERR_DIAL_UNREACHABLE';
         give(code, thrown.code ?? thrown.message, thrown);
-      });
+      };
+      socket.once('error', failed);
+      raw?.once('error', failed);
       closed = () => give('ERR_TLS_ABORTED', 'closed by the other side');
       socket.once('close', closed);
       const aborted = () => give('ERR_DIAL_ABORTED', 'given up');
@@ -174,6 +188,7 @@ async function handshake(options: DialOptions, attempted: string): Promise<Shake
     return { socket, staple };
   } catch (thrown) {
     socket.destroy();
+    raw?.destroy();
     throw thrown;
   } finally {
     over.abort();
@@ -181,6 +196,14 @@ async function handshake(options: DialOptions, attempted: string): Promise<Shake
     // What breaks later is told to whoever reads or writes; without a listener it would end the process.
     socket.on('error', () => {});
   }
+}
+
+/** What is written before the connection stands waits for it, and goes ahead of the handshake. */
+function openTcp(where: TcpNetConnectOpts, preamble: Uint8Array): Socket {
+  const raw = connectTcp({ ...where, noDelay: true });
+  raw.on('error', () => {});
+  raw.write(preamble);
+  return raw;
 }
 
 type JudgedServer = { readonly ok: true; readonly peer: VerifiedPeer } | Denial;

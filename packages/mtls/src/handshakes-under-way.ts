@@ -31,6 +31,6 @@ export class HandshakesUnderWay {
 }
 
 /** Node does not say which connection a TLS socket stands on; the other side's address tells them apart. */
-function endOf({ remoteAddress, remotePort }: Socket): string {
+export function endOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }

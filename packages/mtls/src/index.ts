@@ -28,6 +28,12 @@ export {
   type MtlsConnectorOptions,
   mtlsConnector,
 } from './mtls-connector.ts';
+export {
+  formatProxyHeader,
+  type ProxiedTls,
+  type ProxyHeader,
+  parseProxyHeader,
+} from './proxy-header.ts';
 export { followChanges } from './source-changes.ts';
 export { type AnchorQuestion, stillAnchored } from './still-anchored.ts';
 export { clientContext, contextOptions } from './tls-identity.ts';

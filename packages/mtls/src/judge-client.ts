@@ -5,6 +5,7 @@ import type { SignatureCache } from '@countersign/x509';
 import type { ChainMemory } from './chain-memory.ts';
 import { anonymous, type HandshakeFacts, isAnonymous, type PeerOf } from './live-connection.ts';
 import type { StillAllowed } from './live-connections.ts';
+import type { ProxyHeader } from './proxy-header.ts';
 
 /** As of the listener, which explains them. */
 export interface JudgeOptions {
@@ -14,6 +15,8 @@ export interface JudgeOptions {
   readonly profile?: 'svid' | 'any';
   readonly clock: Clock;
   readonly log: Log;
+  /** What a trusted proxy told of the connection. */
+  readonly proxiedOf?: (socket: TLSSocket) => ProxyHeader | undefined;
   readonly prepare?: RevocationSource['prepare'];
   readonly admit?: (peer: PeerOf, facts: HandshakeFacts) => StillAllowed;
 }
@@ -43,7 +46,7 @@ export function judgeClient(
 ): JudgedClient | Promise<JudgedClient> {
   const failed = (thrown: unknown): JudgedClient => {
     options.log.error({ listener: options.name, err: thrown }, 'judging failed, client refused');
-    const facts = factsOf(options.name, socket, []);
+    const facts = factsOf(options, socket, []);
     return { ok: false, refusal: denial('ERR_INTERNAL', messageOf(thrown)), facts };
   };
   try {
@@ -93,7 +96,7 @@ function identify(
   // 3. chain: all that the peer sent, remembered where the session was resumed
   const sent: ReturnType<ChainMemory['read']> =
     options.clientAuth === 'none' ? { kind: 'missing' } : memory.read(socket);
-  const facts = factsOf(options.name, socket, sent.kind === 'chain' ? sent.serverNames : []);
+  const facts = factsOf(options, socket, sent.kind === 'chain' ? sent.serverNames : []);
   if (sent.kind === 'refused') return { ok: false, refusal: sent.denial, facts };
   if (sent.kind === 'missing') {
     if (options.clientAuth !== 'require') return { ok: true, peer: anonymous, facts };
@@ -121,12 +124,20 @@ function admit(options: JudgeOptions, known: JudgedClient & { ok: true }): Judge
   return answer.ok ? known : { ok: false, refusal: answer, facts, peer };
 }
 
-function factsOf(name: string, socket: TLSSocket, serverNames: readonly string[]): HandshakeFacts {
+function factsOf(
+  { name, proxiedOf }: JudgeOptions,
+  socket: TLSSocket,
+  serverNames: readonly string[],
+): HandshakeFacts {
+  const told = proxiedOf?.(socket);
   return {
     name,
     direction: 'inbound',
-    remoteAddress: socket.remoteAddress ?? '',
-    remotePort: socket.remotePort ?? 0,
+    remoteAddress: told?.sourceAddress ?? socket.remoteAddress ?? '',
+    remotePort: told?.sourcePort ?? socket.remotePort ?? 0,
+    sourceAddress: socket.remoteAddress ?? '',
+    localAddress: socket.localAddress ?? '',
+    localPort: socket.localPort ?? 0,
     protocol: socket.getProtocol() ?? '',
     resumed: socket.isSessionReused(),
     serverNames,

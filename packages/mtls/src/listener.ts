@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { Socket, Server as TcpServer } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import {
   type Clock,
@@ -19,10 +19,12 @@ import type {
 } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { ChainMemory } from './chain-memory.ts';
-import { HandshakesUnderWay } from './handshakes-under-way.ts';
+import { endOf, HandshakesUnderWay } from './handshakes-under-way.ts';
 import { type JudgedClient, judgeClient } from './judge-client.ts';
 import type { HandshakeFacts, LiveConnection, PeerOf } from './live-connection.ts';
 import { describePeer, LiveConnections, type StillAllowed } from './live-connections.ts';
+import { createProxyFront } from './proxy-front.ts';
+import type { ProxyHeader } from './proxy-header.ts';
 import { followChanges } from './source-changes.ts';
 import { contextOptions, provenContext, sessionIdContext } from './tls-identity.ts';
 import { httpAlpn, type TlsVersion } from './tls-policy.ts';
@@ -43,6 +45,16 @@ export interface MtlsListenerOptions {
   readonly minVersion?: TlsVersion;
   /** Application protocols offered; `['http/1.1']` unless given. */
   readonly alpn?: readonly string[];
+  /**
+   * A client that has said its last may still be answered; default false. Only for who passes bytes through: HTTP
+   * servers take the end of a request for the client's leaving.
+   */
+  readonly allowHalfOpen?: boolean;
+  /**
+   * Every connection begins with a PROXY header (version 2), from an address that is trusted to tell who the client
+   * is; others are refused. Absent: none does.
+   */
+  readonly proxyProtocol?: { readonly trusts: (address: string) => boolean };
   /** From the TCP connection to the finished handshake; 10,000 unless given. */
   readonly handshakeTimeoutMs?: number;
   /** Open TCP connections, handshakes included; further ones are dropped. 10,000 unless given. */
@@ -120,7 +132,11 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   presented.context = first.sessionIdContext;
   const server = createServer(first);
   forgetKey(server);
-  server.maxConnections = options.maxConnections ?? 10_000;
+  const proxied = new Map<string, ProxyHeader>();
+  const front = options.proxyProtocol && proxyFront(options.proxyProtocol.trusts);
+  const outer = front ?? server;
+  outer.maxConnections = options.maxConnections ?? 10_000;
+  const judging = { ...options, proxiedOf: (socket: TLSSocket) => proxied.get(endOf(socket)) };
   const accepted = new Set<Socket>();
   const underWay = new HandshakesUnderWay();
   let isOver = false;
@@ -144,7 +160,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
       log.debug({ listener: name, reason: messageOf(thrown) }, 'connection broke');
     });
     // 3.–6.
-    const judged = judgeClient(options, { memory, signatures }, socket);
+    const judged = judgeClient(judging, { memory, signatures }, socket);
     if (!(judged instanceof Promise)) return take(socket, judged);
     void judged.then((later) => {
       if (!socket.destroyed && !isOver) return take(socket, later);
@@ -184,7 +200,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     // Node reports the time-out, and leaves the connection open.
     if (code === 'ERR_TLS_TIMEOUT') socket.destroy();
   });
-  server.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
+  outer.on('drop', () => handshakes('dropped', 'ERR_TLS_CONNECTION_CAP'));
 
   function refuse(socket: TLSSocket, { refusal, facts, peer }: JudgedClient & { ok: false }): void {
     handshakes('refused', refusal.code);
@@ -201,6 +217,20 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     if (sessionIdContext(name, svid, options.bundles) !== presented.context) return true;
     presented.bundle = bundle;
     return false;
+  }
+
+  /** What a proxy told is known for as long as its connection stands. */
+  function proxyFront(trusts: (address: string) => boolean): TcpServer {
+    return createProxyFront({
+      ...{ name, trusts, clock, log, timeoutMs: options.handshakeTimeoutMs ?? 10_000 },
+      onConnection(raw, told) {
+        const end = endOf(raw);
+        if (told !== undefined) proxied.set(end, told);
+        raw.once('close', () => proxied.delete(end));
+        server.emit('connection', raw);
+      },
+      onRefused: () => handshakes('failed', 'ERR_TLS_PROXY_HEADER'),
+    });
   }
 
   function reload(): void {
@@ -227,13 +257,13 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     connections,
     reload,
     async listen(port, host) {
-      const bound = await listen(server, port, host);
-      server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
+      const bound = await listen(outer, port, host);
+      outer.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
       return bound;
     },
     async close(drainMs) {
       unfollow();
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const closed = new Promise<void>((resolve) => outer.close(() => resolve()));
       // A client that is in its handshake believes that it is connected, and may have asked already.
       const quiet = underWay.none().then(() => connections.empty());
       await drained(quiet, clock, drainMs);
@@ -270,6 +300,7 @@ function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
     requestCert: options.clientAuth !== 'none',
     rejectUnauthorized: false,
     ALPNProtocols: [...(options.alpn ?? httpAlpn)],
+    allowHalfOpen: options.allowHalfOpen ?? false,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
@@ -304,7 +335,7 @@ function handshakeCounter(
   return (result, reason) => counter.add(1, { listener, result, reason });
 }
 
-async function listen(server: Server, port: number, host: string) {
+async function listen(server: TcpServer, port: number, host: string) {
   return new Promise<{ port: number; address: string }>((resolve, reject) => {
     const failed = (thrown: NodeError): void => {
       const fields = { host, port, reason: thrown.code };

@@ -20,8 +20,14 @@ export interface HandshakeFacts {
   /** Name of the listener that accepted, or of the dialer's purpose. */
   readonly name: string;
   readonly direction: 'inbound' | 'outbound';
+  /** Who began the connection: the client that a trusted proxy told of, else the other end. */
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** The other end of the TCP connection. */
+  readonly sourceAddress: string;
+  /** Our own end of it. */
+  readonly localAddress: string;
+  readonly localPort: number;
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly protocol: string;
   /** Whether a session ticket stood for the certificate exchange. */
