@@ -8,13 +8,16 @@ const minimal = `routes: [{ match: {}, ${route} }]`;
 
 test('a minimal file is complete with safe defaults', () => {
   const config = parseGatewayConfig(minimal, 'gateway.yaml');
-  assert.deepEqual(config.listen, {
-    address: '127.0.0.1',
-    port: 8443,
-    clientAuth: 'require',
-    minVersion: 'TLSv1.2',
-    protocol: 'auto',
-  });
+  assert.deepEqual(config.listeners, [
+    {
+      name: 'gateway',
+      address: '127.0.0.1',
+      port: 8443,
+      clientAuth: 'require',
+      minVersion: 'TLSv1.2',
+      protocol: 'auto',
+    },
+  ]);
   assert.equal(config.admin, undefined);
   assert.deepEqual(config.revocation, { method: ['feed'], onUnknown: 'refuse' });
   assert.equal(config.routes[0]?.match.pathPrefix, '/');

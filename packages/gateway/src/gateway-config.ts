@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import { messageOf, parseDuration } from '@countersign/base';
 import {
   configIssue,
@@ -12,19 +11,27 @@ import { checkRevocationConfig, revocationSchema } from '@countersign/revocation
 import { spiffeIdOf } from '@countersign/spiffe';
 import { parseNoteKey } from '@countersign/wire';
 import { z } from 'zod';
+import {
+  addressSchema,
+  checkListeners,
+  type ListenerConfig,
+  listenerSchema,
+  listenSchema,
+  portSchema,
+} from './listener-config.ts';
 
 /** `gateway.yaml`, read and checked. Durations are milliseconds, sizes bytes. */
-export type GatewayConfig = z.output<typeof gatewaySchema>;
+export interface GatewayConfig
+  extends Omit<z.output<typeof gatewaySchema>, 'listen' | 'listeners'> {
+  /** At least one; the one of `listen` has the name "gateway". */
+  readonly listeners: readonly [ListenerConfig, ...ListenerConfig[]];
+}
 export type RouteConfig = GatewayConfig['routes'][number];
 export type UpstreamConfig = RouteConfig['upstream'];
 export type GatewayLimits = GatewayConfig['limits'];
 
 const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
 const count = (fallback: number, most: number) => z.int().min(1).max(most).default(fallback);
-const portSchema = z.int().min(0).max(65_535);
-const addressSchema = z
-  .string()
-  .refine((text) => isIP(text) !== 0 || text === 'localhost', 'expected an IP address');
 
 const upstreamSchema = z.strictObject({
   /** `https://host[:port]`, without a path. */
@@ -80,16 +87,10 @@ const limitsSchema = z.strictObject({
 });
 
 const gatewaySchema = z.strictObject({
-  listen: z
-    .strictObject({
-      address: addressSchema.default('127.0.0.1'),
-      port: portSchema.default(8443),
-      clientAuth: z.enum(['require', 'request']).default('require'),
-      minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
-      /** What clients may speak; `auto` is HTTP/2 for those that offer it, else HTTP/1.1. */
-      protocol: z.enum(['h1', 'h2', 'auto']).default('auto'),
-    })
-    .prefault({}),
+  /** The listener, where there is one. */
+  listen: listenSchema.optional(),
+  /** Several, instead of `listen`. */
+  listeners: z.array(listenerSchema).min(1).max(64).optional(),
   /** Where /metrics and /healthz are served, in clear text: keep it to the machine. Absent: nowhere. */
   admin: z
     .strictObject({ address: addressSchema.default('127.0.0.1'), port: portSchema.default(0) })
@@ -99,7 +100,7 @@ const gatewaySchema = z.strictObject({
   /** Policy files, relative to this one. */
   policies: z.array(z.string().min(1)).default([]),
   /** Asked in file order; the first match takes the request. */
-  routes: z.array(routeSchema).min(1),
+  routes: z.array(routeSchema).default([]),
   revocation: revocationSchema.prefault({}),
   /** Peers must have certificates that the authority's issuance log has. Absent: it is not asked. */
   issuanceLog: z
@@ -123,7 +124,13 @@ const gatewaySchema = z.strictObject({
  */
 export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   const document = parseConfigText(text, file);
-  const config = readDocument(gatewaySchema, document);
+  const { listen, listeners: several, ...config } = readDocument(gatewaySchema, document);
+  const listeners = listenersOf(document, listen, several);
+  if (config.routes.length === 0 && listeners.some(({ protocol }) => protocol !== 'tcp')) {
+    const path = document.value !== null && 'routes' in Object(document.value) ? ['routes'] : [];
+    const message = 'routes: missing, a listener that speaks HTTP goes by them';
+    throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
+  }
   config.routes.forEach((route, index) => {
     checkUpstream(document, route.upstream, index);
     checkReached(document, config.routes, index);
@@ -131,7 +138,23 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   if (config.ca !== undefined) checkOrigin(document, ['ca'], config.ca);
   checkRevocationConfig(document, ['revocation'], config.revocation);
   if (config.issuanceLog !== undefined) checkLogKey(document, config.issuanceLog.key);
-  return config;
+  return { ...config, listeners };
+}
+
+function listenersOf(
+  document: SourceDocument,
+  listen: z.output<typeof listenSchema> | undefined,
+  several: readonly ListenerConfig[] | undefined,
+): GatewayConfig['listeners'] {
+  if (listen !== undefined && several !== undefined) {
+    const message = 'listeners: "listen" is there as well, expected one of both';
+    throw configIssue(document, ['listeners'], 'ERR_CONFIG_VALUE', message);
+  }
+  const one = { name: 'gateway', ...(listen ?? listenSchema.parse({})) };
+  const [first = one, ...others] = several ?? [];
+  const listeners = [first, ...others] as const;
+  checkListeners(document, several === undefined ? ['listen'] : ['listeners'], listeners);
+  return [...listeners];
 }
 
 /** The address of an upstream, as it is dialled. */

@@ -80,8 +80,12 @@ export async function handleRequest(
   }
 
   // 4. Permit: the same question is asked again whenever a fact changes, until the response is over.
-  const asked = { method: head.method, path: head.target.path };
-  const permit = ask(around.facts, peer, asked);
+  const asked = {
+    ...{ method: head.method, path: head.target.path },
+    ...{ host: head.authority, rawHeaders: request.rawHeaders },
+  };
+  const shown = { method: head.method, path: head.target.path };
+  const permit = ask(around.facts, session, asked);
   if (!permit.ok) return refuse(permit, { peer, result: 'denied', close: head.hasBody });
 
   // 5. Route.
@@ -90,7 +94,7 @@ export async function handleRequest(
   const route = routeOf(around.routes(), head.host, head.target.path);
   if (route === undefined) {
     const detail = `no route for host "${head.host}" and path "${head.target.path}"`;
-    const unrouted = denial('ERR_GATEWAY_NO_ROUTE', detail, { ...asked, host: head.host });
+    const unrouted = denial('ERR_GATEWAY_NO_ROUTE', detail, { ...shown, host: head.host });
     return refuse(unrouted, { peer, result: 'failed', close: head.hasBody });
   }
 
@@ -121,7 +125,7 @@ export async function handleRequest(
     return refuse(outcome.failure, { peer, result: 'failed', close: !request.complete });
   }
   finish(results[outcome.kind], outcome.kind === 'left' ? 0 : outcome.status);
-  const line = { ...asked, ...describePeer(peer) };
+  const line = { ...shown, ...describePeer(peer) };
   if (outcome.kind === 'broken') {
     const { code, detail, fields } = outcome.failure;
     around.log.warn({ ...line, code, ...fields }, `response broken off: ${detail}`);

@@ -1,4 +1,5 @@
 export { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts';
+export type { BoundListener } from './client-listeners.ts';
 export { type Exchange, type Forwarded, forward } from './forward.ts';
 export {
   type GatewayConfig,
@@ -7,6 +8,7 @@ export {
   type RouteConfig,
   type UpstreamConfig,
 } from './gateway-config.ts';
+export type { ListenerConfig } from './listener-config.ts';
 export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-peers.ts';
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
 export {

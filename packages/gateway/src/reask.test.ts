@@ -53,7 +53,8 @@ spec: { action: DENY, rules: [{ to: [{ operation: { paths: [/orders] } }] }] }
 `;
 
 function askClient(facts: Partial<Facts>, ...inFlight: InFlight[]) {
-  const session = { inFlight: new Set(inFlight) } as unknown as Session;
+  const asker = { peer: peer('client'), connection: {}, protocol: 'http' };
+  const session = { ...asker, inFlight: new Set(inFlight) } as unknown as Session;
   return reaskClient(factsWith(facts), () => session)(connectionOf('client'));
 }
 

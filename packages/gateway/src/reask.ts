@@ -1,6 +1,14 @@
-import { type AuthzQuestion, authorize, compileRules, type RuleSet } from '@countersign/authz';
+import {
+  type AuthzConnection,
+  type AuthzQuestion,
+  type AuthzRequest,
+  authorize,
+  compileRules,
+  type RuleSet,
+} from '@countersign/authz';
 import type { Clock, Denial } from '@countersign/base';
 import {
+  type HandshakeFacts,
   isAnonymous,
   type LiveConnection,
   type PeerOf,
@@ -13,7 +21,7 @@ import type {
   RevocationStatus,
   VerifiedPeer,
 } from '@countersign/spiffe';
-import type { InFlight, Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** Who may do what, as it is now. */
 export interface Facts {
@@ -29,18 +37,40 @@ export interface Facts {
   readonly clock: Clock;
 }
 
-export type RequestFacts = Pick<InFlight, 'method' | 'path'>;
+/** Who asks, and over what. */
+export interface Asker {
+  readonly peer: PeerOf;
+  readonly connection: AuthzConnection;
+  /** `tcp`: bytes are passed through that nobody here reads. */
+  readonly protocol: 'http' | 'tcp';
+}
 
-/** May this peer hold a connection (without `request`), or make this request? The same question admits and cuts. */
-export function ask(facts: Facts, peer: PeerOf, request?: RequestFacts) {
-  const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, peer);
-  return refusal ?? authorize(facts.rules(), questionOf(facts, peer, facts.clock.now(), request));
+/** What rules may look at of a connection. */
+export function connectionOf(facts: HandshakeFacts): AuthzConnection {
+  const { sourceAddress, remoteAddress, localAddress, localPort, serverNames } = facts;
+  return {
+    sourceIp: sourceAddress,
+    remoteIp: remoteAddress,
+    destinationIp: localAddress,
+    destinationPort: localPort,
+    serverName: serverNames[0],
+  };
+}
+
+/**
+ * May this peer hold a connection (without `request`), make this request, or pass bytes through? The same question
+ * admits and cuts.
+ */
+export function ask(facts: Facts, asker: Asker, request?: AuthzRequest) {
+  const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, asker.peer);
+  if (refusal !== undefined) return refusal;
+  return authorize(facts.rules(), questionOf(facts, asker, facts.clock.now(), request));
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
 export function askUpstream(facts: Facts, peer: VerifiedPeer): StillAllowed {
   const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, peer);
-  return refusal ?? authorize(noRules, questionOf(facts, peer, facts.clock.now()));
+  return refusal ?? authorize(noRules, questionOf(facts, upstreamOf(peer), facts.clock.now()));
 }
 
 /**
@@ -63,10 +93,14 @@ export function reaskClient(
     const unlogged = wrongWithIssue(facts, peer);
     if (unlogged !== undefined) return unlogged;
     const then = withinLife(peer, at);
-    const answer = authorize(facts.rules(), questionOf(facts, peer, then));
+    const session = sessionOf(connection);
+    const asker = session ?? {
+      ...{ peer, connection: connectionOf(connection.facts), protocol: 'http' as const },
+    };
+    const answer = authorize(facts.rules(), questionOf(facts, asker, then));
     if (!answer.ok) return answer;
-    for (const request of sessionOf(connection)?.inFlight ?? []) {
-      const again = authorize(facts.rules(), questionOf(facts, peer, then, request));
+    for (const request of session?.inFlight ?? []) {
+      const again = authorize(facts.rules(), questionOf(facts, asker, then, request));
       if (!again.ok) return again;
     }
     return { ok: true };
@@ -84,7 +118,8 @@ export function reaskUpstream(facts: Facts): (connection: LiveConnection) => Sti
     if (!anchor.ok || isAnonymous(peer)) return anchor;
     const unlogged = wrongWithIssue(facts, peer);
     if (unlogged !== undefined) return unlogged;
-    const answer = authorize(noRules, questionOf(facts, peer, withinLife(peer, at)));
+    const question = questionOf(facts, upstreamOf(peer), withinLife(peer, at));
+    const answer = authorize(noRules, question);
     return answer.ok ? { ok: true } : answer;
   };
 }
@@ -97,18 +132,24 @@ function withinLife(peer: PeerOf, at: number): number {
   return isAnonymous(peer) ? at : Math.min(at, peer.notAfter);
 }
 
-function questionOf(facts: Facts, peer: PeerOf, at: number, request?: RequestFacts): AuthzQuestion {
+function questionOf(
+  facts: Facts,
+  { peer, connection, protocol }: Asker,
+  at: number,
+  request?: AuthzRequest,
+): AuthzQuestion {
   const revocation: RevocationStatus = isAnonymous(peer)
     ? { status: 'good' }
     : facts.revocation.check(peer);
   const question: AuthzQuestion = {
-    peer,
-    revocation,
-    at,
+    ...{ peer, revocation, at, connection, protocol },
     unknownRevocation: facts.unknownRevocation,
   };
-  if (request === undefined) return question;
-  return { ...question, request: { method: request.method, path: request.path } };
+  return request === undefined ? question : { ...question, request };
+}
+
+function upstreamOf(peer: VerifiedPeer): Asker {
+  return { peer, connection: {}, protocol: 'http' };
 }
 
 const noRules = compileRules([]);

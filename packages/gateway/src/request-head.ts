@@ -10,6 +10,8 @@ export interface RequestHead {
   readonly target: RequestTarget;
   /** Lowercase, without the port and a trailing dot; IPv6 in brackets. */
   readonly host: string;
+  /** As sent, with its port. */
+  readonly authority: string;
   readonly hasBody: boolean;
   /** As announced; undefined for chunked bodies and none. */
   readonly contentLength: number | undefined;
@@ -48,7 +50,7 @@ export function readRequestHead(
   const { hasBody, contentLength } = framing;
   const { takesTrailers, isGrpc } = readUse(fields);
   return {
-    ...{ ok: true, method, target, host: host.name, hasBody, contentLength },
+    ...{ ok: true, method, target, host: host.name, authority: host.sent, hasBody, contentLength },
     ...{ isWebSocket, isGrpc, takesTrailers },
   };
 }
@@ -140,7 +142,7 @@ function wrongWithUpgrade(
   return refuse('WebSocket without one key of 16 octets');
 }
 
-export type Host = { readonly ok: true; readonly name: string } | Denial;
+export type Host = { readonly ok: true; readonly name: string; readonly sent: string } | Denial;
 
 // RFC 9112 §3.2: exactly one, or 400.
 export function readHost(hosts: readonly string[]): Host {
@@ -151,7 +153,7 @@ export function readHost(hosts: readonly string[]): Host {
   const parts = /^(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::\d{1,5})?$/.exec(host);
   const name = parts?.[1];
   if (name === undefined) return denial('ERR_GATEWAY_HOST', 'host header is no host name', {});
-  return { ok: true, name: name.toLowerCase().replace(/\.$/, '') };
+  return { ok: true, name: name.toLowerCase().replace(/\.$/, ''), sent: host };
 }
 
 // RFC 9110 §5.6.1

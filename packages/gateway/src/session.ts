@@ -1,3 +1,4 @@
+import type { AuthzConnection, AuthzRequest } from '@countersign/authz';
 import { isAnonymous, type LiveConnection, type PeerOf } from '@countersign/mtls';
 import {
   clientCertHeaders,
@@ -7,23 +8,25 @@ import {
   xfccHeader,
 } from '@countersign/wire';
 import { formatName, type GeneralName } from '@countersign/x509';
+import { type Asker, connectionOf } from './reask.ts';
 
 /** What the rules were asked about a request that is on its way. */
-export interface InFlight {
-  readonly method: string;
-  readonly path: string;
-}
+export type InFlight = AuthzRequest;
 
 /** One client connection and the requests that are on their way on it. */
-export class Session {
+export class Session implements Asker {
   readonly live: LiveConnection;
+  readonly connection: AuthzConnection;
+  readonly protocol: Asker['protocol'];
   readonly inFlight = new Set<InFlight>();
   /** Set where the protocol has a word for it: takes no more requests, and ends when those in flight are over. */
   onRetire: (() => void) | undefined;
   #identityHeaders: { readonly by: string; readonly headers: readonly string[] } | undefined;
 
-  constructor(live: LiveConnection) {
+  constructor(live: LiveConnection, protocol: Asker['protocol'] = 'http') {
     this.live = live;
+    this.protocol = protocol;
+    this.connection = connectionOf(live.facts);
   }
 
   /** Ends the connection as soon as nothing is on its way; a client that asks again opens another. */

@@ -1,18 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { isIP } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import { allowUnknownRevocation, type RuleSet } from '@countersign/authz';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import {
   addReports,
   type ConnectionScope,
   type CutReport,
-  createMtlsListener,
   followChanges,
   isAnonymous,
   type LiveConnection,
   LiveConnections,
-  type MtlsListener,
 } from '@countersign/mtls';
 import type {
   BundleSource,
@@ -26,16 +22,17 @@ import { type AdminServer, startAdminServer } from './admin-server.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { createH2Front } from './client/h2-front.ts';
 import { createHttpFront } from './client/http-front.ts';
+import { type BoundListener, ClientListeners } from './client-listeners.ts';
 import { watchExpiry } from './expiry-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 import { handleRequest } from './handle-request.ts';
+import { handleTunnel } from './handle-tunnel.ts';
 import type { LoggedPeers } from './logged-peers.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
-import { ask, askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
+import { askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
 import { openRoutes, type Route, upstreamsOf } from './routes.ts';
-import { Session } from './session.ts';
 
 export interface GatewayOptions {
   readonly config: GatewayConfig;
@@ -74,9 +71,12 @@ export interface GatewayStats {
 }
 
 export interface Gateway {
+  /** Of the first listener. */
   readonly url: string;
-  readonly adminUrl: string | undefined;
   readonly port: number;
+  /** All of them, in the order of the configuration. */
+  readonly listeners: readonly BoundListener[];
+  readonly adminUrl: string | undefined;
   /**
    * Asks about every open connection and request again, in both directions, and destroys those that are no longer
    * allowed, within this turn. Called by itself when a source tells of changes.
@@ -135,11 +135,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   let routes: readonly Route[] = openRoutes(config.routes, around);
 
-  // 2. Requests, on connections that the listener hands on, refused ones included: those are told so.
-  const sessions = new Map<LiveConnection, Session>();
+  // 2. Requests, on connections that the listeners hand on, refused ones included: those are told so.
   let stopping = false;
+  const metrics = gatewayMetrics(meter);
   const surroundings = {
-    ...{ facts, svids, clock, log, newId, metrics: gatewayMetrics(meter) },
+    ...{ facts, svids, clock, log, newId, metrics },
     routes: () => routes,
     isStopping: () => stopping,
     maxBodyBytes: limits.maxBodyBytes,
@@ -157,71 +157,67 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     h1: createHttpFront({ limits, newId, log, onExchange }),
     h2: createH2Front({ limits, clock, log, onExchange }),
   };
-  const frontOf = ({ alpnProtocol }: TLSSocket) => (alpnProtocol === 'h2' ? fronts.h2 : fronts.h1);
 
-  // 3. Handshakes: whoever may hold a connection at all is admitted; each request is asked about on its own.
-  const listener = createMtlsListener({
-    ...{ name: 'gateway', svids, bundles, clock, log, meter },
-    clientAuth: config.listen.clientAuth,
-    minVersion: config.listen.minVersion,
-    alpn: alpnOf[config.listen.protocol],
+  // 3. Handshakes, and tunnels for listeners that pass bytes through.
+  const clients = new ClientListeners({
+    ...{ listeners: config.listeners, facts, svids, bundles, prepare, clock, log, meter },
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
     ...(options.staple !== undefined && { staple: options.staple }),
-    prepare,
-    admit: (peer) => ask(facts, peer),
-    onConnection(socket, _peer, live) {
-      // It closed while it was judged: nothing would ever take it off the list.
-      if (socket.closed) return;
-      const session = new Session(live);
-      sessions.set(live, session);
-      socket.once('close', () => sessions.delete(live));
-      frontOf(socket).take(socket, session);
+    onHttp(socket, from) {
+      const front = socket.alpnProtocol === 'h2' ? fronts.h2 : fronts.h1;
+      front.take(socket, from);
     },
-    onRefused(socket, refusal, _facts, peer) {
-      frontOf(socket).take(socket, { refusal, peer });
+    onTunnel(session, upstream) {
+      void handleTunnel({ facts, upstream, around, metrics, clock, log }, session);
     },
   });
 
   // 4. Watch: the facts that admitted are asked about again whenever one of them changes.
-  const isBusy = (connection: LiveConnection) => (sessions.get(connection)?.inFlight.size ?? 0) > 0;
+  const isBusy = (connection: LiveConnection) =>
+    (clients.sessionOf(connection)?.inFlight.size ?? 0) > 0;
   function recheck(scope: ConnectionScope = {}): CutReport {
-    const inbound = reaskClient(facts, (connection) => sessions.get(connection));
-    return addReports(
-      listener.connections.reask(inbound, scope),
-      outbound.reask(reaskUpstream(facts), scope),
-    );
+    const inbound = reaskClient(facts, (connection) => clients.sessionOf(connection));
+    return addReports(clients.reask(inbound, scope), outbound.reask(reaskUpstream(facts), scope));
   }
   // One turn later, so that who caused the change and re-asks itself is told what was cut.
   const unfollow = followChanges([revocation, bundles, loggedPeers ?? {}], () =>
     queueMicrotask(() => recheck()),
   );
   const watching = new AbortController();
-  const everything = () => [...listener.connections, ...outbound];
+  const everything = () => [...clients, ...outbound];
   const watch = { connections: everything, isBusy, graceMs: limits.expiryGrace, clock, log };
   void watchExpiry(watch, watching.signal);
 
   /** What this gateway is doing, and by what rules. */
   const statusOf = () => ({
     identity: identityStatus(options),
-    connections: { clients: listener.connections.count(), upstreams: outbound.count() },
+    connections: { clients: clients.count(), upstreams: outbound.count() },
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
     ...(loggedPeers !== undefined && { issuanceLog: loggedPeers.report() }),
   });
-  const bound = await listenOn(listener, config, fronts);
-  const admin = await startAdmin(
-    options,
-    listener,
-    statusOf,
-    () => ownRefusal()?.detail ?? options.notReady?.() ?? unwell(options),
-  );
-  const url = `https://${hostInUrl(bound.address)}:${bound.port}`;
-  log.info({ url, adminUrl: admin?.url, routes: routes.length }, 'gateway listens');
+  const stop = async (drainMs: number): Promise<void> => {
+    // Facts are followed to the end: a response that is let finish is cut all the same when its caller is revoked.
+    await clients.close(drainMs);
+    unfollow();
+    watching.abort();
+    for (const front of Object.values(fronts)) front.close();
+    await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
+    outbound.destroyAll();
+  };
+  const [bound, admin] = await open(stop, async () => {
+    const listening = await clients.listen();
+    const unwellReason = () => ownRefusal()?.detail ?? options.notReady?.() ?? unwell(options);
+    return [listening, await startAdmin(options, statusOf, unwellReason)] as const;
+  });
+  const urls = bound.map(({ url }) => url);
+  log.info({ urls, adminUrl: admin?.url, routes: routes.length }, 'gateway listens');
 
   return {
-    url,
+    url: bound[0].url,
+    listeners: bound,
     adminUrl: admin?.url,
-    port: bound.port,
+    port: bound[0].port,
     recheck,
     countOpen: (concerns) =>
       everything().filter(({ peer }) => !isAnonymous(peer) && concerns(peer)).length,
@@ -239,48 +235,33 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return recheck();
     },
     stats: () => ({
-      connections: listener.connections.count(),
+      connections: clients.count(),
       upstreamConnections: outbound.count(),
-      requestsInFlight: [...sessions.values()].reduce((sum, each) => sum + each.inFlight.size, 0),
+      requestsInFlight: [...clients.sessions()].reduce((sum, each) => sum + each.inFlight.size, 0),
     }),
     async close() {
       stopping = true;
-      for (const session of sessions.values()) session.retire();
-      // Facts are followed to the end: a response that is let finish is cut all the same when its caller is revoked.
-      await listener.close(limits.drainTimeout);
-      unfollow();
-      watching.abort();
-      for (const front of Object.values(fronts)) front.close();
-      await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
-      outbound.destroyAll();
+      await stop(limits.drainTimeout);
       await admin?.close();
     },
   };
 }
 
-/** RFC 7301, in our order of preference. */
-const alpnOf = {
-  h1: ['http/1.1'],
-  h2: ['h2'],
-  auto: ['h2', 'http/1.1'],
-} as const;
-
-async function listenOn(
-  listener: MtlsListener,
-  config: GatewayConfig,
-  fronts: Readonly<Record<string, { close(): void }>>,
-) {
+/** What cannot be opened leaves nothing open. */
+async function open<T>(
+  stop: (drainMs: number) => Promise<void>,
+  all: () => Promise<T>,
+): Promise<T> {
   try {
-    return await listener.listen(config.listen.port, config.listen.address);
+    return await all();
   } catch (thrown) {
-    for (const front of Object.values(fronts)) front.close();
+    await stop(0);
     throw thrown;
   }
 }
 
 async function startAdmin(
   options: GatewayOptions,
-  listener: MtlsListener,
   status: () => object,
   unwellReason: () => string | undefined,
 ): Promise<AdminServer | undefined> {
@@ -289,18 +270,8 @@ async function startAdmin(
   if (!isLoopback(admin.address)) {
     options.log.warn({ address: admin.address }, 'admin port is open to more than this machine');
   }
-  try {
-    return await startAdminServer({
-      ...admin,
-      log: options.log,
-      metricsText: options.metricsText,
-      unwell: unwellReason,
-      status,
-    });
-  } catch (thrown) {
-    await listener.close(0);
-    throw thrown;
-  }
+  const { log, metricsText } = options;
+  return startAdminServer({ ...admin, log, metricsText, unwell: unwellReason, status });
 }
 
 function unwell({ svids, clock }: GatewayOptions): string | undefined {
@@ -327,16 +298,12 @@ function identityStatus({ svids }: GatewayOptions): object {
 }
 
 function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
-  for (const key of ['listen', 'admin', 'ca', 'revocation', 'issuanceLog', 'limits'] as const) {
+  for (const key of ['listeners', 'admin', 'ca', 'revocation', 'issuanceLog', 'limits'] as const) {
     if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
     throw new CountersignError('ERR_GATEWAY_RESTART', `"${key}" of the configuration has changed`, {
       fields: { key },
     });
   }
-}
-
-function hostInUrl(address: string): string {
-  return isIP(address) === 6 ? `[${address}]` : address;
 }
 
 function isLoopback(address: string): boolean {

@@ -35,9 +35,10 @@ export async function readGatewayFiles(
   const { port, adminPort } = options;
   const written = parseGatewayConfig(await readText(cli, options.config), options.config);
   const admin = { address: '127.0.0.1', ...written.admin };
+  const [first, ...others] = written.listeners;
   const config: GatewayConfig = {
     ...written,
-    ...(port !== undefined && { listen: { ...written.listen, port } }),
+    ...(port !== undefined && { listeners: [{ ...first, port }, ...others] }),
     ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
   };
   const policies = await readPolicies(cli, written, options);

@@ -75,7 +75,10 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
       revocationReport: () => ({ ...checks.report(), ownStaple: staples?.report() }),
       metricsText: meter.metricsText,
     });
-    const urls = { url: gateway.url, adminUrl: gateway.adminUrl };
+    const urls = {
+      urls: gateway.listeners.map(({ url: each }) => each),
+      adminUrl: gateway.adminUrl,
+    };
     revocation.ready.then(
       () => log.info(urls, 'gateway serves'),
       () => {},
@@ -89,7 +92,10 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   }
   const serving = gateway;
   return {
-    urls: [serving.url, ...(serving.adminUrl === undefined ? [] : [serving.adminUrl])],
+    urls: [
+      ...serving.listeners.map(({ url: each }) => each),
+      ...(serving.adminUrl === undefined ? [] : [serving.adminUrl]),
+    ],
     async reload() {
       const next = await readGatewayFiles(cli, options);
       serving.reload({ config: next.config, rules: next.rules });

@@ -78,7 +78,8 @@ function readHead(pseudo: Pseudo, fields: HeadFields, hasBody: boolean): Request
   if (!target.ok) return target;
   const { contentLength } = framing;
   return {
-    ...{ ok: true, method: isWebSocket ? 'GET' : method, target, host: host.name },
+    ...{ ok: true, method: isWebSocket ? 'GET' : method, target },
+    ...{ host: host.name, authority: host.sent },
     ...{ hasBody: hasBody && !isWebSocket, contentLength, isWebSocket, ...readUse(fields) },
   };
 }
