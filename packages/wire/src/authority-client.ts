@@ -39,6 +39,7 @@ import {
   type JwtSvidOrder,
   parseJwtSvidAnswer,
 } from './jwt-messages.ts';
+import { formatKeyRevokeRequest, type KeyRevokeRequest } from './key-revoke-messages.ts';
 import {
   formatLeaseRequest,
   type LeaseRequest,
@@ -148,6 +149,13 @@ export class AuthorityClient {
     const body = formatRevokeRequest(request);
     const more = request.waitMs ?? 60_000;
     return this.#message(routes.revoke, body, parseRevokeResponse, options, more);
+  }
+
+  /** By whoever holds the private key of what is revoked; nothing else is shown. */
+  revokeByKey(request: KeyRevokeRequest, options: CallOptions = {}): Promise<RevokeResponse> {
+    const body = formatKeyRevokeRequest(request);
+    const more = request.waitMs ?? 60_000;
+    return this.#message(routes.keyRevoke, body, parseRevokeResponse, options, more);
   }
 
   status(options: CallOptions = {}): Promise<StatusResponse> {

@@ -154,5 +154,5 @@ export {
   signatureAlgorithmOf,
   signatureAlgorithms,
 } from './signature-algorithms.ts';
-export { keySigner, type Signer, verifySignature } from './signer.ts';
+export { keySigner, type Signer, verifySignature, verifySignatureOfKey } from './signer.ts';
 export { parseSpki, publicKeyOf, type SubjectPublicKeyInfo, spkiOf } from './spki.ts';

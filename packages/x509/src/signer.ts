@@ -52,7 +52,25 @@ export function verifySignature(
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  const row = signatureAlgorithmOf(algorithm);
+  return verifiesBy(spki, signatureAlgorithmOf(algorithm), data, signature);
+}
+
+/** The same for what {@link keySigner} signed by the algorithm that it takes by itself. */
+export function verifySignatureOfKey(
+  spki: SubjectPublicKeyInfo,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const kind = keyKindOf(spki);
+  return kind !== undefined && verifiesBy(spki, algorithmOf(spki, kind), data, signature);
+}
+
+function verifiesBy(
+  spki: SubjectPublicKeyInfo,
+  row: SignatureAlgorithm | undefined,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const kind = keyKindOf(spki);
   if (row === undefined || kind === undefined || !row.keyTypes.includes(kind.type)) return false;
   if (kind.type === 'EC' && !isEcdsaSignature(signature)) return false;
