@@ -1,5 +1,6 @@
 import { CountersignError, nearestWord } from '@countersign/base';
 import { parseYamlDocuments, type SourceDocument } from '@countersign/config';
+import type { PoliciesChecked, PolicySurroundings } from './check-policies.ts';
 import type { Cli } from './cli.ts';
 
 /** A kind of configuration file, told by its content rather than its name. */
@@ -7,6 +8,13 @@ export interface ConfigKind {
   readonly name: 'authority' | 'gateway' | 'router' | 'agent' | 'authorization policies';
   /** Reads the whole file as the command that uses it would, and the files that it names. Returns notes for the operator. */
   read(text: string, file: string, cli: Cli): Promise<readonly string[]>;
+  /** Instead of `read`, where a file can be used and have findings all the same. */
+  check?(
+    text: string,
+    file: string,
+    cli: Cli,
+    around: PolicySurroundings,
+  ): Promise<PoliciesChecked>;
 }
 
 const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
@@ -17,6 +25,10 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
       const { compileRules, parseAuthorizationPolicies } = await import('@countersign/authz');
       compileRules(parseAuthorizationPolicies(text, file));
       return [];
+    },
+    async check(text, file, cli, around) {
+      const { checkPolicies } = await import('./check-policies.ts');
+      return checkPolicies(cli, text, file, around);
     },
   },
   {

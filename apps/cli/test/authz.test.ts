@@ -134,3 +134,41 @@ test('authz explain says why, rule by rule, and which came closest', async () =>
     /ALLOW policy prod\/orders rules\[0\] .* is left out whole: operation\.methods, only HTTP/,
   );
 });
+
+test('check reads every document, and tells policies that do not mean what they say with the request that shows it', async () => {
+  const open = policies
+    .replace('name: orders', 'name: open')
+    .replace('principals: [cluster.local/ns/prod/sa/web]', 'notNamespaces: [dev]');
+  await writeFile(
+    file('mixed.yaml'),
+    `${open}---\nkind: PeerAuthentications\napiVersion: v1\n---${strict.replace('STRICT', 'STRIKT')}`,
+  );
+  await writeFile(
+    file('workloads.yaml'),
+    '- { namespace: prod, serviceAccount: web, labels: { app: web } }\n',
+  );
+  const [text, json, known, sound] = await Promise.all([
+    countersign(['check', file('mixed.yaml')]),
+    countersign(['check', '-o', 'json', file('mixed.yaml')]),
+    countersign(['check', '--workloads', file('workloads.yaml'), file('policies.yaml')]),
+    countersign(['check', file('policies.yaml'), file('strict.yaml')]),
+  ]);
+  assert.equal(text.code, 1, text.stderr);
+  for (const said of [
+    /mixed\.yaml:8:7: policy prod\/open rules\[0\]: notNamespaces says who may not, .*GET "\/orders" by a plaintext caller is allowed/,
+    /mixed\.yaml:\d+:\d+: kind "PeerAuthentications" is no policy that is known, the nearest is "PeerAuthentication"/,
+    /expected "UNSET" or "DISABLE" or "PERMISSIVE" or "STRICT", found "STRIKT", the nearest is "STRICT"/,
+    /ERR_AUTHZ_LETS_STRANGERS_IN/,
+  ]) {
+    assert.match(text.stderr, said);
+  }
+  assert.equal(json.code, 1);
+  const shown = JSON.parse(json.stdout).files[0].findings.find(
+    ({ example }: { example?: object }) => example,
+  );
+  assert.equal(shown.example.got, 'ALLOW');
+  assert.deepEqual(shown.example.request, { method: 'GET', path: '/orders' });
+  assert.equal(known.code, 1);
+  assert.match(known.stderr, /policy prod\/orders selects app=orders, and no known workload is/);
+  assert.equal(sound.code, 0, sound.stderr);
+});

@@ -38,5 +38,13 @@ export {
   type RuleSet,
   ruleSetOf,
 } from './rules/rule-set.ts';
-export { parseAuthzTable, type TableRequest, type TableRow } from './trial/authz-table.ts';
+export {
+  parseAuthzTable,
+  parseWorkloads,
+  type TableRequest,
+  type TableRow,
+  type TableWorkload,
+} from './trial/authz-table.ts';
 export { type RowResult, TableTrial } from './trial/try-table.ts';
+export type { PolicyWarning } from './warn/policy-warning.ts';
+export { warnAboutPolicies } from './warn/warn-about-policies.ts';

@@ -1,23 +1,12 @@
-import { CountersignError, codeTable, type ErrorCode } from '@countersign/base';
-import { ConfigError, formatIssue } from '@countersign/config';
+import { CountersignError } from '@countersign/base';
+import { formatIssue } from '@countersign/config';
+import { type Finding, findingsOf } from '../check-finding.ts';
+import type { PolicySurroundings } from '../check-policies.ts';
 import type { Cli } from '../cli.ts';
 import { configKindOf } from '../config-kinds.ts';
 import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
-import { failureOf } from '../report-error.ts';
 import { ExitWith, type Verb } from '../verb.ts';
-
-/** What is wrong at one place; without a place it is the whole file. */
-interface Finding {
-  /** The one that is checked, or one that it names. */
-  readonly file: string;
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-  readonly line: number | null;
-  readonly column: number | null;
-  readonly path: string | null;
-}
 
 interface Checked {
   readonly file: string;
@@ -36,11 +25,16 @@ export const checkVerb: Verb = {
         '<file...>',
         'ca.yaml, gateway.yaml or AuthorizationPolicy documents, told apart by content',
       )
+      .option('--mesh <file>', "MeshConfig, for policies; Istio's defaults without")
+      .option(
+        '--workloads <file>',
+        'a list of all workloads; policies for none of them are told then',
+      )
       .addOption(outputOption())
       .addHelpText('after', help)
-      .action(async (files: string[], options: { output: string }) => {
+      .action(async (files: string[], options: PolicySurroundings & { output: string }) => {
         const checked: Checked[] = [];
-        for (const file of files) checked.push(await checkFile(cli, file));
+        for (const file of files) checked.push(await checkFile(cli, file, options));
         const exit = Math.max(...checked.map((each) => each.exit)) as Checked['exit'];
         if (options.output === 'json') {
           const report = checked.map(({ exit: _, ...each }) => each);
@@ -54,17 +48,23 @@ export const checkVerb: Verb = {
 };
 
 const help = `
-Exits 0 when all files can be used, 1 when one has findings, 2 when one cannot be read at all.
+Exits 0 when all files can be used, 1 when one has findings, 2 when one cannot be read at all. Policies that can be used
+and do not mean what they say are findings, too: each with the request that shows it.
 
 Example:
   countersign check ca.yaml gateway.yaml policies.yaml`;
 
-async function checkFile(cli: Cli, file: string): Promise<Checked> {
+async function checkFile(cli: Cli, file: string, around: PolicySurroundings): Promise<Checked> {
   let kind: string | null = null;
   try {
     const text = Buffer.from(await readInput(cli, file, 'check')).toString('utf8');
     const found = configKindOf(text, file);
     kind = found.name;
+    if (found.check !== undefined) {
+      const { findings, notes } = await found.check(text, file, cli, around);
+      const ok = findings.length === 0;
+      return { file, kind, ok, findings, notes, exit: ok ? 0 : 1 };
+    }
     const notes = await found.read(text, file, cli);
     return { file, kind, ok: true, findings: [], notes, exit: 0 };
   } catch (thrown) {
@@ -86,21 +86,6 @@ function exitOf({ code, exit }: CountersignError): Checked['exit'] {
   return exit === 3 ? 3 : 1;
 }
 
-function findingsOf(thrown: CountersignError, file: string): Finding[] {
-  if (!(thrown instanceof ConfigError)) {
-    const { code, message, hint } = failureOf(thrown);
-    return [{ file, code, message, hint, line: null, column: null, path: null }];
-  }
-  return thrown.issues.map((issue) => ({
-    ...{ file: thrown.file, ...issue },
-    hint: hintOf(issue.code),
-  }));
-}
-
-function hintOf(code: ErrorCode): string {
-  return codeTable[code].hint;
-}
-
 /** Findings as compilers write them, then the hint and the code of each kind once. */
 async function printChecked(cli: Cli, checked: Checked): Promise<void> {
   const { file, kind, ok, findings, notes } = checked;
@@ -110,7 +95,8 @@ async function printChecked(cli: Cli, checked: Checked): Promise<void> {
     for (const note of notes) await cli.out(`${yellow('note')} ${file}: ${note}\n`);
     return;
   }
-  const { red, dim } = cli.errStyle;
+  const { red, dim, yellow } = cli.errStyle;
+  for (const note of notes) cli.err(`${yellow('note')} ${file}: ${note}\n`);
   for (const code of new Set(findings.map((finding) => finding.code))) {
     const same = findings.filter((finding) => finding.code === code);
     for (const finding of same) cli.err(`${red(lineOf(finding))}\n`);

@@ -243,7 +243,10 @@ test('a file without a policy is refused, for no policy would let every peer in'
 test('all that is wrong with a document is named at once, in file order', () => {
   const error = failure(
     policy(
-      '\n  action: DENY\n  provider: { name: a }\n  rules:\n    - to:\n        - operation: { ports: ["a", "1"] }\n    - when: [{ key: a }]\n',
+      [
+        '\n  action: DENY\n  provider: { name: a }\n  rules:\n    - to:\n',
+        '        - operation: { ports: ["a", "1"] }\n    - when: [{ key: a }]\n',
+      ].join(''),
     ),
   );
   assert.deepEqual(

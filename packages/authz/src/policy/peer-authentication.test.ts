@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { ConfigError, parseYamlDocuments } from '@countersign/config';
 import { parseIstioPolicies } from './istio-policies.ts';
 import { mtlsOf } from './peer-authentication.ts';
+import { policyText } from './policy-text.suite.ts';
 
 const root = new URL('../../../../../shared/vectors/', import.meta.url);
 const skip = existsSync(root) ? false : '../shared/vectors is absent';
@@ -101,9 +102,8 @@ const peers = (
 ) =>
   parseIstioPolicies(
     specs
-      .map(
-        ([name, namespace, spec, more = '']) =>
-          `apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: ${name}, namespace: ${namespace}${more} }\nspec: ${spec}\n`,
+      .map(([name, namespace, spec, more = '']) =>
+        policyText(name, spec, { kind: 'PeerAuthentication', namespace, more }),
       )
       .join('---\n'),
     'peers.yaml',
@@ -117,7 +117,10 @@ test('mesh, namespace, workload and port inherit, the nearest counts, and unset 
     [
       'web',
       'prod',
-      '{ selector: { matchLabels: { app: web } }, mtls: { mode: PERMISSIVE }, portLevelMtls: { "80": { mode: STRICT }, 81: {}, "82": { mode: UNSET } } }',
+      [
+        '{ selector: { matchLabels: { app: web } }, mtls: { mode: PERMISSIVE },',
+        'portLevelMtls: { "80": { mode: STRICT }, 81: {}, "82": { mode: UNSET } } }',
+      ].join(' '),
     ],
   );
   const mode = (port: number | undefined, workload = app) =>

@@ -49,17 +49,17 @@ const scalar = z.union([z.string(), z.number(), z.boolean()]).transform(String);
 const port = z.coerce.number().int().min(0).max(65_535);
 const address = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
 
+const workloadSchema = z.strictObject({
+  namespace: z.string().default('default'),
+  serviceAccount: z.string().default('default'),
+  labels: z.record(z.string(), scalar).nullish(),
+  ports: z.record(z.string().regex(/^\d{1,5}$/, 'expected a port'), z.string()).nullish(),
+});
+
 const tableSchema = z.array(
   z.strictObject({
     name: z.string().optional(),
-    workload: z
-      .strictObject({
-        namespace: z.string().default('default'),
-        serviceAccount: z.string().default('default'),
-        labels: z.record(z.string(), scalar).nullish(),
-        ports: z.record(z.string().regex(/^\d{1,5}$/, 'expected a port'), z.string()).nullish(),
-      })
-      .prefault({}),
+    workload: workloadSchema.prefault({}),
     request: z
       .strictObject({
         principal: z.string().min(1).nullish(),
@@ -89,15 +89,26 @@ const limits = { maxBytes: 32 * 1024 * 1024, maxDocuments: 10, maxAliasCount: 1_
  * @throws ConfigError
  */
 export function parseAuthzTable(text: string, file: string): TableRow[] {
+  return readRows(onlyDocument(text, file));
+}
+
+/**
+ * Reads a list of workloads, each as a row of a table has it.
+ *
+ * @throws ConfigError
+ */
+export function parseWorkloads(text: string, file: string): TableWorkload[] {
+  return readDocument(z.array(workloadSchema), onlyDocument(text, file)).map(workloadOf);
+}
+
+function onlyDocument(text: string, file: string): SourceDocument {
   const documents = parseYamlDocuments(text, file, limits);
   const [document] = documents;
-  if (document === undefined || documents.length > 1) {
-    const message = `${documents.length} documents, expected one list of rows`;
-    throw new ConfigError(file, [
-      { code: 'ERR_CONFIG_VALUE', message, path: '', line: 1, column: 1 },
-    ]);
-  }
-  return readRows(document);
+  if (document !== undefined && documents.length === 1) return document;
+  const message = `${documents.length} documents, expected one list`;
+  throw new ConfigError(file, [
+    { code: 'ERR_CONFIG_VALUE', message, path: '', line: 1, column: 1 },
+  ]);
 }
 
 function readRows(document: SourceDocument): TableRow[] {
@@ -108,17 +119,7 @@ function readRows(document: SourceDocument): TableRow[] {
   }
   return rows.map(({ name, workload, request, expect }, index) => ({
     name: name ?? `row ${index + 1}`,
-    workload: {
-      namespace: workload.namespace,
-      serviceAccount: workload.serviceAccount,
-      labels: workload.labels ?? {},
-      ports: new Map(
-        Object.entries(workload.ports ?? {}).map(([number, protocol]) => [
-          Number(number),
-          protocol,
-        ]),
-      ),
-    },
+    workload: workloadOf(workload),
     request: {
       principal: request.principal ?? undefined,
       sourceIp: request.sourceIp ?? undefined,
@@ -137,4 +138,16 @@ function readRows(document: SourceDocument): TableRow[] {
     expect,
     position: document.positionOf([index]),
   }));
+}
+
+function workloadOf(workload: z.output<typeof workloadSchema>): TableWorkload {
+  const { namespace, serviceAccount, labels, ports } = workload;
+  return {
+    namespace,
+    serviceAccount,
+    labels: labels ?? {},
+    ports: new Map(
+      Object.entries(ports ?? {}).map(([number, protocol]) => [Number(number), protocol]),
+    ),
+  };
 }

@@ -5,6 +5,7 @@ import { type EnvoyListener, rbacConfig, skip, startEnvoy } from '../envoy/envoy
 import { parseIstioPolicies } from '../policy/istio-policies.ts';
 import { defaultMesh, type MeshSettings, type PathNormalization } from '../policy/mesh-settings.ts';
 import { gatewayNameLabel } from '../policy/policy-target.ts';
+import { policyText } from '../policy/policy-text.suite.ts';
 import type { TableRequest } from './authz-table.ts';
 import { TableTrial } from './try-table.ts';
 
@@ -160,7 +161,7 @@ test("rows of paths and headers are answered as a real Envoy with Istio's settin
       conditionSpecs.map((spec) => ({ spec, place, isPaths: false })),
     ),
   ].map((subject) => {
-    const text = `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: p, namespace: prod }\nspec:\n  ${subject.spec}\n`;
+    const text = policyText('p', `\n  ${subject.spec}`);
     return { ...subject, policies: parseIstioPolicies(text, 'policy.yaml') };
   });
   const envoy = await startEnvoy(

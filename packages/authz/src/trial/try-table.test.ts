@@ -1,53 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError } from '@countersign/config';
-import { parseIstioPolicies } from '../policy/istio-policies.ts';
-import { defaultMesh, type MeshSettings, parseMeshSettings } from '../policy/mesh-settings.ts';
+import { defaultMesh, parseMeshSettings } from '../policy/mesh-settings.ts';
 import { parseAuthzTable } from './authz-table.ts';
-import { TableTrial } from './try-table.ts';
-
-interface Written {
-  readonly kind?: string;
-  readonly namespace?: string;
-  readonly annotations?: string;
-  readonly spec: string;
-}
-
-function policiesOf(...all: readonly Written[]) {
-  const text = all
-    .map(({ kind = 'AuthorizationPolicy', namespace = 'prod', annotations = '{}', spec }, index) =>
-      [
-        `apiVersion: security.istio.io/v1`,
-        `kind: ${kind}`,
-        `metadata: { name: p${index}, namespace: ${namespace}, annotations: ${annotations} }`,
-        `spec: ${spec}\n`,
-      ].join('\n'),
-    )
-    .join('---\n');
-  return parseIstioPolicies(text, 'policies.yaml');
-}
-
-type Row = readonly [expect: 'ALLOW' | 'DENY', request: string, workload?: string];
-
-const orders = '{ namespace: prod, labels: { app: orders }, ports: { "8080": http, "9000": tcp } }';
-const web = 'principal: cluster.local/ns/prod/sa/web';
-
-/** Every row as a table of its own, so that a message names the row. */
-function expectRows(
-  policies: ReturnType<typeof policiesOf>,
-  rows: readonly Row[],
-  mesh: MeshSettings = defaultMesh,
-): void {
-  const trial = new TableTrial(policies, mesh);
-  for (const [expect, request, workload = orders] of rows) {
-    const text = `[{ name: x, workload: ${workload}, request: { ${request} }, expect: ${expect} }]`;
-    const [row] = parseAuthzTable(text, 'table.yaml');
-    assert.ok(row !== undefined);
-    const { got, reason } = trial.try(row);
-    assert.equal(got, expect, `${request}: ${reason}`);
-    assert.ok(reason.length > 10);
-  }
-}
+import { expectRows, policiesOf, type Row, web } from './table-world.suite.ts';
 
 test('each line of a repeated header counts by itself, but for the headers that Envoy joins', () => {
   const header = (name: string, values: string) => ({
@@ -141,54 +97,6 @@ test('on TCP an HTTP field drops an ALLOW rule whole, and only itself from a DEN
   ]);
 });
 
-test('a port that nobody declared is looked into, and one that is declared HTTP takes nothing else', () => {
-  const policies = policiesOf({
-    spec: '{ rules: [{ to: [{ operation: { methods: ["*"] } }] }, { to: [{ operation: { ports: ["7000"] } }] }] }',
-  });
-  expectRows(policies, [
-    ['ALLOW', 'method: GET, port: 1'],
-    ['DENY', 'port: 1'],
-    ['ALLOW', 'port: 7000'],
-    ['DENY', 'port: 8080'],
-  ]);
-  expectRows(policiesOf(), [
-    ['DENY', 'port: 8080'],
-    ['ALLOW', 'port: 9000'],
-    ['ALLOW', 'port: 5, method: GET', '{ namespace: prod, ports: { "5": grpc-web } }'],
-    ['ALLOW', 'port: 5', '{ namespace: prod, ports: { "5": mysql } }'],
-  ]);
-});
-
-test('PeerAuthentication decides who gets to the port at all', () => {
-  const peer = (spec: string, namespace = 'prod') => ({
-    kind: 'PeerAuthentication',
-    namespace,
-    spec,
-  });
-  const strict = policiesOf(peer('{ mtls: { mode: STRICT } }'));
-  expectRows(strict, [
-    ['DENY', 'method: GET, port: 8080'],
-    ['ALLOW', `${web}, method: GET, port: 8080`],
-    ['ALLOW', 'method: GET', '{ namespace: dev }'],
-  ]);
-  const ports = policiesOf(
-    peer('{ mtls: { mode: STRICT } }', 'istio-system'),
-    peer(
-      '{ selector: { matchLabels: { app: orders } }, portLevelMtls: { "9000": { mode: DISABLE }, "8080": { mode: PERMISSIVE } } }',
-    ),
-  );
-  expectRows(ports, [
-    ['ALLOW', 'method: GET, port: 8080'],
-    ['ALLOW', 'port: 9000'],
-    ['DENY', `${web}, port: 9000`],
-    ['DENY', 'port: 7'],
-  ]);
-  const rooted = policiesOf(
-    peer('{ selector: { matchLabels: { app: orders } }, mtls: { mode: STRICT } }', 'istio-system'),
-  );
-  expectRows(rooted, [['ALLOW', 'method: GET, port: 8080']]);
-});
-
 test('policies are for their namespace, the root namespace for all, and selectors for labels', () => {
   const deny = (selector: string, namespace: string) => ({
     namespace,
@@ -210,107 +118,6 @@ test('policies are for their namespace, the root namespace for all, and selector
   const moved = { ...defaultMesh, rootNamespace: 'root' };
   expectRows(policiesOf(deny('', 'root')), rows('DENY', 'DENY', 'DENY'), moved);
   expectRows(policiesOf(deny('', 'istio-system')), rows('ALLOW', 'ALLOW', 'ALLOW'), moved);
-});
-
-test('targetRefs are for instances of the Gateway in the same namespace, and for nobody else', () => {
-  const target = 'targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: edge }]';
-  const policies = policiesOf({ spec: `{ action: DENY, ${target}, rules: [{}] }` });
-  const label = (name: string) => `labels: { gateway.networking.k8s.io/gateway-name: ${name} }`;
-  expectRows(policies, [
-    ['DENY', 'method: GET', `{ namespace: prod, ${label('edge')} }`],
-    ['ALLOW', 'method: GET', `{ namespace: prod, ${label('other')} }`],
-    ['ALLOW', 'method: GET', `{ namespace: dev, ${label('edge')} }`],
-    ['ALLOW', 'method: GET', '{ namespace: prod, labels: { app: edge } }'],
-  ]);
-  const service = policiesOf({
-    spec: '{ action: DENY, targetRefs: [{ kind: Service, name: orders }], rules: [{}] }',
-  });
-  expectRows(service, [['ALLOW', 'method: GET']]);
-});
-
-const istioGateway = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: { name: edge, namespace: prod }
-spec:
-  selector: { istio: ingress }
-  servers:
-    - { port: { number: 80, name: a, protocol: HTTP }, hosts: ["*"] }
-    - { port: { number: 443, name: b, protocol: HTTPS }, hosts: ["a.example"], tls: { mode: SIMPLE, credentialName: c } }
-    - { port: { number: 443, name: c, protocol: HTTPS }, hosts: ["prod/*.b.example"], tls: { mode: MUTUAL, credentialName: c } }
-    - { port: { number: 5432, name: d, protocol: TLS }, hosts: ["*"], tls: { mode: PASSTHROUGH } }
-    - { port: { number: 15443, name: e, protocol: HTTPS }, hosts: ["*"], tls: { mode: ISTIO_MUTUAL } }
-`;
-
-test('an edge takes what its Gateways say, whatever PeerAuthentication says', () => {
-  const edge = '{ namespace: prod, labels: { istio: ingress } }';
-  const strict = `---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: a, namespace: prod }\nspec: { mtls: { mode: STRICT } }\n`;
-  const named = `---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a, namespace: prod }\nspec: { rules: [{ to: [{ operation: { ports: ["80", "5432"] } }] }, { from: [{ source: { principals: ["*"] } }] }, { when: [{ key: connection.sni, values: [a.example] }] }] }\n`;
-  const rows: readonly Row[] = [
-    ['ALLOW', 'method: GET, port: 80, host: x', edge],
-    ['DENY', 'method: GET, port: 81, host: x', edge],
-    ['DENY', `${web}, method: GET, port: 80`, edge],
-    ['ALLOW', 'method: GET, port: 443, sni: a.example', edge],
-    ['ALLOW', 'method: GET, port: 443, host: "a.example:443"', edge],
-    ['DENY', 'method: GET, port: 443, sni: c.example', edge],
-    ['DENY', 'method: GET, port: 443, sni: x.b.example', edge],
-    ['ALLOW', `principal: foreign/x, method: GET, port: 443, sni: x.b.example`, edge],
-    ['ALLOW', 'port: 5432, sni: db.example', edge],
-    ['DENY', 'method: GET, port: 15443', edge],
-    ['ALLOW', `${web}, method: GET, port: 15443`, edge],
-  ];
-  expectRows(parseIstioPolicies(`${istioGateway}${strict}${named}`, 'all.yaml'), rows);
-  const [seen] = parseAuthzTable(
-    `[{ workload: ${edge}, request: { ${web}, method: GET, port: 443, sni: a.example }, expect: ALLOW }]`,
-    't',
-  );
-  const onlyNamed = parseIstioPolicies(
-    `${istioGateway}${named.replace(/\{ when: .*\}\] \}, /, '').replace(', { when: [{ key: connection.sni, values: [a.example] }] }', '')}`,
-    'all.yaml',
-  );
-  assert.ok(seen !== undefined);
-  assert.equal(
-    new TableTrial(onlyNamed, defaultMesh).try(seen).got,
-    'DENY',
-    'nobody asked for a certificate',
-  );
-});
-
-test('remote.ip is what trusted proxies tell: an edge believes as many as it is told, a sidecar the nearest', () => {
-  const policies = policiesOf({
-    spec: '{ rules: [{ from: [{ source: { remoteIpBlocks: ["1.2.3.4"] } }] }] }',
-  });
-  const edge = '{ namespace: prod, labels: { gateway.networking.k8s.io/gateway-name: e } }';
-  const forwarded = (list: string) =>
-    `method: GET, sourceIp: 10.0.0.1, headers: { x-forwarded-for: "${list}" }`;
-  const mesh = (numTrustedProxies: number) =>
-    parseMeshSettings(
-      JSON.stringify({ defaultConfig: { gatewayTopology: { numTrustedProxies } } }),
-      'mesh.yaml',
-    );
-  expectRows(policies, [
-    ['ALLOW', 'method: GET, sourceIp: 1.2.3.4'],
-    ['ALLOW', 'method: GET, sourceIp: 10.0.0.1, remoteIp: 1.2.3.4'],
-    ['ALLOW', forwarded('5.6.7.8, 1.2.3.4')],
-    ['DENY', forwarded('1.2.3.4, 5.6.7.8')],
-    ['DENY', forwarded('1.2.3.4'), edge],
-  ]);
-  expectRows(
-    policies,
-    [
-      ['ALLOW', forwarded('1.2.3.4'), edge],
-      ['DENY', forwarded('1.2.3.4, 5.6.7.8'), edge],
-    ],
-    mesh(1),
-  );
-  expectRows(
-    policies,
-    [
-      ['ALLOW', forwarded('1.2.3.4, 5.6.7.8'), edge],
-      ['DENY', forwarded('1.2.3.4'), edge],
-    ],
-    mesh(2),
-  );
 });
 
 test('addresses are compared by their bits, and v4 is not v6', () => {
@@ -442,18 +249,6 @@ test('a policy without rules allows nothing, one with an empty rule everything, 
   expectRows(policiesOf(), [
     ['ALLOW', 'method: GET'],
     ['ALLOW', 'port: 9000'],
-  ]);
-});
-
-test('the name of a handshake is known where there was one, in lowercase', () => {
-  const policies = policiesOf({
-    spec: '{ rules: [{ when: [{ key: connection.sni, values: ["a.example"] }] }] }',
-  });
-  expectRows(policies, [
-    ['ALLOW', `${web}, method: GET, sni: A.example`],
-    ['DENY', 'method: GET, sni: a.example'],
-    ['ALLOW', 'port: 9000, sni: a.example'],
-    ['DENY', `${web}, method: GET`],
   ]);
 });
 
