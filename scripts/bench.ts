@@ -2,6 +2,7 @@
 // Words choose rows by a part of their name: `npm run bench -- issue cut`.
 import { measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
+import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
 import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
 import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
 import { measureOcspServing, measureRevocation } from '../packages/ca/bench/publish.bench.ts';
@@ -70,6 +71,27 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   {
     name: 'proxied request, keep-alive',
     run: async () => proxied(await measureProxiedRequest()),
+  },
+  {
+    name: 'workload api fetch',
+    async run() {
+      const f = await measureFetch();
+      return [
+        `${micros(f.cpuMicros)} of the agent's CPU a fetch, goal 300 µs`,
+        `floor ${micros(f.floorMicros)} (gRPC alone, asking nobody who they are); ${times(f.cpuMicros / f.floorMicros)} the floor`,
+        `p50 ${f.p50Ms.toFixed(2)} ms, p99 ${f.p99Ms.toFixed(2)} ms`,
+      ].join('; ');
+    },
+  },
+  {
+    name: 'workload api, 1,000 open streams',
+    async run() {
+      const f = await measureStreams(1000);
+      return [
+        `every one has its new SVID ${Math.round(f.allMs)} ms after the order to renew (p50 ${Math.round(f.p50Ms)} ms), goal 1000 ms`,
+        `${Math.round(f.rssMegabytes)} MB in memory, goal 200 MB`,
+      ].join('; ');
+    },
   },
   {
     name: 'revoke to cut',

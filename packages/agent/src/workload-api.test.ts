@@ -91,6 +91,15 @@ describe('the Workload API', () => {
     assert.deepEqual(Object.keys(bundles), ['spiffe://example.org']);
   });
 
+  it('lets one connection fetch and hang up more than a thousand times', async () => {
+    const client = world.client();
+    for (let i = 0; i < 1200; i += 1) {
+      const stream = openStream(client, 'fetchX509Bundles');
+      await nextMessage(stream);
+      stream.cancel();
+    }
+  });
+
   it('lets everybody connect, since who connects is asked of the kernel', () => {
     assert.equal(statSync(world.agent.socket).mode & 0o777, 0o777);
   });

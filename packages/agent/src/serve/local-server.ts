@@ -69,6 +69,7 @@ export class LocalServer {
       'grpc.max_receive_message_length': maxRequestBytes,
       'grpc.max_concurrent_streams': 100,
     });
+    allowHangingUp(this.#grpc);
     const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#net = createServer({ pauseOnConnect: false }, (socket) => {
       this.#accept(socket, (known) => injector.injectConnection(known));
@@ -154,6 +155,16 @@ export class LocalServer {
     });
     inject(socket);
   }
+}
+
+/**
+ * Whoever fetches once hangs up on a stream, which HTTP/2 counts as a reset; Node allows 33 of them a second and ends the
+ * connection of who makes more. Here it is what the protocol asks for. gRPC's server has no option for it, only a field.
+ */
+function allowHangingUp(server: Server): void {
+  const { commonServerOptions } = server as unknown as { commonServerOptions?: object };
+  if (commonServerOptions === undefined) throw new TypeError('gRPC server without its options');
+  Object.assign(commonServerOptions, { streamResetBurst: 20_000, streamResetRate: 20_000 });
 }
 
 /** A socket that nobody listens on is of a dead process. Anything else at the path is not ours to remove. */
