@@ -7,4 +7,5 @@ export {
 export { type TestCa, type TestCaOptions, type TestCrlOptions, testCa } from './test-ca.ts';
 export type { Mutations, TestCredential } from './test-certificate.ts';
 export { type TestClock, testClock } from './test-clock.ts';
+export { startTestDns, type TestDns } from './test-dns.ts';
 export { testKey } from './test-key.ts';

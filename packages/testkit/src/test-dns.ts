@@ -1,0 +1,60 @@
+import { createSocket } from 'node:dgram';
+
+export interface TestDns {
+  /** `127.0.0.1:<port>`. */
+  readonly address: string;
+  /** Texts of names, in lowercase; they may be changed. */
+  readonly texts: Map<string, readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** A resolver that knows every name below `test` to be on this machine, and the texts that it is given. */
+export async function startTestDns(): Promise<TestDns> {
+  const texts = new Map<string, readonly string[]>();
+  const socket = createSocket('udp4');
+  socket.on('message', (query, { port, address }) => {
+    const answer = answerTo(query, texts);
+    if (answer !== undefined) socket.send(answer, port, address);
+  });
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  const close = () => new Promise<void>((resolve) => socket.close(() => resolve()));
+  return { address: `127.0.0.1:${socket.address().port}`, texts, close };
+}
+
+const types = { a: 1, txt: 16 } as const;
+
+/** RFC 1035 §4.1: one question, its answers by compression of the question's own name. */
+function answerTo(query: Buffer, texts: TestDns['texts']): Buffer | undefined {
+  const labels: string[] = [];
+  let at = 12;
+  for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
+    labels.push(query.toString('latin1', at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+  const end = at + 5;
+  if (query.byteLength < end) return undefined;
+  const name = labels.join('.').toLowerCase();
+  const type = query.readUInt16BE(at + 1);
+  const isKnown = labels.at(-1)?.toLowerCase() === 'test';
+  const data: Buffer[] = [];
+  if (isKnown && type === types.a) data.push(Buffer.of(127, 0, 0, 1));
+  if (isKnown && type === types.txt) {
+    for (const text of texts.get(name) ?? []) {
+      data.push(Buffer.concat([Buffer.of(text.length), Buffer.from(text, 'latin1')]));
+    }
+  }
+  const head = Buffer.from(query.subarray(0, 12));
+  // a response, recursion available; no such name where it is not ours
+  head.writeUInt16BE(0x8180 | (isKnown ? 0 : 3), 2);
+  head.writeUInt16BE(data.length, 6);
+  head.fill(0, 8, 12);
+  const records = data.map((each) => {
+    const record = Buffer.alloc(12);
+    record.writeUInt16BE(0xc00c, 0);
+    record.writeUInt16BE(type, 2);
+    record.writeUInt16BE(1, 4);
+    record.writeUInt16BE(each.byteLength, 10);
+    return Buffer.concat([record, each]);
+  });
+  return Buffer.concat([head, query.subarray(12, end), ...records]);
+}
