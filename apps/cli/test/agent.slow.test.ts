@@ -52,6 +52,14 @@ test('an agent enrols by a token, and entries over the API give and take identit
   const again = await countersign(['entry', 'delete', ...state, entry]);
   assert.equal(again.code, 1);
   assert.equal(lastLine(again.stderr), 'ERR_ENTRY_UNKNOWN');
+
+  // The agent itself is revoked: nobody keeps an identity of it.
+  await run(...create, '--selector', `unix:uid:${process.getuid?.()}`);
+  const other = await openStream(file('agent.sock'), t);
+  await once(other, 'data', { signal: AbortSignal.timeout(30_000) });
+  await run('revoke', ...state, '--spiffe-id', id('agent'), '--wait', '0s');
+  const [evicted] = await once(other, 'trailers', { signal: AbortSignal.timeout(30_000) });
+  assert.equal(evicted['grpc-status'], '7');
   assert.equal((await agent.end()).code, 0);
 });
 

@@ -13,7 +13,7 @@ import type { FederatedDomain } from './agent-config.ts';
 import type { Entry } from './entries/entry.ts';
 import { EntryBook } from './entries/entry-book.ts';
 import { followAuthority } from './entries/follow-authority.ts';
-import { followFederation } from './federation/follow-federation.ts';
+import { Federation } from './federation/follow-federation.ts';
 import { JwtCache } from './jwt/jwt-cache.ts';
 import { type Kernel, openKernel } from './peer/kernel.ts';
 import { SdsReport } from './sds/sds-report.ts';
@@ -63,6 +63,10 @@ export interface Agent {
   readonly settled: Promise<void>;
   /** Replaces the entries of the file; what did not change keeps its SVID, and streams stay open. */
   setEntries(entries: readonly Entry[]): void;
+  /** Follows these foreign trust domains from here on; the bundles of others are kept, and go stale. */
+  setFederation(domains: readonly FederatedDomain[]): Promise<void>;
+  /** What keeps workloads from their identities, or undefined: for health checks. */
+  unwell(): string | undefined;
   /** Renews every SVID now. */
   renewAll(): void;
   stats(): AgentStats;
@@ -108,16 +112,17 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   server.add(workloadApi({ admission, streams, identities, tokens, now: () => clock.now(), log }));
   const report = new SdsReport({ log, meter });
   server.add(sdsService({ admission, streams, identities, report }));
-  let federated: { readonly done: Promise<void> };
+  const federation = new Federation({
+    ...{ bundles, readFile: options.readFile ?? readBytes, clock, log, meter },
+  });
   try {
     // 4. whom foreign trust domains trust
-    const { federation: domains = [], readFile = readBytes } = options;
-    federated = await followFederation({ domains, bundles, readFile, clock, log, meter, signal });
+    await federation.follow(options.federation ?? []);
     await server.listen();
   } catch (thrown) {
     stopping.abort();
     streams.stop();
-    await keeper.stop();
+    await Promise.all([keeper.stop(), federation.stop()]);
     throw thrown;
   }
   log.info({ socket: server.path }, 'agent serves');
@@ -131,13 +136,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     bundles,
     settled: settledOf(book, keeper),
     setEntries: (entries) => book.replace('file', entries),
+    setFederation: (domains) => federation.follow(domains),
+    unwell: () => keeper.evicted?.detail,
     renewAll: () => keeper.renewAll(),
     stats: () => ({ entries: book.entries.length, streams: streams.count }),
     async close() {
       stopping.abort();
       streams.stop();
       await server.close(200);
-      await Promise.all([keeper.stop(), following, federated.done]);
+      await Promise.all([keeper.stop(), following, federation.stop()]);
       log.info({ socket: server.path }, 'agent stopped serving');
     },
   };

@@ -70,7 +70,7 @@ export async function runAgent(options: RunAgentOptions, tools: Tools): Promise<
     });
     if (entries.length === 0) log.warn({}, 'there are no entries: no process gets an identity');
     // 5. metrics and health
-    admin = await startAdmin(options, tools);
+    admin = await startAdmin(options, agent, tools);
     await settled(agent, tools);
   } catch (thrown) {
     await agent?.close();
@@ -83,6 +83,7 @@ export async function runAgent(options: RunAgentOptions, tools: Tools): Promise<
     async reload() {
       const next = await readAgentConfig(cli, options.config);
       serving.setEntries(next.entries);
+      await serving.setFederation(next.federation);
       await takeOver(live, options.identity);
     },
     async close() {
@@ -109,6 +110,7 @@ function socketOf({ socket, config }: RunAgentOptions, { socket: written }: Agen
 
 async function startAdmin(
   { adminPort }: RunAgentOptions,
+  agent: Agent,
   { log, meter }: Tools,
 ): Promise<AdminServer | undefined> {
   if (adminPort === undefined) return undefined;
@@ -116,7 +118,7 @@ async function startAdmin(
     address: '127.0.0.1',
     port: adminPort,
     metricsText: meter.metricsText,
-    unwell: () => undefined,
+    unwell: () => agent.unwell(),
     log,
   });
 }

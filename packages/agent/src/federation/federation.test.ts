@@ -14,7 +14,7 @@ import { testCa } from '@countersign/testkit';
 import { encodePem } from '@countersign/x509';
 import type { FederatedDomain } from '../agent-config.ts';
 import { BundleBook } from '../svids/bundle-book.ts';
-import { followFederation } from './follow-federation.ts';
+import { Federation } from './follow-federation.ts';
 
 const foreign = 'example-federated.org';
 const endpointId = `spiffe://${foreign}/endpoint`;
@@ -127,17 +127,13 @@ async function follow(
   log: Log = noLog,
 ): Promise<{ readonly book: BundleBook }> {
   const book = new BundleBook(makeBundle('example.org', [testCa().root]), noLog);
-  const stopping = new AbortController();
-  const { done } = await followFederation({
-    domains: [{ trustDomain: foreign, source }],
+  const federation = new Federation({
     bundles: book,
     readFile: async () => Buffer.from(file),
-    ...{ clock: systemClock, log, meter: noMeter, signal: stopping.signal },
+    ...{ clock: systemClock, log, meter: noMeter },
   });
-  t.after(() => {
-    stopping.abort();
-    return done;
-  });
+  await federation.follow([{ trustDomain: foreign, source }]);
+  t.after(() => federation.stop());
   return { book };
 }
 

@@ -5,50 +5,70 @@ import type { BundleBook } from '../svids/bundle-book.ts';
 import { fetchBundle } from './fetch-bundle.ts';
 
 export interface FederationOptions {
-  readonly domains: readonly FederatedDomain[];
   readonly bundles: BundleBook;
   /** Of a path as the configuration has it. */
   readonly readFile: (path: string) => Promise<Uint8Array>;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
-  readonly signal: AbortSignal;
-}
-
-export interface Following {
-  /** Resolves some time after the signal. */
-  readonly done: Promise<void>;
 }
 
 const waits = { hintMs: 300_000, leastMs: 1000, mostMs: 3_600_000, retryMs: 10_000 } as const;
 
-/**
- * Keeps the bundles of foreign trust domains, each by its own source, until the signal. An endpoint is asked again when
- * its last bundle said so, known by that bundle, so that the other side may rotate its root; a failure changes nothing.
- *
- * @throws CountersignError ERR_BUNDLE_* or ERR_FILE for a file that cannot be used
- */
-export async function followFederation(options: FederationOptions): Promise<Following> {
-  const age = options.meter.gauge({
-    name: 'countersign_agent_federated_bundle_read_seconds',
-    help: 'When the bundle of a foreign trust domain was last read, in seconds since the Unix epoch.',
-    labels: ['trust_domain'],
-  });
-  // 1. what files say, before anything is asked of the network
-  for (const { trustDomain, source } of options.domains) {
-    if (source.kind === 'https_web') continue;
-    const path = source.kind === 'file' ? source.path : source.bootstrapPath;
-    options.bundles.put(readBundle(await options.readFile(path), trustDomain));
+/** The bundles of foreign trust domains, each by its own source. */
+export class Federation {
+  readonly #options: FederationOptions;
+  readonly #readAt: Gauge;
+  #stopping = new AbortController();
+  #following: readonly Promise<void>[] = [];
+
+  constructor(options: FederationOptions) {
+    this.#options = options;
+    this.#readAt = options.meter.gauge({
+      name: 'countersign_agent_federated_bundle_read_seconds',
+      help: 'When the bundle of a foreign trust domain was last read, in seconds since the Unix epoch.',
+      labels: ['trust_domain'],
+    });
   }
-  // 2. what endpoints say, each at its own pace
-  const following = options.domains.map((domain) => followEndpoint(domain, options, age));
-  return { done: Promise.all(following).then(() => {}) };
+
+  /**
+   * Follows these, and those before no more. An endpoint is asked again when its last bundle said so, known by that bundle,
+   * so that the other side may rotate its root; a failure changes nothing.
+   *
+   * @throws CountersignError ERR_BUNDLE_* or ERR_FILE for a file that cannot be used; then it goes on as before
+   */
+  async follow(domains: readonly FederatedDomain[]): Promise<void> {
+    const { bundles, readFile } = this.#options;
+    // 1. what files say, before anything is asked of the network
+    const read: TrustBundle[] = [];
+    for (const { trustDomain, source } of domains) {
+      if (source.kind === 'https_web') continue;
+      // What an endpoint said since is newer than the file for its first contact.
+      if (source.kind === 'https_spiffe' && bundles.bundle(trustDomain) !== undefined) continue;
+      const path = source.kind === 'file' ? source.path : source.bootstrapPath;
+      read.push(readBundle(await readFile(path), trustDomain));
+    }
+    await this.stop();
+    for (const bundle of read) bundles.put(bundle);
+    // 2. what endpoints say, each at its own pace
+    this.#stopping = new AbortController();
+    const { signal } = this.#stopping;
+    this.#following = domains.map((domain) =>
+      followEndpoint(domain, { ...this.#options, signal }, this.#readAt),
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#following);
+    this.#following = [];
+  }
 }
 
 async function followEndpoint(
   { trustDomain, source }: FederatedDomain,
-  options: FederationOptions,
-  age: Gauge,
+  options: FederationOptions & { readonly signal: AbortSignal },
+  readAt: Gauge,
 ): Promise<void> {
   if (source.kind === 'file') return;
   const { bundles, clock, log, signal } = options;
@@ -57,7 +77,7 @@ async function followEndpoint(
     try {
       const bundle = await fetchBundle(trustDomain, source, { bundles, clock, signal });
       bundles.put(bundle);
-      age.set(clock.now() / 1000, { trust_domain: trustDomain });
+      readAt.set(clock.now() / 1000, { trust_domain: trustDomain });
       waitMs = waitOf(bundle);
     } catch (thrown) {
       if (signal.aborted) return;

@@ -97,6 +97,15 @@ describe('registration entries over the API', () => {
     await watch.return();
   });
 
+  it('are watched by one agent in few places at once', async () => {
+    const client = api.client(agent);
+    const signal = AbortSignal.timeout(30_000);
+    const watches = Array.from({ length: 16 }, () => client.watchAgent({ signal }));
+    await Promise.all(watches.map((watch) => watch.next()));
+    await assert.rejects(client.watchAgent({ signal }).next(), codeOf('ERR_API_FEED_LIMIT'));
+    await Promise.all(watches.map((watch) => watch.return()));
+  });
+
   it('are told to no agent whose certificate is revoked: its watch ends, and does not begin again', async () => {
     const evicted = await api.enrol('spiffe://example.com/agent/evicted');
     const watch = api.client(evicted).watchAgent({ signal: AbortSignal.timeout(30_000) });

@@ -8,6 +8,7 @@ import {
 } from '@countersign/wire';
 import { type ApiAnswer, type ApiCall, nameOf } from '../serve/api-call.ts';
 import type { ApiContext } from '../serve/api-context.ts';
+import { AgentSeats } from './agent-seats.ts';
 import type { EntryAnswer } from './entry-registry.ts';
 import { streamToAgent } from './watch-stream.ts';
 
@@ -43,9 +44,24 @@ export const entryHandlers = {
     }
     const agent = caller.peer.spiffeId.toString();
     const { peer } = caller;
-    return { ok: true, stream: (response) => streamToAgent({ context, agent, peer, response }) };
+    const seat = seatsOf(context).take(agent);
+    if (!seat.ok) return seat;
+    const { leave } = seat;
+    return {
+      ok: true,
+      stream: (response) => streamToAgent({ context, agent, peer, response }).finally(leave),
+    };
   },
 } as const;
+
+const seats = new WeakMap<ApiContext, AgentSeats>();
+
+/** Of one server. */
+function seatsOf(context: ApiContext): AgentSeats {
+  const known = seats.get(context) ?? new AgentSeats();
+  seats.set(context, known);
+  return known;
+}
 
 function mayChange({ isAdmin }: ApiContext, { caller, route }: ApiCall): Denial | undefined {
   if (caller.kind === 'operator' || (caller.kind === 'peer' && isAdmin(caller.peer))) {
