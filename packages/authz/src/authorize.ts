@@ -1,10 +1,18 @@
 import { type Denial, denial, type Fields } from '@countersign/base';
 import { type RevocationStatus, VerifiedPeer } from '@countersign/spiffe';
 import { closestRule, formatClause, formatRule } from './explain-rule.ts';
-import { type ExternalAnswers, judge, type Refused } from './judge.ts';
+import {
+  type ExternalAnswers,
+  hasObservers,
+  judge,
+  type Observation,
+  observeFacts,
+  type Refused,
+} from './judge.ts';
 import { factsOf, type QuestionFacts } from './question-facts.ts';
 import type { RawHeaders } from './request/header-lines.ts';
 import { otherReadings } from './request/path-readings.ts';
+import type { IdentityFacts } from './roles/role-mapping.ts';
 import type { Claims, RuleFacts } from './rules/rule-facts.ts';
 import type { ActionRules, CompiledRule, RuleSet } from './rules/rule-set.ts';
 
@@ -35,10 +43,8 @@ export interface AuthzQuestion {
    * permit for any request, nor for passing bytes through.
    */
   readonly request?: AuthzRequest;
-  /** What external authorizers said, asked before; a CUSTOM rule that applies and has no answer here denies. */
-  readonly external?: ExternalAnswers;
-  /** What the role mapping says of the peer, for rules: `roles`, `tenant`, `rateClass`. */
-  readonly identity?: Claims;
+  /** What the role mapping says of the peer, for rules. */
+  readonly identity?: IdentityFacts | undefined;
 }
 
 /** Addresses as `node:net` shows them. */
@@ -50,6 +56,8 @@ export interface AuthzConnection {
   readonly destinationPort?: number | undefined;
   /** SNI. */
   readonly serverName?: string | undefined;
+  /** Of a connection whose bytes are passed through: see {@link AuthzRequest.external}. */
+  readonly external?: ExternalAnswers | undefined;
 }
 
 export interface AuthzRequest {
@@ -62,12 +70,14 @@ export interface AuthzRequest {
   readonly scheme?: 'http' | 'https' | undefined;
   /** Names and values alternating, each line by itself. */
   readonly rawHeaders?: RawHeaders | undefined;
-  /** The client behind trusted proxies; the connection's where absent. */
+  /** The client behind trusted proxies; of `X-Forwarded-For` as the mesh trusts it where absent. */
   readonly remoteIp?: string | undefined;
   /** Of a token that was verified. */
   readonly claims?: Claims | undefined;
   /** Claims that are lists of words, besides `scope` and `permission`. */
   readonly spaceDelimitedClaims?: readonly string[] | undefined;
+  /** What external authorizers said, asked before; a CUSTOM rule that applies and has no answer here denies. */
+  readonly external?: ExternalAnswers | undefined;
 }
 
 const minted = Symbol('authorized');
@@ -123,14 +133,14 @@ export function authorize(rules: RuleSet, question: AuthzQuestion): Permit | Den
   // 3. What the rules say to them.
   const asked = rulesFor(rules, question);
   const isUnasked = isUnaskedIn(question);
-  const judgement = judge(asked, facts, isUnasked, question.external);
+  const judgement = judge(asked, facts, isUnasked, externalOf(question));
   if (!judgement.ok) return refusal(judgement, asked, question, facts);
   if (rules.paths === 'as-istio') return new Permit(minted, question, judgement.rule);
 
   // 4. And however else a server may read the path.
   for (const path of otherReadings(facts.request?.path ?? '')) {
     const read = facts.readAs(path);
-    const again = judge(asked, read, isUnasked, question.external);
+    const again = judge(asked, read, isUnasked, externalOf(question));
     if (!again.ok) return refusal(again, asked, question, read);
   }
   return new Permit(minted, question, judgement.rule);
@@ -149,6 +159,18 @@ function refusal(
   if (judgement.by === 'deny') return deniedBy(judgement.rule, question);
   if (judgement.by === 'provider') return deniedByProvider(judgement.rule, question);
   return allowedByNone(asked, question, facts);
+}
+
+function externalOf({ request, connection }: AuthzQuestion): ExternalAnswers | undefined {
+  return request === undefined ? connection?.external : request.external;
+}
+
+/** What AUDIT policies and dry runs say to a question; undefined where there are none of either, which is the most. */
+export function observe(rules: RuleSet, question: AuthzQuestion): Observation | undefined {
+  const asked = rulesFor(rules, question);
+  if (!hasObservers(asked)) return undefined;
+  const facts = factsOf(question, rules.mesh);
+  return 'ok' in facts ? undefined : observeFacts(asked, facts);
 }
 
 /** Whether requests are still to come. */
@@ -215,7 +237,7 @@ function deniedByProvider(rule: CompiledRule, question: AuthzQuestion): Denial {
   const provider = rule.provider ?? '';
   const where = `by provider "${provider}", as ${formatRule({ ...rule, rule: rule.index })} asks`;
   const fields = { ...fieldsOf(question), provider, policy: rule.policy, rule: rule.index };
-  const answer = question.external?.get(provider);
+  const answer = externalOf(question)?.get(provider);
   if (answer === undefined || answer.ok) {
     const detail = `${subjectOf(question)}: to be judged ${where}, and there is no answer of it`;
     return denial('ERR_AUTHZ_PROVIDER', detail, fields);

@@ -5,11 +5,17 @@ export {
   type AuthzRequest,
   allowUnknownRevocation,
   authorize,
+  observe,
   Permit,
 } from './authorize.ts';
 export { type Explanation, explain, formatExplanation, formatRules } from './explain.ts';
 export type { ClauseExplanation, RuleExplanation } from './explain-rule.ts';
-export type { ExternalAnswers } from './judge.ts';
+export {
+  askExternal,
+  type ExternalAuthorizer,
+  providersFor,
+} from './external/ask-external.ts';
+export type { ExternalAnswers, Judgement, Observation } from './judge.ts';
 export {
   type AuthorizationPolicy,
   type AuthorizationRule,
@@ -31,6 +37,7 @@ export {
 export type { PolicyTarget, Workload } from './policy/policy-target.ts';
 export { remoteAddress } from './request/client-address.ts';
 export { normalizePath } from './request/normalize-path.ts';
+export { type IdentityFacts, parseRoleMapping, type RoleMapping } from './roles/role-mapping.ts';
 export {
   type CompiledRule,
   compileRules,

@@ -23,9 +23,10 @@ export function judge(
   isUnasked: boolean,
   external?: ExternalAnswers,
 ): Judgement {
-  for (const rule of rules.customs) {
+  // Providers are asked about requests, and about connections that have none.
+  for (const rule of isUnasked ? [] : rules.customs) {
     if (external?.get(rule.provider ?? '')?.ok === true) continue;
-    if (ruleApplies(rule, facts, isUnasked)) return { ok: false, by: 'provider', rule };
+    if (ruleApplies(rule, facts, false)) return { ok: false, by: 'provider', rule };
   }
   for (const rule of rules.denies) {
     if (ruleApplies(rule, facts, isUnasked)) return { ok: false, by: 'deny', rule };
@@ -40,18 +41,27 @@ export function judge(
 const allowedByDefault: Judgement = { ok: true, rule: undefined };
 const allowedByNone: Judgement = { ok: false, by: 'no-rule' };
 
-/** The rules of AUDIT policies that apply, and what a dry run would have answered where there is one. */
-export function observe(rules: ActionRules, facts: RuleFacts): Observation {
-  const { dryRun } = rules;
-  const audits = rules.audits.filter((rule) => ruleApplies(rule, facts, false));
-  if (dryRun.denies.length === 0 && dryRun.allowPolicies.length === 0) {
-    return { audits, dryRun: undefined };
-  }
-  return { audits, dryRun: judge({ ...rules, ...dryRun, customs: [] }, facts, false) };
+export interface Observation {
+  /** The rules of AUDIT policies that apply. */
+  readonly audits: readonly CompiledRule[];
+  /** What would be without the annotation, DENY and ALLOW among dry runs alone; undefined: no policy has it. */
+  readonly dryRun: Judgement | undefined;
 }
 
-export interface Observation {
-  readonly audits: readonly CompiledRule[];
-  /** Undefined: no policy has the annotation. Each of DENY and ALLOW is judged among dry runs alone. */
-  readonly dryRun: Judgement | undefined;
+export function hasObservers({ audits, dryRun }: ActionRules): boolean {
+  return audits.length > 0 || hasDryRun(dryRun);
+}
+
+export function observeFacts(rules: ActionRules, facts: RuleFacts): Observation {
+  const { dryRun } = rules;
+  return {
+    audits: rules.audits.filter((rule) => ruleApplies(rule, facts, false)),
+    dryRun: hasDryRun(dryRun)
+      ? judge({ ...rules, ...dryRun, customs: [] }, facts, false)
+      : undefined,
+  };
+}
+
+function hasDryRun({ denies, allowPolicies }: ActionRules['dryRun']): boolean {
+  return denies.length > 0 || allowPolicies.length > 0;
 }

@@ -3,6 +3,7 @@ import { VerifiedPeer } from '@countersign/spiffe';
 import { formatName, type GeneralName } from '@countersign/x509';
 import type { AuthzQuestion, AuthzRequest } from './authorize.ts';
 import type { MeshSettings } from './policy/mesh-settings.ts';
+import { clientAddress } from './request/client-address.ts';
 import { hasHeader, headerValues } from './request/header-lines.ts';
 import { type NormalizedPath, normalizePath } from './request/normalize-path.ts';
 import { normalizeClaims } from './rules/claim-match.ts';
@@ -20,12 +21,18 @@ export class QuestionFacts implements RuleFacts {
   readonly destinationPort: number | undefined;
   readonly request: QuestionRequest | undefined;
   readonly #question: AuthzQuestion;
+  readonly #trustedProxies: number;
   #sourceIp: IpAddress | undefined | null = null;
   #remoteIp: IpAddress | undefined | null = null;
 
-  constructor(question: AuthzQuestion, request: QuestionRequest | undefined) {
+  constructor(
+    question: AuthzQuestion,
+    request: QuestionRequest | undefined,
+    trustedProxies: number,
+  ) {
     const { peer, connection } = question;
     this.#question = question;
+    this.#trustedProxies = trustedProxies;
     this.request = request;
     this.names = VerifiedPeer.is(peer) ? namesOf(peer) : undefined;
     this.serverName = lowercase(connection?.serverName ?? '');
@@ -34,7 +41,7 @@ export class QuestionFacts implements RuleFacts {
 
   /** The same with another reading of the path. */
   readAs(path: string): QuestionFacts {
-    return new QuestionFacts(this.#question, this.request?.readAs(path));
+    return new QuestionFacts(this.#question, this.request?.readAs(path), this.#trustedProxies);
   }
 
   get sourceIp(): IpAddress | undefined {
@@ -44,10 +51,23 @@ export class QuestionFacts implements RuleFacts {
 
   get remoteIp(): IpAddress | undefined {
     if (this.#remoteIp === null) {
-      const remote = this.#question.request?.remoteIp ?? this.#question.connection?.remoteIp;
-      this.#remoteIp = remote === undefined ? this.sourceIp : parseIp(remote);
+      const remote = this.#question.request?.remoteIp ?? this.#forwardedFor();
+      this.#remoteIp = remote === undefined ? this.#connectionIp() : parseIp(remote);
     }
     return this.#remoteIp;
+  }
+
+  /** Who a trusted proxy says it is for: of the request, as many of them as the mesh has. */
+  #forwardedFor(): string | undefined {
+    const { rawHeaders } = this.#question.request ?? {};
+    if (this.#trustedProxies === 0 || rawHeaders === undefined) return undefined;
+    const [values] = headerValues(rawHeaders, 'x-forwarded-for');
+    return values === undefined ? undefined : clientAddress(values, this.#trustedProxies - 1);
+  }
+
+  #connectionIp(): IpAddress | undefined {
+    const remote = this.#question.connection?.remoteIp;
+    return remote === undefined ? this.sourceIp : readSocketIp(remote);
   }
 
   get destinationIp(): IpAddress | undefined {
@@ -55,7 +75,8 @@ export class QuestionFacts implements RuleFacts {
   }
 
   metadata(filter: string): Claims | undefined {
-    return filter === identityFilter ? this.#question.identity : undefined;
+    const { identity } = this.#question;
+    return filter === identityFilter && identity !== undefined ? { ...identity } : undefined;
   }
 }
 
@@ -117,10 +138,12 @@ export class QuestionRequest implements RequestFacts {
 /** The facts, or why the request cannot be judged: ERR_AUTHZ_PATH. */
 export function factsOf(question: AuthzQuestion, mesh: MeshSettings): QuestionFacts | Denial {
   const { request, protocol } = question;
-  if (request === undefined || protocol === 'tcp') return new QuestionFacts(question, undefined);
+  if (request === undefined || protocol === 'tcp') {
+    return new QuestionFacts(question, undefined, 0);
+  }
   const path = normalizePath(request.path, mesh.pathNormalization);
   if (typeof path === 'string') return denial('ERR_AUTHZ_PATH', `the path ${path}`);
-  return new QuestionFacts(question, new QuestionRequest(request, path));
+  return new QuestionFacts(question, new QuestionRequest(request, path), mesh.trustedProxies);
 }
 
 const known = new WeakMap<VerifiedPeer, PeerNames>();

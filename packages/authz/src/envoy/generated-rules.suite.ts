@@ -108,7 +108,10 @@ function fieldsOf(values: Record<string, readonly string[]>, apart: readonly str
   return fc
     .record(model, { requiredKeys: [] })
     .map((all) => Object.fromEntries(Object.entries(all).slice(0, 3)))
-    .chain((chosen) => fc.shuffledSubarray(Object.entries(chosen), { minLength: 0, maxLength: 2 }))
+    .chain((chosen) => {
+      const entries = Object.entries(chosen);
+      return fc.shuffledSubarray(entries, { maxLength: Math.min(2, entries.length) });
+    })
     .filter((entries) => entries.length > 0)
     .map((entries) => Object.fromEntries(entries));
 }
