@@ -91,7 +91,7 @@ ${options.yaml ?? ''}
   const files: Record<string, string> = { ...options.files };
   for (const { name, sdl } of sources) files[`${name}.graphql`] = sdl;
   const config = parseRouterConfig(mergeListen(text), 'router.yaml', {});
-  const router = await startRouter({
+  const started = startRouter({
     ...{ config, svids: identity, bundles: identity, clock, log, meter: noMeter },
     revocation: options.revocation ?? neverRevoked,
     mtlsStatus: () => ({ enabled: isMtls, spiffeId: identity.svid().spiffeId.toString() }),
@@ -100,6 +100,11 @@ ${options.yaml ?? ''}
       if (found === undefined) throw new Error(`no file "${path}"`);
       return found;
     },
+  });
+  const closeSubgraphs = () => Promise.all([...subgraphs.values()].map((each) => each.close()));
+  const router = await started.catch(async (thrown) => {
+    await closeSubgraphs();
+    throw thrown;
   });
   const agents = new Map<string, Agent>();
   async function agentOf(as: string | undefined): Promise<Agent> {
@@ -125,7 +130,7 @@ ${options.yaml ?? ''}
     async close() {
       for (const agent of agents.values()) await agent.destroy();
       await router.close();
-      for (const subgraph of subgraphs.values()) await subgraph.close();
+      await closeSubgraphs();
     },
   };
 }

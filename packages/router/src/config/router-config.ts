@@ -53,6 +53,9 @@ function checkMtls(document: SourceDocument, config: RouterConfig): void {
     const missing = mtls.ca_key_path === undefined ? 'ca_key_path' : 'ca_cert_path';
     fail(document, ['mtls'], `one half of the local authority is missing, "${missing}"`);
   }
+  if (listen.client_mtls !== 'off' && !mtls.enabled) {
+    fail(document, ['listen', 'client_mtls'], 'needs an identity, and "mtls.enabled" is false');
+  }
   if (config.revocation !== undefined) {
     if (authority?.url === undefined) fail(document, ['revocation'], 'needs "authority.url"');
     checkRevocationConfig(document, ['revocation'], config.revocation);
@@ -66,9 +69,6 @@ function checkMtls(document: SourceDocument, config: RouterConfig): void {
   }
   if (authority.url !== undefined && (authority.token ?? authority.identity) === undefined) {
     fail(document, ['authority'], '"token" or "identity" is missing beside "url"');
-  }
-  if (listen.client_mtls !== 'off' && !mtls.enabled) {
-    fail(document, ['listen', 'client_mtls'], 'needs an identity, and "mtls.enabled" is false');
   }
 }
 

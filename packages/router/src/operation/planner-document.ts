@@ -2,6 +2,7 @@ import {
   type DocumentNode,
   type FieldNode,
   type GraphQLSchema,
+  isAbstractType,
   Kind,
   type OperationDefinitionNode,
   print,
@@ -17,9 +18,16 @@ const typenameOnly: SelectionNode = {
   name: { kind: Kind.NAME, value: '__typename' },
 };
 
+export interface PlannerWishes {
+  /** What is not to be fetched. */
+  readonly isDropped: (typeName: string, field: FieldNode) => boolean;
+  /** Whether every value of an interface or union has to say its type, for rules go by it. */
+  readonly asksTypes: boolean;
+}
+
 /**
  * What the planner is to plan of a document: without introspection, without the root's `__typename`, which is known, and
- * without what `isDropped` says.
+ * without what is dropped.
  *
  * @returns undefined where nothing is left to fetch
  */
@@ -27,7 +35,7 @@ export function plannerDocument(
   document: DocumentNode,
   operation: OperationDefinitionNode,
   schema: GraphQLSchema,
-  isDropped: (typeName: string, field: FieldNode) => boolean,
+  { isDropped, asksTypes }: PlannerWishes,
 ): string | undefined {
   const typeInfo = new TypeInfo(schema);
   let isRootEmpty = false;
@@ -46,7 +54,9 @@ export function plannerDocument(
       },
       SelectionSet: {
         leave(node: SelectionSetNode) {
-          return node.selections.length === 0 ? { ...node, selections: [typenameOnly] } : undefined;
+          const isNamed = asksTypes && isAbstractType(typeInfo.getParentType());
+          if (node.selections.length > 0 && !isNamed) return undefined;
+          return { ...node, selections: [...node.selections, typenameOnly] };
         },
       },
       OperationDefinition: {

@@ -178,7 +178,10 @@ export class OperationPreparer {
     const text =
       read.isPlannerText && refusedRules.size === 0
         ? read.text
-        : plannerDocument(document, operation, schema, isDropped);
+        : plannerDocument(document, operation, schema, {
+            isDropped,
+            asksTypes: refusedRules.size > 0,
+          });
     const root = schema.getRootType(operation.operation);
     if (root === null || root === undefined) return refused(noRoot(operation.operation));
     try {
@@ -190,8 +193,12 @@ export class OperationPreparer {
         projection: new Projection(root, [{ set: operation.selectionSet, conditions: [] }], {
           schema,
           fragments,
-          isRefused: (coordinate, field) =>
-            isRefusedOn(coordinate.slice(0, coordinate.indexOf('.')), field),
+          isRefused(coordinate, field) {
+            // Of an interface or union: a value that did not say its type may be any of them.
+            const typeName = coordinate.slice(0, coordinate.indexOf('.'));
+            const types = [typeName, ...access.possibleTypes(typeName)];
+            return refusedRules.size > 0 && types.some((each) => isRefusedOn(each, field));
+          },
         }),
         introspection: read.introspection,
       };
@@ -230,15 +237,19 @@ function fragmentsOf(document: DocumentNode): ReadonlyMap<string, FragmentDefini
   );
 }
 
-/** Answers are plain objects: one key would be their prototype. */
+/** Answers are plain objects, one key of which would be their prototype; another says their type, which rules go by. */
 function reservedKey(document: DocumentNode): Denial | undefined {
-  let found = false;
+  let found: string | undefined;
   visit(document, {
     Field(node) {
-      if (node.alias?.value === '__proto__') found = true;
+      const alias = node.alias?.value;
+      if (alias === '__proto__' || (alias === '__typename' && node.name.value !== alias)) {
+        found = alias;
+      }
     },
   });
-  return found ? denial('ERR_GRAPHQL_DOCUMENT', 'the alias "__proto__" is reserved') : undefined;
+  if (found === undefined) return undefined;
+  return denial('ERR_GRAPHQL_DOCUMENT', `the alias "${found}" is reserved`);
 }
 
 function unknownOperation(document: DocumentNode, name: string | undefined): RefusedOperation {

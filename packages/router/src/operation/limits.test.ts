@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { buildSchema } from 'graphql';
+import { parseRouterConfig } from '../config/router-config.ts';
+import { AccessRules } from './access.ts';
+import { stranger } from './caller.ts';
+import { judgeDocument } from './document-limits.ts';
+import { OperationPreparer } from './prepare-operation.ts';
+
+const { limits } = parseRouterConfig('supergraph: x', 'router.yaml', {});
+const schema = buildSchema('type Query { a: Query b(x: String): [Query] c: Int }');
+const planner = { publicSdl: '', plan: async () => undefined };
+const preparer = new OperationPreparer({
+  ...{ schema, planner, limits, introspection: false },
+  access: new AccessRules({ rules: new Map() }, schema),
+});
+
+async function codesOf(query: string): Promise<readonly string[]> {
+  const prepared = await preparer.prepare(query, undefined, stranger);
+  return prepared.ok ? [] : prepared.errors.map(({ extensions }) => String(extensions?.code));
+}
+
+const limit = ['ERR_GRAPHQL_LIMIT'];
+
+test('hostile documents are refused before they are parsed', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['aliases', `{ ${Array.from({ length: 10_000 }, (_, i) => `a${i}: c`).join(' ')} }`],
+    ['levels', `${'{ a '.repeat(1000)}${'}'.repeat(1000)}`],
+    ['levels', `{ b(x: ${'['.repeat(1000)}) }`],
+    ['tokens', `{ ${'c '.repeat(6000)} }`],
+    ['characters', `{ c } #${'x'.repeat(200_000)}`],
+  ];
+  for (const [what, text] of cases) {
+    const denied = judgeDocument(text, limits);
+    assert.equal(denied?.code, 'ERR_GRAPHQL_LIMIT');
+    assert.equal(denied?.fields.what, what);
+  }
+});
+
+test('strings, comments and arguments are not taken for structure', () => {
+  const text = `# { { { \n{ b(x: "{ a: a: a: }") { c } d: b(x: """ { " { \\""" } """) { c } }`;
+  const strict = { ...limits, max_depth: 3, max_aliases: 1, max_tokens: 40 };
+  assert.equal(judgeDocument(text, strict), undefined);
+});
+
+test('fragments that make much of little are refused without being expanded', async () => {
+  const levels = Array.from(
+    { length: 25 },
+    (_, i) => `fragment F${i} on Query { a { ...F${i + 1} } a2: a { ...F${i + 1} } }`,
+  );
+  const bomb = `{ ...F0 } ${levels.join(' ')} fragment F25 on Query { c }`;
+  assert.deepEqual(await codesOf(bomb), limit);
+});
+
+test('circular fragments are refused, and said to be that', async () => {
+  const text = '{ ...A } fragment A on Query { a { ...B } } fragment B on Query { a { ...A } }';
+  assert.deepEqual(await codesOf(text), ['ERR_GRAPHQL_DOCUMENT']);
+});
+
+test('one field over and over again, many roots and deep lists are refused', async () => {
+  assert.deepEqual(await codesOf(`{ ${'c '.repeat(200)} }`), limit);
+  const roots = Array.from({ length: 60 }, (_, i) => `r${i}: c`);
+  assert.deepEqual(await codesOf(`{ ${roots.join(' ')} }`), limit);
+  const lists = `{ ${'b { '.repeat(8)} c ${'}'.repeat(8)} }`;
+  assert.deepEqual(await codesOf(lists), limit);
+});
+
+test('introspection that is switched off is refused as such', async () => {
+  const codes = await codesOf('{ __schema { types { name } } }');
+  assert.deepEqual([...new Set(codes)], ['ERR_GRAPHQL_INTROSPECTION']);
+});
+
+test('an answer cannot be given another prototype', async () => {
+  assert.deepEqual(await codesOf('{ __proto__: c }'), ['ERR_GRAPHQL_DOCUMENT']);
+});
