@@ -357,8 +357,8 @@ function lock(database: DatabaseSync, file: string): void {
       PRAGMA fullfsync = ON;
       PRAGMA checkpoint_fullfsync = ON;
       PRAGMA trusted_schema = OFF;
-      PRAGMA cache_size = -32768;
-      PRAGMA wal_autocheckpoint = 4000;
+      PRAGMA cache_size = -12288;
+      PRAGMA wal_autocheckpoint = 1000;
       BEGIN EXCLUSIVE;
       COMMIT;
     `);

@@ -15,6 +15,9 @@ import type {
 import { openLedgerDatabase } from './sqlite-schema.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
+/** So long after the last batch the log beside the file has its turn. */
+const quietMs = 500;
+
 /** The worker thread of a SqliteLedger: one batch, one transaction, one sync to disk, then the answers. */
 if (parentPort !== null) serve(parentPort, workerData as WorkerStart);
 
@@ -41,7 +44,9 @@ function serve(port: MessagePort, start: WorkerStart): void {
   }
   reply({ kind: 'ready' });
 
+  const quiet = setTimeout(() => moveLog(open.database), quietMs).unref();
   port.on('message', function onBatch(batch: WorkerBatch) {
+    quiet.refresh();
     try {
       const before = open.store.revocationHead();
       const results = runBatch(open, batch);
@@ -52,6 +57,7 @@ function serve(port: MessagePort, start: WorkerStart): void {
         revocationHead: head === before ? undefined : head,
       });
       if (!batch.close) return;
+      clearTimeout(quiet);
       open.database.close();
       rmSync(pidFileOf(file), { force: true });
       reply({ kind: 'closed' });
@@ -61,6 +67,15 @@ function serve(port: MessagePort, start: WorkerStart): void {
       fail(thrown);
     }
   });
+}
+
+/** Moves what the log holds into the file, and leaves it empty: SQLite would keep it at its largest. */
+function moveLog(database: DatabaseSync): void {
+  try {
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  } catch {
+    // Nothing is lost where it stays: a full disk is for the next commit to find.
+  }
 }
 
 interface OpenLedger {
