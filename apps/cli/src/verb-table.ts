@@ -30,6 +30,31 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/ca-status.ts')).caStatusVerb,
   },
   {
+    name: 'root show',
+    summary: 'how the key of the root or an intermediate stands, and who lacks the new root',
+    load: async () => (await import('./verbs/root-show.ts')).rootShowVerb,
+  },
+  {
+    name: 'root prepare',
+    summary: 'make a new root or intermediate key, and distribute the bundle with both',
+    load: async () => (await import('./verbs/root-prepare.ts')).rootPrepareVerb,
+  },
+  {
+    name: 'root activate',
+    summary: 'issue under the new key from now on',
+    load: async () => (await import('./verbs/root-activate.ts')).rootActivateVerb,
+  },
+  {
+    name: 'root retire',
+    summary: 'trust the old key no more',
+    load: async () => (await import('./verbs/root-retire.ts')).rootRetireVerb,
+  },
+  {
+    name: 'root rollback',
+    summary: 'go back to the old key',
+    load: async () => (await import('./verbs/root-rollback.ts')).rootRollbackVerb,
+  },
+  {
     name: 'token create',
     summary: 'make a token for one enrolment',
     load: async () => (await import('./verbs/token-create.ts')).tokenCreateVerb,
@@ -203,6 +228,7 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   ca: 'the certificate authority',
   entry: 'registration entries: which process gets which identity',
   policy: 'who gets which certificate',
+  root: 'replacing the key of the root or of an intermediate, without an outage',
   log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',
 };

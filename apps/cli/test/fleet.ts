@@ -30,8 +30,12 @@ export interface Fleet {
 export interface FleetOptions {
   /** Lifetime of certificates, as ca.yaml has it. */
   readonly validity: string;
+  /** What ca.yaml has under `api`; nothing unless given. */
+  readonly api?: string;
   /** What the upstream answers; it is told who called in `x-forwarded-client-cert`. */
   readonly upstream: RequestListener;
+  /** Workloads that may order for others, by their names. */
+  readonly registrars?: readonly string[];
 }
 
 export const trustDomain = 'fleet.internal';
@@ -64,7 +68,7 @@ async function build(
   const at = (name: string) => join(home, name);
 
   // 1. the authority
-  await writeFile(at('ca.yaml'), authorityConfig(options.validity));
+  await writeFile(at('ca.yaml'), authorityConfig(options));
   await run(['init', '--config', at('ca.yaml'), '--data', state]);
   const authority = await serve([
     'ca',
@@ -138,7 +142,7 @@ routes:
   };
 }
 
-function authorityConfig(validity: string): string {
+function authorityConfig({ validity, api = '', registrars = [] }: FleetOptions): string {
   return `
 ca:
   root: { algorithm: ECDSA, curve: P-256, validity: 720h, pathLenConstraint: 1 }
@@ -150,6 +154,7 @@ service_certificates:
   validity: ${validity}
   max_validity: 24h
   san_policies: { require_spiffe: true, spiffe_trust_domain: ${trustDomain}, allow_ip_san: true }
+api: { registrars: [${registrars.map((name) => `"${idOf(name)}"`).join()}]${api === '' ? '' : `, ${api}`} }
 `;
 }
 

@@ -68,6 +68,8 @@ export { type OpenOptions, openAuthority } from './open-authority.ts';
 export { publishedUrlOf } from './publish/published-url.ts';
 export { makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
+export type { KeyRotation } from './rotation/key-rotation.ts';
+export { takeRotationStep } from './rotation/take-rotation-step.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {
   type AuthorityServer,

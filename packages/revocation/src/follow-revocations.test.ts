@@ -64,6 +64,7 @@ test('a revocation is applied at once, then cut, then acknowledged with what was
     release: false,
     instance,
     maxSilenceMs: 3_600_000,
+    roots: ['ab'.repeat(32)],
     position,
     closed: { closed: 3, kept: 4, elapsedMs: 1 },
   });

@@ -149,6 +149,7 @@ class Follower implements RevocationFollower {
       client,
       instance,
       maxSilenceMs,
+      roots: () => [...this.#set.anchors],
       onHeld: (sentAt) => this.#silence.leased(sentAt),
     });
     this.#queue = new AppliedQueue({

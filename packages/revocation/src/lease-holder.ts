@@ -10,10 +10,14 @@ export interface LeaseHolderOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
+  /** SHA-256 of each root that the feed has named. */
+  readonly roots: () => readonly string[];
   /** The lease was taken or renewed by a request sent at that moment. */
   readonly onHeld: (sentAt: Moment) => void;
 }
 
+/** The newest: nobody waits for the word about older ones. */
+const mostRoots = 64;
 const longestRenewalMs = 10_000;
 const releaseTimeoutMs = 2000;
 const mostAnswers = 64;
@@ -99,7 +103,7 @@ export class LeaseHolder {
   }
 
   async #renew(signal: AbortSignal, failures: number): Promise<boolean> {
-    const { client, instance, maxSilenceMs, clock, log, onHeld } = this.#options;
+    const { client, instance, maxSilenceMs, clock, log, onHeld, roots } = this.#options;
     const closed = this.#unreported;
     const position = this.#acknowledged;
     const answers = this.#answers;
@@ -108,7 +112,10 @@ export class LeaseHolder {
     this.#isDue = false;
     const sentAt = momentOf(clock);
     try {
-      const request = { release: false, instance, maxSilenceMs, position } as const;
+      const request = {
+        ...{ release: false, instance, maxSilenceMs, position },
+        roots: roots().slice(-mostRoots),
+      } as const;
       const more = { ...(closed && { closed }), ...(answers.length > 0 && { answers }) };
       await client.lease({ ...request, ...more }, { signal });
     } catch (thrown) {

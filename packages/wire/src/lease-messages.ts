@@ -24,6 +24,8 @@ export type LeaseRequest =
       readonly position: number;
       /** What was closed since the last acknowledgement. */
       readonly closed?: CutCounts;
+      /** SHA-256 of each root that the feed has named to it: certificates under others it lets nobody in by. */
+      readonly roots?: readonly string[];
       /** To questions of the feed. */
       readonly answers?: readonly QuestionAnswer[];
     }
@@ -53,6 +55,7 @@ export function parseLeaseRequest(json: unknown): LeaseRequest {
     const instance = m.text('instance', instanceRule);
     if (m.flag('release')) return { release: true, instance };
     const closed = m.optional('closed', (name) => readCutCounts(m.object(name)));
+    const roots = m.optional('roots', (name) => m.listOfTexts(name, { maxItems: 256, max: 64 }));
     const answers = m.optional('answers', (name) => m.list(name, { maxItems: 64 }, readAnswer));
     return {
       release: false,
@@ -60,6 +63,7 @@ export function parseLeaseRequest(json: unknown): LeaseRequest {
       maxSilenceMs: m.integer('maxSilenceMs', { min: 1000, max: 7 * 86_400_000 }),
       position: m.integer('position', { min: 0 }),
       ...(closed === undefined ? {} : { closed }),
+      ...(roots === undefined ? {} : { roots }),
       ...(answers === undefined ? {} : { answers }),
     };
   });

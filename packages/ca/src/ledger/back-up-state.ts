@@ -19,6 +19,7 @@ import { openNewLedger } from './open-ledger.ts';
 const running = /^(?:ledger\.db.*|admin\.sock.*|\..*|.*\.pid)$/;
 const keyFiles = /^(?:log\.)?unseal\.key$/;
 const ledgerName = 'ledger.ndjson';
+const comesFirst: ReadonlySet<string> = new Set(['log', 'hierarchy.json']);
 
 export interface BackUpOptions {
   /** The data directory. */
@@ -31,8 +32,8 @@ export interface BackUpOptions {
 }
 
 /**
- * Copies an authority while it runs: its files, and the ledger as JSON lines. The issuance log comes before the ledger,
- * so that it says nothing that the ledger does not know. Whole or not at all: it gets its name when it is.
+ * Copies an authority while it runs: its files, and the ledger as JSON lines. The issuance log and the hierarchy come before
+ * the ledger, so that they say nothing that the ledger does not know. Whole or not at all: it gets its name when it is.
  *
  * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_EXISTS, ERR_FILE, and those of the ledger
  */
@@ -47,8 +48,8 @@ export async function backUpState(options: BackUpOptions): Promise<LedgerBackup>
     const names = (await readdir(data)).filter(
       (name) => !running.test(name) && (withKeyFiles || !keyFiles.test(name)),
     );
-    const first = names.filter((name) => name === 'log');
-    const last = names.filter((name) => name !== 'log');
+    const first = names.filter((name) => comesFirst.has(name));
+    const last = names.filter((name) => !comesFirst.has(name));
     for (const name of first) await cp(join(data, name), join(staging, name), { recursive: true });
     const made = await backUpLedger(ledger, join(staging, ledgerName));
     for (const name of last) await cp(join(data, name), join(staging, name), { recursive: true });

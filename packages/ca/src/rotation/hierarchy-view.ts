@@ -55,6 +55,14 @@ export function selfSigned(root: Generation): Certificate {
   return found;
 }
 
+/** Of a root its own; of an intermediate the one that was made last. */
+export function newestCertificate(generation: Generation): Certificate {
+  if (generation.name === rootName) return selfSigned(generation);
+  const newest = generation.certificates.at(-1)?.certificate;
+  if (newest === undefined) throw new TypeError(`a certificate of "${ledgerNameOf(generation)}"`);
+  return newest;
+}
+
 /** The certificate of a generation in chains of now: by the active generation of its issuer. */
 export function certificateInForce(
   document: RotationDocument,

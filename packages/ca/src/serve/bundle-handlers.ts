@@ -1,7 +1,9 @@
 import { denial } from '@countersign/base';
-import { formatBundleDocument } from '@countersign/spiffe';
+import { bundleDigest, formatBundleDocument } from '@countersign/spiffe';
 import {
+  formatImportListResponse,
   formatRotationResponse,
+  parseImportListRequest,
   parseJsonBody,
   parseRotationRequest,
   routes,
@@ -10,6 +12,24 @@ import { encodePem } from '@countersign/x509';
 import { takeRotationStep } from '../rotation/take-rotation-step.ts';
 import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
+
+/** An edge that holds a lease lets peers in under the roots that the feed has named to it: all of the bundle, or not yet. */
+export async function noteRoots(
+  { authority, anchors }: ApiContext,
+  about: {
+    readonly serialHex: string;
+    readonly instance: string;
+    readonly roots: readonly string[];
+  },
+): Promise<void> {
+  const { serialHex, instance, roots } = about;
+  const isWhole = anchors().every((each) => roots.includes(each));
+  const digest = isWhole ? bundleDigest(authority.bundle()) : bundleLacking;
+  await authority.noteBundle({ serialHex, instance, digest });
+}
+
+/** No bundle has it. */
+const bundleLacking = '';
 
 /** The trust bundle, and how its roots are replaced. */
 export const bundleHandlers = {
@@ -34,6 +54,15 @@ export const bundleHandlers = {
   bundlePem({ authority }: ApiContext): ApiAnswer {
     const anchors = authority.bundle().authorities;
     return { ok: true, body: anchors.map((each) => encodePem('CERTIFICATE', each.raw)).join('') };
+  },
+
+  async adminList({ authority, running }: ApiContext, { body }: ApiCall): Promise<ApiAnswer> {
+    const json = parseJsonBody(body, 'import list request', routes.adminList.maxBodyBytes);
+    const imported = await authority.importList(parseImportListRequest(json).list);
+    if (!imported.ok) return imported;
+    await running().publishing?.takeUpImported();
+    const { ok: _, number, ...rest } = imported;
+    return { ok: true, body: formatImportListResponse({ ...rest, number: String(number) }) };
   },
 
   async adminRotation({ authority }: ApiContext, { body }: ApiCall): Promise<ApiAnswer> {

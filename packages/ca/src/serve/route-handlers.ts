@@ -24,7 +24,7 @@ import { servedStatus } from '../status/served-status.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
-import { bundleHandlers } from './bundle-handlers.ts';
+import { bundleHandlers, noteRoots } from './bundle-handlers.ts';
 import { answerEnrol } from './enrol-handler.ts';
 import { streamRevocations } from './feed-stream.ts';
 import { answerIssueBatch } from './issue-batch-handler.ts';
@@ -110,9 +110,11 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
         body: formatLeaseResponse({ expiresAt: 0, position: revocationPosition }),
       };
     }
-    const { release: _, answers = [], ...hold } = request;
+    const { release: _, answers = [], roots = [], ...hold } = request;
     const lease = await ledger.holdLease({ ...hold, spiffeId });
     if (!lease.ok) return lease;
+    const { serialHex } = peer.peer;
+    await noteRoots(context, { serialHex, instance: request.instance, roots });
     const { questions } = context.feed;
     for (const { id, wouldClose } of answers) questions.answer(id, request.instance, wouldClose);
     context.leases.ring();

@@ -1,0 +1,81 @@
+import { CountersignError, errorOfDenial } from '@countersign/base';
+import { takeRotationStep } from '@countersign/ca';
+import type { RotationRequest, RotationResponse, RotationStep } from '@countersign/wire';
+import { type Command, Option } from 'commander';
+import type { Cli } from '../cli.ts';
+import { outputOption } from '../output-option.ts';
+import { asOperator } from '../state/open-state.ts';
+import { addStateOptions, type StateOptions } from '../state/state-options.ts';
+import { takingPart, whoOption } from '../state/who-option.ts';
+import type { Verb } from '../verb.ts';
+import { rotationText } from './rotation-text.ts';
+
+interface RotationOptions extends StateOptions {
+  readonly intermediate?: string;
+  readonly threshold?: number;
+  readonly force?: true;
+  readonly by?: readonly string[];
+  readonly output: string;
+}
+
+/** What a step takes beside the state, and its help. */
+interface StepWords {
+  readonly takesThreshold?: true;
+  readonly force?: string;
+  readonly help: string;
+}
+
+/** `countersign root STEP`: one step of replacing the key of the root, or of an intermediate. */
+export function rotationVerb(step: RotationStep, words: StepWords): Verb {
+  return {
+    define(command: Command, cli: Cli) {
+      addStateOptions(command).option(
+        '--intermediate <name>',
+        'this intermediate of ca.yaml, instead of the root',
+      );
+      if (words.takesThreshold === true) {
+        command.addOption(
+          new Option(
+            '--threshold <percent>',
+            'of the holders of the trust bundle, that must hold the new root; 100 unless given',
+          ).argParser(percentOf),
+        );
+      }
+      if (words.force !== undefined) command.option('--force', words.force);
+      if (step !== 'show') command.addOption(whoOption());
+      command
+        .addOption(outputOption())
+        .addHelpText('after', words.help)
+        .action((options: RotationOptions) => take(cli, step, options));
+    },
+  };
+}
+
+async function take(cli: Cli, step: RotationStep, options: RotationOptions): Promise<void> {
+  const { intermediate: authority = 'root', threshold, force, by } = options;
+  const request: RotationRequest = {
+    ...{ step, authority },
+    ...(threshold === undefined ? {} : { threshold }),
+    ...(force === undefined ? {} : { force }),
+    ...(step === 'show' ? {} : { by: `operator ${takingPart(by).join(', ')}`.slice(0, 256) }),
+  };
+  const answer = await asOperator(cli, options, {
+    server: (client) => client.rotate(request),
+    async state(opened): Promise<RotationResponse> {
+      const taken = await takeRotationStep(opened.rotation, request);
+      if (!taken.ok) throw errorOfDenial(taken, `root ${step}`);
+      const { ok: _, ...response } = taken;
+      return response;
+    },
+  });
+  if (options.output === 'json') return await cli.out(`${JSON.stringify(answer, null, 2)}\n`);
+  await cli.out(rotationText(cli, step, answer));
+}
+
+function percentOf(text: string): number {
+  const percent = /^\d{1,3}(\.\d{1,3})?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
+  if (percent >= 0 && percent <= 100) return percent / 100;
+  throw new CountersignError('ERR_USAGE', `--threshold "${text}" is no percentage from 0 to 100`, {
+    hint: 'give it as --threshold 95',
+  });
+}

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { noLog, noMeter, systemClock } from '@countersign/base';
+import type { RotationResponse, RotationStep } from '@countersign/wire';
+import { parseCertificate, validatePath } from '@countersign/x509';
+import { issuedOf, request } from '../../test/authority-under-test.ts';
+import { parseCaConfig } from '../ca-config.ts';
+import { initAuthority } from '../init-authority.ts';
+import { auditLedger } from '../ledger/audit-ledger.ts';
+import { verifyAudit } from '../ledger/verify-audit.ts';
+import { openAuthority } from '../open-authority.ts';
+
+const program = fileURLToPath(new URL('../../test/rotation-process.ts', import.meta.url));
+const yaml = `
+ca:
+  root: { curve: P-256 }
+  intermediate:
+    europe: { curve: P-256 }
+    web: { issuer: europe, curve: P-256 }
+    rest: { curve: P-256 }
+service_certificates:
+  san_policies: { spiffe_trust_domain: example.com }
+`;
+const config = parseCaConfig(yaml, 'ca.yaml');
+const spiffeId = 'spiffe://example.com/ns/prod/sa/payments';
+
+/** Each step of a rotation, from a state that the steps before it have made. */
+const stories: readonly {
+  readonly authority: string;
+  readonly steps: readonly RotationStep[];
+  readonly last: RotationStep;
+  readonly leaves: string;
+}[] = [
+  { authority: 'root', steps: [], last: 'prepare', leaves: 'prepared' },
+  { authority: 'root', steps: ['prepare'], last: 'activate', leaves: 'active' },
+  { authority: 'root', steps: ['prepare', 'activate'], last: 'retire', leaves: 'steady' },
+  { authority: 'root', steps: ['prepare', 'activate'], last: 'rollback', leaves: 'prepared' },
+  { authority: 'root', steps: ['prepare'], last: 'rollback', leaves: 'steady' },
+  { authority: 'europe', steps: [], last: 'prepare', leaves: 'prepared' },
+  { authority: 'europe', steps: ['prepare'], last: 'activate', leaves: 'active' },
+];
+
+describe('a rotation that is killed at each step', () => {
+  let home = '';
+  before(async () => {
+    home = await mkdtemp(join(tmpdir(), 'countersign-rotation-'));
+    const data = join(home, 'fresh');
+    const shared = { clock: systemClock, log: noLog };
+    await initAuthority({ config, data, configText: yaml, ...shared });
+    await writeFile(join(data, 'ca.yaml'), yaml);
+  });
+  after(() => rm(home, { recursive: true, force: true }));
+
+  for (const { authority, steps, last, leaves } of stories) {
+    const from = steps.length === 0 ? 'nothing' : steps.join(' and ');
+    it(`goes on with ${last} of "${authority}" after ${from}`, { timeout: 300_000 }, async (t) => {
+      const base = await copy('fresh', `${authority}-${[...steps, last].join('-')}`);
+      for (const step of steps) await run(base, step, authority);
+      let kills = 0;
+      for (let n = 1; ; n += 1) {
+        const ended: boolean[] = [];
+        for (const when of ['before', 'after'] as const) {
+          const work = `${base}-killed`;
+          await cp(base, work, { recursive: true });
+          const killed = await attempt(work, [last, authority, when, String(n)]);
+          ended.push(killed.signal === null);
+          if (killed.signal !== null) kills += 1;
+          // Whatever it left, it issues what holders of the bundle accept; and the step can be taken.
+          await provesWhole(work);
+          const done = await run(work, last, authority);
+          assert.equal(done.state, leaves);
+          assert.ok(done.generations.length <= 2, `${done.generations.length} generations`);
+          await provesWhole(work);
+          await rm(work, { recursive: true });
+        }
+        if (ended.every(Boolean)) break;
+      }
+      t.diagnostic(`${kills} kills`);
+      assert.ok(kills >= 2);
+    });
+  }
+
+  async function copy(name: string, as: string): Promise<string> {
+    await cp(join(home, name), join(home, as), { recursive: true });
+    return join(home, as);
+  }
+});
+
+async function provesWhole(data: string): Promise<void> {
+  const shared = { clock: systemClock, log: noLog, meter: noMeter };
+  const authority = await openAuthority({ config, data, ...shared });
+  try {
+    for (const issuer of ['web', 'rest']) {
+      const { chain } = issuedOf(await authority.issue({ csr: await request(), spiffeId, issuer }));
+      const [leaf, ...intermediates] = chain.map((der) => parseCertificate(der));
+      for (const anchor of authority.bundle().authorities) {
+        const isOlder = authority.bundle().authorities[0] === anchor;
+        const path = validatePath({
+          leaf: leaf!,
+          intermediates,
+          anchors: [anchor],
+          at: Date.now(),
+        });
+        // Who has the newer root has the older one, too.
+        assert.ok(path.ok || !isOlder, path.ok ? '' : path.detail);
+      }
+    }
+    assert.deepEqual((await verifyAudit(authority.ledger)).findings, []);
+    assert.deepEqual((await auditLedger(authority.ledger)).findings, []);
+    assert.deepEqual(await authority.ledger.openIntents(), []);
+  } finally {
+    await authority.close();
+  }
+}
+
+async function run(data: string, step: RotationStep, authority: string): Promise<RotationResponse> {
+  const { signal, stdout, stderr } = await attempt(data, [step, authority]);
+  assert.equal(signal, null, stderr);
+  const answer = JSON.parse(stdout === '' ? '{}' : stdout);
+  assert.equal(answer.ok, true, `${step}: ${stdout} ${stderr}`);
+  return answer;
+}
+
+function attempt(
+  data: string,
+  words: readonly string[],
+): Promise<{ signal: NodeJS.Signals | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [program, data, ...words], { timeout: 60_000 });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve) => {
+    child.on('close', (_, signal) => resolve({ signal, stdout, stderr }));
+  });
+}
