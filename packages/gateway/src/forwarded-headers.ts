@@ -32,8 +32,13 @@ const overwritten = new Set([
  * included) without anything that speaks of an identity or of this hop, then `own`.
  *
  * @param raw names and values alternating, as received
+ * @param without lowercase names of others that only we may say
  */
-export function upstreamHeaders(raw: readonly string[], own: readonly string[]): string[] {
+export function upstreamHeaders(
+  raw: readonly string[],
+  own: readonly string[],
+  without?: ReadonlySet<string>,
+): string[] {
   const nominated = nominatedBy(raw);
   const headers: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
@@ -41,7 +46,8 @@ export function upstreamHeaders(raw: readonly string[], own: readonly string[]):
     const plain = name.toLowerCase();
     if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
     // `_` for `-`: upstreams behind CGI and WSGI read both alike.
-    if (overwritten.has(plain.replaceAll('_', '-')) || isIdentityHeader(plain)) continue;
+    const dashed = plain.replaceAll('_', '-');
+    if (overwritten.has(dashed) || isIdentityHeader(plain) || without?.has(dashed)) continue;
     headers.push(name, raw[i + 1] ?? '');
   }
   headers.push(...own);

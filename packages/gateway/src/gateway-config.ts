@@ -1,3 +1,4 @@
+import { meshSchema } from '@countersign/authz';
 import { messageOf, parseDuration } from '@countersign/base';
 import {
   configIssue,
@@ -86,6 +87,23 @@ const limitsSchema = z.strictObject({
   drainTimeout: duration('10s'),
 });
 
+/** What policies are read by. */
+const authorizationSchema = z.strictObject({
+  /** As in Istio's MeshConfig; the trust domain is that of the own identity unless given. */
+  mesh: meshSchema.prefault({}),
+  /** Which workload this is, for policies that select. Absent: one that selects is refused. */
+  workload: z
+    .strictObject({
+      namespace: z.string().min(1),
+      labels: z.record(z.string(), z.string()).default({}),
+    })
+    .optional(),
+  /** `as-istio`: no further than Envoy normalises them. */
+  paths: z.enum(['every-reading', 'as-istio']).default('every-reading'),
+  /** A file of identities and their roles, tenant and rate class, relative to this one. */
+  roles: z.string().min(1).optional(),
+});
+
 const gatewaySchema = z.strictObject({
   /** The listener, where there is one. */
   listen: listenSchema.optional(),
@@ -99,6 +117,7 @@ const gatewaySchema = z.strictObject({
   ca: z.string().optional(),
   /** Policy files, relative to this one. */
   policies: z.array(z.string().min(1)).default([]),
+  authorization: authorizationSchema.prefault({}),
   /** Asked in file order; the first match takes the request. */
   routes: z.array(routeSchema).default([]),
   revocation: revocationSchema.prefault({}),

@@ -8,7 +8,9 @@ import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
 import { ask, type Facts } from './reask.ts';
 import type { RequestHead } from './request-head.ts';
+import { roleHeaders } from './role-headers.ts';
 import { type Route, routeOf } from './routes.ts';
+import { tellObserved } from './tell-observed.ts';
 
 /** A connection that was refused in the handshake and waits to be told. */
 export interface RefusedConnection {
@@ -86,6 +88,7 @@ export async function handleRequest(
   };
   const shown = { method: head.method, path: head.target.path };
   const permit = ask(around.facts, session, asked);
+  tellObserved(around, session, asked);
   if (!permit.ok) return refuse(permit, { peer, result: 'denied', close: head.hasBody });
 
   // 5. Route.
@@ -100,10 +103,13 @@ export async function handleRequest(
 
   // 6. Headers: nothing that the caller says of itself, all that the handshake proved.
   const { remoteAddress } = session.live.facts;
-  const headers = upstreamHeaders(request.rawHeaders, [
+  const told = roleHeaders(around.facts.roles?.(), peer);
+  const own = [
     ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', 'https'],
     ...session.identityHeaders(around.svids.svid().spiffeId.toString()),
-  ]);
+    ...told.headers,
+  ];
+  const headers = upstreamHeaders(request.rawHeaders, own, told.names);
 
   // 7. Forward, and be re-asked until it is over.
   session.inFlight.add(asked);

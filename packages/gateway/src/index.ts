@@ -13,6 +13,7 @@ export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-pe
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
 export {
   type Gateway,
+  type GatewayChange,
   type GatewayOptions,
   type GatewayStats,
   startGateway,

@@ -4,6 +4,9 @@ import {
   type AuthzRequest,
   authorize,
   compileRules,
+  type Observation,
+  observe,
+  type RoleMapping,
   type RuleSet,
 } from '@countersign/authz';
 import type { Clock, Denial } from '@countersign/base';
@@ -29,6 +32,8 @@ export interface Facts {
   readonly rules: () => RuleSet;
   readonly revocation: RevocationSource;
   readonly bundles: BundleSource;
+  /** What identities are beside their names, in force now. */
+  readonly roles?: () => RoleMapping | undefined;
   /** What is against everybody, as it is now: our own certificate is revoked. */
   readonly ownRefusal: () => Denial | undefined;
   /** What is against a peer beside rules and revocation: its certificate is not in the issuance log. */
@@ -65,6 +70,15 @@ export function ask(facts: Facts, asker: Asker, request?: AuthzRequest) {
   const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, asker.peer);
   if (refusal !== undefined) return refusal;
   return authorize(facts.rules(), questionOf(facts, asker, facts.clock.now(), request));
+}
+
+/** What AUDIT policies and dry runs say to the same question; undefined where there are none, as is most usual. */
+export function observed(
+  facts: Facts,
+  asker: Asker,
+  request?: AuthzRequest,
+): Observation | undefined {
+  return observe(facts.rules(), questionOf(facts, asker, facts.clock.now(), request));
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
@@ -144,6 +158,7 @@ function questionOf(
   const question: AuthzQuestion = {
     ...{ peer, revocation, at, connection, protocol },
     unknownRevocation: facts.unknownRevocation,
+    identity: isAnonymous(peer) ? undefined : facts.roles?.()?.of(peer),
   };
   return request === undefined ? question : { ...question, request };
 }

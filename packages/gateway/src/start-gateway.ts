@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { allowUnknownRevocation, type RuleSet } from '@countersign/authz';
+import { allowUnknownRevocation, type RoleMapping, type RuleSet } from '@countersign/authz';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import {
   addReports,
@@ -37,6 +37,8 @@ import { openRoutes, type Route, upstreamsOf } from './routes.ts';
 export interface GatewayOptions {
   readonly config: GatewayConfig;
   readonly rules: RuleSet;
+  /** What identities are beside their names, for rules and for upstreams. */
+  readonly roles?: RoleMapping | undefined;
   /** Our own identity, shown to clients and to upstreams. */
   readonly svids: SvidSource;
   readonly bundles: BundleSource;
@@ -62,6 +64,13 @@ export interface GatewayOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+}
+
+/** What a reload puts in force; what is absent stays. */
+export interface GatewayChange {
+  readonly config?: GatewayConfig;
+  readonly rules?: RuleSet;
+  readonly roles?: RoleMapping | undefined;
 }
 
 export interface GatewayStats {
@@ -91,7 +100,7 @@ export interface Gateway {
    *
    * @throws CountersignError ERR_GATEWAY_RESTART when anything else of the configuration differs, ERR_SVID_NONE
    */
-  reload(next: { readonly config?: GatewayConfig; readonly rules?: RuleSet }): CutReport;
+  reload(next: GatewayChange): CutReport;
   stats(): GatewayStats;
   /** Stops accepting, lets requests in flight end for the drain time-out, then closes everything. */
   close(): Promise<void>;
@@ -105,7 +114,7 @@ export interface Gateway {
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { svids, bundles, revocation, loggedPeers, clock, log, meter } = options;
-  let { config, rules } = options;
+  let { config, rules, roles } = options;
   const { limits } = config;
   const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
   const check = options.ownRevocation ?? ((self) => revocation.check(self));
@@ -113,6 +122,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const facts: Facts = {
     ownRefusal,
     rules: () => rules,
+    roles: () => roles,
     revocation,
     bundles,
     unlogged: loggedPeers && ((peer) => loggedPeers.wrongWith(peer)),
@@ -227,6 +237,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const retired = upstreamsOf(routes, nextRoutes);
       config = next.config ?? config;
       rules = next.rules ?? rules;
+      if ('roles' in next) roles = next.roles;
       routes = nextRoutes;
       for (const upstream of retired) {
         upstream.close().catch((thrown) => log.debug({ err: thrown }, 'retired upstream broke'));

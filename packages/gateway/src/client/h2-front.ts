@@ -59,9 +59,9 @@ export function createH2Front(options: H2FrontOptions): H2Front {
     session.on('error', (thrown) => log.debug({ reason: messageOf(thrown) }, 'h2 session broke'));
     session.setLocalWindowSize(connectionWindow);
     limitFrames(session, options);
-    // RFC 9113 §9.1: an idle connection is closed with a word.
+    // RFC 9113 §9.1: an idle connection is closed with a word; a head that does not end is no request.
     session.setTimeout(limits.idleTimeout, () => {
-      if (open.size === 0) session.close();
+      if (open.size === 0) session.destroy(undefined, constants.NGHTTP2_NO_ERROR);
     });
     const open = new Set<ServerHttp2Stream>();
     if (from instanceof Session) from.onRetire = () => session.close();

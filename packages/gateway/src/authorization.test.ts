@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compileRules, parseAuthorizationPolicies, parseRoleMapping } from '@countersign/authz';
+import type { Log } from '@countersign/base';
+import { noLog } from '@countersign/base';
+import {
+  alice,
+  clientOf,
+  mallory,
+  rulesOf,
+  startUpstream,
+  startWorld,
+} from './gateway-world.suite.ts';
+
+const policy = (name: string, spec: string, more = '') =>
+  `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: ${name}, namespace: prod${more} }\nspec: ${spec}\n`;
+
+const roles = `
+headers: { roles: X-Roles, tenant: X-Tenant }
+identities:
+  - { match: { spiffeIds: ["spiffe://example.test/alice"] }, roles: [admin, reader], tenant: acme }
+`;
+
+test('rules see hosts, headers, addresses and roles of a request, and each line of a header', async (t) => {
+  const { url } = await startUpstream(t, (_, response) => response.end('there'));
+  const when = (key: string, value: string) =>
+    `{ when: [{ key: "${key}", values: ["${value}"] }] }`;
+  const rules = rulesOf(
+    policy(
+      'a',
+      `{ rules: [${[
+        '{ to: [{ operation: { hosts: ["orders.example"] } }] }',
+        when('request.headers[x-team]', 'blue'),
+        '{ from: [{ source: { ipBlocks: ["127.0.0.0/8"] } }], to: [{ operation: { paths: [/local] } }] }',
+        `{ to: [{ operation: { paths: [/roles] } }], ${when('experimental.envoy.filters.countersign.identity[roles]', '[admin]').slice(2)}`,
+      ].join(', ')}] }`,
+    ),
+  );
+  const world = await startWorld(t, url, { rules, roles: parseRoleMapping(roles, 'roles.yaml') });
+  const [as, other] = [alice, mallory].map((who) => clientOf(t, world.gateway.url, who));
+  const status = async (path: string, headers: Record<string, string | string[]> = {}) =>
+    (await as?.ask(path, { headers }))?.status;
+  assert.equal(await status('/'), 403);
+  assert.equal(await status('/', { host: 'ORDERS.example' }), 200);
+  assert.equal(await status('/', { 'x-team': ['red', 'blue'] }), 200);
+  assert.equal(await status('/', { 'x-team': 'red,blue' }), 403);
+  assert.equal(await status('/local'), 200);
+  assert.equal(await status('/roles'), 200);
+  assert.equal((await other?.ask('/roles'))?.status, 403);
+});
+
+test('upstreams are told roles in the headers of the mapping, and never what a caller says of itself', async (t) => {
+  const seen: unknown[] = [];
+  const { url } = await startUpstream(t, ({ headers }, response) => {
+    seen.push([headers['x-roles'], headers['x-tenant'], headers.x_tenant]);
+    response.end();
+  });
+  const rules = rulesOf(policy('a', '{ rules: [{}] }'));
+  const { gateway } = await startWorld(t, url, {
+    rules,
+    roles: parseRoleMapping(roles, 'roles.yaml'),
+  });
+  const forged = { 'x-roles': 'root', 'X-Tenant': 'evil', x_tenant: 'evil' };
+  for (const who of [alice, mallory]) {
+    await clientOf(t, gateway.url, who).ask('/', { headers: forged });
+  }
+  assert.deepEqual(seen, [
+    ['admin,reader', 'acme', undefined],
+    [undefined, undefined, undefined],
+  ]);
+  gateway.reload({
+    roles: parseRoleMapping(roles.replace('[admin, reader]', '[reader]'), 'roles.yaml'),
+  });
+  await clientOf(t, gateway.url, alice).ask('/');
+  assert.deepEqual(seen[2], ['reader', 'acme', undefined]);
+});
+
+test('audits and dry runs are told in the log, and change nothing', async (t) => {
+  const { url } = await startUpstream(t, (_, response) => response.end());
+  const lines: unknown[] = [];
+  const log: Log = {
+    ...noLog,
+    info: (fields, message) => {
+      const { policy: by, dryRun, path } = fields as Record<string, unknown>;
+      if (/AUDIT|dry runs/.test(message)) lines.push([path, by, dryRun]);
+    },
+  };
+  const texts = [
+    policy('seen', '{ action: AUDIT, rules: [{ to: [{ operation: { paths: ["/a*"] } }] }] }'),
+    policy(
+      'later',
+      '{ action: DENY, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }',
+      ', annotations: { istio.io/dry-run: "true" }',
+    ),
+  ];
+  const rules = compileRules(parseAuthorizationPolicies(texts.join('---\n'), 'policy.yaml'));
+  const { gateway } = await startWorld(t, url, { rules, log });
+  const client = clientOf(t, gateway.url, alice);
+  for (const path of ['/admin', '/x']) assert.equal((await client.ask(path)).status, 200);
+  assert.deepEqual(lines, [
+    ['/admin', 'prod/seen', undefined],
+    ['/admin', 'prod/later', 'denied'],
+    ['/x', undefined, 'allowed'],
+  ]);
+});
