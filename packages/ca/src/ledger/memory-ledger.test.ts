@@ -4,12 +4,14 @@ import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import { memoryLedger } from './memory-ledger.ts';
 import { archiveSuite } from './retention/archive.suite.ts';
+import { revocationKindsSuite } from './revocation-kinds.suite.ts';
 import { rotationSuite } from './rotation.suite.ts';
 
 const subject: LedgerUnderTest = { open: async (clock) => memoryLedger({ clock }) };
 ledgerSuite('memory ledger', subject);
 leaseSuite('memory ledger', subject);
 auditTrailSuite('memory ledger', subject);
+revocationKindsSuite('memory ledger', subject);
 rotationSuite('memory ledger', subject);
 edgeSuite('memory ledger', subject);
 archiveSuite('memory ledger', subject);

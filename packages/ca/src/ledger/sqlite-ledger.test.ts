@@ -14,6 +14,7 @@ import { leaseSuite } from './lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from './ledger.suite.ts';
 import type { IntentDraft } from './ledger.ts';
 import { archiveSuite } from './retention/archive.suite.ts';
+import { revocationKindsSuite } from './revocation-kinds.suite.ts';
 import { rotationSuite } from './rotation.suite.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
 import { verifyAudit } from './verify-audit.ts';
@@ -29,6 +30,7 @@ const subject: LedgerUnderTest = {
 ledgerSuite('sqlite ledger', subject);
 leaseSuite('sqlite ledger', subject);
 auditTrailSuite('sqlite ledger', subject);
+revocationKindsSuite('sqlite ledger', subject);
 rotationSuite('sqlite ledger', subject);
 edgeSuite('sqlite ledger', subject);
 archiveSuite('sqlite ledger', subject);

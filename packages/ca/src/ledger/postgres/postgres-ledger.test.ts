@@ -13,6 +13,7 @@ import { leaseSuite } from '../lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from '../ledger.suite.ts';
 import type { Intent, IntentDraft, Ledger, RevocationOrder } from '../ledger.ts';
 import { archiveSuite } from '../retention/archive.suite.ts';
+import { revocationKindsSuite } from '../revocation-kinds.suite.ts';
 import { rotationSuite } from '../rotation.suite.ts';
 import { verifyAudit } from '../verify-audit.ts';
 import { openPostgresLedger, type PostgresLedgerOptions } from './postgres-ledger.ts';
@@ -72,6 +73,7 @@ function suites(server: PostgresServer): void {
   ledgerSuite('postgres ledger', subject);
   leaseSuite('postgres ledger', subject);
   auditTrailSuite('postgres ledger', subject);
+  revocationKindsSuite('postgres ledger', subject);
   rotationSuite('postgres ledger', subject);
   edgeSuite('postgres ledger', subject);
   archiveSuite('postgres ledger', subject);
