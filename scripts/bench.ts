@@ -1,11 +1,13 @@
 // `npm run bench`: what things cost beside the floor that cryptography sets, both measured in this run on this machine.
 // Words choose rows by a part of their name: `npm run bench -- issue cut`.
-import { measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
+import { type ApiIssuanceLoad, measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
+import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
 import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
 import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
 import { measureOcspServing, measureRevocation } from '../packages/ca/bench/publish.bench.ts';
+import { measureVisibility, type SeenMs } from '../packages/ca/bench/visibility.bench.ts';
 import { measureHandshake, measureProxiedRequest } from '../packages/gateway/bench/proxy.bench.ts';
 import { measureCrl } from '../packages/x509/bench/crl.bench.ts';
 
@@ -31,13 +33,21 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   },
   {
     name: 'issue, over the API with the durable ledger',
+    run: () => overApi({ goal: 350 }),
+  },
+  {
+    name: 'issue in batches of 100, over the API with the durable ledger',
+    run: () => overApi({ goal: 180, perCall: 100, clients: 4, calls: 2 }),
+  },
+  {
+    name: 'start, memory and disk of an authority',
     async run() {
-      const f = await measureApiIssuance();
+      const f = await measureFootprint();
       return [
-        `${micros(f.serverCpuMicros)} of the authority's CPU a certificate`,
-        `floor ${micros(f.floorMicros)}; ${times(f.ratio)} the floor`,
-        `16 clients: ${Math.round(f.certificatesPerSecond)} a second`,
-        `p50 ${f.p50Ms.toFixed(1)} ms, p99 ${f.p99Ms.toFixed(1)} ms`,
+        `first certificate ${Math.round(f.firstCertificateMs)} ms after the process began (middle of ${f.starts}), goal 300 ms`,
+        `ready after ${Math.round(f.readyMs)} ms`,
+        `after ${f.certificates} certificates ${Math.round(f.residentMb)} MB resident, goal 120 MB`,
+        `${Math.round(f.diskBytesEach)} bytes of disk a certificate, goal 1500; ${Math.round(f.diskBytesEachAtRest)} at rest`,
       ].join('; ');
     },
   },
@@ -55,6 +65,19 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   },
   { name: 'revocation, 10,000 revoked', run: () => revocation(10_000) },
   { name: 'revocation, 1,000,000 revoked', run: () => revocation(1_000_000) },
+  {
+    name: 'revocation, seen by two replicas over PostgreSQL',
+    async run() {
+      const f = await measureVisibility();
+      if ('skip' in f) return `skipped: ${f.skip}`;
+      const seen = ({ ocsp, feed, crl }: SeenMs) =>
+        `OCSP ${ocsp.toFixed(1)} ms, feed ${feed.toFixed(1)} ms, CRL ${Math.round(crl)} ms`;
+      return [
+        `the slowest of ${f.revocations}, after the answer: where it was taken ${seen(f.here)}, goal 10 ms`,
+        `on the other ${seen(f.there)}, goal 250 ms; CRL goal 1000 ms`,
+      ].join('; ');
+    },
+  },
   {
     name: 'crl of a million entries',
     async run() {
@@ -120,6 +143,17 @@ if (chosen.length === 0) {
 for (const { name, run } of chosen) {
   process.stdout.write(`${name}: `);
   console.log(await run());
+}
+
+async function overApi({ goal, ...load }: ApiIssuanceLoad & { goal: number }): Promise<string> {
+  const f = await measureApiIssuance(load);
+  return [
+    `${micros(f.serverCpuMicros)} of the authority's CPU a certificate (best round; middle ${micros(f.medianMicros)}), goal ${goal} µs`,
+    f.threads.map(([name, each]) => `${name} ${Math.round(each)}`).join(', '),
+    `floor ${micros(f.floorMicros)}; ${times(f.ratio)} the floor`,
+    `${Math.round(f.certificatesPerSecond)} a second`,
+    `p50 ${f.p50Ms.toFixed(1)} ms, p99 ${f.p99Ms.toFixed(1)} ms a call`,
+  ].join('; ');
 }
 
 async function revocation(revoked: number): Promise<string> {

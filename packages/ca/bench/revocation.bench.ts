@@ -42,7 +42,7 @@ export async function measureRevocation(revoked: number): Promise<RevocationFigu
     await ledger.revoke({ by: 'provisioner', value: 'before', ...why });
     const serials = await orderMany(ledger, counted, 'bench');
     const lists = await RevocationLists.open({
-      issuers: [await issuer()],
+      issuers: [await benchIssuer()],
       crl: defaultCrl,
       url: 'http://pki.example.com',
       longestMs: 86_400_000,
@@ -84,7 +84,11 @@ export async function measureRevocation(revoked: number): Promise<RevocationFigu
 
 const why = { reason: 'superseded', orderedBy: 'operator' } as const;
 
-async function orderMany(ledger: Ledger, count: number, provisioner: string): Promise<string[]> {
+export async function orderMany(
+  ledger: Ledger,
+  count: number,
+  provisioner: string,
+): Promise<string[]> {
   const serials: string[] = [];
   const notAfter = systemClock.now() + 30 * 86_400_000;
   for (let from = 0; from < count; from += 2000) {
@@ -106,7 +110,7 @@ async function orderMany(ledger: Ledger, count: number, provisioner: string): Pr
   return serials;
 }
 
-async function issuer() {
+export async function benchIssuer() {
   const { privateKey } = await generateKeyPair({ type: 'EC', curve: 'P-256' });
   const signer = keySigner(privateKey);
   const name = buildName([{ type: 'CN', value: 'bench' }]);
