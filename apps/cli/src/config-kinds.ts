@@ -44,11 +44,15 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
     recognise: (value) => 'routes' in value || 'listen' in value,
     async read(text, file, cli) {
       const { parseGatewayConfig } = await import('@countersign/gateway');
-      const { compileRules } = await import('@countersign/authz');
-      const { readPolicies } = await import('./serve/gateway-files.ts');
+      const { doubtsAbout, readPolicies, readRoles, rulesOf } = await import(
+        './serve/gateway-files.ts'
+      );
       const config = parseGatewayConfig(text, file);
-      compileRules(await readPolicies(cli, config, { config: file }));
-      return [];
+      const policies = await readPolicies(cli, config, { config: file });
+      await readRoles(cli, config, { config: file });
+      // Whose trust domain it is, its identity will say.
+      rulesOf({ config, policies }, 'cluster.local');
+      return doubtsAbout({ config, policies }, 'cluster.local').map(({ message }) => message);
     },
   },
   {

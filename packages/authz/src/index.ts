@@ -31,6 +31,8 @@ export {
 export {
   defaultMesh,
   type MeshSettings,
+  meshSchema,
+  meshSettingsOf,
   type PathNormalization,
   parseMeshSettings,
 } from './policy/mesh-settings.ts';

@@ -2,8 +2,13 @@ import { dirname, resolve } from 'node:path';
 import {
   type AuthorizationPolicy,
   compileRules,
+  type MeshSettings,
+  meshSettingsOf,
   parseAuthorizationPolicies,
+  parseRoleMapping,
+  type RoleMapping,
   type RuleSet,
+  warnAboutPolicies,
 } from '@countersign/authz';
 import { type GatewayConfig, parseGatewayConfig } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
@@ -18,15 +23,15 @@ export interface GatewayFilesOptions {
 
 export interface GatewayFiles {
   readonly config: GatewayConfig;
-  readonly rules: RuleSet;
-  /** How many policies they are made of; with none, everybody of the trust domain is allowed (Istio's semantics). */
-  readonly policies: number;
+  /** With none, everybody whom the handshake lets in is allowed, as in Istio. */
+  readonly policies: readonly AuthorizationPolicy[];
+  readonly roles: RoleMapping | undefined;
 }
 
 /**
  * `gateway.yaml` with what the command line says instead of it, and the policies of both. Read again for a reload.
  *
- * @throws ConfigError, CountersignError ERR_FILE, ERR_AUTHZ_TWICE
+ * @throws ConfigError, CountersignError ERR_FILE
  */
 export async function readGatewayFiles(
   cli: Cli,
@@ -42,7 +47,45 @@ export async function readGatewayFiles(
     ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
   };
   const policies = await readPolicies(cli, written, options);
-  return { config, rules: compileRules(policies), policies: policies.length };
+  const roles = await readRoles(cli, written, options);
+  return { config, policies, roles };
+}
+
+/** @throws ConfigError, CountersignError ERR_FILE */
+export async function readRoles(
+  cli: Cli,
+  { authorization }: Pick<GatewayConfig, 'authorization'>,
+  { config }: Pick<GatewayFilesOptions, 'config'>,
+): Promise<RoleMapping | undefined> {
+  if (authorization.roles === undefined) return undefined;
+  const path = resolve(dirname(config), authorization.roles);
+  return parseRoleMapping(await readText(cli, path), path);
+}
+
+/**
+ * What the policies mean to a gateway of this trust domain.
+ *
+ * @throws CountersignError ERR_AUTHZ_TWICE, ERR_AUTHZ_WORKLOAD
+ */
+export function rulesOf({ config, policies }: RulesSource, trustDomain: string): RuleSet {
+  const { workload, paths } = config.authorization;
+  const mesh = meshOf(config, trustDomain);
+  return compileRules(policies, { mesh, paths, ...(workload !== undefined && { workload }) });
+}
+
+/** What of the policies does not mean what it says, one line each. */
+export function doubtsAbout({ config, policies }: RulesSource, trustDomain: string) {
+  const all = { authorization: policies, peers: [], tokens: [], gateways: [] };
+  return warnAboutPolicies(all, meshOf(config, trustDomain));
+}
+
+type RulesSource = Pick<GatewayFiles, 'config' | 'policies'>;
+
+function meshOf(
+  { authorization }: Pick<GatewayConfig, 'authorization'>,
+  trustDomain: string,
+): MeshSettings {
+  return meshSettingsOf(authorization.mesh, trustDomain);
 }
 
 /**

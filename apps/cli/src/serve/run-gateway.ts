@@ -9,7 +9,13 @@ import {
 import { parseNoteKey } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
-import { type GatewayFiles, type GatewayFilesOptions, readGatewayFiles } from './gateway-files.ts';
+import {
+  doubtsAbout,
+  type GatewayFiles,
+  type GatewayFilesOptions,
+  readGatewayFiles,
+  rulesOf,
+} from './gateway-files.ts';
 import type { Running } from './long-running.ts';
 import { obtainIdentity, takeOver } from './obtain-identity.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
@@ -42,8 +48,9 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   const { clock } = cli;
   // 1. configuration and rules
   const files = await readGatewayFiles(cli, options);
-  if (files.policies === 0)
-    log.warn({}, 'no policy is given: every verified peer may call everything');
+  if (files.policies.length === 0) {
+    log.warn({}, 'no policy is given: everybody whom the handshake lets in may call everything');
+  }
   // 2. who we are, kept fresh from here on
   const ca = options.ca ?? files.config.ca;
   const own = { who: 'gateway', identity: options.identity, token: options.token, ca };
@@ -64,10 +71,13 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   });
   const { checks, staples, checkSelf, notReady } = revocation;
   const loggedPeers = startLoggedPeers(files.config, { url, live }, tools);
+  const { trustDomain } = live.svid().spiffeId;
   try {
+    const rules = rulesOf(files, trustDomain);
+    tellDoubts(files, trustDomain, log);
     // 4. the gateway itself
     gateway = await startGateway({
-      ...{ config: files.config, rules: files.rules, clock, log, meter },
+      ...{ config: files.config, rules, roles: files.roles, clock, log, meter },
       ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },
       ...(staples !== undefined && { staple: staples.staple }),
       ...(loggedPeers !== undefined && { loggedPeers }),
@@ -98,7 +108,9 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     ],
     async reload() {
       const next = await readGatewayFiles(cli, options);
-      serving.reload({ config: next.config, rules: next.rules });
+      const { config, roles } = next;
+      serving.reload({ config, rules: rulesOf(next, trustDomain), roles });
+      tellDoubts(next, trustDomain, log);
       await takeOver(live, options.identity);
     },
     async close() {
@@ -126,6 +138,15 @@ function startLoggedPeers(
     capacity: 2 * limits.maxConnections,
     ...{ clock, log, meter },
   });
+}
+
+/** Policies that can be used and do not mean what they say: the operator should know, and nothing else follows. */
+function tellDoubts(files: GatewayFiles, trustDomain: string, log: Log): void {
+  for (const { code, weight, message, file, position } of doubtsAbout(files, trustDomain)) {
+    const line = { code, file, line: position.line };
+    if (weight === 'finding') log.warn(line, message);
+    else log.info(line, message);
+  }
 }
 
 const nothingCut = { closed: 0, kept: 0, elapsedMs: 0, codes: {} };

@@ -29,7 +29,8 @@ export const defaultMesh: MeshSettings = {
   providers: new Map(),
 };
 
-const meshSchema = z.strictObject({
+/** The keys of MeshConfig that decide about policies. */
+export const meshSchema = z.strictObject({
   trustDomain: z.string().optional(),
   trustDomainAliases: z.array(z.string()).optional(),
   rootNamespace: z.string().optional(),
@@ -70,11 +71,17 @@ const meshSchema = z.strictObject({
  * @throws ConfigError
  */
 export function parseMeshSettings(text: string, file: string): MeshSettings {
-  const document = parseConfigText(text, file);
-  const written = readDocument(meshSchema, document);
+  return meshSettingsOf(readDocument(meshSchema, parseConfigText(text, file)));
+}
+
+/** @param trustDomain where none is written */
+export function meshSettingsOf(
+  written: z.output<typeof meshSchema>,
+  trustDomain = defaultMesh.trustDomain,
+): MeshSettings {
   const normalization = written.pathNormalization?.normalization ?? 'DEFAULT';
   return {
-    trustDomain: nonEmpty(written.trustDomain) ?? defaultMesh.trustDomain,
+    trustDomain: nonEmpty(written.trustDomain) ?? trustDomain,
     trustDomainAliases: written.trustDomainAliases ?? [],
     rootNamespace: nonEmpty(written.rootNamespace) ?? defaultMesh.rootNamespace,
     pathNormalization: normalization === 'DEFAULT' ? 'BASE' : normalization,
