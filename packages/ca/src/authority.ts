@@ -34,6 +34,7 @@ import type { BundleReport } from './ledger/rotation-records.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
 import { judgeNames } from './name-policy.ts';
 import type { Requester } from './policy/who.ts';
+import { type ImportedList, importList } from './publish/imported-list.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
 import {
@@ -294,6 +295,14 @@ export class Authority {
     return decideNoted(this.ledger, question, () =>
       issueCertificate({ csr, ttlMs, grant: { by: 'authority', names } }, this.#context),
     );
+  }
+
+  /** Has a list published that was signed elsewhere: that of a root which is offline. Denials: ERR_PUBLISH_IMPORT. */
+  importList(bytes: Uint8Array): Promise<ImportedList | Denial> {
+    const { clock } = this.#context;
+    const question = { asked: 'import', subject: 'revocation list', by: 'operator' } as const;
+    const parts = { issuers: this.publishers(), ledger: this.ledger, clock, by: 'operator' };
+    return decideNoted(this.ledger, question, () => importList(bytes, parts));
   }
 
   createToken(order: TokenOrder): Promise<CreatedToken | Denial> {

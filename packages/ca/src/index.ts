@@ -31,6 +31,11 @@ export {
   type SignRequestOptions,
   signRequest,
 } from './ceremony/sign-request.ts';
+export {
+  formatRootList,
+  type RootListRecord,
+  signRootList,
+} from './ceremony/sign-root-list.ts';
 export type { WrittenNames } from './certificate-names.ts';
 export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';

@@ -47,6 +47,11 @@ import {
   parseLeaseResponse,
 } from './lease-messages.ts';
 import { formatLedgerReadRequest, type LedgerReadRequest } from './ledger-messages.ts';
+import {
+  formatImportListRequest,
+  type ImportListResponse,
+  parseImportListResponse,
+} from './list-messages.ts';
 import { errorOfProblem, parseProblem, problemContentType } from './problem.ts';
 import { parseJsonBody } from './read-message.ts';
 import {
@@ -201,6 +206,12 @@ export class AuthorityClient {
   rotate(request: RotationRequest, options: CallOptions = {}): Promise<RotationResponse> {
     const body = formatRotationRequest(request);
     return this.#message(routes.adminRotation, body, parseRotationResponse, options, 120_000);
+  }
+
+  /** Has it publish a list that was signed elsewhere; on the admin socket alone. */
+  importList(list: Uint8Array, options: CallOptions = {}): Promise<ImportListResponse> {
+    const body = formatImportListRequest({ list });
+    return this.#message(routes.adminList, body, parseImportListResponse, options);
   }
 
   /** On the admin socket alone. */

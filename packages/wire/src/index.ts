@@ -146,6 +146,14 @@ export {
   parseLedgerReadRequest,
 } from './ledger-messages.ts';
 export {
+  formatImportListRequest,
+  formatImportListResponse,
+  type ImportListRequest,
+  type ImportListResponse,
+  parseImportListRequest,
+  parseImportListResponse,
+} from './list-messages.ts';
+export {
   type Audience,
   errorOfProblem,
   formatProblem,

@@ -242,6 +242,15 @@ export const routes = {
     maxAnswerBytes: 8192 * kib,
     answer: 'application/json',
   },
+  adminList: {
+    name: 'adminList',
+    method: 'POST',
+    path: '/v1/admin/list',
+    auth: 'admin',
+    maxBodyBytes: 1536 * kib,
+    maxAnswerBytes: 8192 * kib,
+    answer: 'application/json',
+  },
   adminIssue: {
     name: 'adminIssue',
     method: 'POST',

@@ -1,9 +1,11 @@
-import { CountersignError, noMeter, writeFileDurably } from '@countersign/base';
+import { CountersignError, errorOfDenial, noMeter, writeFileDurably } from '@countersign/base';
 import { adminClient, makeLists, publishedUrlOf } from '@countersign/ca';
-import { encodePem, parseCrl } from '@countersign/x509';
+import type { ImportListResponse } from '@countersign/wire';
+import { crlsFromPem, encodePem, parseCrl } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { outputOption } from '../output-option.ts';
 import { fetchLists, type NamedList } from '../publish/fetch-lists.ts';
+import { readInput } from '../read-input.ts';
 import { formatRfc3339 } from '../rfc3339.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { openState, readStateConfig } from '../state/open-state.ts';
@@ -14,6 +16,7 @@ interface CrlOptions extends Partial<StateOptions> {
   readonly ca?: string;
   readonly issuer?: string;
   readonly out?: string;
+  readonly import?: string;
   readonly output: string;
 }
 
@@ -28,6 +31,7 @@ export const crlVerb: Verb = {
     )
       .option('--issuer <name>', 'root, or an intermediate; every issuer unless given')
       .option('--out <file>', 'write the list there: PEM where the name ends in .pem, else DER')
+      .option('--import <file>', 'with --data: publish this list, which an offline root signed')
       .addOption(outputOption())
       .addHelpText('after', help)
       .action((options: CrlOptions) => crl(cli, options));
@@ -41,10 +45,12 @@ where ca.yaml publishes nothing. \`countersign inspect\` says what is on a list.
 Example:
   countersign crl --data state
   countersign crl --data state --issuer services --out services.crl
+  countersign crl --data state --import root.crl
   countersign crl --ca http://127.0.0.1:8480 -o json`;
 
 async function crl(cli: Cli, options: CrlOptions): Promise<void> {
   const { out, issuer } = options;
+  if (options.import !== undefined) return importInto(cli, options, options.import);
   if (out !== undefined && issuer === undefined) {
     throw usage('--out holds one list, so --issuer is needed beside it');
   }
@@ -56,6 +62,51 @@ async function crl(cli: Cli, options: CrlOptions): Promise<void> {
   const content = out.endsWith('.pem') ? encodePem('X509 CRL', list.bytes) : list.bytes;
   await writeFileDurably(out, content);
   await cli.out(textOf(lists, options.output));
+}
+
+/** Takes over the list of an offline root, by the server that runs or in the state. */
+async function importInto(cli: Cli, options: CrlOptions, file: string): Promise<void> {
+  const { data, ca, issuer, out } = options;
+  if (data === undefined || (ca ?? issuer ?? out) !== undefined) {
+    throw usage('--import goes with --data, and the list itself says whose it is');
+  }
+  const bytes = await readInput(cli, file, 'read revocation list');
+  const isPem = Buffer.from(bytes.subarray(0, 11)).toString('latin1') === '-----BEGIN ';
+  const [list, second] = isPem ? crlsFromPem(bytes) : [{ raw: bytes }];
+  if (list === undefined || second !== undefined) throw usage(`"${file}" holds not one list`);
+  const imported = await imports(cli, { ...options, data }, list.raw);
+  const { untold, number, nextUpdate, path, repeated } = imported;
+  if (options.output === 'json') {
+    await cli.out(`${JSON.stringify(imported, null, 2)}\n`);
+  } else {
+    const until = formatRfc3339(nextUpdate);
+    await cli.out(`${imported.issuer} list ${number}: published at ${path} until ${until}\n`);
+  }
+  if (repeated) cli.err('note: it was imported before\n');
+  for (const serial of untold) {
+    const how = `countersign revoke --data ${data} --serial ${serial}`;
+    cli.err(`note: "${serial}" is on it and not revoked here, so the feed tells nobody: ${how}\n`);
+  }
+}
+
+async function imports(
+  cli: Cli,
+  state: CrlOptions & { readonly data: string },
+  list: Uint8Array,
+): Promise<ImportListResponse> {
+  const client = await adminClient(state.data);
+  if (client !== undefined) return client.importList(list);
+  const log = createLog(cli, 'warn');
+  const config = await readStateConfig(cli, state);
+  const authority = await openState(cli, state, { log, meter: noMeter, config });
+  try {
+    const imported = await authority.importList(list);
+    if (!imported.ok) throw errorOfDenial(imported, 'import the revocation list');
+    const { ok: _, number, ...rest } = imported;
+    return { ...rest, number: String(number) };
+  } finally {
+    await authority.close();
+  }
 }
 
 async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedList[]> {

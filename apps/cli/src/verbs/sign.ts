@@ -1,6 +1,9 @@
-import { writeFileDurably } from '@countersign/base';
-import { formatCeremony, signRequest } from '@countersign/ca';
+import { CountersignError, writeFileDurably } from '@countersign/base';
+import { formatCeremony, formatRootList, signRequest, signRootList } from '@countersign/ca';
+import { type RevocationReason, revocationReasons } from '@countersign/x509';
+import { Option } from 'commander';
 import type { Cli } from '../cli.ts';
+import { durationOption } from '../duration-option.ts';
 import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
 import { readLastingSecret } from '../secret-argument.ts';
@@ -12,7 +15,10 @@ import type { Verb } from '../verb.ts';
 
 interface SignOptions {
   readonly root: string;
-  readonly csr: string;
+  readonly csr?: string;
+  readonly crl?: true;
+  readonly revoke?: string[];
+  readonly validity?: number;
   readonly out: string;
   readonly by?: string[];
   readonly passphrase?: string;
@@ -26,8 +32,25 @@ export const signVerb: Verb = {
     addSealOptions(
       command
         .requiredOption('--root <dir>', 'the offline root, made by init --offline-root --root-out')
-        .requiredOption('--csr <file>', 'a request that was carried here: requests/NAME.csr')
-        .requiredOption('--out <file>', 'where to write the certificate, PEM, to be carried back'),
+        .option('--csr <file>', 'a request that was carried here: requests/NAME.csr')
+        .option('--crl', 'or the list of what it revoked, instead of a request')
+        .addOption(
+          new Option(
+            '--revoke <serial[=reason]>',
+            'with --crl: revoke a certificate that it signed; repeatable',
+          ).argParser((value: string, before: string[] = []) => [...before, value]),
+        )
+        .addOption(
+          durationOption(
+            '--validity <duration>',
+            'with --crl: from thisUpdate to nextUpdate; root_validity of its ca.yaml unless given',
+            366 * 86_400_000,
+          ),
+        )
+        .requiredOption(
+          '--out <file>',
+          'where to write the certificate or list, to be carried back',
+        ),
     )
       .addOption(whoOption())
       .addOption(outputOption())
@@ -41,15 +64,17 @@ Signs exactly what the root's own ca.yaml has for that intermediate, each reques
 printed, and kept in the root's directory.
 
 Example:
-  countersign sign --root /media/vault/root --csr production.csr --out production.pem --by "Alice Adams" --by "Bob Berg"`;
+  countersign sign --root /media/vault/root --csr production.csr --out production.pem --by "Alice Adams" --by "Bob Berg"
+  countersign sign --root /media/vault/root --crl --revoke 01…=cACompromise --out root.crl --by "Alice Adams"`;
 
 async function sign(cli: Cli, options: SignOptions): Promise<void> {
-  const { root, csr, out, passphrase, keyFile } = options;
-  const bytes = await readInput(cli, csr, 'read request');
-  const signed = await signRequest({
+  const { root, csr, crl, out, passphrase, keyFile } = options;
+  if ((csr === undefined) === (crl === undefined)) throw usage('exactly one of --csr and --crl');
+  if (crl === undefined && (options.revoke ?? options.validity) !== undefined) {
+    throw usage('--revoke and --validity are about a list, which --crl signs');
+  }
+  const shared = {
     directory: root,
-    request: Buffer.from(bytes).toString('utf8'),
-    file: csr,
     by: takingPart(options.by),
     clock: cli.clock,
     secrets: secretPlaces(cli),
@@ -60,7 +85,11 @@ async function sign(cli: Cli, options: SignOptions): Promise<void> {
         cli.err(`note: ${text}\n`),
       ),
     }),
-  });
+  };
+  if (csr === undefined) return signList(cli, options, shared);
+  const bytes = await readInput(cli, csr, 'read request');
+  const request = Buffer.from(bytes).toString('utf8');
+  const signed = await signRequest({ ...shared, request, file: csr });
   await writeFileDurably(out, signed.pem);
   if (signed.repeated) cli.err('note: it was signed before; this is that certificate again\n');
   const { record, name } = signed;
@@ -69,4 +98,39 @@ async function sign(cli: Cli, options: SignOptions): Promise<void> {
       ? `${JSON.stringify({ name, out, repeated: signed.repeated, record }, null, 2)}\n`
       : formatCeremony(record),
   );
+}
+
+async function signList(
+  cli: Cli,
+  { out, revoke = [], validity, output }: SignOptions,
+  shared: Omit<Parameters<typeof signRootList>[0], 'revoke'>,
+): Promise<void> {
+  const { der, pem, record } = await signRootList({
+    ...shared,
+    revoke: revoke.map(revokedOf),
+    ...(validity !== undefined && { validityMs: validity }),
+  });
+  await writeFileDurably(out, out.endsWith('.pem') ? pem : der);
+  await cli.out(
+    output === 'json' ? `${JSON.stringify({ out, record }, null, 2)}\n` : formatRootList(record),
+  );
+}
+
+function revokedOf(written: string): { serialHex: string; reason: RevocationReason } {
+  const [serial = '', reason = 'unspecified'] = written.split('=');
+  if (!Object.hasOwn(revocationReasons, reason) || !lasting(reason)) {
+    const known = Object.keys(revocationReasons).filter(lasting).join(', ');
+    throw usage(`"${reason}" is no reason for good, expected one of ${known}`);
+  }
+  return { serialHex: serial.toLowerCase(), reason: reason as RevocationReason };
+}
+
+function lasting(reason: string): boolean {
+  return reason !== 'certificateHold' && reason !== 'removeFromCRL';
+}
+
+function usage(reason: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `sign: ${reason}`, {
+    hint: 'run `countersign sign --help`',
+  });
 }

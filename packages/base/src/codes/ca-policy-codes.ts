@@ -35,6 +35,11 @@ export const caPolicyCodes = {
     hint: 'compare the ca.yaml of both sides and the SHA-256 in the records of the ceremony; nothing was signed',
     exit: 1,
   },
+  ERR_CEREMONY_LIST: {
+    meaning: 'An offline root is asked to revoke a certificate that it has not signed.',
+    hint: 'look for the serial in `ceremony.jsonl` beside the root; nothing was signed',
+    exit: 1,
+  },
   ERR_CEREMONY_ROOT: {
     meaning: 'The directory of an offline root is missing, or its files do not fit together.',
     hint: 'give the directory that init --offline-root --root-out wrote, as a whole',

@@ -11,6 +11,12 @@ export const caPublishCodes = {
     hint: 'sign it where the key is kept',
     exit: 1,
   },
+  ERR_PUBLISH_IMPORT: {
+    meaning:
+      'A revocation list that was signed elsewhere is not taken over: it is of another issuer, over, of a part, or older than the one at hand.',
+    hint: 'sign the next list with the offline root (`countersign sign --crl`), and carry that one here',
+    exit: 1,
+  },
   ERR_PUBLISH_LOADING: {
     meaning: 'The authority has just started and still reads what is revoked from its ledger.',
     hint: 'ask again in a few seconds; if it stays so, look for the ledger in the log',

@@ -9,6 +9,7 @@ import {
   keyKindOf,
 } from '@countersign/x509';
 import { constraintsOf, formatConstraints } from '../constraints/name-constraints.ts';
+import type { RevokedBelow, RootListRecord } from './sign-root-list.ts';
 
 /** One act of a key ceremony: who did what, when, and the hashes by which to find it again. */
 export interface CeremonyRecord {
@@ -106,7 +107,10 @@ export type CeremonyEntry =
       readonly at: string;
       readonly serial: string;
       readonly request: string;
-    };
+    }
+  /** Before a list is signed: its number is used from here on, and what stands on it stays revoked. */
+  | { readonly kind: 'list'; readonly number: string; readonly revoked: readonly RevokedBelow[] }
+  | { readonly kind: 'signed list'; readonly record: RootListRecord };
 
 /** Durable when it resolves. */
 export async function appendCeremony(file: string, entry: CeremonyEntry): Promise<void> {

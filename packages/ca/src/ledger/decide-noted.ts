@@ -4,7 +4,7 @@ import type { Ledger } from './ledger.ts';
 
 /** What is asked for, about whom, and by whom where the request came over no API. */
 export interface Question {
-  readonly asked: 'issue' | 'renew' | 'token' | 'revoke';
+  readonly asked: 'issue' | 'renew' | 'token' | 'revoke' | 'import';
   readonly subject: string | undefined;
   readonly by: Asked['by'];
 }

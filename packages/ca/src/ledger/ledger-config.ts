@@ -5,7 +5,11 @@ import { z } from 'zod';
 import type { Report } from '../ca-config-checks.ts';
 import type { SecretSource } from '../signers/secret-source.ts';
 import { isDatabaseUrl } from './postgres/database-url.ts';
-import { interpretRetention, type RetentionConfig, retentionSchema } from './retention/retention-config.ts';
+import {
+  interpretRetention,
+  type RetentionConfig,
+  retentionSchema,
+} from './retention/retention-config.ts';
 
 /** Where the ledger is (`ledger` in ca.yaml). Durations are milliseconds. */
 export interface LedgerConfig {

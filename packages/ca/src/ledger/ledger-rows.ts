@@ -202,7 +202,7 @@ export function acknowledgementOf(row: Row): Acknowledgement {
   };
 }
 
-/** Where records with a position live, those of the archive too; `select` ends with the position's column, for `> ?`; column 1 is the position. */
+/** Where records live, the archive too; `select` ends with the position's column, for `> ?`; column 1 is the position. */
 export const recordTables: readonly RecordTable[] = ['', 'archived_'].flatMap(recordTablesOf);
 
 export interface RecordTable {

@@ -15,6 +15,8 @@ export interface DocumentChange {
   readonly body: string;
   /** For the audit trail: what was done to what, by whom. */
   readonly said: {
+    /** Default `rotation`. */
+    readonly what?: 'rotation' | 'list';
     readonly by: string;
     readonly asked: string;
     readonly subject: string;

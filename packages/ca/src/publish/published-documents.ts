@@ -13,6 +13,12 @@ export interface PublishedDocumentsOptions {
   readonly issuers: readonly PublishingIssuer[];
   readonly config: PublishConfig;
   readonly lists: RevocationLists | undefined;
+  /** Those of issuers whose key is not here. */
+  readonly imported: () => readonly {
+    readonly issuer: string;
+    readonly path: string;
+    readonly list: SignedList;
+  }[];
   readonly index: RevokedIndex;
   readonly clock: Clock;
 }
@@ -59,7 +65,8 @@ export class PublishedDocuments {
 
   #list(path: string): Found | Promise<Found> {
     const { lists, index } = this.#options;
-    const list = lists?.at(path);
+    const { imported } = this.#options;
+    const list = lists?.at(path) ?? imported().find((each) => each.path === path)?.list;
     if (list !== undefined) return { route: 'crl', document: this.#documentOf(list) };
     if (lists === undefined) return missing;
     if (lists.isPath(path)) return late;
@@ -95,7 +102,7 @@ export class PublishedDocuments {
   #index(): HttpDocument {
     const { config, lists } = this.#options;
     const { url } = config;
-    const all = [...(lists?.all() ?? [])];
+    const all = [...(lists?.all() ?? []), ...this.#options.imported()];
     const index = {
       ...(config.ocsp === undefined ? {} : { ocsp: url + publishedPath.ocsp }),
       issuers: this.#issuers.map(({ name, certificate }) => ({

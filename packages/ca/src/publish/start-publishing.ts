@@ -2,6 +2,8 @@ import type { Clock, Denial, Log, Meter } from '@countersign/base';
 import { denial, errorOfDenial } from '@countersign/base';
 import type { Authority } from '../authority.ts';
 import { stateLayout } from '../state-layout.ts';
+import { followImported } from './follow-imported.ts';
+import { importedLists } from './imported-list.ts';
 import { type ListStateStore, listStateFile, volatileListState } from './list-state.ts';
 import { OcspDesk } from './ocsp/ocsp-desk.ts';
 import { type CrlConfig, defaultCrl } from './publish-config.ts';
@@ -36,6 +38,8 @@ export interface Publishing {
   list(issuer: string, shard?: number): Promise<SignedList | Denial>;
   /** Every list that is kept, as it is now. */
   lists(): readonly { readonly issuer: string; readonly path: string; readonly list: SignedList }[];
+  /** A list was imported here. */
+  takeUpImported(): Promise<void>;
   /** Why relying parties cannot find out; undefined while they can. */
   unwell(): string | undefined;
   close(drainMs: number): Promise<void>;
@@ -77,7 +81,9 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
     const { ledger } = authority;
     ocsp = new OcspDesk({ issuers, ledger, index, config: config.ocsp, clock, log, metrics });
   }
+  const imports = followImported({ authority, clock, log });
   const stop = async (): Promise<void> => {
+    imports.stop();
     await lists?.stop();
     await index.stop();
   };
@@ -86,7 +92,10 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
   let server: PublishingServer;
   let unfollow = () => {};
   try {
-    const documents = new PublishedDocuments({ issuers, config, lists, index, clock });
+    const documents = new PublishedDocuments({
+      ...{ issuers, config, lists, index, clock },
+      imported: imports.lists,
+    });
     unfollow = authority.onChange(function takeUpIssuers() {
       const all = authority.publishers();
       lists?.takeUp(all);
@@ -107,7 +116,8 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
     async list(issuer, shard) {
       return lists === undefined ? off : await lists.current(issuer, shard, index);
     },
-    lists: () => [...(lists?.all() ?? [])],
+    lists: () => [...(lists?.all() ?? []), ...imports.lists()],
+    takeUpImported: imports.refresh,
     unwell: () => lists?.unwell(),
     async close(drainMs) {
       unfollow();
@@ -140,10 +150,16 @@ export async function makeLists(
     await index.loaded;
     const able = authority.publishers().filter(({ signer }) => signer !== undefined);
     const made: { issuer: string; bytes: Uint8Array }[] = [];
-    for (const name of issuer === undefined ? able.map((each) => each.name) : [issuer]) {
+    const away = authority.publishers().some((each) => each.name === issuer && !each.signer);
+    const named = away || issuer === undefined ? [] : [issuer];
+    for (const name of issuer === undefined ? able.map((each) => each.name) : named) {
       const list = await lists.current(name, undefined, index);
       if (!('bytes' in list)) throw errorOfDenial(list, 'make the revocation list');
       made.push({ issuer: name, bytes: list.bytes });
+    }
+    const imported = await importedLists(authority.publishers(), authority.ledger);
+    for (const { issuer: name, list } of imported) {
+      if (issuer === undefined || issuer === name) made.push({ issuer: name, bytes: list.bytes });
     }
     return made;
   } finally {

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type Clock, noLog, noMeter, systemClock } from '@countersign/base';
+import { buildCrl, generateKeyPair, keySigner, parseCrl } from '@countersign/x509';
+import type { Authority } from '../authority.ts';
+import {
+  completeInit,
+  initOffline,
+  openAuthority,
+  parseCaConfig,
+  signRequest,
+  signRootList,
+} from '../index.ts';
+import { startPublishing } from '../publish/start-publishing.ts';
+
+const yaml = `
+ca:
+  root: { curve: P-256 }
+  intermediate:
+    services: { curve: P-256 }
+publish: { url: "http://ca.internal:8080", crl: { root_validity: 720h } }
+service_certificates:
+  san_policies: { spiffe_trust_domain: example.com, allowed_dns_patterns: ["**.internal"] }
+`;
+const day = 86_400_000;
+
+describe('the list of a root that is offline', () => {
+  let home = '';
+  let [data, root] = ['', ''];
+  let authority: Authority;
+  let aheadMs = 0;
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
+  const shared = { clock, log: noLog };
+  const config = parseCaConfig(yaml, 'ca.yaml');
+  const by = ['Alice Adams'];
+  const sign = (more: Partial<Parameters<typeof signRootList>[0]> = {}) =>
+    signRootList({ ...shared, directory: root, by, revoke: [], ...more });
+  const refusal = async (bytes: Uint8Array) => {
+    const answer = await authority.importList(bytes);
+    return answer.ok ? 'taken' : `${answer.code}: ${answer.detail}`;
+  };
+
+  before(async () => {
+    home = await mkdtemp(join(tmpdir(), 'countersign-root-list-'));
+    [data, root] = [join(home, 'state'), join(home, 'root')];
+    await initOffline({ ...shared, config, configText: yaml, data, rootOut: root, by });
+    const request = await readFile(join(data, 'requests', 'services.csr'), 'utf8');
+    const { pem } = await signRequest({ ...shared, directory: root, request, file: 'x.csr', by });
+    await completeInit({ ...shared, data, signed: [{ file: 'services.pem', pem }] });
+    authority = await openAuthority({ ...shared, config, data, meter: noMeter });
+  });
+  after(async () => {
+    await authority.close();
+    await rm(home, { recursive: true });
+  });
+
+  it('is signed with the next number each time, and keeps what was revoked', async () => {
+    const [services] = authority.intermediates();
+    assert.ok(services);
+    const serialHex = authority.publishers()[1]?.certificate.serialHex ?? '';
+    const first = await sign();
+    const second = await sign({ revoke: [{ serialHex, reason: 'cACompromise' }] });
+    const third = await sign();
+    const lists = [first, second, third].map(({ der }) => parseCrl(der));
+    assert.deepEqual(
+      lists.map(({ crlNumber, entries }) => [crlNumber, entries.size]),
+      [
+        [1n, 0],
+        [2n, 1],
+        [3n, 1],
+      ],
+    );
+    assert.equal(lists[2]?.entries.get(serialHex)?.reason, 'cACompromise');
+    assert.match(await readFile(join(root, 'ceremony.jsonl'), 'utf8'), /"act":"list signed"/);
+    await assert.rejects(sign({ revoke: [{ serialHex: '0badcafe', reason: 'superseded' }] }), {
+      code: 'ERR_CEREMONY_LIST',
+    });
+  });
+
+  it('is taken over and published at the address that intermediates name, and by its number alone replaced', async () => {
+    const older = await sign();
+    const newer = await sign();
+    const taken = await authority.importList(newer.der);
+    assert.ok(taken.ok);
+    assert.equal(taken.untold.length, 1);
+    const publishing = await startPublishing({ authority, port: 0, ...shared, meter: noMeter });
+    assert.ok(publishing);
+    try {
+      await publishing.takeUpImported();
+      const named = authority.publishers()[1]?.certificate.crlDistributionPoints?.[0];
+      assert.match(JSON.stringify(named), new RegExp(taken.path.replaceAll('/', '\\/')));
+      const response = await fetch(publishing.url + taken.path);
+      assert.equal(response.headers.get('content-type'), 'application/pkix-crl');
+      assert.deepEqual(new Uint8Array(await response.arrayBuffer()), newer.der);
+      assert.match(await refusal(older.der), /^ERR_PUBLISH_IMPORT: .*number \d+, the one at hand/);
+      const again = await authority.importList(newer.der);
+      assert.ok(again.ok && again.repeated);
+    } finally {
+      await publishing.close(0);
+    }
+  });
+
+  it('is refused where it is over, of another key, or no whole list', async () => {
+    const { der } = await sign({ validityMs: day });
+    aheadMs = 2 * day;
+    assert.match(await refusal(der), /^ERR_PUBLISH_IMPORT: the list ended at/);
+    aheadMs = 0;
+    const { privateKey } = await generateKeyPair({ type: 'EC', curve: 'P-256' });
+    const foreign = await buildCrl({
+      signer: keySigner(privateKey),
+      issuer: authority.root.subject,
+      thisUpdate: systemClock.now(),
+      nextUpdate: systemClock.now() + day,
+      crlNumber: 99n,
+      entries: [],
+    });
+    assert.match(await refusal(foreign), /^ERR_PUBLISH_IMPORT: the list is signed by none/);
+    const { crl } = { crl: der.slice() };
+    crl[crl.byteLength - 1] = (crl.at(-1) ?? 0) ^ 1;
+    assert.match(await refusal(crl), /signed by none/);
+  });
+});
