@@ -150,14 +150,14 @@ export async function makeLists(
     await index.loaded;
     const able = authority.publishers().filter(({ signer }) => signer !== undefined);
     const made: { issuer: string; bytes: Uint8Array }[] = [];
-    const away = authority.publishers().some((each) => each.name === issuer && !each.signer);
-    const named = away || issuer === undefined ? [] : [issuer];
-    for (const name of issuer === undefined ? able.map((each) => each.name) : named) {
+    const imported = await importedLists(authority.publishers(), authority.ledger);
+    const isImported = imported.some((each) => each.issuer === issuer);
+    const named = issuer === undefined ? able.map((each) => each.name) : [issuer];
+    for (const name of isImported ? [] : named) {
       const list = await lists.current(name, undefined, index);
       if (!('bytes' in list)) throw errorOfDenial(list, 'make the revocation list');
       made.push({ issuer: name, bytes: list.bytes });
     }
-    const imported = await importedLists(authority.publishers(), authority.ledger);
     for (const { issuer: name, list } of imported) {
       if (issuer === undefined || issuer === name) made.push({ issuer: name, bytes: list.bytes });
     }
