@@ -1,8 +1,10 @@
 // `npm run bench`: what things cost beside the floor that cryptography sets, both measured in this run on this machine.
 // Words choose rows by a part of their name: `npm run bench -- issue cut`.
 import { type ApiIssuanceLoad, measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
+import { measureEntryToStream } from '../apps/cli/bench/entry-to-stream.bench.ts';
 import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
+import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
 import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
 import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
@@ -117,6 +119,17 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
     },
   },
   {
+    name: 'entry to open stream',
+    async run() {
+      const f = await measureEntryToStream();
+      return [
+        `a new entry is on the workload's stream with its SVID after ${f.madeP50Ms.toFixed(1)} ms (p50), ${f.madeMostMs.toFixed(1)} ms at most`,
+        `a deleted one is off it after ${f.deletedP50Ms.toFixed(1)} ms, ${f.deletedMostMs.toFixed(1)} ms at most`,
+        `${f.rounds} rounds, goal 200 ms`,
+      ].join('; ');
+    },
+  },
+  {
     name: 'revoke to cut',
     async run() {
       const f = await measureRevokeToCut();
@@ -126,6 +139,18 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
         `in all ${f.cut} cut, ${f.unharmed} unharmed`,
         `acknowledged ${f.acknowledgedMs.toFixed(1)} ms after the append`,
       ].join('; ');
+    },
+  },
+  {
+    name: 'router, a query over mTLS',
+    async run() {
+      const { ours, hive } = await measureRouterQuery();
+      const cpu = (value: number | undefined) => (value === undefined ? '–' : micros(value));
+      const beside =
+        hive.three === undefined
+          ? 'Hive runtime not installed, .ci/foreign-tools does'
+          : `Hive runtime ${cpu(hive.three)} / ${cpu(hive.one)}`;
+      return `${cpu(ours.three)} of router CPU with three fetches / ${cpu(ours.one)} with one; ${beside}`;
     },
   },
 ];
