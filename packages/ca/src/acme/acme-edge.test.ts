@@ -1,134 +1,34 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { noLog, systemClock } from '@countersign/base';
 import { type GeneralName, parseIpAddress } from '@countersign/x509';
 import {
-  AcmeClient,
-  type Answered,
+  type AcmeClient,
   bindingOf,
   newKey,
   publicJwk,
   send,
   signed,
 } from '../../test/acme-client.ts';
-import { request, testAuthority } from '../../test/authority-under-test.ts';
-import type { Authority } from '../authority.ts';
-import type { AcmeConfig } from './acme-config.ts';
-import { AcmeEdge } from './acme-edge.ts';
-import { authorityForAcme } from './authority-for-acme.ts';
+import { AcmeWorld, externalKey, localhost } from '../../test/acme-under-test.ts';
+import { request } from '../../test/authority-under-test.ts';
 import { certificateIdOf } from './renewal-info.ts';
 
-const yaml = `
-ca:
-  root: { algorithm: ECDSA, curve: P-256, validity: "87600h", storage: file, pathLenConstraint: 1 }
-  intermediate:
-    services: { algorithm: ECDSA, curve: P-256, validity: "8760h" }
-service_certificates:
-  validity: "24h"
-  san_policies:
-    require_spiffe: false
-    spiffe_trust_domain: example.com
-    allowed_dns_patterns: ["**.test", "localhost"]
-    allow_ip_san: true
-    allow_wildcards: true
-`;
-const secret = Buffer.alloc(32, 7);
-
-function configOf(more: Partial<AcmeConfig>, httpPort: number): AcmeConfig {
-  return {
-    ...{ path: '/acme', directory: '/directory', provisioner: 'acme' },
-    challenges: ['http-01', 'dns-01', 'tls-alpn-01'],
-    ...{ termsOfService: 'https://example.com/terms', website: undefined },
-    externalAccountRequired: false,
-    externalAccounts: [{ kid: 'kid-1', key: { bytes: secret }, provisioner: 'partner' }],
-    profiles: [],
-    ...{ authorizationMs: 3_600_000, orderMs: 3_600_000, reuseAuthorizations: true },
-    ...{ retryAfterSeconds: 1, ordersPerPage: 2, blockedDomains: ['blocked.test'] },
-    limits: { accountsPerHour: 0, ordersPerHour: 0, identifiers: 20 },
-    validation: {
-      ...{ httpPort, tlsAlpnPort: 1, vantages: [[]], mayFail: 0, allow: ['127.0.0.0/8'] },
-      ...{ isOpen: false, timeoutMs: 5000, retryMs: [], alwaysValid: false },
-    },
-    ...more,
-  };
-}
-
 describe('the ACME edge', () => {
-  let authority: Authority;
-  let edge: AcmeEdge;
-  let strict: AcmeEdge;
-  let server: Server;
-  let website: Server;
-  let port = 0;
-  const pages = new Map<string, string>();
-
+  let world: AcmeWorld;
   before(async () => {
-    authority = await testAuthority({ yaml });
-    website = createServer((asked, answer) => {
-      const page = pages.get(asked.url ?? '');
-      if (page?.startsWith('->') === true) answer.writeHead(302, { location: page.slice(2) }).end();
-      else answer.writeHead(page === undefined ? 404 : 200).end(page);
-    });
-    const webPort = await listen(website);
-    const parts = {
-      authority: authorityForAcme(authority),
-      state: authority.ledger,
-      clock: systemClock,
-      log: noLog,
-    };
-    edge = await AcmeEdge.open({ ...parts, config: configOf({}, webPort) });
-    const bound = { path: '/bound', externalAccountRequired: true };
-    strict = await AcmeEdge.open({ ...parts, config: configOf(bound, webPort) });
-    server = createServer((asked, answer) => {
-      void (strict.has(asked.url ?? '') ? strict : edge).answer(asked, answer);
-    });
-    port = await listen(server);
+    world = await AcmeWorld.start();
   });
-  after(async () => {
-    await Promise.all([edge.close(), strict.close()]);
-    server.close();
-    website.close();
-    await authority.close();
-  });
-
-  const client = () => AcmeClient.at(port, '/acme/directory');
-  const localhost = [{ type: 'dns', value: 'localhost' }];
-
-  async function registered(): Promise<AcmeClient> {
-    const made = await client();
-    const { status } = await made.register();
-    assert.equal(status, 201);
-    return made;
-  }
-
-  /** From a new order to one whose names are proved by http-01. */
-  async function proved(acme: AcmeClient, identifiers: readonly object[] = localhost) {
-    const ordered = await acme.post(acme.directory.newOrder, { identifiers });
-    assert.equal(ordered.status, 201, ordered.text);
-    for (const url of ordered.body.authorizations) {
-      const { body } = await acme.get(url);
-      if (body.status === 'valid') continue;
-      const challenge = body.challenges.find((each: { type: string }) => each.type === 'http-01');
-      const { token } = challenge;
-      pages.set(`/.well-known/acme-challenge/${token}`, `${token}.${acme.thumbprint}\n`);
-      await acme.post(challenge.url, {});
-      const ended = await acme.until(url, (each) => each.status !== 'pending');
-      assert.equal(ended.status, 'valid', JSON.stringify(ended));
-    }
-    return { url: String(ordered.headers.location), order: ordered.body };
-  }
+  after(() => world.end());
 
   async function csrOf(names: readonly GeneralName[]): Promise<string> {
     return Buffer.from(await request({ names })).toString('base64url');
   }
 
   it('issues to whoever proves a name and an address, by the flow that issues everything', async () => {
-    const acme = await registered();
+    const acme = await world.registered();
     const identifiers = [...localhost, { type: 'ip', value: '127.0.0.1' }];
-    const { url, order } = await proved(acme, identifiers);
+    const { url, order } = await world.proved(acme, identifiers);
     const csr = await csrOf([
       { kind: 'dns', value: 'localhost' },
       { kind: 'ip', bytes: parseIpAddress('127.0.0.1') ?? new Uint8Array() },
@@ -143,9 +43,9 @@ describe('the ACME edge', () => {
     assert.equal(certificate.subjectAltName, 'DNS:localhost, IP Address:127.0.0.1');
     assert.ok(certificate.verify(new X509Certificate(issuer).publicKey));
 
-    const [kept] = await authority.ledger.findCertificates({ provisioner: 'acme' });
+    const [kept] = await world.authority.ledger.findCertificates({ provisioner: 'acme' });
     assert.equal(kept?.grantedBy, `acme order ${url.split('/').at(-1)}`);
-    const rows = await authority.ledger.auditAfter(0, 1000);
+    const rows = await world.authority.ledger.auditAfter(0, 1000);
     assert.ok(
       rows.some(({ said }) => JSON.parse(said).by === `acme:${acme.kid.split('/').at(-1)}`),
     );
@@ -158,12 +58,12 @@ describe('the ACME edge', () => {
   });
 
   it('tells why a name is not proved, and ends the order', async () => {
-    const acme = await registered();
+    const acme = await world.registered();
     const ordered = await acme.post(acme.directory.newOrder, { identifiers: localhost });
     const [url] = ordered.body.authorizations;
     const { body } = await acme.get(url);
     const challenge = body.challenges.find((each: { type: string }) => each.type === 'http-01');
-    pages.set(`/.well-known/acme-challenge/${challenge.token}`, 'something else');
+    world.pages.set(`/.well-known/acme-challenge/${challenge.token}`, 'something else');
     await acme.post(challenge.url, {});
     const ended = await acme.until(url, (each) => each.status !== 'pending');
     assert.equal(ended.status, 'invalid');
@@ -180,7 +80,7 @@ describe('the ACME edge', () => {
   });
 
   it('follows a redirect to what may be asked, and none to what may not', async () => {
-    const acme = await registered();
+    const acme = await world.registered();
     const cases: readonly (readonly [string, RegExp])[] = [
       ['->http://10.0.0.1/', /no address that may be connected to/],
       ['->http://169.254.169.254/latest/', /no address that may be connected to/],
@@ -192,7 +92,7 @@ describe('the ACME edge', () => {
       const [url] = ordered.body.authorizations;
       const { body } = await acme.get(url);
       const challenge = body.challenges.find((each: { type: string }) => each.type === 'http-01');
-      pages.set(`/.well-known/acme-challenge/${challenge.token}`, page);
+      world.pages.set(`/.well-known/acme-challenge/${challenge.token}`, page);
       await acme.post(challenge.url, {});
       const ended = await acme.until(url, (each) => each.status !== 'pending');
       const failed = ended.challenges.find((each: { error?: object }) => each.error !== undefined);
@@ -200,127 +100,9 @@ describe('the ACME edge', () => {
     }
   });
 
-  const refusals: readonly (readonly [
-    string,
-    (acme: AcmeClient) => Promise<Answered>,
-    number,
-    string,
-  ])[] = [
-    [
-      'a nonce that was used',
-      async (acme) => {
-        const nonce = await acme.nonce();
-        const header = { nonce };
-        await acme.post(acme.directory.newOrder, { identifiers: localhost }, { header });
-        return acme.post(acme.directory.newOrder, { identifiers: localhost }, { header });
-      },
-      400,
-      'badNonce',
-    ],
-    [
-      'an invented nonce',
-      (acme) => acme.post(acme.kid, undefined, { header: { nonce: 'AAAA' } }),
-      400,
-      'badNonce',
-    ],
-    [
-      'a signature for another address',
-      (acme) => acme.post(acme.kid, undefined, { header: { url: `${acme.kid}x` } }),
-      403,
-      'unauthorized',
-    ],
-    [
-      'the algorithm none',
-      (acme) => acme.post(acme.kid, undefined, { header: { alg: 'none' } }),
-      400,
-      'badSignatureAlgorithm',
-    ],
-    [
-      'a MAC by a public key',
-      (acme) => acme.post(acme.kid, undefined, { header: { alg: 'HS256' } }),
-      400,
-      'badSignatureAlgorithm',
-    ],
-    [
-      'a key and an account at once',
-      (acme) => acme.post(acme.kid, undefined, { header: { jwk: acme.jwk } }),
-      400,
-      'malformed',
-    ],
-    [
-      'a key where an account is wanted',
-      (acme) => acme.post(acme.directory.newOrder, {}, { jwk: true }),
-      400,
-      'malformed',
-    ],
-    [
-      'an account that is not here',
-      (acme) => acme.post(acme.kid, undefined, { header: { kid: `${acme.kid}0` } }),
-      400,
-      'accountDoesNotExist',
-    ],
-    [
-      'the account of somebody else',
-      async (acme) => acme.get((await registered()).kid),
-      403,
-      'unauthorized',
-    ],
-    [
-      'a body that is too large',
-      (acme) => acme.send(acme.kid, { protected: 'x'.repeat(200_000) }),
-      413,
-      'malformed',
-    ],
-    [
-      'another content type',
-      (acme) => acme.send(acme.kid, {}, 'application/json'),
-      415,
-      'malformed',
-    ],
-    ['what is no JSON object', (acme) => acme.send(acme.kid, []), 400, 'malformed'],
-    [
-      'a name that the policy does not sign',
-      (acme) =>
-        acme.post(acme.directory.newOrder, {
-          identifiers: [{ type: 'dns', value: 'example.org' }],
-        }),
-      400,
-      'rejectedIdentifier',
-    ],
-    [
-      'a name that is blocked',
-      (acme) =>
-        acme.post(acme.directory.newOrder, {
-          identifiers: [{ type: 'dns', value: 'www.blocked.test' }],
-        }),
-      400,
-      'rejectedIdentifier',
-    ],
-    [
-      'an identifier of another kind',
-      (acme) =>
-        acme.post(acme.directory.newOrder, { identifiers: [{ type: 'email', value: 'a@b' }] }),
-      400,
-      'unsupportedIdentifier',
-    ],
-    [
-      'a profile that is not offered',
-      (acme) => acme.post(acme.directory.newOrder, { identifiers: localhost, profile: 'gold' }),
-      400,
-      'invalidProfile',
-    ],
-  ];
-  for (const [what, ask, status, type] of refusals) {
-    it(`refuses ${what}`, async () => {
-      const answer = await ask(await registered());
-      const expected = `urn:ietf:params:acme:error:${type}`;
-      assert.deepEqual([answer.status, answer.body?.type], [status, expected]);
-    });
-  }
-
   it('refuses a request for other names than the order has, and the key of the account', async () => {
-    const acme = await registered();
-    const { order } = await proved(acme);
+    const acme = await world.registered();
+    const { order } = await world.proved(acme);
     const wrong = [
       await csrOf([{ kind: 'dns', value: 'other.test' }]),
       await csrOf([
@@ -336,13 +118,13 @@ describe('the ACME edge', () => {
     const good = await csrOf([{ kind: 'dns', value: 'localhost' }]);
     const both = await Promise.all([1, 2].map(() => acme.post(order.finalize, { csr: good })));
     assert.deepEqual(both.map(({ status }) => status).sort(), [200, 403]);
-    const found = await authority.ledger.findCertificates({ provisioner: 'acme' });
+    const found = await world.authority.ledger.findCertificates({ provisioner: 'acme' });
     const evidence = `acme order ${String(order.finalize).split('/').at(-2)}`;
     assert.equal(found.filter(({ grantedBy }) => grantedBy === evidence).length, 1);
   });
 
   it('finds an account by its key, changes it, gives it another key, and ends it', async () => {
-    const acme = await registered();
+    const acme = await world.registered();
     const found = await acme.post(acme.directory.newAccount, {}, { jwk: true });
     assert.deepEqual([found.status, found.headers.location], [200, acme.kid]);
     const changed = await acme.post(acme.kid, { contact: ['mailto:ops@example.test'] });
@@ -362,7 +144,7 @@ describe('the ACME edge', () => {
     assert.match((await acme.get(acme.kid)).body.type, /malformed$/);
     acme.key = next;
     assert.equal((await acme.get(acme.kid)).status, 200);
-    const other = await registered();
+    const other = await world.registered();
     const taken = signed(
       next,
       { alg: 'ES256', jwk: publicJwk(next), url },
@@ -376,22 +158,22 @@ describe('the ACME edge', () => {
   });
 
   it('binds an account to an external one where that is required', async () => {
-    const acme = await AcmeClient.at(port, '/bound/directory');
+    const acme = await world.client('/bound');
     assert.equal(acme.directory.meta.externalAccountRequired, true);
     const url = acme.directory.newAccount;
     const terms = { termsOfServiceAgreed: true };
     assert.match((await acme.register(terms)).body.type, /externalAccountRequired$/);
     const wrong = [
       bindingOf(acme.jwk, url, 'kid-1', Buffer.alloc(32, 8)),
-      bindingOf(acme.jwk, url, 'kid-2', secret),
-      bindingOf(publicJwk(newKey()), url, 'kid-1', secret),
-      bindingOf(acme.jwk, `${url}/`, 'kid-1', secret),
+      bindingOf(acme.jwk, url, 'kid-2', externalKey),
+      bindingOf(publicJwk(newKey()), url, 'kid-1', externalKey),
+      bindingOf(acme.jwk, `${url}/`, 'kid-1', externalKey),
     ];
     for (const externalAccountBinding of wrong) {
       const refused = await acme.register({ ...terms, externalAccountBinding });
       assert.match(refused.body.type, /unauthorized$|malformed$/);
     }
-    const externalAccountBinding = bindingOf(acme.jwk, url, 'kid-1', secret);
+    const externalAccountBinding = bindingOf(acme.jwk, url, 'kid-1', externalKey);
     const made = await acme.register({ ...terms, externalAccountBinding });
     assert.deepEqual(
       [made.status, made.body.externalAccountBinding],
@@ -400,9 +182,9 @@ describe('the ACME edge', () => {
   });
 
   it('revokes for the account that ordered, for the key of the certificate, and for nobody else', async () => {
-    const acme = await registered();
+    const acme = await world.registered();
     const issue = async () => {
-      const { order } = await proved(acme);
+      const { order } = await world.proved(acme);
       const csr = await csrOf([{ kind: 'dns', value: 'localhost' }]);
       const done = await acme.post(order.finalize, { csr });
       const pem = (await acme.get(done.body.certificate)).text;
@@ -411,7 +193,7 @@ describe('the ACME edge', () => {
     };
     const { leaf, certificate } = await issue();
     const url = acme.directory.revokeCert;
-    const stranger = await registered();
+    const stranger = await world.registered();
     assert.match((await stranger.post(url, { certificate })).body.type, /unauthorized$/);
     assert.match(
       (await stranger.post(url, { certificate }, { jwk: true })).body.type,
@@ -423,32 +205,32 @@ describe('the ACME edge', () => {
     );
     assert.equal((await acme.post(url, { certificate, reason: 4 })).status, 200);
     assert.match((await acme.post(url, { certificate })).body.type, /alreadyRevoked$/);
-    const status = await authority.ledger.certificateStatus(leaf.serialNumber.toLowerCase());
+    const status = await world.authority.ledger.certificateStatus(leaf.serialNumber.toLowerCase());
     assert.ok(status.status === 'revoked' && status.revocation.reason === 'superseded');
     assert.match(status.revocation.orderedBy, /^acme:/);
 
     const info = acme.directory.renewalInfo;
     const { pathname } = new URL(info);
     const id = certificateIdOf(leaf.raw);
-    const advised = await send(port, 'GET', `${pathname}/${id}`);
+    const advised = await send(world.port, 'GET', `${pathname}/${id}`);
     assert.ok(Date.parse(advised.body.suggestedWindow.end) < Date.now(), advised.text);
-    assert.equal((await send(port, 'GET', `${pathname}/AAAA.AAAA`)).status, 404);
+    assert.equal((await send(world.port, 'GET', `${pathname}/AAAA.AAAA`)).status, 404);
   });
 
   it('gives nonces and the directory to anybody', async () => {
-    const head = await send(port, 'HEAD', '/acme/new-nonce');
+    const head = await send(world.port, 'HEAD', '/acme/new-nonce');
     assert.deepEqual([head.status, head.headers['cache-control']], [200, 'no-store']);
-    assert.equal((await send(port, 'GET', '/acme/new-nonce')).status, 204);
-    const missing = await send(port, 'POST', '/acme/nothing', '{}', 'application/jose+json');
+    assert.equal((await send(world.port, 'GET', '/acme/new-nonce')).status, 204);
+    const missing = await send(world.port, 'POST', '/acme/nothing', '{}', 'application/jose+json');
     assert.equal(missing.status, 404);
     assert.ok(missing.headers['replay-nonce']);
-    assert.equal((await send(port, 'GET', '/acme/new-order')).status, 405);
+    assert.equal((await send(world.port, 'GET', '/acme/new-order')).status, 405);
   });
 
   it('refuses an account whose key is weak', async () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;
     const { e, kty, n } = weak.export({ format: 'jwk' });
-    const acme = await client();
+    const acme = await world.client();
     const nonce = await acme.nonce();
     const url = acme.directory.newAccount;
     const head = { alg: 'RS256', nonce, url, jwk: { e, kty, n } };
@@ -456,9 +238,3 @@ describe('the ACME edge', () => {
     assert.match(refused.body.type, /badPublicKey$/);
   });
 });
-
-function listen(server: Server): Promise<number> {
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
-  });
-}
