@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { toHex } from '@countersign/base';
 import { neverRevoked, serialForPosition, staticBundles, verifyPeer } from '@countersign/spiffe';
 import { testCa } from '@countersign/testkit';
-import type { HelloFrame, RevocationFrame } from '@countersign/wire';
+import type { CoveredFrame, HelloFrame, RevocationFrame } from '@countersign/wire';
 import fc from 'fast-check';
 import { type JudgedPeer, RevokedSet } from './index.ts';
 
@@ -188,4 +188,102 @@ test('a hundred thousand revocations cost little memory and no time to ask', () 
   for (let i = 0; i < 10_000; i += 1) set.find(peer);
   const nsEach = Number(process.hrtime.bigint() - start) / 10_000;
   assert.ok(nsEach < 20_000, `${nsEach} ns a question`);
+});
+
+test('a prefix covers whole segments below it, what was ordered before, and not the authority itself', () => {
+  const set = setWith(
+    frame(7, 0, { by: 'spiffe-prefix', value: 'spiffe://example.com/ns/a/' }),
+    frame(8, 7, { by: 'spiffe-prefix', value: 'spiffe://example.com/countersign/' }),
+  );
+  const byOf = (position: number, path: string) =>
+    set.find(peerAt(position, `spiffe://example.com/${path}`))?.by;
+  assert.equal(byOf(5, 'ns/a/b/c'), 'spiffe-prefix');
+  assert.deepEqual(
+    [byOf(9, 'ns/a/b'), byOf(5, 'ns/a'), byOf(5, 'ns/ab')],
+    Array(3).fill(undefined),
+  );
+  assert.equal(byOf(5, 'countersign/ca'), undefined);
+});
+
+test('an issuer covers what its key signed before; with a block whatever it signed', () => {
+  const key = createHash('sha256').update(between.certificate.spki.raw).digest('hex');
+  const value = `between ${key},${'ab'.repeat(32)}`;
+  const set = setWith(frame(7, 0, { by: 'issuer', value, reason: 'superseded' }));
+  assert.deepEqual([set.find(peerAt(5))?.by, set.find(peerAt(9))], ['issuer', undefined]);
+  set.apply(frame(8, 7, { by: 'issuer', value, reason: 'cACompromise', block: true }));
+  assert.equal(set.find(peerAt(9))?.reason, 'cACompromise');
+});
+
+const covered = (page: number, ...runs: number[]): CoveredFrame => ({
+  type: 'covered',
+  position: 20,
+  page,
+  runs,
+});
+
+test('what no certificate shows is covered by positions that were told ahead, all of them or none', () => {
+  const told = { by: 'provisioner', value: 'mine', pages: 2 } as const;
+  const set = setWith();
+  set.cover(covered(0, 3, 5));
+  assert.throws(() => set.apply(frame(20, 0, told)), { code: 'ERR_REVOCATION_GAP' });
+  assert.throws(() => set.cover(covered(2, 9, 9)), { code: 'ERR_REVOCATION_GAP' });
+  assert.throws(() => set.cover(covered(1, 5, 9)), { code: 'ERR_REVOCATION_GAP' });
+  assert.equal(set.find(peerAt(4)), undefined);
+  set.cover(covered(0, 3, 5, 9, 9));
+  set.cover(covered(1, 11, 900_000));
+  set.apply(frame(20, 0, told));
+  const found = [2, 3, 5, 6, 9, 10, 11, 900_000, 900_001].map((at) => set.find(peerAt(at))?.by);
+  const yes = 'provisioner';
+  assert.deepEqual(found, [undefined, yes, yes, undefined, yes, undefined, yes, yes, undefined]);
+  // Pages of a connection that broke off are of no use in the next.
+  set.cover(covered(0, 1, 1));
+  set.greet(hello);
+  set.apply(frame(21, 20, { value: 'b1' }));
+});
+
+test('a hold is over with its release, and takes nothing from what is revoked for good', () => {
+  const peer = peerAt(5);
+  const value = peer.chain[0]?.serialHex ?? '';
+  const set = setWith(frame(7, 0, { value, reason: 'certificateHold' }));
+  assert.equal(set.find(peer)?.reason, 'certificateHold');
+  set.apply(frame(8, 7, { value, reason: 'removeFromCRL' }));
+  assert.equal(set.find(peer), undefined);
+  set.apply(frame(9, 8, { by: 'token', value: 'ab'.repeat(8), reason: 'superseded', pages: 0 }));
+  set.apply(frame(10, 9, { value }));
+  set.apply(frame(11, 10, { value, reason: 'certificateHold' }));
+  set.apply(frame(12, 11, { value, reason: 'removeFromCRL' }));
+  assert.equal(set.find(peer)?.reason, 'keyCompromise');
+  set.cover({ ...covered(0, 6, 6), position: 13 });
+  const told = { by: 'time', value: '2026-01-01T00:00:00.000Z/..', pages: 1 } as const;
+  set.apply(frame(13, 12, { ...told, reason: 'certificateHold' }));
+  assert.equal(set.find(peerAt(6))?.by, 'time');
+  set.apply(frame(14, 13, { ...told, reason: 'removeFromCRL', pages: 0 }));
+  assert.equal(set.find(peerAt(6)), undefined);
+});
+
+test('serials are forgotten a day after their certificates ended, and nothing else is', () => {
+  const hour = 3_600_000;
+  const frames = Array.from({ length: 100 }, (_, i) => {
+    const value = (0x1000 + i).toString(16);
+    return frame(i + 1, i, { value, until: at + i * hour });
+  });
+  const set = setWith(...frames, frame(101, 100, { by: 'key', value: 'ab'.repeat(32) }));
+  set.forget(at);
+  assert.equal(set.size, 101);
+  set.forget(at + 50 * hour + 24 * hour);
+  assert.equal(set.size, 51);
+  set.forget(at + 1000 * hour);
+  assert.equal(set.size, 1);
+});
+
+test('a question is answered by the rules that would cut, and changes nothing', () => {
+  const set = setWith(frame(7, 0, { value: 'b1' }));
+  const question = { type: 'question', position: 7, id: 'ab'.repeat(8), below: 30 } as const;
+  set.cover(covered(0, 5, 5));
+  const told = set.covered({ ...question, by: 'provisioner', value: 'mine', pages: 1 });
+  assert.deepEqual([told(peerAt(5)), told(peerAt(6))], [true, false]);
+  const named = set.covered({ ...question, by: 'spiffe-id', value: 'spiffe://example.com/a' });
+  assert.deepEqual([named(peerAt(6)), named(peerAt(40))], [true, false]);
+  assert.equal(set.find(peerAt(5)), undefined);
+  assert.equal(set.size, 1);
 });

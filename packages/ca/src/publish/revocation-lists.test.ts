@@ -279,6 +279,34 @@ describe('revocation lists', () => {
     await again.close();
   });
 
+  it('have who is on hold until the release; deltas then say that it is off, and a hold may become final', async () => {
+    const clock = testClock();
+    const world = await publishingWorld({ clock, crl: { delta: true } });
+    await settled(clock);
+    const [held, other] = [await world.order(), await world.order()];
+    const reasonsOf = (ending: string) =>
+      [held, other].map(({ serialHex }) => {
+        return listAt(world, pathOf(world, ending)).entries.get(serialHex)?.reason;
+      });
+    for (const { serialHex } of [held, other]) {
+      await world.revoke('serial', serialHex, 'certificateHold');
+    }
+    await settled(clock, 1000);
+    assert.deepEqual(reasonsOf('.crl'), ['certificateHold', 'certificateHold']);
+    assert.deepEqual(reasonsOf('-delta.crl'), ['certificateHold', 'certificateHold']);
+    await world.revoke('serial', held.serialHex, 'removeFromCRL');
+    await world.revoke('serial', other.serialHex, 'keyCompromise');
+    await settled(clock, 1000);
+    assert.deepEqual(reasonsOf('.crl'), [undefined, 'keyCompromise']);
+    // RFC 5280 §5.2.4
+    assert.deepEqual(reasonsOf('-delta.crl'), ['removeFromCRL', 'keyCompromise']);
+    await world.revoke('serial', held.serialHex, 'certificateHold');
+    await settled(clock, 1000);
+    assert.deepEqual(reasonsOf('.crl'), ['certificateHold', 'keyCompromise']);
+    assert.deepEqual(reasonsOf('-delta.crl'), ['certificateHold', 'keyCompromise']);
+    await world.close();
+  });
+
   it('of a root whose key is not here are refused by name', async () => {
     const clock = testClock();
     const world = await publishingWorld({ clock });
