@@ -3,7 +3,6 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { type GeneralName, parseIpAddress } from '@countersign/x509';
 import {
-  type AcmeClient,
   bindingOf,
   newKey,
   publicJwk,
