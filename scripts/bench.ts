@@ -3,6 +3,7 @@
 import { type ApiIssuanceLoad, measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
 import { measureEntryToStream } from '../apps/cli/bench/entry-to-stream.bench.ts';
 import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
+import { measureEntryToStream } from '../apps/cli/bench/entry-to-stream.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
 import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
