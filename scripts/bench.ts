@@ -3,10 +3,10 @@
 import { type ApiIssuanceLoad, measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
 import { measureEntryToStream } from '../apps/cli/bench/entry-to-stream.bench.ts';
 import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
-import { measureEntryToStream } from '../apps/cli/bench/entry-to-stream.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
 import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
+import { measureAuthorize } from '../packages/authz/bench/authorize.bench.ts';
 import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
 import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
 import { measureOcspServing, measureRevocation } from '../packages/ca/bench/publish.bench.ts';
@@ -51,6 +51,17 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
         `ready after ${Math.round(f.readyMs)} ms`,
         `after ${f.certificates} certificates ${Math.round(f.residentMb)} MB resident, goal 120 MB`,
         `${Math.round(f.diskBytesEach)} bytes of disk a certificate, goal 1500; ${Math.round(f.diskBytesEachAtRest)} at rest`,
+      ].join('; ');
+    },
+  },
+  {
+    name: 'authorize, a permit under 1 and under 20 rules',
+    async run() {
+      const [one, twenty] = [measureAuthorize(1), measureAuthorize(20)];
+      return [
+        `${Math.round(one.figureNanos)} ns, ${times(one.ratio)} the same decision written by hand`,
+        `${Math.round(twenty.figureNanos)} ns under 20`,
+        `${Math.round(one.bytesEach)} bytes each`,
       ].join('; ');
     },
   },

@@ -15,15 +15,17 @@ export function normalizePath(
   target: string,
   normalization: PathNormalization,
 ): NormalizedPath | string {
-  // Most paths are the same in every form, and need no new strings.
-  if (plainPath.test(target)) return { path: target, query: '' };
+  const mark = target.indexOf('?');
+  const query = mark === -1 ? '' : target.slice(mark);
+  const written = mark === -1 ? target : target.slice(0, mark);
+  // Most paths are the same in every form, and most queries have nothing that they may not have.
+  if (plainPath.test(written) && (query === '' || plainQuery.test(query))) {
+    return { path: written, query };
+  }
   if (!target.startsWith('/')) return 'does not begin with "/"';
   // RFC 9112 §3.2.1: a request target has no fragment.
   if (target.includes('#')) return 'has a fragment';
   if (/[^\x21-\x7e]/.test(target)) return 'has a character that must be percent-encoded';
-  const mark = target.indexOf('?');
-  const query = mark === -1 ? '' : target.slice(mark);
-  const written = mark === -1 ? target : target.slice(0, mark);
   if (normalization === 'NONE') return { path: written, query };
   const slashed = normalization === 'DECODE_AND_MERGE_SLASHES' ? unescapeSlashes(written) : written;
   const path = canonicalize(slashed);
@@ -36,6 +38,8 @@ export interface NormalizedPath {
   /** With its `?`; empty where there is none. */
   readonly query: string;
 }
+
+const plainQuery = /^[\x21\x22\x24-\x7e]*$/;
 
 /** Segments that no normalisation touches. */
 const plainPath = /^(?=\/)(?:\/[\w~!$&'()*+,:=@-][\w.~!$&'()*+,:=@-]*)*\/?$/;

@@ -54,6 +54,9 @@ export function pathsField(name: string): RuleField<Permission> {
     compile(values) {
       const texts = compileTexts(values.filter((v) => !isPathTemplate(v)).map(readTextMatch));
       const templates = values.filter(isPathTemplate).map(compilePathTemplate);
+      if (templates.length === 0) {
+        return ({ request }) => request !== undefined && texts(request.path);
+      }
       return ({ request }) =>
         request !== undefined &&
         (texts(request.path) || templates.some((template) => template(request.path)));

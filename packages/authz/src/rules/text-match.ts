@@ -32,6 +32,8 @@ export function compileTexts(matches: readonly TextMatch[]): MatchesText {
   if (textsOf('present').length > 0) {
     return (text) => text !== '' || exact.has(text);
   }
+  const [only] = matches;
+  if (matches.length === 1 && only !== undefined) return compileOne(only);
   if (prefixes.length === 0 && suffixes.length === 0) return (text) => exact.has(text);
   return function matchesOne(text) {
     if (exact.has(text)) return true;
@@ -39,6 +41,13 @@ export function compileTexts(matches: readonly TextMatch[]): MatchesText {
     for (const suffix of suffixes) if (text.endsWith(suffix)) return true;
     return false;
   };
+}
+
+/** Most lists have one, which needs no list. */
+function compileOne({ kind, text: pattern }: TextMatch): MatchesText {
+  if (kind === 'prefix') return (text) => text.startsWith(pattern);
+  if (kind === 'suffix') return (text) => text.endsWith(pattern);
+  return (text) => text === pattern;
 }
 
 /** As Envoy is told. It takes no empty prefix or suffix, which `present` is for. */
