@@ -46,12 +46,17 @@ export function upstreamHeaders(
     const plain = name.toLowerCase();
     if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
     // `_` for `-`: upstreams behind CGI and WSGI read both alike.
-    const dashed = plain.replaceAll('_', '-');
+    const dashed = plain.includes('_') ? plain.replaceAll('_', '-') : plain;
+    if (dashed !== plain && framesOrHops(dashed)) continue;
     if (overwritten.has(dashed) || isIdentityHeader(plain) || without?.has(dashed)) continue;
     headers.push(name, raw[i + 1] ?? '');
   }
   headers.push(...own);
   return headers;
+}
+
+function framesOrHops(name: string): boolean {
+  return hopByHop.has(name) || neverNominated.has(name);
 }
 
 /**
