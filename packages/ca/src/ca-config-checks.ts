@@ -10,6 +10,7 @@ import { constraintsLeave, type DnsConstraints, parseDnsName, quotedList } from 
 import { assertsPolicies, interpretHierarchy, linksOf } from './hierarchy-config.ts';
 import { interpretJwt } from './jwt/jwt-config.ts';
 import { interpretLedger } from './ledger/ledger-config.ts';
+import { checkRetention } from './ledger/retention/retention-config.ts';
 import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
 import { defaultProfileName } from './profile/certificate-profile.ts';
 import { defaultProfile, interpretProfiles } from './profile/profile-config.ts';
@@ -103,6 +104,7 @@ export function interpretCaConfig(
   const patternsPath = [...servicesPath, 'san_policies', 'allowed_dns_patterns'];
   checkPatterns(config, patternsPath, report);
   checkProfiles(config, report);
+  checkRetention(config, report);
   return { config, findings };
 }
 

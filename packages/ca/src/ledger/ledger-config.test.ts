@@ -27,6 +27,20 @@ describe('ledger in ca.yaml', () => {
     assert.equal(parse('').ledger.postgres, undefined);
   });
 
+  it('archives what ended 90 days ago, unless it says otherwise', () => {
+    const day = 86_400_000;
+    const usual = { enabled: true, keepMs: 90 * day, everyMs: day / 24 };
+    assert.deepEqual(parse('').ledger.retention, usual);
+    const other = parse('ledger: { retention: { enabled: false, keep: 8760h, every: 6h } }').ledger;
+    assert.deepEqual(other.retention, { enabled: false, keepMs: 365 * day, everyMs: day / 4 });
+    assert.throws(() => parse('ledger: { retention: { keep: 1h } }'), {
+      message: /ledger\.retention\.keep: "1h" is not between "168h" and/,
+    });
+    const short =
+      'publish: { url: "http://a.example", crl: {} }\nledger: { retention: { keep: 168h } }';
+    assert.throws(() => parse(short), { message: /"168h" is shorter than "720h"/ });
+  });
+
   it('takes the address from a file, a variable, or as it stands', () => {
     assert.deepEqual(parse('ledger: { postgres: { url: "@/run/secrets/url" } }').ledger.postgres, {
       url: { from: 'file', path: '/run/secrets/url' },

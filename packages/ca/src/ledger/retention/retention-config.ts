@@ -1,6 +1,7 @@
 import { formatDuration } from '@countersign/base';
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import type { CaConfig } from '../../ca-config.ts';
 import type { Report } from '../../ca-config-checks.ts';
 
 /** What becomes of records that ended (`ledger.retention` in ca.yaml). */
@@ -24,7 +25,6 @@ export const retentionSchema = z
 const hour = 3_600_000;
 const day = 24 * hour;
 
-/** Revoked certificates stay on lists until one beyond their end was due: no list is refreshed less often than this. */
 const bounds = {
   keep: { from: 7 * day, to: 36_500 * day },
   every: { from: 60_000, to: 7 * day },
@@ -53,4 +53,18 @@ export function interpretRetention(
     keepMs: check('keep', keep ?? defaultRetention.keepMs),
     everyMs: check('every', every ?? defaultRetention.everyMs),
   };
+}
+
+/** RFC 5280 §3.3: what was revoked stays listed until a list beyond its end was due; so long it must be at hand. */
+export function checkRetention(
+  { ledger, publish }: Pick<CaConfig, 'ledger' | 'publish'>,
+  report: Report,
+): void {
+  const { enabled, keepMs } = ledger.retention;
+  const crl = publish?.crl;
+  if (!enabled || crl === undefined) return;
+  const longestMs = Math.max(crl.validityMs, crl.rootValidityMs);
+  if (keepMs >= longestMs) return;
+  const sides = `"${formatDuration(keepMs)}" is shorter than "${formatDuration(longestMs)}", for which a list of publish.crl is valid`;
+  report(['ledger', 'retention', 'keep'], `ledger.retention.keep: ${sides}`);
 }
