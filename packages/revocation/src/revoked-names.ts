@@ -32,7 +32,12 @@ export class RevokedNames {
   #large: Told[] = [];
 
   get isEmpty(): boolean {
-    return this.#told.length === 0 && Object.values(this.shown).every(({ size }) => size === 0);
+    const { serial, key, issuer, 'spiffe-id': id, 'spiffe-prefix': prefix } = this.shown;
+    return this.#told.length + serial.size + key.size + issuer.size + id.size + prefix.size === 0;
+  }
+
+  get hasTold(): boolean {
+    return this.#told.length > 0;
   }
 
   /** How many distinct names and serials, without those that were told by position. */
@@ -59,7 +64,6 @@ export class RevokedNames {
 
   /** The one that was told to cover this position. */
   toldOf(position: number): Told | undefined {
-    if (this.#told.length === 0) return undefined;
     const single = this.#single.get(position);
     if (single !== undefined) return single;
     return this.#large.find(({ runs }) => runs.has(position));

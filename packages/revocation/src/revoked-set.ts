@@ -200,7 +200,7 @@ export class RevokedSet {
       if (byIssuer !== undefined && (byIssuer.block === true || covers(byIssuer, certificate))) {
         return revoked('issuer', byIssuer);
       }
-      const position = positionOfSerial(certificate.serial);
+      const position = names.hasTold ? positionOfSerial(certificate.serial) : undefined;
       const told = position === undefined ? undefined : names.toldOf(position);
       if (told !== undefined) return revoked(told.by, told.entry);
     }

@@ -85,6 +85,20 @@ describe('ocsp', () => {
     }
   }
 
+  it('says that a certificate is on hold, and good again once it is released', async () => {
+    const published = await publishedAuthority();
+    const certificate = await published.issue('spiffe://example.com/ns/prod/sa/held');
+    const order = { by: 'serial', value: certificate.serialHex, waitMs: 0 } as const;
+    const said: string[] = [];
+    for (const reason of ['certificateHold', 'removeFromCRL', 'certificateHold'] as const) {
+      await published.authority.revoke({ ...order, reason }, { kind: 'operator' });
+      const answer = verdict(published, await ask(published, [certificate]), certificate);
+      said.push(answer.status === 'revoked' ? String(answer.reason) : answer.status);
+    }
+    assert.deepEqual(said, ['certificateHold', 'good', 'certificateHold']);
+    await published.close();
+  });
+
   it('never answers good once revoke has resolved, whatever it covers', async () => {
     const published = await publishedAuthority();
     for (let i = 0; i < 20; i += 1) {
