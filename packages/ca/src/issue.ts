@@ -22,7 +22,6 @@ import { lintDraft } from './linted-draft.ts';
 import { firstAnswer } from './policy/judgement.ts';
 import { judgeRequestKey } from './request-policy.ts';
 import type { KeyLists } from './requests/key-lists.ts';
-import { judgeReuse } from './requests/reused-key.ts';
 import { signDraft } from './sign-draft.ts';
 
 export interface IssueRequest {
@@ -141,9 +140,6 @@ async function issueInSteps(
   const decided = firstAnswer(decideIssue(question, config, context.issuers));
   if (!decided.ok) return decided;
   const { issuer, profile, lifetime } = decided.answer;
-  const isReuseJudged = config.requests.reusedKeys === 'refuse' && !question.isOwn;
-  const reused = isReuseJudged ? await judgeReuse(names, spkiHash, ledger) : undefined;
-  if (reused !== undefined) return reused;
 
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;
@@ -154,7 +150,7 @@ async function issueInSteps(
   // 4. Lint: the very bytes, read back, keep every rule.
   const linted = lintDraft(draft, issuer.signer.algorithm);
 
-  // 5. Intent: the ledger redeems the token, looks for blocks and revocations, and assigns position and serial.
+  // 5. Intent: the ledger redeems the token, looks for blocks, revocations and reused keys, and assigns position and serial.
   //    A crash before it resolves: nothing was signed. After: an orphan, which start-up closes.
   const spiffeId = names.spiffeId?.toString();
   const intent = await ledger.intend({
@@ -165,6 +161,7 @@ async function issueInSteps(
     provisioner: granted.provisioner,
     issuer: issuer.ledgerName,
     notAfter,
+    refuseReusedKey: config.requests.reusedKeys === 'refuse' && !question.isOwn,
   });
   if (!intent.ok) return intent;
 

@@ -12,6 +12,7 @@ import {
   refusalOfToken,
   wideBlockOf,
 } from './grant-refusals.ts';
+import { refusalOfReuse } from './key-reuse.ts';
 import type {
   AbandonedRecord,
   CertificateStatus,
@@ -70,6 +71,8 @@ export const ledgerWrites = {
             ? refusalOfRenewal(tx, renewed.facts, wanted)
             : undefined;
     if (refused !== undefined) return refused;
+    const reused = draft.refuseReusedKey === true ? refusalOfReuse(tx, draft) : undefined;
+    if (reused !== undefined) return reused;
 
     // 4. Position, serial, record; the token is spent by the same commit.
     const position = tx.store.nextPosition();

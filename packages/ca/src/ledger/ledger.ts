@@ -47,7 +47,7 @@ export interface Ledger extends EdgeState {
    * one transaction. Nothing may be signed before it resolved.
    *
    * Denials: `ERR_TOKEN_UNKNOWN`, `ERR_TOKEN_SPENT`, `ERR_TOKEN_EXPIRED`, `ERR_TOKEN_VOID`, `ERR_LEDGER_BLOCKED`,
-   * `ERR_LEDGER_REVOKED`, `ERR_LEDGER_NEEDS_TOKEN`, `ERR_LEDGER_CERTIFICATE_UNKNOWN`.
+   * `ERR_LEDGER_REVOKED`, `ERR_LEDGER_NEEDS_TOKEN`, `ERR_LEDGER_CERTIFICATE_UNKNOWN`, `ERR_CSR_KEY_REUSED`.
    */
   intend(draft: IntentDraft): Promise<Intent | Denial>;
 
@@ -207,6 +207,8 @@ export interface IntentDraft {
   /** Name of the intermediate that is going to sign. */
   readonly issuer: string;
   readonly notAfter: number;
+  /** Refuses a key that was ordered for another identity. */
+  readonly refuseReusedKey?: boolean | undefined;
 }
 
 export interface Intent {

@@ -257,7 +257,12 @@ export class LoadedStore implements LedgerStore {
 
   /** Asked by reads alone, as the one before. */
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
-    return this.#ask('coveredIntents', [covered, limit], []);
+    const { by, value, above, below } = covered;
+    const written = [...this.delta.intents.values()].filter(
+      (intent) =>
+        intent.position > above && intent.position < below && matches(by, value, factsOf(intent)),
+    );
+    return [...this.#ask('coveredIntents', [covered, limit], []), ...written].slice(0, limit);
   }
 
   lease(instance: string): Lease | undefined {

@@ -12,6 +12,7 @@ import { edgeSuite } from '../edge/edge.suite.ts';
 import { leaseSuite } from '../lease.suite.ts';
 import { type LedgerUnderTest, ledgerSuite } from '../ledger.suite.ts';
 import type { Intent, IntentDraft, Ledger, RevocationOrder } from '../ledger.ts';
+import { orderSuite } from '../order.suite.ts';
 import { archiveSuite } from '../retention/archive.suite.ts';
 import { revocationKindsSuite } from '../revocation-kinds.suite.ts';
 import { rotationSuite } from '../rotation.suite.ts';
@@ -74,6 +75,7 @@ function suites(server: PostgresServer): void {
   leaseSuite('postgres ledger', subject);
   auditTrailSuite('postgres ledger', subject);
   revocationKindsSuite('postgres ledger', subject);
+  orderSuite('postgres ledger', subject);
   rotationSuite('postgres ledger', subject);
   edgeSuite('postgres ledger', subject);
   archiveSuite('postgres ledger', subject);

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { type Denial, systemClock } from '@countersign/base';
+import type { LedgerUnderTest } from './ledger.suite.ts';
+import type { Intent, IntentDraft, Ledger, RevocationOrder } from './ledger.ts';
+
+const orders = 'spiffe://example.com/ns/prod/sa/orders';
+const payments = 'spiffe://example.com/ns/prod/sa/payments';
+const agent = 'spiffe://example.com/ns/infra/sa/agent';
+const why = { reason: 'superseded', orderedBy: 'operator' } as const;
+
+/** What every ledger does about orders of registrars, and about keys that come again. */
+export function orderSuite(name: string, subject: LedgerUnderTest): void {
+  describe(`${name}: orders`, () => {
+    let ledger: Ledger;
+    beforeEach(async () => {
+      ledger = await subject.open(systemClock);
+    });
+    afterEach(() => ledger.close());
+
+    let keys = 0;
+    const freshKey = () => (keys++).toString(16).padStart(64, '0');
+    const order = (draft: Partial<IntentDraft>): Promise<Intent | Denial> =>
+      ledger.intend({
+        grant: { kind: 'operator' },
+        spiffeId: orders,
+        names: [`uri:${draft.spiffeId ?? orders}`],
+        spkiHash: freshKey(),
+        provisioner: 'operator',
+        issuer: 'services',
+        notAfter: systemClock.now() + 3_600_000,
+        ...draft,
+      });
+    async function issue(draft: Partial<IntentDraft>): Promise<Intent> {
+      const intent = await order(draft);
+      assert.ok(intent.ok, 'detail' in intent ? intent.detail : '');
+      const { position, serialHex } = intent;
+      await ledger.issued({ intent: position, serialHex, der: Uint8Array.of(1) });
+      return intent;
+    }
+    const codeOf = (answer: Intent | Denial) => (answer.ok ? 'ordered' : answer.code);
+    const revoke = (by: RevocationOrder['by'], value: string, block = false) =>
+      ledger.revoke({ by, value, block, ...why });
+
+    it('lets a registrar vouch anew for a name that was revoked, and not for one that is blocked', async () => {
+      const { serialHex } = await issue({ spiffeId: agent });
+      const grant = { kind: 'registrar', serialHex } as const;
+      await revoke('spiffe-id', orders);
+      const intent = await issue({ grant, provisioner: agent });
+      const record = await ledger.certificate(intent.serialHex);
+      assert.deepEqual(
+        [record?.grant, record?.grantedBy, record?.provisioner],
+        ['registrar', serialHex, agent],
+      );
+      await revoke('spiffe-id', orders, true);
+      assert.equal(codeOf(await order({ grant, provisioner: agent })), 'ERR_LEDGER_BLOCKED');
+    });
+
+    it('takes no order of a registrar whose certificate is revoked, or was never issued', async () => {
+      const shown = await issue({ spiffeId: agent });
+      const grant = { kind: 'registrar', serialHex: shown.serialHex } as const;
+      await revoke('serial', shown.serialHex);
+      assert.equal(codeOf(await order({ grant })), 'ERR_LEDGER_REVOKED');
+      const open = await order({ spiffeId: agent });
+      assert.ok(open.ok);
+      const unsigned = { kind: 'registrar', serialHex: open.serialHex } as const;
+      assert.equal(codeOf(await order({ grant: unsigned })), 'ERR_LEDGER_CERTIFICATE_UNKNOWN');
+    });
+
+    it('revokes by its name what a registrar vouched for, renewals included', async () => {
+      const { serialHex } = await issue({ spiffeId: agent });
+      const grant = { kind: 'registrar', serialHex } as const;
+      const first = await issue({ grant, provisioner: agent });
+      const renewal = { kind: 'renewal', serialHex: first.serialHex } as const;
+      const renewed = await issue({ grant: renewal });
+      await revoke('provisioner', agent);
+      const { status } = await ledger.certificateStatus(renewed.serialHex);
+      assert.equal(status, 'revoked');
+    });
+
+    it('gives a key to one identity alone, also where two ask for it at once', async () => {
+      const spkiHash = freshKey();
+      const strict = { spkiHash, refuseReusedKey: true };
+      const answers = await Promise.all([
+        order({ ...strict, spiffeId: orders }),
+        order({ ...strict, spiffeId: payments }),
+      ]);
+      assert.deepEqual(answers.map(codeOf).sort(), ['ERR_CSR_KEY_REUSED', 'ordered']);
+      const winner = answers[0]?.ok === true ? orders : payments;
+      const loser = winner === orders ? payments : orders;
+      assert.equal(codeOf(await order({ ...strict, spiffeId: winner })), 'ordered');
+      assert.equal(codeOf(await order({ ...strict, spiffeId: loser })), 'ERR_CSR_KEY_REUSED');
+      assert.equal(codeOf(await order({ spkiHash, spiffeId: loser })), 'ordered');
+    });
+
+    it('forgets a key whose order was given up', async () => {
+      const strict = { spkiHash: freshKey(), refuseReusedKey: true };
+      const given = await order({ ...strict, spiffeId: orders });
+      assert.ok(given.ok);
+      await ledger.abandoned(given.position, 'the token is away');
+      assert.equal(codeOf(await order({ ...strict, spiffeId: payments })), 'ordered');
+    });
+  });
+}
