@@ -2,13 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { type GeneralName, parseIpAddress } from '@countersign/x509';
-import {
-  bindingOf,
-  newKey,
-  publicJwk,
-  send,
-  signed,
-} from '../../test/acme-client.ts';
+import { bindingOf, newKey, publicJwk, send, signed } from '../../test/acme-client.ts';
 import { AcmeWorld, externalKey, localhost } from '../../test/acme-under-test.ts';
 import { request } from '../../test/authority-under-test.ts';
 import { certificateIdOf } from './renewal-info.ts';
