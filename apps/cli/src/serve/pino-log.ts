@@ -54,10 +54,12 @@ function describeError(thrown: unknown): unknown {
 const longestPending = 64 * 1024;
 const warn = 40;
 
+const pinoMetadata: unique symbol = Symbol.for('pino.metadata');
+
 /** A write costs more than a line does: those of one turn go together. */
 class TurnWriter {
   /** Asks pino to keep `lastLevel`. */
-  readonly [Symbol.for('pino.metadata')] = true;
+  readonly [pinoMetadata] = true;
   lastLevel = 0;
   readonly #sink: { write(text: string): unknown };
   #pending = '';
