@@ -23,7 +23,8 @@ export function previewRevocation(
       `no certificate with serial "${value}" was ever ordered here`,
     );
   }
-  const stands = standing(tx, by, value);
+  // What is named otherwise may be revoked again: the later record covers more.
+  const stands = by === 'serial' || isRelease(reason) ? standing(tx, by, value) : [];
   if (isRelease(reason) && !stands.some((each) => isHold(each.reason))) {
     return notHeld(tx, order, stands.at(-1));
   }
