@@ -200,8 +200,7 @@ export class Authority {
         hint: 'restart it for another address, init a new directory for another hierarchy',
       });
     }
-    const { links } = this.#hierarchy;
-    const issuers = makeIssuers(this.#context.issuers, this.root, config, links);
+    const issuers = makeIssuers(this.#context.issuers, this.root, config);
     this.rotation?.reconfigure(config);
     const keyLists = await openKeyLists(config.requests, this.#context);
     this.#context = { ...this.#context, config, issuers, keyLists };
@@ -395,8 +394,8 @@ export class Authority {
 
   #adopt(hierarchy: HierarchyInForce): void {
     const { config, metrics } = this.#context;
-    const { root, pairs, links, authorityKeys } = hierarchy;
-    const issuers = makeIssuers(pairs, root, config, links);
+    const { root, pairs, authorityKeys } = hierarchy;
+    const issuers = makeIssuers(pairs, root, config);
     this.#hierarchy = hierarchy;
     this.#bundle = bundleOf(hierarchy, config, this.rotation);
     const { rootFingerprint } = this;

@@ -12,6 +12,8 @@ export interface SigningPair {
   readonly signer: Signer;
   /** As the ledger calls its key; the name unless given, which is the first key's. */
   readonly ledgerName?: string | undefined;
+  /** Certificates that go behind its chain, for those who trust an older root alone. Default none. */
+  readonly behind?: readonly Certificate[] | undefined;
 }
 
 /** An intermediate that can sign, with what was worked out about it once. */
@@ -43,35 +45,26 @@ export interface Issuer extends SigningPair {
 
 type IssuerConfig = Pick<CaConfig, 'intermediates' | 'defaultProfile' | 'profiles' | 'publish'>;
 
-/**
- * All intermediates of a hierarchy, in the order given.
- *
- * @param links certificates that go behind every chain, for those who trust an older root alone
- */
+/** All intermediates of a hierarchy, in the order given. */
 export function makeIssuers(
   pairs: readonly SigningPair[],
   root: Certificate,
   config: IssuerConfig,
-  links: readonly Certificate[] = [],
 ): Issuer[] {
   const chainOf = (name: string): readonly Certificate[] => {
     const pair = pairs.find((each) => each.name === name);
     const above = config.intermediates.find((each) => each.name === name)?.issuer ?? 'root';
     return pair === undefined ? [] : [pair.certificate, ...chainOf(above)];
   };
-  return pairs.map((pair) => makeIssuer(pair, { chain: chainOf(pair.name), root, links }, config));
+  return pairs.map((pair) => makeIssuer(pair, chainOf(pair.name), root, config));
 }
 
 function makeIssuer(
-  { name, certificate, signer, ledgerName = name }: SigningPair,
-  above: {
-    readonly chain: readonly Certificate[];
-    readonly root: Certificate;
-    readonly links: readonly Certificate[];
-  },
+  { name, certificate, signer, ledgerName = name, behind = [] }: SigningPair,
+  chain: readonly Certificate[],
+  root: Certificate,
   { intermediates, defaultProfile, profiles, publish }: IssuerConfig,
 ): Issuer {
-  const { chain, root } = above;
   const configured = intermediates.find((each) => each.name === name);
   const publication = publicationOf(publish, { name, certificate }, 'services');
   const links = chain.map(constraintsOf);
@@ -89,8 +82,9 @@ function makeIssuer(
     ledgerName,
     certificate,
     signer,
+    behind,
     chain,
-    chainDer: [certificate.raw, ...[...chain.slice(1), ...above.links].map(({ raw }) => raw)],
+    chainDer: [certificate.raw, ...[...chain.slice(1), ...behind].map(({ raw }) => raw)],
     links,
     notBefore: Math.max(...all.map((each) => each.notBefore)),
     notAfter: Math.min(...all.map((each) => each.notAfter)),

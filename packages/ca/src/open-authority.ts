@@ -123,8 +123,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       file: layout.hierarchy,
     });
     const { hierarchy } = rotation;
-    const { pairs, links } = hierarchy;
-    const issuers = makeIssuers(pairs, hierarchy.root, config, links);
+    const { pairs } = hierarchy;
+    const issuers = makeIssuers(pairs, hierarchy.root, config);
     for (const issuer of issuers) {
       await proveIssuer(issuer, hierarchy.root);
       tellEnd(issuer.name, issuer.certificate, clock, log);

@@ -23,6 +23,7 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * ledger.db, ledger.db-wal …     what was promised: intents, certificates, tokens, revocations
  * admin.sock                     while a server runs: the operator's way in (0600)
  * hierarchy.json                 a copy of every generation of its keys, once one was replaced (docs/rotation.md)
+ * bundle.pem                     the roots that are trusted then; before, root.pem alone
  * lists.json                     numbers that revocation lists have had, so that none repeats
  * publish.url                    while a server runs: where it publishes lists and answers
  * ```

@@ -12,7 +12,6 @@ export function hierarchyOfParts({ root, rootSigner, issuers }: AuthorityParts):
     anchors: [root],
     sequence: 1,
     pairs: issuers,
-    links: [],
     publishers: [
       { name: 'root', certificate: root, signer: rootSigner },
       ...issuers.map(({ name, certificate, signer }) => ({

@@ -10,6 +10,8 @@ import {
   activeOf,
   anchorsOf,
   certificateInForce,
+  certifiedBy,
+  inPhase,
   linksToReplaced,
   rootName,
   selfSigned,
@@ -30,8 +32,6 @@ export interface HierarchyInForce {
   readonly sequence: number;
   /** Active intermediates, in file order. */
   readonly pairs: readonly SigningPair[];
-  /** They go behind every chain. */
-  readonly links: readonly Certificate[];
   /** Every generation that may have signed something which has not ended. */
   readonly publishers: readonly PublishingIssuer[];
   /** Of every key of the hierarchy that there ever was. */
@@ -99,7 +99,8 @@ export async function hierarchyInForce(
     const active = activeOf(document, name);
     const certificate = certificateInForce(document, active, issuer);
     const signer = await keys.signerOf(active, config);
-    pairs.push({ name, certificate, signer, ledgerName: ledgerNameOf(active) });
+    const behind = behindChains(document, name, config);
+    pairs.push({ name, certificate, signer, ledgerName: ledgerNameOf(active), behind });
   }
   const signing = document.generations.filter(
     ({ phase, certificates }) =>
@@ -110,7 +111,6 @@ export async function hierarchyInForce(
     anchors: anchorsOf(document),
     sequence: document.sequence,
     pairs,
-    links: linksToReplaced(document),
     publishers: signing.map((generation) => ({
       name: ledgerNameOf(generation),
       certificate: certificateInForce(document, generation, issuerNameOf(generation.name, config)),
@@ -120,6 +120,26 @@ export async function hierarchyInForce(
       certificates.slice(0, 1).map(({ certificate }) => certificate.spki.raw),
     ),
   };
+}
+
+/**
+ * What goes behind an intermediate's chain while the root before is trusted: the new root by that one, and for verifiers
+ * that count a self-issued certificate in the path length, the topmost intermediate by that one.
+ */
+function behindChains(
+  document: RotationDocument,
+  name: string,
+  config: CaConfig,
+): readonly Certificate[] {
+  const replaced = inPhase(document, rootName, 'replaced');
+  if (replaced === undefined) return [];
+  let top = name;
+  for (let above = issuerNameOf(top, config); above !== rootName; ) {
+    top = above;
+    above = issuerNameOf(top, config);
+  }
+  const before = certifiedBy(activeOf(document, top), replaced);
+  return [...linksToReplaced(document), ...(before === undefined ? [] : [before])];
 }
 
 /** Names of the generations' authorities that the configuration does not have: such a document is of another. */

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import {
   type Clock,
   CountersignError,
@@ -7,9 +8,10 @@ import {
   messageOf,
   writeFileDurably,
 } from '@countersign/base';
+import { encodePem } from '@countersign/x509';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { DocumentChange } from '../ledger/rotation-records.ts';
-import { isRotating } from './hierarchy-view.ts';
+import { anchorsOf, isRotating } from './hierarchy-view.ts';
 import { proveRotation } from './prove-rotation.ts';
 import {
   formatRotationDocument,
@@ -93,7 +95,7 @@ export class RotationKeeper {
       forgetsHolders: !isRotating(document),
     });
     if (!changed.ok) throw errorOfDenial(changed, `${said.asked} "${said.subject}"`);
-    log.warn({ ...said }, `hierarchy changed: ${said.asked} "${said.subject}"`);
+    log.info({ ...said }, `hierarchy changed: ${said.asked} "${said.subject}"`);
     await this.#adopt({ version: changed.version, document });
   }
 
@@ -121,7 +123,13 @@ export class RotationKeeper {
     if (file === undefined) return;
     const body = JSON.parse(formatRotationDocument(document));
     const text = `${JSON.stringify({ format: copyFormat, version, hierarchy: body }, undefined, 2)}\n`;
-    await writeFileDurably(file, text, { mode: 0o600 }).catch((thrown: unknown) => {
+    const pem = anchorsOf(document)
+      .map(({ raw }) => encodePem('CERTIFICATE', raw))
+      .join('');
+    const written = writeFileDurably(file, text, { mode: 0o600 }).then(() =>
+      writeFileDurably(join(dirname(file), bundleName), pem),
+    );
+    await written.catch((thrown: unknown) => {
       log.error({ file, error: messageOf(thrown) }, 'copy of the hierarchy not written');
     });
   }
@@ -144,6 +152,8 @@ export class RotationKeeper {
   }
 }
 
+/** Beside the copy: the roots that are trusted now. */
+const bundleName = 'bundle.pem';
 const copyFormat = 'countersign-hierarchy-copy';
 
 /** @throws CountersignError ERR_STATE_BROKEN */

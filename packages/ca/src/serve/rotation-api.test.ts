@@ -66,7 +66,7 @@ describe('the root, replaced over the API', () => {
   it('serves whoever trusts the old root alone, and renews what was issued before', async () => {
     const { csr, key } = await newRequest();
     const renewed = identityOf(await api.client(workload).renew({ csr }), key);
-    assert.equal(renewed.response.chain.length, 3);
+    assert.equal(renewed.response.chain.length, 4);
     await api.client(renewed).status();
   });
 
