@@ -41,7 +41,7 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
   },
   {
     name: 'gateway',
-    recognise: (value) => 'routes' in value || 'listen' in value,
+    recognise: (value) => 'routes' in value || 'listen' in value || 'listeners' in value,
     async read(text, file, cli) {
       const { parseGatewayConfig } = await import('@countersign/gateway');
       const { doubtsAbout, readPolicies, readRoles, rulesOf } = await import(
@@ -77,8 +77,8 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
 type Fields = Readonly<Record<string, unknown>>;
 
 const markers = [
-  ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen', 'agent'],
-  ...['entries', 'kind', 'apiVersion'],
+  ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen'],
+  ...['listeners', 'agent', 'entries', 'kind', 'apiVersion'],
 ];
 
 /**

@@ -46,7 +46,7 @@ interface Open {
   readonly over: Promise<unknown>;
 }
 
-test('a revoked client loses its keep-alive connection, HTTP/2 and gRPC streams, WebSocket, events and tunnel; its innocent twin none', async (t) => {
+test('a revoked client loses what it has open in every protocol, and its innocent twin nothing', async (t) => {
   const { gateway, revocation } = await startAll(t);
   const [mine, theirs] = await Promise.all(
     [alice, bob].map(async (who) => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { ConfigError } from '@countersign/config';
 import { addressOf, isUnder, parseGatewayConfig } from './gateway-config.ts';
@@ -94,4 +95,45 @@ test('a prefix covers whole segments', () => {
   ] as const) {
     assert.equal(isUnder(prefix, path), covers, `${prefix} ${path}`);
   }
+});
+
+test('several listeners have names of their own, and each what its protocol needs', () => {
+  const tunnel = 'upstream: { url: "tcp://127.0.0.1:5433", spiffeId: spiffe://example.com/db }';
+  const web = '{ name: web, port: 0 }';
+  const { listeners } = parseGatewayConfig(
+    `listeners: [${web}, { name: db, protocol: tcp, ${tunnel} }]\n${minimal}`,
+    'gateway.yaml',
+  );
+  assert.deepEqual(
+    listeners.map(({ name, protocol }) => `${name} ${protocol}`),
+    ['web auto', 'db tcp'],
+  );
+  assert.equal(
+    parseGatewayConfig(`listen: { protocol: tcp, ${tunnel} }`, 'g.yaml').routes.length,
+    0,
+  );
+  const cases: readonly (readonly [yaml: string, message: RegExp])[] = [
+    [`listeners: [${web}]\nlisten: {}\n${minimal}`, /"listen" is there as well/],
+    [`listeners: [${web}, ${web}]\n${minimal}`, /listeners\.1: a listener "web" is there already/],
+    [`listeners: [${web}]`, /routes: missing/],
+    [`listen: { protocol: tcp }\n${minimal}`, /listen\.upstream: missing/],
+    [`listen: { ${tunnel} }\n${minimal}`, /listen\.upstream: is for protocol tcp/],
+    [
+      `listen: { protocol: tcp, ${tunnel.replace('tcp:', 'https:')} }`,
+      /expected tcp:\/\/host:port/,
+    ],
+    [`listen: { protocol: tcp, ${tunnel.replace('spiffe:', 'http:')} }`, /expected a SPIFFE ID/],
+    [`listen: { proxyProtocol: { from: [somewhere] } }\n${minimal}`, /expected a network/],
+    [`listen: { proxyProtocol: { from: [10.0.0.0/33] } }\n${minimal}`, /expected a network/],
+    [minimal.replace('orders }', 'orders, protocol: h3 }'), /protocol/],
+  ];
+  for (const [yaml, message] of cases) {
+    assert.throws(() => parseGatewayConfig(yaml, 'gateway.yaml'), message, yaml);
+  }
+});
+
+test('the example of the documentation is read as it stands', () => {
+  const docs = readFileSync(new URL('../../../docs/gateway.md', import.meta.url), 'utf8');
+  const example = /```yaml\n([\s\S]*?)```/.exec(docs)?.[1] ?? '';
+  assert.equal(parseGatewayConfig(example, 'gateway.yaml').listeners.length, 3);
 });

@@ -5,6 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { alice, rulesOf, startUpstream, startWorld, tlsOf } from './gateway-world.suite.ts';
+import { sendAll } from './send-messages.suite.ts';
 import { smuggledPath, smugglingCorpus } from './smuggling-corpus.suite.ts';
 
 const corpus = smugglingCorpus('a.example');
@@ -26,7 +27,7 @@ test('of more than 200 ambiguous messages an origin never sees a second request'
   });
   const { gateway } = await startWorld(t, upstream.url, { rules: rulesOf(everything) });
   const connect = () => tls.connect({ port: gateway.port, host: '127.0.0.1', ...tlsOf(alice) });
-  const answers = await sendAll(connect);
+  const answers = await sendAll(corpus, connect);
   assert.deepEqual(
     seen.filter((line) => line.includes(smuggledPath)),
     [],
@@ -52,34 +53,6 @@ test('the messages are no straw men: a lenient server takes many of them for two
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  await sendAll(() => net.connect(port, '127.0.0.1'));
+  await sendAll(corpus, () => net.connect(port, '127.0.0.1'));
   assert.ok(smuggled >= 20, `${smuggled} of ${corpus.length}`);
 });
-
-/** Each on a connection of its own; what was answered, by name. */
-async function sendAll(connect: () => net.Socket): Promise<Map<string, string>> {
-  const answers = new Map<string, string>();
-  const waiting = [...corpus];
-  const lane = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      answers.set(next.name, await send(connect(), next.text));
-    }
-  };
-  await Promise.all(Array.from({ length: 32 }, lane));
-  return answers;
-}
-
-/** Until it is closed, or nothing has come for a while: what is left open waits for more. */
-async function send(socket: net.Socket, text: string): Promise<string> {
-  let received = '';
-  socket.on('error', () => {});
-  socket.on('data', (chunk) => {
-    received += chunk.toString('latin1');
-  });
-  socket.write(text, 'latin1');
-  await new Promise<void>((resolve) => {
-    socket.once('close', () => resolve());
-    socket.setTimeout(400, () => socket.destroy());
-  });
-  return received;
-}
