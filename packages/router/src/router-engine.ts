@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { executeSync, type GraphQLSchema, getVariableValues } from 'graphql';
 import type { RouterConfig } from './config/router-config.ts';
-import { type Execution, executePlan } from './execute/execute-plan.ts';
+import { bodyOf, type Execution, executePlan } from './execute/execute-plan.ts';
 import { type Data, projectData, type Variables } from './execute/project-data.ts';
 import type { ResponseError, SubgraphAnswer } from './execute/response-error.ts';
 import { missingAnswer, readAnswer } from './execute/subgraph-answer.ts';
@@ -12,13 +12,16 @@ import {
   OperationPreparer,
   type PreparedOperation,
   type RefusedOperation,
+  refused,
 } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
 import type { SubgraphOperation } from './plan/plan.ts';
 import { openQueryPlanner } from './plan/query-planner.ts';
+import { failureOf } from './subgraph/failure.ts';
 import { InFlight } from './subgraph/in-flight.ts';
 import type { SubgraphClient, SubgraphOutcome } from './subgraph/subgraph-client.ts';
 import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
+import { completeEvent, subgraphEvents, subscriptionPlan } from './subscribe/subscribe.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
 
 /** One operation as it was asked for. */
@@ -87,26 +90,61 @@ export class RouterEngine {
   /** The story of an operation: prepare, access, variables, fetch, project. Never rejects for what a caller sent. */
   async execute(request: GraphqlRequest, asking: Asking): Promise<GraphqlResult> {
     // 1. limits, parse, validate, access, plan: remembered
-    const prepared = await this.preparer.prepare(
-      request.query,
-      request.operationName,
-      asking.caller,
-    );
-    if (!prepared.ok) return refusedResult(prepared);
-    const refusal = this.#rejected(prepared);
-    if (refusal !== undefined) return refusal;
     // 2. variables, by their types
-    const variables = this.variablesOf(prepared, request.variables);
-    if ('ok' in variables) return refusedResult(variables as RefusedOperation);
+    const ready = await this.#ready(request, asking.caller);
+    if (!ready.ok) return refusedResult(ready);
+    const { prepared, variables } = ready;
+    if (prepared.kind === 'subscription') return refusedResult(notStreamed);
     // 3. fetch
-    const execution = this.execution(variables, asking);
+    const execution = this.#execution(variables, asking);
     if (prepared.plan !== undefined) await executePlan(prepared.plan, execution);
     // 4. what of it the caller asked for, and may see
-    return { refusal: undefined, prepared, body: this.complete(prepared, execution) };
+    return { refusal: undefined, prepared, body: this.#complete(prepared, execution) };
+  }
+
+  /**
+   * The answers to an operation as they come: of a subscription one for each event, each as {@link execute} would make
+   * it, of others the one. Ends when the subgraph ends it, or with the signal. What breaks is a last answer with errors.
+   */
+  async *stream(request: GraphqlRequest, asking: Asking): AsyncGenerator<GraphqlBody> {
+    const ready = await this.#ready(request, asking.caller);
+    if (!ready.ok) return yield { errors: ready.errors };
+    const { prepared, variables } = ready;
+    if (prepared.kind !== 'subscription' || prepared.plan === undefined) {
+      return yield (await this.execute(request, asking)).body;
+    }
+    const plan = subscriptionPlan(prepared.plan);
+    const client = this.#clientOf(plan.primary.subgraph);
+    const body = bodyOf(plan.primary, variables);
+    const headers = subgraphHeaders(
+      client.settings,
+      asking.headers,
+      asking.identity(client.settings.name),
+    );
+    try {
+      for await (const answer of subgraphEvents(client, { body, headers, signal: asking.signal })) {
+        const execution = this.#execution(variables, asking);
+        await completeEvent(plan, answer, execution);
+        yield this.#complete(prepared, execution);
+      }
+    } catch (thrown) {
+      if (asking.signal.aborted) return;
+      const { errors } = this.#missing(plan.primary, failureOf(thrown), asking);
+      yield { errors, data: null };
+    }
+  }
+
+  async #ready(
+    { query, operationName, variables: given }: GraphqlRequest,
+    caller: Caller,
+  ): Promise<Ready | RefusedOperation> {
+    const prepared = await this.preparer.prepare(query, operationName, caller);
+    if (!prepared.ok) return prepared;
+    return this.#rejected(prepared) ?? this.#variablesOf(prepared, given);
   }
 
   /** An answer of what an execution has fetched. */
-  complete(prepared: PreparedOperation, { data, errors, variables }: Execution): GraphqlBody {
+  #complete(prepared: PreparedOperation, { data, errors, variables }: Execution): GraphqlBody {
     const projected = projectData(data, prepared.projection, variables, errors);
     if (prepared.introspection !== undefined && projected !== null) {
       const shown = executeSync({
@@ -122,7 +160,7 @@ export class RouterEngine {
     return errors.length === 0 ? { data: projected } : { errors, data: projected };
   }
 
-  execution(variables: Variables, asking: Asking): Execution {
+  #execution(variables: Variables, asking: Asking): Execution {
     const headersBySubgraph = new Map<string, readonly string[]>();
     const key = callerKey(asking.caller);
     const { types } = this.#parts.supergraph;
@@ -133,14 +171,16 @@ export class RouterEngine {
   }
 
   /** The values of an operation's variables, or why they do not fit. */
-  variablesOf(
-    { operation }: PreparedOperation,
+  #variablesOf(
+    prepared: PreparedOperation,
     given: Readonly<Record<string, unknown>>,
-  ): Variables | RefusedOperation {
-    const definitions = operation.variableDefinitions ?? [];
-    if (definitions.length === 0) return noVariables;
+  ): Ready | RefusedOperation {
+    const definitions = prepared.operation.variableDefinitions ?? [];
+    if (definitions.length === 0) return { ok: true, prepared, variables: noVariables };
     const result = getVariableValues(this.schema, definitions, given, { maxErrors: 10 });
-    if (result.errors === undefined) return result.variableValues.coerced;
+    if (result.errors === undefined) {
+      return { ok: true, prepared, variables: result.variableValues.coerced };
+    }
     const errors = result.errors.map(({ message, locations }) => ({
       message,
       locations: locations?.map(({ line, column }) => ({ line, column })),
@@ -155,7 +195,7 @@ export class RouterEngine {
     await Promise.all([...this.clients.values()].map((client) => client.close()));
   }
 
-  #rejected(prepared: PreparedOperation): GraphqlResult | undefined {
+  #rejected(prepared: PreparedOperation): RefusedOperation | undefined {
     if (prepared.refusals.length === 0) return undefined;
     if (this.#parts.config.authorization.on_refused === 'null') return undefined;
     const places = prepared.refusals.map(({ fields }) => String(fields.coordinate));
@@ -164,7 +204,7 @@ export class RouterEngine {
       message: `not allowed to read "${place}"`,
       extensions: { code: reason.code },
     }));
-    return refusedResult({ ...reason, errors });
+    return { ...reason, errors };
   }
 
   async #ask(
@@ -176,8 +216,7 @@ export class RouterEngine {
     },
   ): Promise<SubgraphAnswer> {
     const { subgraph, operationKind } = operation;
-    const client = this.clients.get(subgraph);
-    if (client === undefined) throw new TypeError(`subgraph "${subgraph}" of a plan`);
+    const client = this.#clientOf(subgraph);
     let headers = asking.headersBySubgraph.get(subgraph);
     if (headers === undefined) {
       headers = subgraphHeaders(client.settings, asking.headers, asking.identity(subgraph));
@@ -199,6 +238,12 @@ export class RouterEngine {
     const answer = readAnswer(outcome.response.text);
     if (answer !== undefined) return answer;
     return this.#missing(operation, notGraphql(outcome.response), asking);
+  }
+
+  #clientOf(subgraph: string): SubgraphClient {
+    const client = this.clients.get(subgraph);
+    if (client === undefined) throw new TypeError(`subgraph "${subgraph}" of a plan`);
+    return client;
   }
 
   /** The operator is told why, the caller that it is so; both have the id. */
@@ -224,7 +269,21 @@ export class RouterEngine {
   }
 }
 
+/** An operation that passed everything but its execution. */
+interface Ready {
+  readonly ok: true;
+  readonly prepared: PreparedOperation;
+  readonly variables: Variables;
+}
+
 const noVariables: Variables = {};
+
+const notStreamed = refused(
+  denial(
+    'ERR_GRAPHQL_REQUEST',
+    'a subscription is answered as text/event-stream or over a WebSocket',
+  ),
+);
 
 function refusedResult({ errors, ...reason }: RefusedOperation): GraphqlResult {
   return { refusal: reason, prepared: undefined, body: { errors } };

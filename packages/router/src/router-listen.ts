@@ -1,11 +1,12 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
+import { type Clock, CountersignError, denial, type Log, type Meter } from '@countersign/base';
 import {
   createMtlsListener,
-  type LiveConnection,
+  isAnonymous,
   type LiveConnections,
   type PeerOf,
+  type StillAllowed,
 } from '@countersign/mtls';
 import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
 import { callerOf } from './caller-of.ts';
@@ -32,6 +33,8 @@ export interface FrontDoor {
   /** Of mTLS clients, to be asked about again. */
   readonly connections: LiveConnections | undefined;
   callerOf(request: IncomingMessage): Caller;
+  /** Whether the peer of this connection may still be heard: asked with each request. */
+  judge(request: IncomingMessage): StillAllowed;
   /** Stops accepting, lets requests in flight end for so long, then destroys the rest. */
   close(drainMs: number): Promise<void>;
 }
@@ -47,21 +50,20 @@ async function openMtlsDoor(options: FrontDoorOptions): Promise<FrontDoor> {
   const { listen, limits } = options.config();
   const peers = new WeakMap<object, PeerOf>();
   const callers = new WeakMap<object, { readonly config: RouterConfig; readonly caller: Caller }>();
-  const sockets = new Set<LiveConnection>();
+  const watching = new AbortController();
   const listener = createMtlsListener({
     ...{ name: 'router', svids, bundles, clock, log, meter },
     clientAuth: listen.client_mtls === 'required' ? 'require' : 'request',
     maxConnections: limits.max_connections,
     prepare: (peer, met) => revocation.prepare?.(peer, met),
     admit: (peer) => judgePeer(peer, revocation, clock.now()),
-    onConnection(socket, peer, live) {
+    onConnection(socket, peer) {
       peers.set(socket, peer);
-      sockets.add(live);
-      socket.once('close', () => sockets.delete(live));
       front.emit('connection', socket);
     },
   });
   const bound = await listener.listen(listen.port, listen.address);
+  void cutExpired(listener.connections, clock, watching.signal);
   // Starts Node's check of the time-outs, which a server that never listens would not do.
   front.emit('listening');
   return {
@@ -77,12 +79,32 @@ async function openMtlsDoor(options: FrontDoorOptions): Promise<FrontDoor> {
       callers.set(socket, { config, caller });
       return caller;
     },
+    judge({ socket }) {
+      const peer = peers.get(socket);
+      return peer === undefined ? { ok: true } : judgePeer(peer, revocation, clock.now());
+    },
     async close(drainMs) {
+      watching.abort();
       front.closeIdleConnections();
       await listener.close(drainMs);
       front.close();
     },
   };
+}
+
+/** What a stream may still take once its caller's certificate has expired. */
+const expiryGraceMs = 30_000;
+
+/** Ends connections whose peer's certificate is over, with what still streams on them. */
+async function cutExpired(connections: LiveConnections, clock: Clock, signal: AbortSignal) {
+  while (!signal.aborted) {
+    await clock.sleep(1000, { signal, ref: false }).catch(() => {});
+    const at = clock.now() - expiryGraceMs;
+    connections.reask(({ peer }) => {
+      if (isAnonymous(peer) || !peer.hasEnded(at)) return { ok: true };
+      return denial('ERR_PEER_EXPIRED', 'certificate and its grace are over');
+    });
+  }
 }
 
 /** HTTP without TLS: for loopback, or behind a proxy that does mTLS. */
@@ -100,6 +122,7 @@ async function openPlainDoor({ front, clock, config }: FrontDoorOptions): Promis
   return {
     ...{ port, address, isTls: false, connections: undefined },
     callerOf: () => stranger,
+    judge: () => ({ ok: true }),
     async close(drainMs) {
       const closed = new Promise<void>((resolve) => front.close(() => resolve()));
       front.closeIdleConnections();

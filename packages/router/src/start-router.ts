@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import {
   addReports,
@@ -19,10 +20,12 @@ import { answerRefusal, handleGraphql } from './http/handle-graphql.ts';
 import { createHttpFront } from './http/http-front.ts';
 import { landingPage, landingPagePolicy } from './http/landing-page.ts';
 import { acceptedTypes } from './http/negotiate.ts';
+import { OpenSubscriptions } from './http/open-subscriptions.ts';
 import { OperationStore } from './http/operation-store.ts';
 import { wrong } from './http/read-request.ts';
+import { openWebSocketDoor } from './http/web-socket.ts';
 import { judgePeer } from './judge-peer.ts';
-import { matchesPrincipal } from './operation/caller.ts';
+import { type Caller, matchesPrincipal } from './operation/caller.ts';
 import { RouterEngine } from './router-engine.ts';
 import { type FrontDoor, openFrontDoor } from './router-listen.ts';
 import { routerMetrics } from './router-metrics.ts';
@@ -135,11 +138,12 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
 
   // 3. Requests.
   const metrics = routerMetrics(meter);
+  const subscriptions = new OpenSubscriptions(metrics);
   let operations = await openStore(config, options.readText);
   let around = surroundings();
   function surroundings() {
     return {
-      ...{ config, operations, metrics, clock, log },
+      ...{ config, operations, subscriptions, metrics, clock, log },
       engine: () => engine,
       identityFor: (caller: Parameters<typeof callerHeaders>[0]) => {
         if (caller.peer === undefined) return () => [];
@@ -161,8 +165,20 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       );
     });
   }
+  let underWay = 0;
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
+    const heard = door.judge(request);
+    if (!heard.ok) {
+      log.warn({ code: heard.code, ...heard.fields }, `request refused: ${heard.detail}`);
+      const { code } = heard;
+      const told = {
+        ...wrong(403, 'the certificate of the connection is no longer accepted'),
+        code,
+      };
+      response.setHeader('connection', 'close');
+      return answerRefusal(response, told, 'application/json');
+    }
     const caller = door.callerOf(request);
     const shown = await showStatus(path, response);
     if (shown) return;
@@ -171,16 +187,28 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }
     allowOrigin(request, response, config.cors);
     if (request.method === 'OPTIONS') return answerPreflight(request, response, config.cors);
-    const { callers } = config.authorization;
-    if (callers !== undefined && !matchesPrincipal(caller.spiffeId, callers)) {
-      const denied = {
-        ...wrong(403, 'this router is not for the caller'),
-        code: 'ERR_GRAPHQL_DENIED' as const,
-      };
-      return answerRefusal(response, denied, 'application/json');
+    if (!isCaller(caller)) {
+      const detail = 'this router is not for the caller';
+      return answerRefusal(
+        response,
+        { ...wrong(403, detail), code: 'ERR_GRAPHQL_DENIED' },
+        'application/json',
+      );
     }
     if (isForBrowser(request)) return showLandingPage(response);
-    await handleGraphql(around, request, response, caller);
+    if (underWay >= config.limits.max_operations) {
+      const busy = {
+        ...wrong(503, 'too many operations are under way'),
+        code: 'ERR_GRAPHQL_LIMIT' as const,
+      };
+      return answerRefusal(response, busy, 'application/json');
+    }
+    underWay += 1;
+    try {
+      await handleGraphql(around, request, response, caller);
+    } finally {
+      underWay -= 1;
+    }
   }
   function isForBrowser({ method, headers, url }: IncomingMessage): boolean {
     if (method !== 'GET' || !config.landing_page || url?.includes('?') === true) return false;
@@ -207,11 +235,19 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   });
 
   // 4. The front door, and the facts that admitted: asked about again whenever one of them changes.
-  const front = createHttpFront({
-    onRequest,
-    onUpgrade: (_, socket) => void socket.destroy(),
-    log,
-  });
+  const webSockets = openWebSocketDoor(() => around);
+  const front = createHttpFront({ onRequest, onUpgrade, log });
+  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const [path = '/'] = (request.url ?? '/').split('?', 1);
+    const caller = door.callerOf(request);
+    const isHere = path === config.listen.path || path === '/';
+    if (isHere && isCaller(caller)) webSockets.take(request, socket, head, caller);
+    else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+  }
+  function isCaller({ spiffeId }: Caller): boolean {
+    const { callers } = config.authorization;
+    return callers === undefined || matchesPrincipal(spiffeId, callers);
+  }
   const door: FrontDoor = await openFrontDoor({
     ...{ front, svids, bundles, revocation, clock, log, meter },
     config: () => config,
@@ -262,6 +298,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       );
     },
     async close() {
+      webSockets.close();
       await door.close(drainMs);
       unfollow();
       await Promise.all([...engine.clients.values()].map((client) => client.destroy()));

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import { createMtlsListener, describePeer } from '@countersign/mtls';
 import { staticBundles, staticSvid, type TrustBundle, type X509Svid } from '@countersign/spiffe';
@@ -12,7 +12,10 @@ import {
   graphql,
   Kind,
   parse,
+  subscribe,
 } from 'graphql';
+import { useServer } from 'graphql-ws/use/ws';
+import { WebSocketServer } from 'ws';
 
 type Resolver = GraphQLFieldResolver<Record<string, unknown>, unknown>;
 
@@ -91,11 +94,24 @@ export function subgraphSchema({ sdl, resolvers }: SubgraphSource): GraphQLSchem
     if (type === undefined || !('getFields' in type)) continue;
     for (const [name, resolve] of Object.entries(fields)) {
       const definition = type.getFields()[name];
-      if (definition !== undefined && 'resolve' in definition)
-        definition.resolve = resolve as Resolver;
+      if (definition === undefined || !('resolve' in definition)) continue;
+      if (typeName === 'Subscription') definition.subscribe = resolve as Resolver;
+      else definition.resolve = resolve as Resolver;
     }
   }
   return schema;
+}
+
+async function streamTo(response: ServerResponse, asked: Parameters<typeof subscribe>[0]) {
+  const events = await subscribe(asked);
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  if (Symbol.asyncIterator in events) {
+    response.once('close', () => void events.return?.(undefined));
+    for await (const event of events) {
+      response.write(`event: next\ndata: ${JSON.stringify(event)}\n\n`);
+    }
+  } else response.write(`event: next\ndata: ${JSON.stringify(events)}\n\n`);
+  response.end('event: complete\ndata:\n\n');
 }
 
 /** A subgraph over mTLS that asks for a certificate of `bundle`, or over plain HTTP. */
@@ -114,6 +130,11 @@ export async function serveSubgraph(
       requests.push({ body, headers: request.headers, peer: peers.get(request.socket) ?? '' });
       const { query, variables, operationName } = body;
       const contextValue = { headers: request.headers };
+      if (request.headers.accept === 'text/event-stream') {
+        const asked = { schema, document: parse(query), variableValues: variables, contextValue };
+        void streamTo(response, asked);
+        return;
+      }
       graphql({
         schema,
         source: query,
@@ -126,6 +147,8 @@ export async function serveSubgraph(
       });
     });
   });
+  const sockets = new WebSocketServer({ server: front });
+  useServer({ schema }, sockets);
   if (identity === undefined) {
     await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
     const { port } = front.address() as { port: number };

@@ -156,14 +156,6 @@ const authorizationSchema = z.strictObject({
   on_refused: z.enum(['null', 'reject']).default('null'),
 });
 
-const claims = z.strictObject({
-  /** JWKS file; the tokens of its issuer give `@authenticated` and `@requiresScopes` their claims. */
-  jwks: path,
-  issuer: z.string().min(1),
-  audience: z.string().min(1),
-  header: headerName.default('authorization'),
-});
-
 export const routerSchema = z.strictObject({
   listen: listenSchema.prefault({}),
   /** Path of the supergraph; composed from `subgraphs[].schema` where absent. */
@@ -174,7 +166,6 @@ export const routerSchema = z.strictObject({
   /** How it is found out who is revoked; of an authority with a `url`, whose feed is followed unless it says otherwise. */
   revocation: revocationSchema.optional(),
   authorization: authorizationSchema.prefault({}),
-  jwt: claims.optional(),
   limits: limitsSchema.prefault({}),
   headers: headerRules.prefault({}),
   /** Whether the schema may be asked for. */
@@ -201,18 +192,6 @@ export const routerSchema = z.strictObject({
     .prefault({}),
   /** Answers of equal queries that are under way at once are shared among callers of one identity. */
   deduplicate: z.boolean().default(true),
-  cache: z
-    .strictObject({
-      /** Keeps answers as long as their subgraphs' cache-control says, by identity; 0 keeps none. */
-      max_bytes: z
-        .int()
-        .min(0)
-        .max(1 << 30)
-        .default(0),
-    })
-    .prefault({}),
-  /** Signs what subgraphs are told of the caller with the router's own key. */
-  hop_signature: z.boolean().default(true),
   /** Operations slower than this are logged with where the time went. */
   slow_operation: duration('1s'),
 });

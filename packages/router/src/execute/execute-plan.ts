@@ -69,7 +69,7 @@ export function takeRoot(
 }
 
 async function fetchRoot(plan: FetchPlan, execution: Execution): Promise<void> {
-  const body = bodyOf(plan, execution.variables, undefined);
+  const body = bodyOf(plan, execution.variables);
   takeRoot(plan, await execution.ask(plan, body), execution);
 }
 
@@ -147,10 +147,11 @@ function collect(
   return { entities, indices, path };
 }
 
-function bodyOf(
+/** The body of a request to a subgraph. @param entities further members of its variables, JSON */
+export function bodyOf(
   operation: SubgraphOperation,
   variables: Variables,
-  entities: string | undefined,
+  entities?: string,
 ): string {
   const parts: string[] = [];
   for (const name of operation.variables) {

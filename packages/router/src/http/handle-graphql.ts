@@ -2,10 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, CountersignError, type Denial, type Log } from '@countersign/base';
 import type { RouterConfig } from '../config/router-config.ts';
 import type { Caller } from '../operation/caller.ts';
-import type { Asking, GraphqlResult, RouterEngine } from '../router-engine.ts';
+import type { Asking, GraphqlBody, GraphqlResult, RouterEngine } from '../router-engine.ts';
 import type { RouterMetrics } from '../router-metrics.ts';
 import { judgeCrossSite } from './cross-site.ts';
+import { streamEvents } from './event-stream.ts';
 import { acceptedTypes, type ResponseType } from './negotiate.ts';
+import type { OpenSubscriptions } from './open-subscriptions.ts';
 import type { OperationStore } from './operation-store.ts';
 import {
   type OperationParameters,
@@ -15,6 +17,7 @@ import {
 } from './read-request.ts';
 
 export interface HandlingSurroundings {
+  readonly subscriptions: OpenSubscriptions;
   readonly config: RouterConfig;
   /** In force now. */
   readonly engine: () => RouterEngine;
@@ -57,11 +60,13 @@ export async function handleGraphql(
   response.once('close', () => {
     if (!response.writableFinished) giveUp.abort(new Error('caller left'));
   });
-  const overdue = setTimeoutOf(around, giveUp);
   const asking = {
     ...{ caller, headers: request.headers, signal: giveUp.signal },
     identity: around.identityFor(caller),
   };
+  if (type === 'text/event-stream')
+    return await streamEvents(around, request, response, read, asking);
+  const overdue = setTimeoutOf(around, giveUp);
   try {
     const [first] = read.operations;
     if (!read.isBatch && first !== undefined) {
@@ -157,9 +162,9 @@ function bodyOf(outcome: Outcome): object {
   return 'status' in outcome ? refusalBody(outcome) : outcome.body;
 }
 
-export function refusalBody({ code, detail, fields }: Denial): object {
+export function refusalBody({ code, detail, fields }: Denial): GraphqlBody {
   // A protocol's own word, where its clients look for one.
-  const told = fields.word ?? code;
+  const told = String(fields.word ?? code);
   return { errors: [{ message: detail, extensions: { code: told } }] };
 }
 

@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import {
   type Clock,
   type Counter,
@@ -22,6 +24,7 @@ export interface SubgraphSettings extends SubgraphEndpoint {
   readonly setHeaders: readonly string[];
   /** Names of the caller's headers that are passed on. */
   readonly propagate: readonly string[];
+  readonly subscriptions: { readonly protocol: 'sse' | 'graphql-ws'; readonly path: string };
 }
 
 export interface SubgraphStatus {
@@ -104,6 +107,14 @@ export class SubgraphClient {
   /** Where subscriptions are opened. @throws CountersignError */
   dispatcher(): Dispatcher {
     return this.settings.transport === 'mtls' ? this.#pool.current() : this.#plaintext();
+  }
+
+  /** A connection of its own, for a WebSocket. */
+  async dial(signal: AbortSignal): Promise<Duplex> {
+    const { transport, url } = this.settings;
+    if (transport === 'mtls') return (await this.#pool.dial(signal)).socket;
+    const port = url.port === '' ? 80 : Number(url.port);
+    return connect({ host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port, signal });
   }
 
   get trust(): Trust {

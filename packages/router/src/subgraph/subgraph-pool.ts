@@ -2,6 +2,7 @@ import type { Clock, Denial, Log } from '@countersign/base';
 import { messageOf } from '@countersign/base';
 import {
   type Dialled,
+  dialMtls,
   type ExpectPeer,
   expectName,
   expectSpiffeId,
@@ -82,6 +83,18 @@ export class SubgraphPool {
     return this.#pool;
   }
 
+  /** One connection outside of the pool, as those in it are dialled. */
+  async dial(signal: AbortSignal): Promise<Dialled> {
+    const { url, timeoutMs } = this.#endpoint;
+    return await dialMtls({
+      ...this.#dialOptions(),
+      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: url.port === '' ? 443 : Number(url.port),
+      timeoutMs: Math.min(timeoutMs, 10_000),
+      signal,
+    });
+  }
+
   /** Lets requests in flight end, then closes every connection. */
   async close(): Promise<void> {
     const pools = [...this.#draining, ...(this.#pool === undefined ? [] : [this.#pool])];
@@ -102,7 +115,6 @@ export class SubgraphPool {
   }
 
   #open(): Pool {
-    const { svids, bundles, revocation, clock, connections, signatures } = this.#trust;
     const { url, timeoutMs } = this.#endpoint;
     const port = url.port === '' ? '443' : url.port;
     // An http: origin, because undici reconnects https: ones whenever the Host header changes; the connector does TLS.
@@ -112,14 +124,22 @@ export class SubgraphPool {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       connect: mtlsConnector({
-        ...{ svids, bundles, clock, connections, signatures },
+        ...this.#dialOptions(),
         timeoutMs: Math.min(timeoutMs, 10_000),
-        prepare: (peer, met) => revocation.prepare?.(peer, met),
-        asksForStaple: revocation.asksForStaples ?? false,
-        expect: expectation(this.#endpoint, this.#trust),
         onDialled: (dialled) => this.#dialled(dialled),
       }),
     });
+  }
+
+  #dialOptions() {
+    const { svids, bundles, revocation, clock, connections, signatures } = this.#trust;
+    const { prepare } = revocation;
+    return {
+      ...{ svids, bundles, clock, connections, signatures },
+      ...(prepare !== undefined && { prepare: prepare.bind(revocation) }),
+      asksForStaple: revocation.asksForStaples ?? false,
+      expect: expectation(this.#endpoint, this.#trust),
+    };
   }
 
   /** A fifth of its lifetime before the subgraph's certificate ends, connections are made anew. */

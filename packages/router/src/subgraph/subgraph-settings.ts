@@ -32,6 +32,10 @@ export function subgraphSettings(
     retry: { attempts: own?.retry.attempts ?? 1, backoffMs: own?.retry.backoff ?? 50 },
     maxResponseBytes: config.limits.max_response_bytes,
     setHeaders: Object.entries({ ...config.headers.set, ...own?.headers.set }).flat(),
+    subscriptions: {
+      protocol: own?.subscriptions.protocol ?? 'sse',
+      path: own?.subscriptions.path ?? `${url.pathname}${url.search}`,
+    },
     propagate: [...new Set([...config.headers.propagate, ...(own?.headers.propagate ?? [])])],
   };
 }

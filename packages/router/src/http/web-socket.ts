@@ -1,0 +1,203 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Caller } from '../operation/caller.ts';
+import type { Asking, GraphqlBody } from '../router-engine.ts';
+import { type HandlingSurroundings, refusalBody } from './handle-graphql.ts';
+import { readParameters } from './read-request.ts';
+
+/** From the handshake to `connection_init`. */
+const initTimeoutMs = 3000;
+const pingMs = 12_000;
+/** Operations of one connection at once. */
+const maxOperations = 100;
+
+export interface WebSocketDoor {
+  take(request: IncomingMessage, socket: Duplex, head: Buffer, caller: Caller): void;
+  /** Says goodbye to everybody. */
+  close(): void;
+}
+
+/** Operations over WebSockets, by the protocol `graphql-transport-ws` of graphql-ws. */
+export function openWebSocketDoor(around: () => HandlingSurroundings): WebSocketDoor {
+  const server = new WebSocketServer({
+    ...{ noServer: true, perMessageDeflate: false, clientTracking: true },
+    maxPayload: around().config.limits.max_body_bytes,
+    handleProtocols: (offered) =>
+      offered.has('graphql-transport-ws') ? 'graphql-transport-ws' : false,
+  });
+  return {
+    take(request, socket, head, caller) {
+      if (!isOwnPage(request, around().config.cors?.origins ?? [])) {
+        socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+        return;
+      }
+      server.handleUpgrade(request, socket, head, (ws) => {
+        if (ws.protocol !== 'graphql-transport-ws') ws.close(4406, 'Subprotocol not acceptable');
+        else new Conversation(ws, request, caller, around).begin();
+      });
+    },
+    close() {
+      for (const ws of server.clients) ws.close(1001, 'Going away');
+    },
+  };
+}
+
+/** Browsers let every page open a WebSocket anywhere, certificate and all, and say which page it was. */
+function isOwnPage({ headers }: IncomingMessage, origins: readonly string[]): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined || origins.includes(origin)) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+class Conversation {
+  readonly #ws: WebSocket;
+  readonly #request: IncomingMessage;
+  readonly #caller: Caller;
+  readonly #around: () => HandlingSurroundings;
+  readonly #running = new Map<string, AbortController>();
+  #isInitialised = false;
+  #isAlive = true;
+
+  constructor(
+    ws: WebSocket,
+    request: IncomingMessage,
+    caller: Caller,
+    around: () => HandlingSurroundings,
+  ) {
+    this.#ws = ws;
+    this.#request = request;
+    this.#caller = caller;
+    this.#around = around;
+  }
+
+  begin(): void {
+    const ws = this.#ws;
+    const late = setTimeout(() => {
+      if (!this.#isInitialised) ws.close(4408, 'Connection initialisation timeout');
+    }, initTimeoutMs).unref();
+    const beat = setInterval(() => {
+      if (!this.#isAlive) return ws.terminate();
+      this.#isAlive = false;
+      ws.ping();
+    }, pingMs).unref();
+    ws.on('pong', () => {
+      this.#isAlive = true;
+    });
+    ws.on('error', () => ws.terminate());
+    ws.on('message', (raw, isBinary) => this.#take(isBinary ? '' : String(raw)));
+    ws.on('close', () => {
+      clearTimeout(late);
+      clearInterval(beat);
+      for (const running of this.#running.values()) running.abort(new Error('caller left'));
+    });
+  }
+
+  #take(text: string): void {
+    const message = readMessage(text);
+    const { type } = message ?? {};
+    const handle = typeof type === 'string' ? this.#handlers.get(type) : undefined;
+    if (handle === undefined || message === undefined) this.#ws.close(4400, 'Invalid message');
+    else handle(message);
+  }
+
+  readonly #handlers = new Map<string, (message: Message) => void>([
+    ['connection_init', () => this.#initialise()],
+    ['ping', () => this.#send({ type: 'pong' })],
+    ['pong', () => {}],
+    ['complete', ({ id }) => this.#running.get(String(id))?.abort(new Error('caller has enough'))],
+    ['subscribe', (message) => this.#subscribe(message)],
+  ]);
+
+  #initialise(): void {
+    if (this.#isInitialised) this.#ws.close(4429, 'Too many initialisation requests');
+    else this.#send({ type: 'connection_ack' });
+    this.#isInitialised = true;
+  }
+
+  #subscribe({ id, payload }: Message): void {
+    const wrong = this.#wrongWith(id);
+    if (wrong !== undefined) {
+      this.#ws.close(...wrong);
+      return;
+    }
+    const giveUp = new AbortController();
+    this.#running.set(String(id), giveUp);
+    this.#run(String(id), payload, giveUp)
+      .catch((thrown) =>
+        this.#around().log.error({ err: thrown }, 'operation over a WebSocket failed'),
+      )
+      .finally(() => this.#running.delete(String(id)));
+  }
+
+  #wrongWith(id: unknown): readonly [code: number, reason: string] | undefined {
+    if (!this.#isInitialised) return [4401, 'Unauthorized'];
+    if (typeof id !== 'string' || id === '') return [4400, 'Invalid message'];
+    if (this.#running.has(id)) return [4409, `Subscriber for ${id.slice(0, 64)} already exists`];
+    return this.#running.size < maxOperations ? undefined : [4400, 'Too many operations'];
+  }
+
+  async #run(id: string, payload: unknown, giveUp: AbortController): Promise<void> {
+    const around = this.#around();
+    const parameters = readParameters(payload);
+    const found = 'ok' in parameters ? parameters : around.operations.find(parameters);
+    if (!found.ok) return this.#refuse(id, refusalBody(found));
+    const { operationName, variables } = parameters as Exclude<typeof parameters, { ok: false }>;
+    if (!around.subscriptions.open(around.config.limits)) {
+      return this.#refuse(id, {
+        errors: [
+          { message: 'too many subscriptions are open', extensions: { code: 'ERR_GRAPHQL_LIMIT' } },
+        ],
+      });
+    }
+    const asking: Asking = {
+      ...{ caller: this.#caller, headers: this.#request.headers, signal: giveUp.signal },
+      identity: around.identityFor(this.#caller),
+    };
+    try {
+      for await (const body of around
+        .engine()
+        .stream({ query: found.query, operationName, variables }, asking)) {
+        if (this.#ws.readyState !== this.#ws.OPEN || giveUp.signal.aborted) return;
+        // A request that never ran is an error of the protocol, which ends the operation.
+        if (body.data === undefined) return this.#refuse(id, body);
+        this.#send({ id, type: 'next', payload: body });
+        await this.#drained(giveUp.signal);
+      }
+      if (!giveUp.signal.aborted) this.#send({ id, type: 'complete' });
+    } finally {
+      around.subscriptions.close();
+    }
+  }
+
+  #refuse(id: string, { errors }: GraphqlBody): void {
+    this.#send({ id, type: 'error', payload: errors });
+  }
+
+  #send(message: object): void {
+    if (this.#ws.readyState === this.#ws.OPEN) this.#ws.send(JSON.stringify(message));
+  }
+
+  /** The subgraph is read at the pace of the caller. */
+  async #drained(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#around();
+    while (this.#ws.bufferedAmount > 1_048_576 && !signal.aborted) {
+      await clock.sleep(20, { signal, ref: false }).catch(() => {});
+    }
+  }
+}
+
+interface Message {
+  readonly type?: unknown;
+  readonly id?: unknown;
+  readonly payload?: unknown;
+}
+
+function readMessage(text: string): Message | undefined {
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === 'object' && json !== null ? json : undefined;
+  } catch {
+    return undefined;
+  }
+}
