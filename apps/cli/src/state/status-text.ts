@@ -69,6 +69,7 @@ const sections: readonly Section[] = [
   ({ gateways }) =>
     gateways.map(({ id, spiffeId, position, lastSeenMsAgo, maxSilenceMs }) => {
       const until = maxSilenceMs === undefined ? '' : ` of at most ${roughDuration(maxSilenceMs)}`;
-      return `gateway        ${printable(id)}  ${printable(spiffeId)}  at ${position}, silent for ${roughDuration(lastSeenMsAgo)}${until}`;
+      const silent = `silent for ${roughDuration(lastSeenMsAgo)}${until}`;
+      return `gateway        ${printable(id)}  ${printable(spiffeId)}  at ${position}, ${silent}`;
     }),
 ];

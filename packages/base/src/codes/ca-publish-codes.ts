@@ -13,7 +13,7 @@ export const caPublishCodes = {
   },
   ERR_PUBLISH_IMPORT: {
     meaning:
-      'A revocation list that was signed elsewhere is not taken over: it is of another issuer, over, of a part, or older than the one at hand.',
+      'A list that was signed elsewhere is not taken over: it is of another issuer, over, of a part, or not newer than the one at hand.',
     hint: 'sign the next list with the offline root (`countersign sign --crl`), and carry that one here',
     exit: 1,
   },
