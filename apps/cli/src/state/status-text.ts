@@ -64,7 +64,8 @@ const sections: readonly Section[] = [
   ({ lists = [] }, now) =>
     lists.map(({ issuer, path, number, entries, thisUpdate, nextUpdate }) => {
       const hex = `0x${BigInt(number).toString(16)}`;
-      return `list           ${printable(issuer)} ${printable(path)}  ${hex}  ${entries} entries  ${validityAt(thisUpdate, nextUpdate, now)}`;
+      const which = `${printable(issuer)} ${printable(path)}  ${hex}`;
+      return `list           ${which}  ${entries} entries  ${validityAt(thisUpdate, nextUpdate, now)}`;
     }),
   ({ gateways }) =>
     gateways.map(({ id, spiffeId, position, lastSeenMsAgo, maxSilenceMs }) => {
