@@ -36,7 +36,12 @@ function socketTransport(socketPath: string): Transport {
     });
 }
 
-const nobodyThere: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ECONNREFUSED']);
+/** Reset: who served was killed at this moment. */
+const nobodyThere: ReadonlySet<string | undefined> = new Set([
+  'ENOENT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+]);
 
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
