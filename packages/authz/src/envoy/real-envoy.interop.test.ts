@@ -119,31 +119,49 @@ function read(path: string): string {
   return readFileSync(new URL(path, vectors), 'utf8');
 }
 
-/** Each input with the filters that Istio made of it; those that ask a provider are no matter of RBAC. */
+/** Inputs whose providers Istio tells in several ways: the outputs of each. */
+const customOutputs: Readonly<Record<string, readonly string[]>> = {
+  'http/custom-simple-http': [
+    'custom-bad',
+    ...['custom-grpc-provider', 'custom-grpc-provider-no-namespace', 'custom-http-provider'],
+  ],
+  'http/custom-bad-multiple-providers': ['custom-bad-multiple-providers'],
+  'tcp/custom-both-http-tcp': ['custom-both-http-tcp'],
+};
+
+/** Each input with the filters that Istio made of it. */
 function vectorSubjects(): Subject[] {
   return (['http', 'tcp'] as const).flatMap((protocol) => {
     const files = readdirSync(new URL(`${protocol}/`, vectors));
-    const inputs = files.filter((file) => /^(?!custom).*-in\.yaml$/.test(file));
-    return inputs.map((input): Subject => {
+    const inputs = files.filter((file) => file.endsWith('-in.yaml'));
+    return inputs.flatMap((input) => {
       const name = input.slice(0, -'-in.yaml'.length);
       const policies = parseAuthorizationPolicies(read(`${protocol}/${input}`), input);
-      const outputs = files
-        .filter((file) => file.replace(/-out\d?\.yaml$/, '') === name)
-        .toSorted();
-      const filters = outputs.map((output) => {
-        const [document] = parseYamlDocuments(read(`${protocol}/${output}`), output);
-        return (document?.value as { typedConfig: object } | undefined)?.typedConfig ?? {};
+      const told = customOutputs[`${protocol}/${name}`] ?? [name];
+      return [...told, ...told.map((each) => `extended-${each}`)].flatMap((output): Subject[] => {
+        const outputs = files.filter((file) => file.replace(/-out\d?\.yaml$/, '') === output);
+        const filters = outputs.toSorted().flatMap((file) => rbacOf(`${protocol}/${file}`));
+        if (filters.length === 0) return [];
+        const rules = compileRules(policies, { mesh: meshes[name] ?? none, workload });
+        const listener = { protocol, filters };
+        return [{ name: `${protocol}/${output}`, protocol, policies, rules, listener }];
       });
-      const rules = compileRules(policies, { mesh: meshes[name] ?? none, workload });
-      return {
-        name: `${protocol}/${name}`,
-        protocol,
-        policies,
-        rules,
-        listener: { protocol, filters },
-      };
     });
   });
+}
+
+/**
+ * The RBAC filter of a file, and none for what calls a provider. Where Istio only marks for whom a provider is asked, the
+ * mark is enforced here: a provider that always says no.
+ */
+function rbacOf(path: string): object[] {
+  const [document] = parseYamlDocuments(read(path), path);
+  assert.ok(document !== undefined);
+  const { typedConfig } = document.value as { typedConfig: Record<string, unknown> };
+  if (!/rbac/.test(String(typedConfig['@type']))) return [];
+  const { shadowRules, shadowRulesStatPrefix: prefix, ...rest } = typedConfig;
+  if (prefix !== 'istio_ext_authz_') return [typedConfig];
+  return [{ ...rest, rules: shadowRules }];
 }
 
 test('a real Envoy with the RBAC of the foreign vectors disagrees with none of 10,000 requests', {
