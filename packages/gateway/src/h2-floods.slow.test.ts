@@ -11,26 +11,10 @@ import {
   tlsOf,
 } from './gateway-world.suite.ts';
 import { answerOf, h2ClientOf } from './protocol-world.suite.ts';
+import { beginHttp2, flagsOf, frame, literal, noBytes } from './raw-frames.suite.ts';
 
 const bob = credentialOf('bob');
-const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
-
-const frameTypes = { headers: 1, priority: 2, reset: 3, settings: 4, ping: 6, continuation: 9 };
-type FrameType = keyof typeof frameTypes | number;
-
-/** What a stranger sends of its own making (RFC 9113 §4.1). */
-function frame(type: FrameType, flags: number, stream: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.byteLength, 0, 3);
-  head[3] = typeof type === 'number' ? type : frameTypes[type];
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-const none = Buffer.alloc(0);
-const endStream = 1;
-const endHeaders = 4;
+const { endStream, endHeaders } = flagsOf;
 /** HPACK: `:method GET`, `:scheme https`, `:path /`, `:authority a`. */
 const smallHead = Buffer.from([0x82, 0x87, 0x84, 0x41, 0x01, 0x61]);
 const request = (stream: number, flags = endStream | endHeaders) =>
@@ -43,14 +27,8 @@ async function pour(
   next: (i: number) => Uint8Array,
   most: number,
 ): Promise<{ readonly sent: number; readonly ended: Promise<unknown> }> {
-  const socket = tls.connect({ port, host: '127.0.0.1', ALPNProtocols: ['h2'], ...tlsOf(alice) });
-  t.after(() => socket.destroy());
-  socket.on('error', () => {});
+  const { socket, ended } = await beginHttp2(t, port, alice);
   socket.resume();
-  const ended = new Promise((resolve) => socket.once('end', resolve).once('close', resolve));
-  await once(socket, 'secureConnect');
-  socket.write(preface);
-  socket.write(frame('settings', 0, 0, none));
   let sent = 0;
   for (; sent < most && socket.writable && !socket.destroyed; sent += 1) {
     if (!socket.write(next(sent))) {
@@ -98,10 +76,13 @@ test('floods end their own connection, and nobody else’s', async (t) => {
           : frame('continuation', 0, 1, literal(`x-${i}`, 'y'.repeat(200))),
       5000,
     ],
-    'frames of more than the allowed size': [() => frame(0, 0, 1, Buffer.alloc(20_000)), 50],
-    'data for streams that nobody opened': [(i) => frame(0, 0, 2 * i + 1, Buffer.alloc(10)), 5000],
+    'frames of more than the allowed size': [() => frame('data', 0, 1, Buffer.alloc(20_000)), 50],
+    'data for streams that nobody opened': [
+      (i) => frame('data', 0, 2 * i + 1, Buffer.alloc(10)),
+      5000,
+    ],
     'empty data (CVE-2019-9518)': [
-      (i) => (i === 0 ? request(1, endHeaders) : frame(0, 0, 1, none)),
+      (i) => (i === 0 ? request(1, endHeaders) : frame('data', 0, 1, noBytes)),
       50_000,
     ],
   };
@@ -168,14 +149,4 @@ async function until(isSo: () => boolean): Promise<void> {
     assert.ok(performance.now() < end, 'waited for too long');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-/** HPACK without indexing, without Huffman: RFC 7541 §6.2.2. */
-function literal(name: string, value: string): Buffer {
-  // of less than 255 octets
-  const lengthOf = (n: number) => Buffer.from(n < 127 ? [n] : n < 255 ? [127, n - 127] : []);
-  return Buffer.concat([
-    ...[Buffer.from([0]), lengthOf(name.length), Buffer.from(name)],
-    ...[lengthOf(value.length), Buffer.from(value)],
-  ]);
 }
