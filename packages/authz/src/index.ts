@@ -8,6 +8,7 @@ export {
   observe,
   Permit,
 } from './authorize.ts';
+export { type EnvoyOptions, envoyFilters, type RbacFilter } from './envoy/envoy-filters.ts';
 export { type Explanation, explain, formatExplanation, formatRules } from './explain.ts';
 export type { ClauseExplanation, RuleExplanation } from './explain-rule.ts';
 export {
@@ -36,7 +37,18 @@ export {
   type PathNormalization,
   parseMeshSettings,
 } from './policy/mesh-settings.ts';
+export {
+  type MtlsAnswer,
+  type MtlsMode,
+  mtlsOf,
+  type PeerAuthentication,
+} from './policy/peer-authentication.ts';
 export type { PolicyTarget, Workload } from './policy/policy-target.ts';
+export {
+  type RequestAuthentication,
+  type TokenRule,
+  tokenRulesFor,
+} from './policy/request-authentication.ts';
 export { remoteAddress } from './request/client-address.ts';
 export { normalizePath } from './request/normalize-path.ts';
 export { type IdentityFacts, parseRoleMapping, type RoleMapping } from './roles/role-mapping.ts';

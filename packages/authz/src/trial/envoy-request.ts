@@ -22,11 +22,14 @@ export type EnvoyRequest =
 /** A row's request as Envoy hands it to its filters, or why it answers 400 before any of them. */
 export function envoyRequest(request: TableRequest, way: RequestWay): EnvoyRequest {
   const { mesh } = way;
-  const { method = 'GET', path: target = '/' } = request;
+  const { method = 'GET' } = request;
+  // RFC 9112 §3.2.2: the host of an absolute-form target is the host, whatever the header says.
+  const absolute = /^https?:\/\/([^/?#]+)(.*)$/is.exec(request.path ?? '');
+  const target = absolute?.[2] ?? request.path ?? '/';
   if (!methods.has(method)) return refused(`method "${method}" is none that HTTP/1 servers know`);
   const path = normalizePath(target === '' ? '/' : target, mesh.pathNormalization);
   if (typeof path === 'string') return refused(`the path ${path}`);
-  const host = request.host ?? headerValues(request.headers, 'host')[0] ?? '';
+  const host = absolute?.[1] ?? request.host ?? headerValues(request.headers, 'host')[0] ?? '';
   // RFC 3986 §3.2: what Envoy takes for an authority.
   if (/[^!$&'()*+,\-.0-9:;=@A-Za-z[\]_~]/.test(host)) return refused(`"${host}" is no host`);
   const remoteIp = request.remoteIp ?? remoteIpOf(request, way);
@@ -84,7 +87,8 @@ function headersAtFilters(
   const kept: string[] = [];
   for (let i = 0; i < request.headers.length; i += 2) {
     const name = request.headers[i]?.toLowerCase() ?? '';
-    const value = request.headers[i + 1] ?? '';
+    // RFC 9110 §5.5: what is around a value is no part of it.
+    const value = (request.headers[i + 1] ?? '').replace(/^[ \t]+|[ \t]+$/g, '');
     const isKept = !removedHeaders.has(name) || (name === 'te' && value === 'trailers');
     if (isKept && !Object.hasOwn(set, name)) kept.push(name, value);
   }

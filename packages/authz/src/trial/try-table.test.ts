@@ -151,6 +151,10 @@ test('hosts are compared with their port, whatever the case; methods with it', (
     ['ALLOW', 'method: GET, host: "c.d:80"'],
     ['DENY', 'method: GET'],
   ]);
+  expectRows(to('hosts: [d.example]'), [
+    ['ALLOW', 'method: GET, host: x, path: "http://d.example/a?b"'],
+    ['DENY', 'method: GET, host: d.example, path: "http://x/a"'],
+  ]);
   expectRows(to('hosts: ["*"]'), [['ALLOW', 'method: GET']]);
   expectRows(to('methods: ["P*"]'), [
     ['ALLOW', 'method: POST'],
