@@ -85,6 +85,7 @@ export async function startUpstream(
   t: TestContext,
   listener: RequestListener,
   credential: TestCredential = ordersCredential,
+  port = 0,
 ) {
   const server = https.createServer(
     {
@@ -93,7 +94,7 @@ export async function startUpstream(
     },
     listener,
   );
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
     server.closeAllConnections();
