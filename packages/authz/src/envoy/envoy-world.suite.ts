@@ -10,6 +10,7 @@ import tls from 'node:tls';
 import { systemClock } from '@countersign/base';
 import { type TestCredential, testCa } from '@countersign/testkit';
 import type { PathNormalization } from '../policy/mesh-settings.ts';
+import type { MtlsMode } from '../policy/peer-authentication.ts';
 import type { Claims } from '../rules/rule-facts.ts';
 
 const installed = join(homedir(), '.cache/countersign-foreign/envoy/bin/envoy');
@@ -26,6 +27,10 @@ export interface EnvoyListener {
   readonly normalization?: PathNormalization;
   /** An edge believes so many proxies in front of it; a sidecar whoever talks to it. */
   readonly edge?: { readonly trustedProxies: number };
+  /** Which connections are taken; `PERMISSIVE` unless given. */
+  readonly mode?: MtlsMode;
+  /** Of client certificates; any unless given. */
+  readonly trustDomains?: readonly string[];
 }
 
 /** One request, or one raw connection, as it is made. */
@@ -159,28 +164,39 @@ function listenerConfig(listener: EnvoyListener, index: number, secrets: ServerS
           'type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
       }),
     ],
-    filter_chains: [
-      {
-        filter_chain_match: { transport_protocol: 'tls' },
-        transport_socket: named('envoy.transport_sockets.tls', {
-          '@type':
-            'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
-          require_client_certificate: true,
-          common_tls_context: {
-            tls_certificates: [
-              {
-                certificate_chain: { inline_string: secrets.cert },
-                private_key: { inline_string: secrets.key },
-              },
-            ],
-            validation_context: { trusted_ca: { inline_string: secrets.ca } },
-          },
-        }),
-        filters,
-      },
-      { filter_chain_match: { transport_protocol: 'raw_buffer' }, filters },
-    ],
+    filter_chains: chainsOf(listener, secrets, filters),
   };
+}
+
+function chainsOf(listener: EnvoyListener, secrets: ServerSecrets, filters: object[]): object[] {
+  const { mode = 'PERMISSIVE', trustDomains } = listener;
+  const names = trustDomains?.map((name) => ({
+    san_type: 'URI',
+    matcher: { prefix: `spiffe://${name}/` },
+  }));
+  const overTls = {
+    filter_chain_match: { transport_protocol: 'tls' },
+    transport_socket: named('envoy.transport_sockets.tls', {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+      require_client_certificate: true,
+      common_tls_context: {
+        tls_certificates: [
+          {
+            certificate_chain: { inline_string: secrets.cert },
+            private_key: { inline_string: secrets.key },
+          },
+        ],
+        validation_context: {
+          trusted_ca: { inline_string: secrets.ca },
+          ...(names !== undefined && { match_typed_subject_alt_names: names }),
+        },
+      },
+    }),
+    filters,
+  };
+  const plain = { filter_chain_match: { transport_protocol: 'raw_buffer' }, filters };
+  if (mode === 'PERMISSIVE') return [overTls, plain];
+  return mode === 'STRICT' ? [overTls] : [plain];
 }
 
 /** As Istio sets it up, but for routes: whatever gets through its filters is answered 200. */

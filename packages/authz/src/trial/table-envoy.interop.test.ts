@@ -223,6 +223,50 @@ test("rows of paths and headers are answered as a real Envoy with Istio's settin
   assert.ok(counts.ALLOW > 500 && counts.DENY > 500);
 });
 
+test('who gets to a listener at all is what a real Envoy lets in', { skip }, async (t) => {
+  const modes = ['STRICT', 'PERMISSIVE', 'DISABLE'] as const;
+  const mesh = { ...defaultMesh, trustDomain: 'td1', trustDomainAliases: ['td2'] };
+  const trustDomains = [mesh.trustDomain, ...mesh.trustDomainAliases];
+  const subjects = modes.flatMap((mode) =>
+    (['http', 'tcp'] as const).map((protocol) => ({ mode, protocol })),
+  );
+  const callers = ['td1', 'td2', 'td3', 'td', 'td11'].map((name) => `spiffe://${name}/ns/a/sa/b`);
+  const envoy = await startEnvoy(
+    subjects.map(({ mode, protocol }) => ({ mode, protocol, trustDomains, filters: [] })),
+    callers,
+  );
+  const differing: string[] = [];
+  let admitted = 0;
+  try {
+    for (const [listener, { mode, protocol }] of subjects.entries()) {
+      const kind = 'PeerAuthentication';
+      const text = policyText('p', `{ mtls: { mode: ${mode} } }`, { kind });
+      const trial = new TableTrial(parseIstioPolicies(text, 'policy.yaml'), mesh);
+      const ports = new Map([[8080, protocol]]);
+      const workload = { ...workloadOf(sidecar('BASE')), ports };
+      for (const principal of [undefined, ...callers]) {
+        const method = protocol === 'http' ? 'GET' : undefined;
+        const request = { ...nothing, principal, port: 8080, method, host: 'a.example' };
+        const { got } = trial.try({ workload, request });
+        const status = await envoy.ask({
+          ...{ listener, id: principal, sni: '', sourceIp: source, destinationIp: source },
+          ...{ destinationPort: 8080, method: 'GET', path: '/', claims: undefined },
+          headers: ['Host', 'a.example'],
+        });
+        if (got === 'ALLOW') admitted += 1;
+        if (got !== (status === 200 ? 'ALLOW' : 'DENY')) {
+          differing.push(`${mode} ${protocol} ${principal}: ${got}, status ${status}`);
+        }
+      }
+    }
+  } finally {
+    await envoy.close();
+  }
+  t.diagnostic(`${admitted} admitted`);
+  assert.deepEqual(differing, []);
+  assert.ok(admitted >= 10);
+});
+
 const nothing: TableRequest = {
   principal: undefined,
   sourceIp: source,
