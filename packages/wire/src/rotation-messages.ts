@@ -12,6 +12,8 @@ export interface RotationRequest {
   readonly threshold?: number;
   /** Of `activate`, `retire` and `rollback`: whoever is in the way. Default false. */
   readonly force?: boolean;
+  /** Of `rollback`: a new key that was active before is given up, too. Default false. */
+  readonly drop?: boolean;
   /** Who orders it, for the audit trail. Default `operator`. */
   readonly by?: string;
 }
@@ -85,12 +87,14 @@ export function parseRotationRequest(json: unknown): RotationRequest {
       throw m.fail('threshold', `is ${threshold}, expected 0 to 1`);
     }
     const force = m.optional('force', (name) => m.boolean(name));
+    const drop = m.optional('drop', (name) => m.boolean(name));
     const by = m.optional('by', (name) => m.text(name, { max: 256 }));
     return {
       step: m.oneOf('step', rotationSteps),
       authority: m.text('authority', nameRule),
       ...(threshold === undefined ? {} : { threshold }),
       ...(force === undefined ? {} : { force }),
+      ...(drop === undefined ? {} : { drop }),
       ...(by === undefined ? {} : { by }),
     };
   });

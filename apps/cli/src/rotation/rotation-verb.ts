@@ -14,6 +14,7 @@ interface RotationOptions extends StateOptions {
   readonly intermediate?: string;
   readonly threshold?: number;
   readonly force?: true;
+  readonly drop?: true;
   readonly by?: readonly string[];
   readonly output: string;
 }
@@ -22,6 +23,7 @@ interface RotationOptions extends StateOptions {
 interface StepWords {
   readonly takesThreshold?: true;
   readonly force?: string;
+  readonly drop?: string;
   readonly help: string;
 }
 
@@ -42,6 +44,7 @@ export function rotationVerb(step: RotationStep, words: StepWords): Verb {
         );
       }
       if (words.force !== undefined) command.option('--force', words.force);
+      if (words.drop !== undefined) command.option('--drop', words.drop);
       if (step !== 'show') command.addOption(whoOption());
       command
         .addOption(outputOption())
@@ -52,11 +55,12 @@ export function rotationVerb(step: RotationStep, words: StepWords): Verb {
 }
 
 async function take(cli: Cli, step: RotationStep, options: RotationOptions): Promise<void> {
-  const { intermediate: authority = 'root', threshold, force, by } = options;
+  const { intermediate: authority = 'root', threshold, force, drop, by } = options;
   const request: RotationRequest = {
     ...{ step, authority },
     ...(threshold === undefined ? {} : { threshold }),
     ...(force === undefined ? {} : { force }),
+    ...(drop === undefined ? {} : { drop }),
     ...(step === 'show' ? {} : { by: `operator ${takingPart(by).join(', ')}`.slice(0, 256) }),
   };
   const answer = await asOperator(cli, options, {

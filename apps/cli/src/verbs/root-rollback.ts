@@ -3,9 +3,11 @@ import type { Verb } from '../verb.ts';
 
 /** `countersign root rollback`. */
 export const rootRollbackVerb: Verb = rotationVerb('rollback', {
+  drop: 'give up a new key that was active before, too',
   force: 'although certificates in use lead to the key that is given up',
   help: `
-One step back: from active to prepared, where the old key signs again; from prepared to what was before. Not after retire.
+From active to prepared, where the old key signs again; a key that was only prepared is given up, with --drop one that was
+active before as well. Not after retire.
 
 Example:
   countersign root rollback --data state`,

@@ -96,6 +96,10 @@ export async function hierarchyInForce(
 ): Promise<HierarchyInForce> {
   const pairs: SigningPair[] = [];
   for (const { name, issuer } of config.intermediates) {
+    if (config.root.signsServices === true) {
+      pairs.push(await rootFor(name, document, config, keys));
+      continue;
+    }
     const active = activeOf(document, name);
     const certificate = certificateInForce(document, active, issuer);
     const signer = await keys.signerOf(active, config);
@@ -120,6 +124,18 @@ export async function hierarchyInForce(
       certificates.slice(0, 1).map(({ certificate }) => certificate.spki.raw),
     ),
   };
+}
+
+/** The root in the place of an intermediate, for chains of one certificate. */
+async function rootFor(
+  name: string,
+  document: RotationDocument,
+  config: CaConfig,
+  keys: GenerationKeys,
+): Promise<SigningPair> {
+  const root = activeOf(document, rootName);
+  const signer = await keys.signerOf(root, config);
+  return { name, certificate: selfSigned(root), signer, ledgerName: ledgerNameOf(root) };
 }
 
 /**

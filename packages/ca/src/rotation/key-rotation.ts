@@ -12,7 +12,7 @@ import {
 import { isRotating } from './hierarchy-view.ts';
 import { prepareRotation, type StepResult } from './prepare-rotation.ts';
 import { type EndOrder, retireRotation } from './retire-rotation.ts';
-import { rollBackRotation } from './roll-back-rotation.ts';
+import { type RollBackOrder, rollBackRotation } from './roll-back-rotation.ts';
 import type { RotationContext } from './rotation-context.ts';
 import type { RotationDocument } from './rotation-document.ts';
 import type { RotationKeeper } from './rotation-keeper.ts';
@@ -93,7 +93,7 @@ export class KeyRotation {
   }
 
   /** Denials: ERR_ROTATION_STEP, ERR_ROTATION_LIVE. */
-  rollBack(name: string, order: EndOrder): Promise<StepResult | Denial> {
+  rollBack(name: string, order: RollBackOrder): Promise<StepResult | Denial> {
     return this.#inTurn(() => rollBackRotation(name, order, this.#context()));
   }
 

@@ -6,9 +6,15 @@ import { type EndOrder, refusalByLiving } from './retire-rotation.ts';
 import { mustBeKnown, type RotationContext } from './rotation-context.ts';
 import { type Generation, ledgerNameOf } from './rotation-document.ts';
 
+export interface RollBackOrder extends EndOrder {
+  /** A new key that was active before is given up, too. Default false: then a repetition does nothing more. */
+  readonly drop?: boolean | undefined;
+}
+
 /**
- * One step back. Where the new key is active, the old one signs again, and the new one is prepared as before; where it is
- * prepared, it is given up for good: a root leaves the trust bundle, and its certificate by the root before is revoked.
+ * Back to the old key. Where the new one is active, the old one signs again, and the new one is prepared as before; where
+ * it was only prepared, it is given up for good: a root leaves the trust bundle, and its certificate by the root before is
+ * revoked.
  *
  * Crash: after the step, before that revocation; the next call does it.
  *
@@ -18,10 +24,10 @@ import { type Generation, ledgerNameOf } from './rotation-document.ts';
  */
 export async function rollBackRotation(
   name: string,
-  order: EndOrder,
+  order: RollBackOrder,
   context: RotationContext,
 ): Promise<StepResult> {
-  const { by } = order;
+  const { by, drop = false } = order;
   mustBeKnown(name, context.document());
   const document = context.document();
   const active = activeOf(document, name);
@@ -36,6 +42,7 @@ export async function rollBackRotation(
   // 2. From prepared, or in the making: nothing leads to it, and nothing will.
   const prepared = inPhase(document, name, 'prepared');
   const given = prepared ?? inPhase(document, name, 'making');
+  if (given !== undefined && given.spans.length > 0 && !drop) return { ok: true, done: false };
   if (given !== undefined) {
     const living = await refusalByLiving(given, 'roll back', order, context);
     if (living !== undefined) return living;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Denial, systemClock } from '@countersign/base';
+import { type Denial, noLog, noMeter, systemClock } from '@countersign/base';
 import { bundleDigest, makeBundle, type TrustBundle } from '@countersign/spiffe';
 import { testClock } from '@countersign/testkit';
 import { fingerprintOf, parseCertificate, validatePath } from '@countersign/x509';
@@ -15,6 +15,7 @@ import {
 import type { Authority } from '../authority.ts';
 import type { Issued } from '../issue.ts';
 import { verifyAudit } from '../ledger/verify-audit.ts';
+import { startPublishing } from '../publish/start-publishing.ts';
 import type { KeyRotation } from './key-rotation.ts';
 
 const yaml = `
@@ -167,9 +168,16 @@ describe('replacing the root', () => {
     proves(after, first);
     proves(meanwhile, both);
 
-    refused(await keys.rollBack('root', { by }), 'ERR_ROTATION_LIVE', /certificates in use lead/);
+    // Once more it does nothing, as after a crash that left its answer behind.
+    assert.deepEqual(await keys.rollBack('root', { by }), { ok: true, done: false });
+    const drop = true;
+    refused(
+      await keys.rollBack('root', { by, drop }),
+      'ERR_ROTATION_LIVE',
+      /certificates in use lead/,
+    );
     await clock.advance(2 * 3_600_000);
-    await done(keys.rollBack('root', { by }));
+    await done(keys.rollBack('root', { by, drop }));
     assert.equal(bundleDigest(authority.bundle()), bundleDigest(first));
     assert.ok((authority.bundle().sequence ?? 0) > (both.sequence ?? 0));
     refused(await keys.activate('root', { by }), 'ERR_ROTATION_STEP', /none is prepared/);
@@ -256,6 +264,44 @@ describe('replacing an intermediate', () => {
     assert.equal(last.chain.length, 3);
     proves(last, authority.bundle());
     await authority.close();
+  });
+});
+
+describe('lists of a key that was replaced', () => {
+  it('go on beside those of the new one', async (t) => {
+    const clock = systemClock;
+    const publish = 'publish: { url: "http://pki.example.com", crl: {}, ocsp: {} }';
+    const authority = await testAuthority({ yaml: `${yaml}${publish}\n`, clock });
+    const { rotation: keys } = authority;
+    assert.ok(keys !== undefined);
+    const parts = { authority, port: 0, clock, log: noLog, meter: noMeter };
+    const publishing = await startPublishing(parts);
+    const entries = async (name: string) => {
+      const list = await publishing?.list(name);
+      assert.ok(list !== undefined && 'entries' in list);
+      return list.entries;
+    };
+    const issue = async () =>
+      issuedOf(await authority.issue({ csr: await request(), spiffeId: payments, issuer: 'rest' }));
+    const revoke = ({ serialHex }: Issued) => {
+      const order = { by: 'serial', value: serialHex, reason: 'superseded' } as const;
+      return authority.revoke(order, { kind: 'operator' });
+    };
+    t.after(async () => {
+      await publishing?.close(0);
+      await authority.close();
+    });
+    const old = await issue();
+    await done(keys.prepare('rest', { by }));
+    await done(keys.activate('rest', { by }));
+    await revoke(old);
+    assert.deepEqual([await entries('rest'), await entries('rest.2')], [1, 0]);
+    await revoke(await issue());
+    assert.deepEqual([await entries('rest'), await entries('rest.2')], [1, 1]);
+    await done(keys.retire('rest', { by, force: true }));
+    assert.deepEqual([await entries('rest'), await entries('rest.2')], [1, 1]);
+    await done(keys.prepare('root', { by }));
+    assert.equal(await entries('root.2'), 0);
   });
 });
 

@@ -101,7 +101,8 @@ function nextStep(
   if (state === 'steady') return 'prepare, when the key is to be replaced';
   if (state === 'making') return 'prepare, which goes on where it stopped';
   if (state === 'prepared') {
-    if (uptake === undefined || uptake.share >= 1) return 'activate';
+    if (uptake === undefined || uptake.share >= 1)
+      return 'activate, or rollback, which gives the new key up';
     return `wait until ${uptake.lacking.length} more hold the new root, then activate`;
   }
   if (living === undefined || living.count === 0) return 'retire';

@@ -41,7 +41,8 @@ const steps: {
   activate: (keys, { authority, threshold, force, by = operator }) =>
     keys.activate(authority, { threshold, force, by }),
   retire: (keys, { authority, force, by = operator }) => keys.retire(authority, { force, by }),
-  rollback: (keys, { authority, force, by = operator }) => keys.rollBack(authority, { force, by }),
+  rollback: (keys, { authority, force, drop, by = operator }) =>
+    keys.rollBack(authority, { force, drop, by }),
 };
 
 const operator = 'operator';
