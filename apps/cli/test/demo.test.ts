@@ -16,6 +16,8 @@ const steps = [
   'revoked',
   'acknowledged',
   'unharmed',
+  'router',
+  'withheld',
 ];
 
 test('the demo tells its whole story beside another in the same directory, and none leaves a process behind', {

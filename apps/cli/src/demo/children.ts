@@ -54,9 +54,13 @@ export class Children {
     throw this.#failed(name, `\`countersign ${words[0]}\` ended with exit code ${String(code)}`);
   }
 
-  /** Starts a `countersign` command and waits for its `ready` line. */
-  async serve(name: string, words: readonly string[]): Promise<Service> {
-    const child = this.#spawn(name, [bin, ...words]);
+  /**
+   * Starts a `countersign` command and waits for its `ready` line.
+   *
+   * @param program another one that says `ready` as well
+   */
+  async serve(name: string, words: readonly string[], program = bin): Promise<Service> {
+    const child = this.#spawn(name, [program, ...words]);
     const line = await new Promise<string>((resolve, reject) => {
       let text = '';
       child.stdout?.on('data', (chunk) => {

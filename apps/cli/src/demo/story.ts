@@ -11,6 +11,7 @@ import {
   writePolicies,
 } from './demo-files.ts';
 import type { Narrator } from './narrator.ts';
+import { tellRouter } from './router-story.ts';
 import {
   type Cast,
   enrolGateway,
@@ -185,6 +186,9 @@ export async function tellStory(
     'unharmed',
     `payments reads on (${after.lines} lines so far); shop comes back and gets 403 ${codeIn(refusal.body)}`,
   );
+
+  // 8. the same identities in a GraphQL router, down to the field
+  await tellRouter(cli, cast, narrator, { payments, reports });
   return { authorityUrl, gatewayUrl, adminUrl: gateway.urls[1] };
 }
 

@@ -101,11 +101,11 @@ export class Caller {
     expect: string,
     bodyTimeout = requestTimeoutMs,
   ): Promise<Dispatcher.ResponseData> {
-    const { host, pathname } = new URL(url);
+    const { host, pathname, search } = new URL(url);
     return this.#agentFor(expect).request({
       // The connector brings the TLS; see mtlsConnector.
       origin: `http://${host}`,
-      path: pathname,
+      path: `${pathname}${search}`,
       method: 'GET',
       headersTimeout: requestTimeoutMs,
       bodyTimeout,
