@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileRules, parseAuthorizationPolicies, parseRoleMapping } from '@countersign/authz';
 import type { Log } from '@countersign/base';
-import { noLog } from '@countersign/base';
+import { denial, noLog } from '@countersign/base';
 import {
   alice,
   clientOf,
@@ -73,6 +73,34 @@ test('upstreams are told roles in the headers of the mapping, and never what a c
   });
   await clientOf(t, gateway.url, alice).ask('/');
   assert.deepEqual(seen[2], ['reader', 'acme', undefined]);
+});
+
+test('a provider is asked about the requests that a CUSTOM policy is about, and those alone', async (t) => {
+  const { url } = await startUpstream(t, (_, response) => response.end());
+  const custom =
+    '{ action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: ["/a*"] } }] }] }';
+  const rules = rulesOf(policy('c', custom));
+  const asked: (string | undefined)[] = [];
+  const opa = {
+    async check({ request }: { readonly request?: { readonly path: string } }) {
+      asked.push(request?.path);
+      if (request?.path === '/a/broken') throw new Error('connection refused');
+      if (request?.path === '/a/yes') return { ok: true as const };
+      return denial('ERR_AUTHZ_DENIED', 'not on Sundays');
+    },
+  };
+  const { gateway } = await startWorld(t, url, { rules, authorizers: new Map([['opa', opa]]) });
+  const client = clientOf(t, gateway.url, alice);
+  const statuses: number[] = [];
+  for (const path of ['/x', '/a/yes', '/a/no', '/a/broken']) {
+    statuses.push((await client.ask(path)).status);
+  }
+  assert.deepEqual(statuses, [200, 200, 403, 403]);
+  assert.deepEqual(asked, ['/a/yes', '/a/no', '/a/broken']);
+  const without = await startWorld(t, url, { rules });
+  const other = clientOf(t, without.gateway.url, alice);
+  assert.equal((await other.ask('/a/yes')).status, 403);
+  assert.equal((await other.ask('/x')).status, 200);
 });
 
 test('audits and dry runs are told in the log, and change nothing', async (t) => {

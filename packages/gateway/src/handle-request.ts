@@ -6,7 +6,7 @@ import { forward } from './forward.ts';
 import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
-import { ask, type Facts } from './reask.ts';
+import { answersOf, ask, type Facts } from './reask.ts';
 import type { RequestHead } from './request-head.ts';
 import { roleHeaders } from './role-headers.ts';
 import { type Route, routeOf } from './routes.ts';
@@ -82,10 +82,15 @@ export async function handleRequest(
   }
 
   // 4. Permit: the same question is asked again whenever a fact changes, until the response is over.
-  const asked = {
+  const written = {
     ...{ method: head.method, path: head.target.path },
     ...{ host: head.authority, rawHeaders: request.rawHeaders },
   };
+  const pending = answersOf(around.facts, session, written);
+  let isGone = false;
+  if (pending !== undefined) response.once('close', () => (isGone = true));
+  const asked = pending === undefined ? written : { ...written, external: await pending };
+  if (isGone) return finish('left', 0);
   const shown = { method: head.method, path: head.target.path };
   const permit = ask(around.facts, session, asked);
   tellObserved(around, session, asked);

@@ -2,10 +2,14 @@ import {
   type AuthzConnection,
   type AuthzQuestion,
   type AuthzRequest,
+  askExternal,
   authorize,
   compileRules,
+  type ExternalAnswers,
+  type ExternalAuthorizer,
   type Observation,
   observe,
+  providersFor,
   type RoleMapping,
   type RuleSet,
 } from '@countersign/authz';
@@ -34,6 +38,8 @@ export interface Facts {
   readonly bundles: BundleSource;
   /** What identities are beside their names, in force now. */
   readonly roles?: () => RoleMapping | undefined;
+  /** Whom CUSTOM policies ask about requests, by the name of the provider. */
+  readonly authorizers?: ReadonlyMap<string, ExternalAuthorizer> | undefined;
   /** What is against everybody, as it is now: our own certificate is revoked. */
   readonly ownRefusal: () => Denial | undefined;
   /** What is against a peer beside rules and revocation: its certificate is not in the issuance log. */
@@ -70,6 +76,20 @@ export function ask(facts: Facts, asker: Asker, request?: AuthzRequest) {
   const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, asker.peer);
   if (refusal !== undefined) return refusal;
   return authorize(facts.rules(), questionOf(facts, asker, facts.clock.now(), request));
+}
+
+/**
+ * What providers say to a request, asked now; undefined where no CUSTOM policy is about it, as is most usual. The answers
+ * belong into the request, and hold for as long as it is on its way.
+ */
+export function answersOf(
+  facts: Facts,
+  asker: Asker,
+  request: AuthzRequest,
+): Promise<ExternalAnswers> | undefined {
+  const question = questionOf(facts, asker, facts.clock.now(), request);
+  if (providersFor(facts.rules(), question).length === 0) return undefined;
+  return askExternal(facts.rules(), question, facts.authorizers ?? new Map());
 }
 
 /** What AUDIT policies and dry runs say to the same question; undefined where there are none, as is most usual. */

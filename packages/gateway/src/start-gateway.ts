@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { allowUnknownRevocation, type RoleMapping, type RuleSet } from '@countersign/authz';
+import {
+  allowUnknownRevocation,
+  type ExternalAuthorizer,
+  type RoleMapping,
+  type RuleSet,
+} from '@countersign/authz';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import {
   addReports,
@@ -39,6 +44,8 @@ export interface GatewayOptions {
   readonly rules: RuleSet;
   /** What identities are beside their names, for rules and for upstreams. */
   readonly roles?: RoleMapping | undefined;
+  /** Whom CUSTOM policies ask about requests, by the name of the provider; without one what they are about is denied. */
+  readonly authorizers?: ReadonlyMap<string, ExternalAuthorizer>;
   /** Our own identity, shown to clients and to upstreams. */
   readonly svids: SvidSource;
   readonly bundles: BundleSource;
@@ -123,6 +130,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ownRefusal,
     rules: () => rules,
     roles: () => roles,
+    authorizers: options.authorizers,
     revocation,
     bundles,
     unlogged: loggedPeers && ((peer) => loggedPeers.wrongWith(peer)),
