@@ -62,9 +62,13 @@ export interface AuthorityDouble extends AgentAuthority {
   tell(): void;
 }
 
-export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
+export function authorityDouble(
+  clock: Clock = systemClock,
+  /** Whether its root signs, and chains have one certificate. */
+  isFlat = false,
+): AuthorityDouble {
   const ca = testCa({ at: clock.now() });
-  const issuing = ca.intermediate();
+  const issuing = isFlat ? ca : ca.intermediate();
   const news = new EventEmitter();
   const jwtKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwk = { ...jwtKey.publicKey.export({ format: 'jwk' }), kid: 'k1' } as PublicJwk;
@@ -90,7 +94,7 @@ export function authorityDouble(clock: Clock = systemClock): AuthorityDouble {
           }
           const leaf = await signLeaf(csr, double.mistake ?? spiffeId, dns, ttlMs ?? double.ttlMs);
           const { serialHex: serial, notAfter } = parseCertificate(leaf);
-          const chain = [leaf, issuing.certificate.raw];
+          const chain = isFlat ? [leaf] : [leaf, issuing.certificate.raw];
           return { ok: true, spiffeId, serial, notAfter, chain } as const;
         }),
       );

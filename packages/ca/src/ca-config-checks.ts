@@ -101,6 +101,10 @@ export function interpretCaConfig(
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
     notices,
   };
+  if (root.signsServices === true && config.publish !== undefined) {
+    const sides = 'ca.root.signs_services goes without publish: lists are by intermediates';
+    report(['ca', 'root', 'signs_services'], sides);
+  }
   const patternsPath = [...servicesPath, 'san_policies', 'allowed_dns_patterns'];
   checkPatterns(config, patternsPath, report);
   checkProfiles(config, report);

@@ -43,7 +43,7 @@ const authority = {
   subject: subject.optional(),
 };
 
-const root = z.strictObject(authority);
+const root = z.strictObject({ ...authority, signs_services: z.boolean().optional() });
 
 const intermediate = z.strictObject({
   ...authority,
@@ -114,7 +114,8 @@ export const caConfigSchema = z.strictObject({
 });
 
 export type WrittenCaConfig = z.output<typeof caConfigSchema>;
-export type WrittenAuthority = z.output<typeof root>;
+export type WrittenAuthority = Omit<z.output<typeof root>, 'signs_services'>;
+export type WrittenRoot = z.output<typeof root>;
 export type WrittenIntermediate = z.output<typeof intermediate>;
 export type WrittenServices = z.output<typeof services>;
 export type WrittenApi = z.output<typeof api>;

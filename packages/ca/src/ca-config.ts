@@ -54,7 +54,10 @@ export interface AuthorityCertificateConfig {
   readonly storage: StorageConfig;
 }
 
-export type RootConfig = AuthorityCertificateConfig;
+export interface RootConfig extends AuthorityCertificateConfig {
+  /** Whether it signs certificates of services itself, in the place of the one intermediate. Default false. */
+  readonly signsServices?: boolean;
+}
 
 export interface IntermediateConfig extends AuthorityCertificateConfig {
   /** Letters, digits, `-` and `_`, beginning with a letter: it names files too. */

@@ -8,7 +8,7 @@ import type {
   SubjectConfig,
 } from './ca-config.ts';
 import type { Report } from './ca-config-checks.ts';
-import type { WrittenAuthority, WrittenIntermediate } from './ca-config-schema.ts';
+import type { WrittenAuthority, WrittenIntermediate, WrittenRoot } from './ca-config-schema.ts';
 import { readNameConstraints } from './constraints/constraint-config.ts';
 import { linksAgainst } from './constraints/name-constraints.ts';
 import { quotedList } from './dns-name.ts';
@@ -42,7 +42,7 @@ type WrittenIntermediates = Readonly<Record<string, WrittenIntermediate | null>>
 /** The meaning of `ca.root` and `ca.intermediate`, with every check from one level to the next. */
 export function interpretHierarchy(
   written: {
-    readonly root?: WrittenAuthority | null | undefined;
+    readonly root?: WrittenRoot | null | undefined;
     readonly intermediate?: WrittenIntermediates | null | undefined;
   },
   context: HierarchyContext,
@@ -63,12 +63,19 @@ export function interpretHierarchy(
     return found;
   };
 
-  const root = readAuthority(written.root ?? {}, ['ca', 'root'], context, {
-    key: ec384,
-    validityMs: defaultValidity.root,
-    pathLen: pathLenOf(rootName),
-    commonName: commonNameFor(context.trustDomain, rootName),
-  });
+  const root: RootConfig = {
+    ...readAuthority(written.root ?? {}, ['ca', 'root'], context, {
+      key: ec384,
+      validityMs: defaultValidity.root,
+      pathLen: pathLenOf(rootName),
+      commonName: commonNameFor(context.trustDomain, rootName),
+    }),
+    ...(written.root?.signs_services === true && { signsServices: true }),
+  };
+  if (root.signsServices === true && named.length > 0) {
+    const sides = 'ca.root.signs_services goes without intermediates of the file';
+    context.report(['ca', 'root', 'signs_services'], `${sides}, found "${named[0]?.[0]}"`);
+  }
 
   // From above: nothing outlives its issuer, or has names that it does not admit.
   const done = new Map<string, IntermediateConfig>();
