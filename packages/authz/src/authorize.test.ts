@@ -374,6 +374,11 @@ test('an explanation says for every rule, clause by clause, why it does or does 
   assert.match(text, /yes source\.principals is .*, found "example\.com\/ns\/prod\/sa\/web"/);
   assert.match(text, /no {2}operation\.methods is "GET" or "HEAD", found "DELETE"/);
   assert.match(text, /yes operation\.paths is .*, found "\/orders\/a%2fb"/);
+  const evading = formatExplanation(explain(shop, asking('GET', '/orders/x%2f..%2fadmin')));
+  assert.match(
+    evading,
+    /DENY policy prod\/no-admin rules\[0\] .* applies\n {2}yes .*found "\/orders\/admin"/,
+  );
   const permitted = explain(shop, asking('GET', '/orders'));
   assert.match(formatExplanation(permitted), /^permitted by policy prod\/shop rules\[0\]/);
   assert.equal(explain(shop, asking('GET', 'x')).rules.length, 0);

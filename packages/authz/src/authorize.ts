@@ -161,7 +161,7 @@ function refusal(
   return allowedByNone(asked, question, facts);
 }
 
-function externalOf({ request, connection }: AuthzQuestion): ExternalAnswers | undefined {
+export function externalOf({ request, connection }: AuthzQuestion): ExternalAnswers | undefined {
   return request === undefined ? connection?.external : request.external;
 }
 

@@ -1,5 +1,12 @@
 import type { Denial } from '@countersign/base';
-import { type AuthzQuestion, authorize, isUnaskedIn, type Permit, rulesFor } from './authorize.ts';
+import {
+  type AuthzQuestion,
+  authorize,
+  externalOf,
+  isUnaskedIn,
+  type Permit,
+  rulesFor,
+} from './authorize.ts';
 import {
   closestRule,
   explainRule,
@@ -7,7 +14,9 @@ import {
   formatRule,
   type RuleExplanation,
 } from './explain-rule.ts';
-import { factsOf } from './question-facts.ts';
+import { judge } from './judge.ts';
+import { factsOf, type QuestionFacts } from './question-facts.ts';
+import { otherReadings } from './request/path-readings.ts';
 import type { RuleFacts } from './rules/rule-facts.ts';
 import type { ActionRules, DroppedRule, RuleSet } from './rules/rule-set.ts';
 
@@ -30,8 +39,22 @@ export function explain(rules: RuleSet, question: AuthzQuestion): Explanation {
   const answer = authorize(rules, question);
   const facts = factsOf(question, rules.mesh);
   if ('ok' in facts) return { answer, rules: [], closest: undefined, dropped: [] };
-  const explained = explainFacts(rulesFor(rules, question), facts, isUnaskedIn(question));
-  return { answer, ...explained };
+  const asked = rulesFor(rules, question);
+  const decisive = answer.ok ? facts : refusedReading(asked, question, facts);
+  return { answer, ...explainFacts(asked, decisive, isUnaskedIn(question)) };
+}
+
+/** As the path is written, or the first other reading of it that is refused where the written one is not. */
+function refusedReading(
+  rules: ActionRules,
+  question: AuthzQuestion,
+  facts: QuestionFacts,
+): QuestionFacts {
+  const isRefused = (read: QuestionFacts) =>
+    !judge(rules, read, isUnaskedIn(question), externalOf(question)).ok;
+  if (isRefused(facts)) return facts;
+  const others = otherReadings(facts.request?.path ?? '').map((path) => facts.readAs(path));
+  return others.find(isRefused) ?? facts;
 }
 
 export function explainFacts(

@@ -67,10 +67,9 @@ function meantAsDeny(
   index: number,
 ): PolicyWarning | undefined {
   const excludes = (rule.to ?? []).flatMap(negativeKeys);
-  const isNamedSo =
-    /(?:^|[-_.])(?:deny|denies|denied|block|blocked|forbid|forbidden|reject|disallow)(?:$|[-_.])/i.test(
-      policy.name,
-    );
+  const isNamedSo = /^(?:deny|block|forbid|reject|disallow)(?:$|[-_.])|[-_.]deny$/i.test(
+    policy.name,
+  );
   const isForAll = rule.from === undefined && !rule.when.some(({ key }) => isIdentity(key));
   if (!isNamedSo && !(isForAll && excludes.length > 0)) return undefined;
   const example =
