@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { systemClock } from '@countersign/base';
+import { hopHeader, verifyHop } from '@countersign/wire';
 import { parseRouterConfig } from './config/router-config.ts';
 import { explainOperation, formatOperationExplanation } from './explain-operation.ts';
 import { routerWorld, type World } from './router-world.suite.ts';
@@ -130,7 +132,16 @@ test('subgraphs are told who the caller is, and not what it says of itself', asy
   const told = requests.at(-1)?.headers['x-forwarded-client-cert'] ?? '';
   assert.match(String(told), /URI=spiffe:\/\/example\.org\/ns\/default\/sa\/web/);
   assert.doesNotMatch(String(told), /root/);
+  const router = world.identity.svid();
+  const verdict = verifyHop(String(requests.at(-1)?.headers[hopHeader]), {
+    leaf: router.leaf,
+    issuer: router.spiffeId.toString(),
+    audience: 'spiffe://example.org/ns/default/sa/staff',
+    at: systemClock.now(),
+  });
+  assert.equal(verdict.ok && verdict.claims.subject, 'spiffe://example.org/ns/default/sa/web');
   await world.ask('{ things { id } a: things { id } }');
+  assert.equal(requests.at(-1)?.headers[hopHeader], undefined);
   assert.equal(requests.at(-1)?.headers['x-forwarded-client-cert'], undefined);
 });
 

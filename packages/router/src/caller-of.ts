@@ -1,8 +1,12 @@
+import type { Clock } from '@countersign/base';
 import { isAnonymous, type PeerOf } from '@countersign/mtls';
+import type { VerifiedPeer, X509Svid } from '@countersign/spiffe';
 import {
   clientCertHeaders,
   formatXfcc,
+  hopHeader,
   nameForHeader,
+  signHop,
   subjectForHeader,
   xfccHeader,
 } from '@countersign/wire';
@@ -20,13 +24,62 @@ export function callerOf(peer: PeerOf, { authorization }: RouterConfig): Caller 
   return { spiffeId, peer, roles: new Set(roles), claims: undefined };
 }
 
+/** How long a signed word about a caller holds; it is signed anew in the second half of that. */
+const hopMs = 60_000;
+
 /**
- * What subgraphs are told of a caller, names and values alternating: as the gateway tells it. Nothing of a stranger.
- *
- * @param by our own SPIFFE ID
+ * What subgraphs are told of a caller, names and values alternating: as the gateway tells it, and the same signed for
+ * each of them. Nothing of a stranger. Remembered, for signing is what costs.
  */
-export function callerHeaders({ peer }: Caller, by: string): readonly string[] {
-  if (peer === undefined) return [];
+export class CallerHeaders {
+  readonly #clock: Clock;
+  readonly #known = new WeakMap<VerifiedPeer, Map<string, Signed>>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * @param audience SPIFFE IDs of the subgraph
+   * @param svid what is presented to it
+   */
+  of(
+    { peer }: Caller,
+    subgraph: string,
+    audience: readonly string[],
+    svid: X509Svid,
+  ): readonly string[] {
+    if (peer === undefined) return none;
+    const known = this.#known.get(peer) ?? new Map<string, Signed>();
+    this.#known.set(peer, known);
+    const now = this.#clock.now();
+    const before = known.get(subgraph);
+    const isFresh = before?.svid === svid && Math.abs(now - before.signedAt) < hopMs / 2;
+    if (isFresh) return before.headers;
+    const by = svid.spiffeId.toString();
+    const hop = signHop(
+      {
+        ...{ issuer: by, audience, expiresAt: now + hopMs },
+        subject: peer.spiffeId?.toString() ?? '',
+        subjectFingerprint: peer.fingerprint,
+      },
+      svid,
+    );
+    const headers = [...plainHeaders(peer, by), hopHeader, hop];
+    known.set(subgraph, { svid, signedAt: now, headers });
+    return headers;
+  }
+}
+
+interface Signed {
+  readonly svid: X509Svid;
+  readonly signedAt: number;
+  readonly headers: readonly string[];
+}
+
+const none: readonly string[] = [];
+
+function plainHeaders(peer: VerifiedPeer, by: string): readonly string[] {
   const xfcc = formatXfcc({
     by: [by],
     hash: peer.fingerprint,

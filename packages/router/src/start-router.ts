@@ -13,7 +13,7 @@ import {
 } from '@countersign/mtls';
 import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
-import { callerHeaders } from './caller-of.ts';
+import { CallerHeaders } from './caller-of.ts';
 import type { RouterConfig } from './config/router-config.ts';
 import { allowOrigin, answerPreflight } from './http/cross-site.ts';
 import { answerRefusal, handleGraphql } from './http/handle-graphql.ts';
@@ -140,15 +140,17 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const metrics = routerMetrics(meter);
   const subscriptions = new OpenSubscriptions(metrics);
   let operations = await openStore(config, options.readText);
+  const headers = new CallerHeaders(clock);
   let around = surroundings();
   function surroundings() {
     return {
       ...{ config, operations, subscriptions, metrics, clock, log },
       engine: () => engine,
-      identityFor: (caller: Parameters<typeof callerHeaders>[0]) => {
-        if (caller.peer === undefined) return () => [];
-        const headers = callerHeaders(caller, svids.svid().spiffeId.toString());
-        return () => headers;
+      identityFor: (caller: Caller) => (subgraph: string) => {
+        const client = engine.clients.get(subgraph);
+        if (caller.peer === undefined || client === undefined) return [];
+        const { settings, trust: own } = client;
+        return headers.of(caller, subgraph, settings.spiffeIds, own.svids.svid());
       },
     };
   }

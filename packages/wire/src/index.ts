@@ -79,6 +79,14 @@ export {
   xfccHeader,
   xfccLimits,
 } from './forwarded-client-cert.ts';
+export {
+  type HopClaims,
+  type HopSigner,
+  type HopVerdict,
+  hopHeader,
+  signHop,
+  verifyHop,
+} from './hop-signature.ts';
 export { identityHeaders, isIdentityHeader } from './identity-headers.ts';
 export {
   type AdminIssueRequest,

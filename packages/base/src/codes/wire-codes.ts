@@ -72,4 +72,9 @@ export const wireCodes = {
     hint: 'the value is the base64 DER between two colons; a chain is a list of such, leaf excluded',
     exit: 1,
   },
+  ERR_HOP_SIGNATURE: {
+    meaning: 'What a hop says of its caller is not signed by it, not for us, or over.',
+    hint: 'check that the header comes on the connection of the hop that signed it, and that clocks agree',
+    exit: 1,
+  },
 } as const satisfies CodeFamily;

@@ -12,9 +12,8 @@ type DocumentLimits = Pick<
  * `selection-limits.ts`.
  */
 export function judgeDocument(text: string, limits: DocumentLimits): Denial | undefined {
-  if (text.length > limits.max_document_chars) {
-    return beyond('characters', text.length, limits.max_document_chars);
-  }
+  const long = judgeLength(text, limits);
+  if (long !== undefined) return long;
   let tokens = 0;
   let depth = 0;
   let aliases = 0;
@@ -50,6 +49,14 @@ export function judgeDocument(text: string, limits: DocumentLimits): Denial | un
     }
   }
   return undefined;
+}
+
+/** Whether a document is too long to be looked at, or looked up. */
+export function judgeLength(
+  text: string,
+  { max_document_chars: most }: Pick<DocumentLimits, 'max_document_chars'>,
+): Denial | undefined {
+  return text.length > most ? beyond('characters', text.length, most) : undefined;
 }
 
 export function beyond(what: string, found: number, limit: number): Denial {

@@ -23,7 +23,7 @@ import type { QueryPlanner } from '../plan/query-planner.ts';
 import type { AccessRule } from '../supergraph/access-rules.ts';
 import { type AccessRules, judgeRule } from './access.ts';
 import type { Caller } from './caller.ts';
-import { judgeDocument } from './document-limits.ts';
+import { judgeDocument, judgeLength } from './document-limits.ts';
 import { LruCache } from './lru-cache.ts';
 import { introspectionDocument, isPlannerDocument, plannerDocument } from './planner-document.ts';
 import { Projection } from './projection.ts';
@@ -97,6 +97,8 @@ export class OperationPreparer {
     operationName: string | undefined,
     caller: Caller,
   ): Promise<PreparedOperation | RefusedOperation> | RefusedOperation {
+    const long = judgeLength(text, this.#around.limits);
+    if (long !== undefined) return refused(long);
     const key = `${operationName ?? ''}\n${text}`;
     let read = this.#read.get(key);
     if (read === undefined) {
