@@ -97,6 +97,13 @@ export class ClientListeners {
     return this.#listeners.reduce((sum, { listener }) => sum + listener.connections.count(), 0);
   }
 
+  /** For the status page. */
+  report(): readonly object[] {
+    return this.#listeners.map(({ config: { name, protocol, clientAuth }, listener }) => ({
+      ...{ name, protocol, clientAuth, connections: listener.connections.count() },
+    }));
+  }
+
   *[Symbol.iterator](): Generator<LiveConnection, void> {
     for (const { listener } of this.#listeners) yield* listener.connections;
   }

@@ -33,6 +33,7 @@ import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 import { handleRequest } from './handle-request.ts';
 import { handleTunnel } from './handle-tunnel.ts';
+import { HttpAuthorizer } from './http-authorizer.ts';
 import type { LoggedPeers } from './logged-peers.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
@@ -44,7 +45,7 @@ export interface GatewayOptions {
   readonly rules: RuleSet;
   /** What identities are beside their names, for rules and for upstreams. */
   readonly roles?: RoleMapping | undefined;
-  /** Whom CUSTOM policies ask about requests, by the name of the provider; without one what they are about is denied. */
+  /** Whom CUSTOM policies ask about requests, by the name of the provider, beside those of the configuration. */
   readonly authorizers?: ReadonlyMap<string, ExternalAuthorizer>;
   /** Our own identity, shown to clients and to upstreams. */
   readonly svids: SvidSource;
@@ -130,7 +131,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ownRefusal,
     rules: () => rules,
     roles: () => roles,
-    authorizers: options.authorizers,
+    authorizers: () => authorizers,
     revocation,
     bundles,
     unlogged: loggedPeers && ((peer) => loggedPeers.wrongWith(peer)),
@@ -151,6 +152,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...{ svids, bundles, revocation, prepare, clock, log, connections: outbound },
     allowed: (peer: Parameters<typeof askUpstream>[1]) => askUpstream(facts, peer),
   };
+  const asked = config.authorization.providers.map(
+    (provider) => [provider.name, new HttpAuthorizer(provider, around)] as const,
+  );
+  const authorizers = new Map<string, ExternalAuthorizer>([
+    ...asked,
+    ...(options.authorizers ?? []),
+  ]);
   let routes: readonly Route[] = openRoutes(config.routes, around);
 
   // 2. Requests, on connections that the listeners hand on, refused ones included: those are told so.
@@ -211,6 +219,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const statusOf = () => ({
     identity: identityStatus(options),
     connections: { clients: clients.count(), upstreams: outbound.count() },
+    listeners: clients.report(),
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
     ...(loggedPeers !== undefined && { issuanceLog: loggedPeers.report() }),
   });
@@ -221,6 +230,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     watching.abort();
     for (const front of Object.values(fronts)) front.close();
     await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
+    await Promise.all(asked.map(([, authorizer]) => authorizer.destroy()));
     outbound.destroyAll();
   };
   const [bound, admin] = await open(stop, async () => {
@@ -317,6 +327,13 @@ function identityStatus({ svids }: GatewayOptions): object {
 }
 
 function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
+  const [before, after] = [old, next].map(({ authorization }) => authorization.providers);
+  if (JSON.stringify(before) !== JSON.stringify(after)) {
+    const message = '"authorization.providers" of the configuration has changed';
+    throw new CountersignError('ERR_GATEWAY_RESTART', message, {
+      fields: { key: 'authorization.providers' },
+    });
+  }
   for (const key of ['listeners', 'admin', 'ca', 'revocation', 'issuanceLog', 'limits'] as const) {
     if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
     throw new CountersignError('ERR_GATEWAY_RESTART', `"${key}" of the configuration has changed`, {

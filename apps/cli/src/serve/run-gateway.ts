@@ -65,7 +65,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   let gateway: Gateway | undefined;
   const revocation = startEdgeRevocation({
     ...{ config: files.config.revocation, url, live, data: options.data, clock, log, meter },
-    maxPeers: files.config.limits.maxConnections,
+    maxPeers: files.config.limits.maxConnections * files.config.listeners.length,
     recheck: () => gateway?.recheck() ?? nothingCut,
     countOpen: (concerns) => gateway?.countOpen(concerns) ?? 0,
   });
@@ -123,7 +123,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
 
 /** Where the configuration requires that peers are in the issuance log: who asks the authority for the proofs. */
 function startLoggedPeers(
-  { issuanceLog, limits }: GatewayFiles['config'],
+  { issuanceLog, limits, listeners }: GatewayFiles['config'],
   { url, live }: { readonly url: string; readonly live: RotatingIdentity },
   { cli, log, meter }: Tools,
 ): LoggedPeers | undefined {
@@ -135,7 +135,7 @@ function startLoggedPeers(
     authority: authorityClient({ url, svids: live, bundles: live, trustDomain, clock }),
     waitMs: issuanceLog.wait,
     onSilence: issuanceLog.onSilence === 'allow' ? allowUnproved : 'refuse',
-    capacity: 2 * limits.maxConnections,
+    capacity: 2 * limits.maxConnections * listeners.length,
     ...{ clock, log, meter },
   });
 }
