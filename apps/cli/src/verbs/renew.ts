@@ -1,5 +1,6 @@
 import { CountersignError } from '@countersign/base';
 import { readIdentity, renewOnce, renewOverMtls, writeIdentity } from '@countersign/identity';
+import { bundleDigest } from '@countersign/spiffe';
 import type { Cli } from '../cli.ts';
 import { writeProofOf } from '../log/operator-proof.ts';
 import { type ProofOptions, proofOption } from '../log/write-proof.ts';
@@ -43,13 +44,13 @@ async function renew(cli: Cli, options: RenewOptions): Promise<void> {
       `renew "${directory}": --ca is missing, and identity.json does not name an authority`,
     );
   }
-  const renewed = await renewOnce({
-    current: { ...current, ca: url },
-    renew: renewOverMtls({ url, clock, ...wishesOf(options) }),
-    clock,
-    signal: AbortSignal.timeout(timeoutMs),
-  });
+  const renew = renewOverMtls({ url, clock, ...wishesOf(options) });
+  const signal = AbortSignal.timeout(timeoutMs);
+  const renewed = await renewOnce({ current: { ...current, ca: url }, renew, clock, signal });
   await writeIdentity(directory, renewed);
+  // A new root waits until everybody holds it. What is not said now is said at the next renewal.
+  const holds = bundleDigest(renewed.bundle);
+  await renew.fetchBundle?.({ current: renewed, holds, signal }).catch(() => {});
   await tellIdentity(cli, renewed.svid, directory, options.output);
   if (options.logProof === true) await writeProofOf(cli, renewed, url, directory);
 }
