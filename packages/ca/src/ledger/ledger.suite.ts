@@ -275,10 +275,10 @@ export function ledgerSuite(name: string, subject: LedgerUnderTest): void {
 
     it('blocks a SPIFFE ID for good where asked to', async () => {
       await revoke({ value: payments });
+      const grant = await token('0000000000000001');
       const { record } = await revoke({ block: true });
       assert.deepEqual(await ledger.blocking('spiffe-id', orders), record);
       assert.equal(await ledger.blocking('spiffe-id', payments), undefined);
-      const grant = await token('0000000000000001');
       assert.equal(refusalOf(await order({ grant })), 'ERR_LEDGER_BLOCKED');
       assert.equal(refusalOf(await order()), 'ERR_LEDGER_BLOCKED');
       await revoke({});

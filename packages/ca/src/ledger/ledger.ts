@@ -415,7 +415,7 @@ export interface RevocationRecord {
 export interface RevocationOutcome {
   readonly ok: true;
   readonly record: RevocationRecord;
-  /** True where an earlier record by the same serial is answered. */
+  /** True where an earlier record is answered: by the same serial, or of what is blocked. */
   readonly repeated: boolean;
   /** Unexpired certificates that it covers, open intents included. */
   readonly matched: number;
@@ -424,7 +424,7 @@ export interface RevocationOutcome {
 export interface RevocationPreview {
   readonly ok: true;
   readonly matched: number;
-  /** The record that a repeat by the same serial would answer. */
+  /** The record that a repeat would answer. */
   readonly earlier: RevocationRecord | undefined;
 }
 

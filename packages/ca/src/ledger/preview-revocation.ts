@@ -23,8 +23,7 @@ export function previewRevocation(
       `no certificate with serial "${value}" was ever ordered here`,
     );
   }
-  // What is named otherwise may be revoked again: the later record covers more.
-  const stands = by === 'serial' || isRelease(reason) ? standing(tx, by, value) : [];
+  const stands = standing(tx, by, value);
   if (isRelease(reason) && !stands.some((each) => isHold(each.reason))) {
     return notHeld(tx, order, stands.at(-1));
   }
@@ -35,14 +34,19 @@ export function previewRevocation(
   };
 }
 
-/** The record that a repeat by the same serial answers: it covers no more. A hold is repeated by a hold alone. */
+/**
+ * The record that a repeat answers, since another would cover no more: by the same serial, or of what is blocked, so that
+ * nothing was ordered after it. Whoever proved a key once cannot fill the ledger with it, and no later record without
+ * the block stands in front of it. What is named otherwise may be revoked again. A hold is repeated by a hold alone.
+ */
 function same(
   { by, reason }: RevocationOrder,
   stands: readonly RevocationRecord[],
 ): RevocationRecord | undefined {
-  if (by !== 'serial' || isRelease(reason)) return undefined;
-  const final = stands.find((each) => !isHold(each.reason));
-  return final ?? (isHold(reason) ? stands.at(-1) : undefined);
+  if (isRelease(reason)) return undefined;
+  const final = stands.find((each) => !isHold(each.reason) && (by === 'serial' || each.block));
+  if (final !== undefined || by !== 'serial') return final;
+  return isHold(reason) ? stands.at(-1) : undefined;
 }
 
 /** RFC 5280 §5.3.1: a certificate that is revoked for any other reason stays so. */

@@ -201,6 +201,32 @@ export function revocationKindsSuite(name: string, subject: LedgerUnderTest): vo
       assert.equal(!hold.ok && hold.code, 'ERR_LEDGER_ORDER');
     });
 
+    it('answers a repeat of what is blocked with the block, which stays whatever is ordered after it', async () => {
+      const signer = formatIssuerValue({ name: 'services', keys: [hash('c')] });
+      for (const [by, value] of [
+        ['key', hash('d')],
+        ['spiffe-prefix', id('ns/prod/')],
+        ['issuer', signer],
+      ] as const) {
+        const block = await revoke(by, value, { block: true });
+        assert.ok(block.ok);
+        for (const reason of ['keyCompromise', 'superseded', 'certificateHold'] as const) {
+          const again = await revoke(by, value, { reason });
+          assert.ok(again.ok && again.repeated, `${by} ${reason}`);
+          assert.equal(again.record.position, block.record.position);
+        }
+      }
+      assert.equal((await ledger.status()).revocations, 3);
+      const refusals = [
+        await order('b', { spkiHash: hash('d'), issuer: 'others' }),
+        await order('ns/prod/a', { issuer: 'others' }),
+        await order('b'),
+      ];
+      for (const refused of refusals) {
+        assert.equal(!refused.ok && refused.code, 'ERR_LEDGER_BLOCKED');
+      }
+    });
+
     it('tells what is covered as runs that nobody else is in, and pages of them', async () => {
       const mine = { provisioner: 'mine' };
       const all: Intent[] = [];
