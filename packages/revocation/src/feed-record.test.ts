@@ -46,6 +46,28 @@ test('what is acknowledged is on disk before, for the owner alone', async (t) =>
   assert.equal((await stat(statePath)).mode & 0o777, 0o600);
 });
 
+test('what was asked about before a revocation leaves nothing that makes the record unreadable', async (t) => {
+  const statePath = await statePathFor(t);
+  const clock = testClock();
+  const feed = new FeedDouble();
+  const { follower } = await following(t, { feed, clock, statePath, countOpen: () => 0 });
+  await waitUntil(clock, () => feed.isConnected);
+  const told = { by: 'provisioner', value: 'mine', pages: 1 } as const;
+  feed.send({ type: 'covered', position: 0, page: 0, runs: [7, 9] });
+  feed.send({ type: 'question', position: 0, id: 'ab'.repeat(8), below: 12, ...told });
+  feed.revoke({ value: 'c3' });
+  feed.send({ type: 'covered', position: 20, page: 0, runs: [2, 4] });
+  feed.revoke(told);
+  await waitUntil(clock, () => follower.acknowledged === 20);
+  const copy = `${statePath}.copy`;
+  await writeFile(copy, await readFile(statePath));
+  const opened = await FeedRecord.open(copy);
+  await opened.record.close();
+  assert.equal(opened.damaged, undefined);
+  assert.equal(opened.set.position, 20);
+  assert.equal(opened.set.find(peerOf())?.status, 'revoked');
+});
+
 test('an edge restarted while the authority is down knows the last set, until the silence is over', async (t) => {
   const statePath = await statePathFor(t);
   const { clock, crashed } = await crashedAfterRevoking(t, statePath);

@@ -111,6 +111,8 @@ class Follower implements RevocationFollower {
   readonly #done: Promise<unknown>;
   readonly #ready = Promise.withResolvers<void>();
   #set = new RevokedSet();
+  /** Recorded with the revocation that they are about; of a question they are nothing to remember. */
+  #pages: CoveredFrame[] = [];
   #record: FeedRecord | undefined;
   #dropped: Promise<void> | undefined;
   #recordedAt = Number.NEGATIVE_INFINITY;
@@ -280,6 +282,7 @@ class Follower implements RevocationFollower {
 
   #greet(hello: HelloFrame): void {
     const isNews = this.#set.greet(hello);
+    this.#pages = [];
     if (isNews) this.#write({ ...hello, position: this.#set.position });
     this.#connected.set(1);
     this.#log.info({ position: this.position, head: hello.position }, 'feed connected');
@@ -287,12 +290,14 @@ class Follower implements RevocationFollower {
 
   #cover(page: CoveredFrame): void {
     this.#set.cover(page);
-    this.#write(page);
+    if (page.page === 0) this.#pages = [];
+    this.#pages.push(page);
   }
 
   #answer(question: QuestionFrame): void {
     const { countOpen } = this.#options;
     const concerns = this.#set.covered(question);
+    this.#pages = [];
     if (countOpen === undefined) return;
     const { id, by, value } = question;
     const wouldClose = countOpen(concerns);
@@ -308,7 +313,8 @@ class Follower implements RevocationFollower {
   #apply(frame: RevocationFrame): void {
     this.#set.apply(frame);
     this.#applied.add(1, { by: frame.by });
-    this.#write(frame);
+    this.#write(...this.#pages, frame);
+    this.#pages = [];
     this.#queue.push(frame);
     const { position, by, value, reason } = frame;
     this.#log.info({ position, by, value, reason }, 'revocation applied');
