@@ -249,6 +249,7 @@ test('the admin port tells health, metrics and by what rules it goes, and nothin
   assert.deepEqual(await (await get('/status')).json(), {
     identity: { spiffeId: idOf('gateway'), serial, notAfter },
     connections: { clients: 0, upstreams: 0 },
+    listeners: [{ name: 'gateway', protocol: 'auto', clientAuth: 'require', connections: 0 }],
     revocation: { methods: { crl: {} }, onUnknown: 'refuse' },
   });
   assert.equal((await get('/')).status, 404);
