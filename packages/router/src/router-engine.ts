@@ -17,6 +17,7 @@ import {
 import { publicSchemaOf } from './operation/public-schema.ts';
 import type { SubgraphOperation } from './plan/plan.ts';
 import { openQueryPlanner } from './plan/query-planner.ts';
+import { AnswerCache } from './subgraph/answer-cache.ts';
 import { failureOf } from './subgraph/failure.ts';
 import { InFlight } from './subgraph/in-flight.ts';
 import type { SubgraphClient, SubgraphOutcome } from './subgraph/subgraph-client.ts';
@@ -68,12 +69,15 @@ export class RouterEngine {
   readonly preparer: OperationPreparer;
   readonly #parts: EngineParts;
   readonly #inFlight = new InFlight<SubgraphOutcome>();
+  readonly #cache: AnswerCache | undefined;
 
   private constructor(parts: EngineParts, schema: GraphQLSchema, preparer: OperationPreparer) {
     this.#parts = parts;
     this.schema = schema;
     this.clients = parts.clients;
     this.preparer = preparer;
+    const { max_bytes: bytes } = parts.config.cache;
+    this.#cache = bytes === 0 ? undefined : new AnswerCache(bytes, parts.clock);
   }
 
   /** @throws CountersignError ERR_ROUTER_PLANNER, ERR_ROUTER_SUPERGRAPH */
@@ -116,11 +120,8 @@ export class RouterEngine {
     const plan = subscriptionPlan(prepared.plan);
     const client = this.#clientOf(plan.primary.subgraph);
     const body = bodyOf(plan.primary, variables);
-    const headers = subgraphHeaders(
-      client.settings,
-      asking.headers,
-      asking.identity(client.settings.name),
-    );
+    const rules = subgraphHeaders(client.settings, asking.headers);
+    const headers = [...rules, ...asking.identity(client.settings.name)];
     try {
       for await (const answer of subgraphEvents(client, { body, headers, signal: asking.signal })) {
         const execution = this.#execution(variables, asking);
@@ -161,12 +162,12 @@ export class RouterEngine {
   }
 
   #execution(variables: Variables, asking: Asking): Execution {
-    const headersBySubgraph = new Map<string, readonly string[]>();
+    const toldBySubgraph = new Map<string, Told>();
     const key = callerKey(asking.caller);
     const { types } = this.#parts.supergraph;
     return {
       ...{ data: {}, errors: [], variables, types },
-      ask: (operation, body) => this.#ask(operation, body, { ...asking, key, headersBySubgraph }),
+      ask: (operation, body) => this.#ask(operation, body, { ...asking, key, toldBySubgraph }),
     };
   }
 
@@ -212,32 +213,37 @@ export class RouterEngine {
     body: string,
     asking: Asking & {
       readonly key: string;
-      readonly headersBySubgraph: Map<string, readonly string[]>;
+      readonly toldBySubgraph: Map<string, Told>;
     },
   ): Promise<SubgraphAnswer> {
     const { subgraph, operationKind } = operation;
     const client = this.#clientOf(subgraph);
-    let headers = asking.headersBySubgraph.get(subgraph);
-    if (headers === undefined) {
-      headers = subgraphHeaders(client.settings, asking.headers, asking.identity(subgraph));
-      asking.headersBySubgraph.set(subgraph, headers);
+    let told = asking.toldBySubgraph.get(subgraph);
+    if (told === undefined) {
+      const rules = subgraphHeaders(client.settings, asking.headers);
+      const headers = [...rules, ...asking.identity(subgraph)];
+      told = { headers, key: `${subgraph}\n${asking.key}\n${rules.join('\n')}\n` };
+      asking.toldBySubgraph.set(subgraph, told);
     }
-    const isRepeatable = operationKind === 'query';
+    const { headers } = told;
     const { signal } = asking;
+    const isRepeatable = operationKind === 'query';
     const request = { body, headers, isRepeatable };
-    const shares = isRepeatable && this.#parts.config.deduplicate;
     // Shared among callers of one identity whose headers say the same: nobody gets what another may see.
-    const outcome = await (shares
-      ? this.#inFlight.share(
-          `${subgraph}\n${asking.key}\n${headers.join('\n')}\n${body}`,
-          signal,
-          (shared) => client.send({ ...request, signal: shared }),
-        )
-      : client.send({ ...request, signal }));
+    const key = told.key + body;
+    const kept = isRepeatable ? this.#cache?.get(key) : undefined;
+    const known = kept === undefined ? undefined : readAnswer(kept);
+    if (known !== undefined) return known;
+    const send = (signal: AbortSignal) => client.send({ ...request, signal });
+    const shares = isRepeatable && this.#parts.config.deduplicate;
+    const outcome = await (shares ? this.#inFlight.share(key, signal, send) : send(signal));
     if (!outcome.ok) return this.#missing(operation, outcome.failure, asking);
     const answer = readAnswer(outcome.response.text);
-    if (answer !== undefined) return answer;
-    return this.#missing(operation, notGraphql(outcome.response), asking);
+    if (answer === undefined) {
+      return this.#missing(operation, notGraphql(outcome.response), asking);
+    }
+    if (isRepeatable) this.#cache?.put(key, outcome.response, asking.key === '');
+    return answer;
   }
 
   #clientOf(subgraph: string): SubgraphClient {
@@ -267,6 +273,12 @@ export class RouterEngine {
     );
     return missingAnswer(operation, id);
   }
+}
+
+/** What a subgraph is told beside the body, and what that means for who else may have the answer. */
+interface Told {
+  readonly headers: readonly string[];
+  readonly key: string;
 }
 
 /** An operation that passed everything but its execution. */

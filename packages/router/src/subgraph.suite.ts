@@ -24,6 +24,7 @@ export interface SubgraphSource {
   readonly sdl: string;
   /** By type, then field; `__resolveReference` of a type takes a representation. */
   readonly resolvers: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly cacheControl?: string;
 }
 
 export interface TestSubgraph {
@@ -143,6 +144,8 @@ export async function serveSubgraph(
         contextValue,
       }).then((result) => {
         response.setHeader('content-type', 'application/json');
+        if (source.cacheControl !== undefined)
+          response.setHeader('cache-control', source.cacheControl);
         response.end(JSON.stringify(result));
       });
     });

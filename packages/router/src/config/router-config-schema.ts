@@ -192,6 +192,16 @@ export const routerSchema = z.strictObject({
     .prefault({}),
   /** Answers of equal queries that are under way at once are shared among callers of one identity. */
   deduplicate: z.boolean().default(true),
+  cache: z
+    .strictObject({
+      /** Keeps subgraphs' answers as long as their cache-control says, for each caller on its own; 0 keeps none. */
+      max_bytes: z
+        .int()
+        .min(0)
+        .max(1 << 30)
+        .default(0),
+    })
+    .prefault({}),
   /** Operations slower than this are logged with where the time went. */
   slow_operation: duration('1s'),
 });

@@ -21,15 +21,12 @@ const reserved = new Set([
 ]);
 
 /**
- * What a subgraph is sent beside the body, names and values alternating: the rules of the configuration, then who the
- * caller is, proved by us. Nothing that the caller says of itself gets through.
- *
- * @param identity as `callerHeaders` makes them
+ * What a subgraph is sent beside the body by the rules of the configuration, names and values alternating. Nothing that
+ * the caller says of an identity gets through; who it is, proved by us, is put behind.
  */
 export function subgraphHeaders(
   { setHeaders, propagate }: Pick<SubgraphSettings, 'setHeaders' | 'propagate'>,
   received: IncomingHttpHeaders,
-  identity: readonly string[],
 ): string[] {
   const headers = [
     ...['content-type', 'application/json'],
@@ -40,6 +37,6 @@ export function subgraphHeaders(
     if (value === undefined || reserved.has(name) || isIdentityHeader(name)) continue;
     headers.push(name, Array.isArray(value) ? value.join(', ') : value);
   }
-  headers.push(...setHeaders, ...identity);
+  headers.push(...setHeaders);
   return headers;
 }

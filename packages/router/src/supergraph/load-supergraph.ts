@@ -45,7 +45,7 @@ async function fetchSdl(client: SubgraphClient): Promise<string> {
   const attempted = `fetch the SDL of subgraph "${name}" at "${url}"`;
   const outcome = await client.send({
     body: JSON.stringify({ query: '{ _service { sdl } }' }),
-    headers: subgraphHeaders(client.settings, {}, []),
+    headers: subgraphHeaders(client.settings, {}),
     isRepeatable: true,
     signal: undefined,
   });
