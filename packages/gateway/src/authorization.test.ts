@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { compileRules, parseAuthorizationPolicies, parseRoleMapping } from '@countersign/authz';
 import type { Log } from '@countersign/base';
 import { denial, noLog } from '@countersign/base';
+import { parseGatewayConfig } from './gateway-config.ts';
 import {
   alice,
   clientOf,
+  idOf,
   mallory,
   rulesOf,
   startUpstream,
@@ -101,6 +106,85 @@ test('a provider is asked about the requests that a CUSTOM policy is about, and 
   const other = clientOf(t, without.gateway.url, alice);
   assert.equal((await other.ask('/a/yes')).status, 403);
   assert.equal((await other.ask('/x')).status, 200);
+});
+
+test('an HTTP ext_authz service of the configuration is asked, and told who the caller is', async (t) => {
+  const { url } = await startUpstream(t, (_, response) => response.end());
+  const seen: unknown[] = [];
+  const service = createServer(({ method, url: path, headers }, response) => {
+    const { 'x-team': team, 'x-other': other, 'x-from': from } = headers;
+    const xfcc = String(headers['x-forwarded-client-cert']);
+    seen.push([
+      method,
+      path,
+      headers.host,
+      team,
+      other,
+      from,
+      /URI=spiffe:\/\/example.test\/alice/.test(xfcc),
+    ]);
+    response.writeHead(path === '/check/a/yes' ? 200 : 401).end('no');
+  });
+  service.listen(0, '127.0.0.1');
+  await once(service, 'listening');
+  const { port } = service.address() as AddressInfo;
+  t.after(() => service.close());
+  const custom =
+    '{ action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: ["/a*"] } }] }] }';
+  const rules = rulesOf(policy('c', custom));
+  const world = (failOpen: boolean, at = port) =>
+    startWorld(t, url, {
+      rules,
+      yaml: `authorization:
+  providers:
+    - name: opa
+      url: http://127.0.0.1:${at}
+      pathPrefix: /check
+      failOpen: ${failOpen}
+      includeRequestHeadersInCheck: [x-team, x-forwarded-client-cert]
+      includeAdditionalHeadersInCheck: { x-from: gateway }
+`,
+    });
+  const client = clientOf(t, (await world(false)).gateway.url, alice);
+  const headers = {
+    host: 'orders.example',
+    'x-team': 'blue',
+    'x-other': '1',
+    'x-forwarded-client-cert': 'URI=spiffe://evil',
+  };
+  assert.equal((await client.ask('/a/yes?token=secret', { headers })).status, 200);
+  assert.equal((await client.ask('/a/no', { method: 'POST', headers })).status, 403);
+  assert.deepEqual(seen, [
+    ['GET', '/check/a/yes', 'orders.example', 'blue', undefined, 'gateway', true],
+    ['POST', '/check/a/no', 'orders.example', 'blue', undefined, 'gateway', true],
+  ]);
+  // Nobody listens on port 1.
+  const byMtls = `authorization:
+  providers: [{ name: opa, url: "${url}", spiffeId: ${idOf('orders')} }]\n`;
+  const secured = await startWorld(t, url, { rules, yaml: byMtls });
+  assert.equal((await clientOf(t, secured.gateway.url, alice).ask('/a/yes')).status, 200);
+  const other = await startWorld(t, url, {
+    rules,
+    yaml: byMtls.replace(idOf('orders'), idOf('opa')),
+  });
+  assert.equal((await clientOf(t, other.gateway.url, alice).ask('/a/yes')).status, 403);
+  const [closed, open] = [await world(false, 1), await world(true, 1)];
+  assert.equal((await clientOf(t, closed.gateway.url, alice).ask('/a/yes')).status, 403);
+  assert.equal((await clientOf(t, open.gateway.url, alice).ask('/a/yes')).status, 200);
+});
+
+test('a provider in clear text on another machine, or by mTLS to anybody, is refused', () => {
+  const config = (url: string, more = '') =>
+    parseGatewayConfig(
+      `routes: [{ match: {}, upstream: { url: "https://a", spiffeId: "spiffe://a/b" } }]\nauthorization: { providers: [{ name: p, url: "${url}"${more} }] }\n`,
+      'gateway.yaml',
+    );
+  assert.throws(() => config('http://10.0.0.1:80'), /clear text to another machine/);
+  assert.throws(() => config('https://opa.example'), /needs the "spiffeId"/);
+  assert.throws(() => config('http://127.0.0.1/check'), /has a path/);
+  const [provider] = config('https://opa.example', ', spiffeId: "spiffe://a/opa"').authorization
+    .providers;
+  assert.equal(provider?.failOpen, false);
 });
 
 test('audits and dry runs are told in the log, and change nothing', async (t) => {

@@ -20,6 +20,7 @@ import {
   listenSchema,
   portSchema,
 } from './listener-config.ts';
+import { checkProviders, providerSchema } from './provider-config.ts';
 
 /** `gateway.yaml`, read and checked. Durations are milliseconds, sizes bytes. */
 export interface GatewayConfig
@@ -100,6 +101,8 @@ const authorizationSchema = z.strictObject({
     .optional(),
   /** `as-istio`: no further than Envoy normalises them. */
   paths: z.enum(['every-reading', 'as-istio']).default('every-reading'),
+  /** Whom CUSTOM policies ask. */
+  providers: z.array(providerSchema).max(64).default([]),
   /** A file of identities and their roles, tenant and rate class, relative to this one. */
   roles: z.string().min(1).optional(),
 });
@@ -154,6 +157,7 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
     checkUpstream(document, route.upstream, index);
     checkReached(document, config.routes, index);
   });
+  checkProviders(document, config.authorization.providers);
   if (config.ca !== undefined) checkOrigin(document, ['ca'], config.ca);
   checkRevocationConfig(document, ['revocation'], config.revocation);
   if (config.issuanceLog !== undefined) checkLogKey(document, config.issuanceLog.key);

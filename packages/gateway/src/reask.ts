@@ -39,7 +39,7 @@ export interface Facts {
   /** What identities are beside their names, in force now. */
   readonly roles?: () => RoleMapping | undefined;
   /** Whom CUSTOM policies ask about requests, by the name of the provider. */
-  readonly authorizers?: ReadonlyMap<string, ExternalAuthorizer> | undefined;
+  readonly authorizers?: () => ReadonlyMap<string, ExternalAuthorizer>;
   /** What is against everybody, as it is now: our own certificate is revoked. */
   readonly ownRefusal: () => Denial | undefined;
   /** What is against a peer beside rules and revocation: its certificate is not in the issuance log. */
@@ -89,7 +89,7 @@ export function answersOf(
 ): Promise<ExternalAnswers> | undefined {
   const question = questionOf(facts, asker, facts.clock.now(), request);
   if (providersFor(facts.rules(), question).length === 0) return undefined;
-  return askExternal(facts.rules(), question, facts.authorizers ?? new Map());
+  return askExternal(facts.rules(), question, facts.authorizers?.() ?? new Map());
 }
 
 /** What AUDIT policies and dry runs say to the same question; undefined where there are none, as is most usual. */

@@ -59,7 +59,8 @@ export class Session implements Asker {
   }
 }
 
-function identityHeadersOf(peer: PeerOf, by: string): string[] {
+/** Names and values alternating. */
+export function identityHeadersOf(peer: PeerOf, by: string): string[] {
   if (isAnonymous(peer)) return [];
   const xfcc = formatXfcc({
     by: [by],
