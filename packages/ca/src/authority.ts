@@ -20,7 +20,7 @@ import { bundleObject } from './bundle-object.ts';
 import type { CaConfig } from './ca-config.ts';
 import { parseNames, type WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
-import { EntryRegistry } from './entries/entry-registry.ts';
+import { type EntryRegistry, entryRegistryOf } from './entries/entry-registry.ts';
 import { explainIssue } from './explain/explain-issue.ts';
 import { fixedParts } from './fixed-parts.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
@@ -67,6 +67,8 @@ export interface AuthorityParts {
   readonly issuanceLog?: IssuanceLog | undefined;
   /** Of tokens, where `config` has them. */
   readonly jwtKeys?: JwtKeys | undefined;
+  /** Where a copy of the entries is kept. */
+  readonly entriesFile?: string | undefined;
   /** Where its keys can be replaced: what is in force at first, and how that changes. */
   readonly rotation?:
     | { readonly hierarchy: HierarchyInForce; readonly keys: KeyRotation }
@@ -138,9 +140,7 @@ export class Authority {
     this.#reports = new BundleReports({ ledger, clock, log });
     this.rotation?.onChange((hierarchy) => this.#adopt(hierarchy));
     this.orphans = parts.orphans;
-    const { trustDomain } = config;
-    const isShared = config.ledger.postgres !== undefined;
-    this.entries = new EntryRegistry({ ledger, trustDomain, isShared, clock, log });
+    this.entries = entryRegistryOf(parts);
     this.issuanceLog = parts.issuanceLog;
     this.tokens = new TokenDesk(parts.jwtKeys, () => this.#context);
     this.#keys = parts.keys;

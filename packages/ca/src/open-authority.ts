@@ -155,7 +155,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       await stores.close();
     };
     const facts = { config, root: hierarchy.root, issuers, ledger, keyLists, orphans, keys };
-    return new Authority({ ...facts, issuanceLog, jwtKeys, rotation, clock, log, meter });
+    const entriesFile = layout.entries;
+    return new Authority({ ...facts, entriesFile, issuanceLog, jwtKeys, rotation, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();
     await stores.close();

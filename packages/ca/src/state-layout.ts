@@ -16,6 +16,7 @@ import type { LedgerOfState } from './ledger/open-ledger.ts';
  * init.json                      in the place of state.json, while init waits for an offline root
  * requests/NAME.csr              what the offline root is to sign
  * unseal.key                     opens the sealed keys (0600), unless init was given a passphrase or another place
+ * entries.json                   a copy of the registration entries, for backups
  * jwt.keys.json                  the keys for JWT-SVIDs, sealed (0600), where ca.yaml has them
  * log.key.json                   the issuance log's key, sealed (0600)
  * log.unseal.key                 opens it (0600), where no key of the hierarchy is sealed in a file
@@ -43,6 +44,7 @@ export interface StateLayout {
   readonly keyFile: string;
   readonly ledger: string;
   readonly log: string;
+  readonly entries: string;
   readonly jwtKeys: string;
   readonly logKey: string;
   readonly logUnsealKey: string;
@@ -68,6 +70,7 @@ export function stateLayout(directory: string): StateLayout {
     keyFile: join(directory, keyFileName),
     ledger: join(directory, 'ledger.db'),
     log: join(directory, 'log'),
+    entries: join(directory, 'entries.json'),
     jwtKeys: join(directory, 'jwt.keys.json'),
     logKey: join(directory, 'log.key.json'),
     logUnsealKey: join(directory, 'log.unseal.key'),

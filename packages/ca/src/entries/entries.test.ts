@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { CountersignError } from '@countersign/base';
+import { type CountersignError, noLog, systemClock } from '@countersign/base';
 import type { AgentFrame, BatchOrder, EntryDraft } from '@countersign/wire';
 import { newRequest, type TestApi, type TestIdentity, testApi } from '../../test/api-under-test.ts';
+
+import type { Ledger } from '../ledger/ledger.ts';
+import { memoryLedger } from '../ledger/memory-ledger.ts';
+import { EntryRegistry } from './entry-registry.ts';
 
 const agentId = 'spiffe://example.com/agent/one';
 const workload = 'spiffe://example.com/ns/prod/sa/orders';
@@ -132,3 +139,22 @@ async function frameOf<T extends AgentFrame['type']>(
     if (value.type === type) return value as Extract<AgentFrame, { type: T }>;
   }
 }
+
+describe('the copy of the entries in the data directory', () => {
+  it('puts them in a ledger that was restored without them', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'countersign-entries-'));
+    const file = join(directory, 'entries.json');
+    const registryOver = (ledger: Ledger) =>
+      new EntryRegistry({
+        ...{ ledger, file, trustDomain: 'example.com', isShared: false },
+        ...{ clock: systemClock, log: noLog },
+      });
+    const before = registryOver(memoryLedger({ clock: systemClock }));
+    const made = await before.create(draftFor(), 'operator');
+    assert.ok(made.ok);
+    const restored = memoryLedger({ clock: systemClock });
+    assert.deepEqual((await registryOver(restored).inForce()).entries, [made.entry]);
+    assert.equal((await restored.document('entries'))?.version, 1);
+    rmSync(directory, { recursive: true });
+  });
+});

@@ -8,10 +8,13 @@ import {
   parseEntryList,
   type RegisteredEntry,
 } from '@countersign/wire';
+import type { CaConfig } from '../ca-config.ts';
 import type { CertificateNames } from '../certificate-names.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { randomOctets } from '../ledger/random-octets.ts';
+import type { SharedDocument } from '../ledger/rotation-records.ts';
 import { checkDraft } from './check-draft.ts';
+import { readEntriesCopy, writeEntriesCopy } from './entries-copy.ts';
 
 export interface EntriesInForce {
   /** Grows with every change. */
@@ -26,8 +29,24 @@ interface RegistryOptions {
   readonly trustDomain: string;
   /** Whether other processes may change the ledger too. */
   readonly isShared: boolean;
+  /** Where a copy is kept, for a ledger that is restored without it; undefined: nowhere. */
+  readonly file?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** Of an authority: over its ledger, with a copy in its data directory where it has one. */
+export function entryRegistryOf(parts: {
+  readonly config: CaConfig;
+  readonly ledger: Ledger;
+  readonly entriesFile?: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}): EntryRegistry {
+  const { config, ledger, entriesFile: file, clock, log } = parts;
+  const { trustDomain } = config;
+  const isShared = config.ledger.postgres !== undefined;
+  return new EntryRegistry({ ledger, trustDomain, isShared, file, clock, log });
 }
 
 const documentName = 'entries';
@@ -130,10 +149,17 @@ export class EntryRegistry implements Changes {
         name: documentName,
         replaces: version,
         body: formatEntryList(decided.entries),
-        said: { by, asked, subject, detail: `agent ${agent}, ${selectors.join(' ')}` },
+        said: {
+          what: 'entries',
+          by,
+          asked,
+          subject,
+          detail: `agent ${agent}, ${selectors.join(' ')}`,
+        },
         forgetsHolders: false,
       });
       if (changed.ok) {
+        await this.#copy(decided.entries);
         this.#adopt({ version: changed.version, entries: decided.entries });
         return { ok: true, entry: decided.entry };
       }
@@ -144,11 +170,41 @@ export class EntryRegistry implements Changes {
   async #look(): Promise<EntriesInForce> {
     const { ledger, clock } = this.#options;
     const lookedAt = clock.monotonic();
-    const found = await ledger.document(documentName);
+    const found = (await ledger.document(documentName)) ?? (await this.#restore());
     this.#lookedAt = lookedAt;
     if (this.#kept !== undefined && (found?.version ?? 0) <= this.#kept.version) return this.#kept;
     const entries = found === undefined ? [] : parseEntryList(JSON.parse(found.body));
+    if (this.#kept !== undefined) await this.#copy(entries);
     return this.#adopt({ version: found?.version ?? 0, entries });
+  }
+
+  /** A restored ledger has none: what the data directory knows goes on. */
+  async #restore(): Promise<SharedDocument | undefined> {
+    const { ledger, file, log } = this.#options;
+    const entries = await readEntriesCopy(file);
+    if (entries === undefined) return undefined;
+    const body = formatEntryList(entries);
+    const detail = `${entries.length} entries of the data directory, the ledger had none`;
+    const said = {
+      what: 'entries',
+      by: 'authority',
+      asked: 'restore',
+      subject: documentName,
+      detail,
+    } as const;
+    const change = { name: documentName, replaces: 0, body, said, forgetsHolders: false };
+    const changed = await ledger.changeDocument(change);
+    // Another process was faster, with the same or what was made of it.
+    if (!changed.ok) return ledger.document(documentName);
+    log.warn({ entries: entries.length }, 'entries of the data directory put in the ledger');
+    return { name: documentName, version: changed.version, body };
+  }
+
+  async #copy(entries: readonly RegisteredEntry[]): Promise<void> {
+    const { file, log } = this.#options;
+    await writeEntriesCopy(file, entries).catch((thrown: unknown) => {
+      log.error({ file, error: messageOf(thrown) }, 'copy of the entries not written');
+    });
   }
 
   #adopt(found: EntriesInForce): EntriesInForce {

@@ -172,6 +172,7 @@ export class JwtKeys implements Changes {
         replaces: this.#version,
         body: formatPublishedKeys(keys),
         said: {
+          what: 'tokens',
           by: 'authority',
           asked: 'publish keys for JWT-SVIDs',
           subject: keys.map(({ jwk }) => jwk.kid).join(' '),

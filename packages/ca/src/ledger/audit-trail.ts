@@ -27,7 +27,16 @@ export interface AuditHead {
 /** What a row says beyond the record that it is about. Absent where it is not known or the record says it. */
 export interface AuditSaid {
   readonly at?: number;
-  readonly what?: 'lease' | 'release' | 'refused' | 'migrated' | 'rotation' | 'archived' | 'list';
+  readonly what?:
+    | 'lease'
+    | 'release'
+    | 'refused'
+    | 'migrated'
+    | 'rotation'
+    | 'entries'
+    | 'tokens'
+    | 'archived'
+    | 'list';
   /** SPIFFE ID, `serial …`, `token …`, `operator`, `authority` or `anonymous`. */
   readonly by?: string;
   /** Network address. */

@@ -16,7 +16,7 @@ export interface DocumentChange {
   /** For the audit trail: what was done to what, by whom. */
   readonly said: {
     /** Default `rotation`. */
-    readonly what?: 'rotation' | 'list';
+    readonly what?: 'rotation' | 'list' | 'entries' | 'tokens';
     readonly by: string;
     readonly asked: string;
     readonly subject: string;
