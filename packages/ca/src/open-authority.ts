@@ -155,8 +155,8 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       await stores.close();
     };
     const facts = { config, root: hierarchy.root, issuers, ledger, keyLists, orphans, keys };
-    const entriesFile = layout.entries;
-    return new Authority({ ...facts, entriesFile, issuanceLog, jwtKeys, rotation, clock, log, meter });
+    const more = { entriesFile: layout.entries, issuanceLog, jwtKeys, rotation };
+    return new Authority({ ...facts, ...more, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();
     await stores.close();
