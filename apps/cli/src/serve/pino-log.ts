@@ -1,8 +1,9 @@
+import { createRequire } from 'node:module';
 import process from 'node:process';
 import { CountersignError, type Log } from '@countersign/base';
 import { Option } from 'commander';
 import { pino, stdSerializers } from 'pino';
-import pretty from 'pino-pretty';
+import type pinoPretty from 'pino-pretty';
 import type { Cli } from '../cli.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -29,7 +30,7 @@ export function createLog(cli: Cli, level: LogLevel): Log {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   const destination = cli.errIsTerminal
-    ? pretty({
+    ? prettyWriter({
         destination: process.stderr.fd,
         sync: true,
         singleLine: true,
@@ -39,6 +40,12 @@ export function createLog(cli: Cli, level: LogLevel): Log {
       })
     : new TurnWriter(pino.destination({ dest: process.stderr.fd, sync: true }));
   return pino(options, destination);
+}
+
+/** Loaded for a terminal alone: people wait for its start less impatiently than machines do. */
+function prettyWriter(options: pinoPretty.PrettyOptions): pinoPretty.PrettyStream {
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof pinoPretty;
+  return pretty(options);
 }
 
 /** A stack is for defects: what we throw ourselves says what is wrong and what to do about it. */

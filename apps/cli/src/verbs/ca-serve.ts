@@ -1,11 +1,11 @@
-import type { Log } from '@countersign/base';
+import { type Log, noMeter } from '@countersign/base';
 import { type Authority, type AuthorityServer, serveAuthority } from '@countersign/ca';
-import { type AdminServer, startAdminServer } from '@countersign/gateway';
+import type { AdminServer } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
 import { portOption } from '../port-option.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog, type LogLevel, logLevelOption } from '../serve/pino-log.ts';
-import { createPrometheusMeter, type PrometheusMeter } from '../serve/prometheus-meter.ts';
+import type { PrometheusMeter } from '../serve/prometheus-meter.ts';
 import { keepConfig, openState, readCaConfig } from '../state/open-state.ts';
 import { addSealOptions } from '../state/state-options.ts';
 import type { Verb } from '../verb.ts';
@@ -58,7 +58,8 @@ Example:
 
 async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
   const log = createLog(cli, options.logLevel);
-  const meter = createPrometheusMeter();
+  const scraped = await meterToScrape(options);
+  const meter = scraped ?? noMeter;
   // 1. the authority: configuration, keys, ledger, each proved to fit the others
   const { text, config } = await readCaConfig(cli, options.config);
   const authority = await openState(cli, options, { log, meter, config });
@@ -75,7 +76,7 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
       ...(options.port !== undefined && { port: options.port }),
       ...(options.publishPort !== undefined && { publishPort: options.publishPort }),
     });
-    const admin = await startAdmin(options, log, meter, server);
+    const admin = await startAdmin(options, log, scraped, server);
     // 3. until it is told to end
     await runUntilSignal(cli, log, {
       urls: [server.url, admin?.url, server.publishUrl].filter((url) => url !== undefined),
@@ -90,15 +91,23 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
   }
 }
 
+/** Nobody asks for figures where no admin port is open: what counts them is not even loaded. */
+async function meterToScrape({ adminPort }: CaServeOptions): Promise<PrometheusMeter | undefined> {
+  if (adminPort === undefined) return undefined;
+  const { createPrometheusMeter } = await import('../serve/prometheus-meter.ts');
+  return createPrometheusMeter();
+}
+
 /** Metrics and health on a port of their own; where that fails, the API must not stay behind. */
 async function startAdmin(
   { adminPort }: CaServeOptions,
   log: Log,
-  meter: PrometheusMeter,
+  meter: PrometheusMeter | undefined,
   server: AuthorityServer,
 ): Promise<AdminServer | undefined> {
-  if (adminPort === undefined) return undefined;
+  if (adminPort === undefined || meter === undefined) return undefined;
   try {
+    const { startAdminServer } = await import('@countersign/gateway');
     return await startAdminServer({
       address: '127.0.0.1',
       port: adminPort,
