@@ -26,6 +26,8 @@ export interface FeedLimits {
 /** A place among the bounded number of streams. */
 export interface FeedSeat {
   readonly ok: true;
+  readonly holder: string;
+  readonly instance: string;
   readonly signal: AbortSignal;
   /** What the reader understands: see `feedDialect`. */
   readonly dialect: number;
@@ -100,23 +102,19 @@ export class FeedHub {
       );
     }
     const end = new AbortController();
-    this.#seats.set(key, { holder, instance, dialect, end });
+    this.#seats.set(key, { dialect, end });
     this.#count(holder, 1);
     end.signal.addEventListener('abort', () => {
       if (this.#seats.get(key)?.end === end) this.#seats.delete(key);
       this.#count(holder, -1);
     });
-    return { ok: true, signal: end.signal, dialect, leave: () => end.abort() };
+    const { signal } = end;
+    return { ok: true, holder, instance, signal, dialect, leave: () => end.abort() };
   }
 
-  /** Who follows here now, and whether each can be asked questions. */
-  followers(): ReadonlyMap<string, { readonly canBeAsked: boolean }> {
-    return new Map(
-      [...this.#seats.values()].map(({ instance, dialect }) => [
-        instance,
-        { canBeAsked: dialect >= feedDialect },
-      ]),
-    );
+  /** What a follower here understands; undefined where it does not follow here now. */
+  dialectOf(holder: string, instance: string): number | undefined {
+    return this.#seats.get(`${holder}\n${instance}`)?.dialect;
   }
 
   /** The frames after `cursor`, at most a page. */
@@ -160,8 +158,6 @@ export class FeedHub {
 }
 
 interface Seated {
-  readonly holder: string;
-  readonly instance: string;
   readonly dialect: number;
   readonly end: AbortController;
 }

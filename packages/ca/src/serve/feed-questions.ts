@@ -6,29 +6,37 @@ export interface FeedQuestion {
   readonly id: string;
   /** Frames as they are sent. */
   readonly lines: string;
+  /** Who is asked: instances that hold a lease, each with its holder. What is going to be revoked is nobody else's business. */
+  readonly of: ReadonlyMap<string, string>;
   readonly answers: Map<string, number>;
 }
+
+/** Each has every gateway look through its connections. */
+const mostOpen = 16;
 
 /** Questions to everybody who follows the feed, each open for a few seconds; answers come with the lease. */
 export class FeedQuestions {
   readonly #open = new Map<string, FeedQuestion>();
   readonly #answered = new Bell();
 
-  get open(): Iterable<FeedQuestion> {
-    return this.#open.values();
+  /** Those that concern one follower. */
+  *of(holder: string, instance: string): Generator<FeedQuestion> {
+    for (const question of this.#open.values()) {
+      if (question.of.get(instance) === holder) yield question;
+    }
   }
 
   /**
    * Asks, and waits until each of these instances has answered, for `waitMs`, or until the signal.
    *
-   * @returns what each answered
+   * @returns what each answered; undefined where too many others are asked now
    */
   async ask(
-    question: Pick<FeedQuestion, 'id' | 'lines'>,
-    of: ReadonlySet<string>,
+    question: Omit<FeedQuestion, 'answers'>,
     wait: { readonly waitMs: number; readonly clock: Clock; readonly signal?: AbortSignal },
     ring: () => void,
-  ): Promise<ReadonlyMap<string, number>> {
+  ): Promise<ReadonlyMap<string, number> | undefined> {
+    if (this.#open.size >= mostOpen) return undefined;
     const { waitMs, clock, signal } = wait;
     const answers = new Map<string, number>();
     this.#open.set(question.id, { ...question, answers });
@@ -38,7 +46,7 @@ export class FeedQuestions {
       for (;;) {
         const { rings } = this.#answered;
         const left = deadline - clock.monotonic();
-        const isDone = [...of].every((instance) => answers.has(instance));
+        const isDone = [...question.of.keys()].every((instance) => answers.has(instance));
         if (isDone || left <= 0 || signal?.aborted === true) return answers;
         await this.#answered.wait(rings, left, clock, signal);
       }

@@ -35,7 +35,7 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
     await send(stream, formatFeedFrame({ type: 'hello', ...stream.hello, heartbeatMs }));
     let cursor = cursorAt(stream.after);
     let beatIsDue = false;
-    const asked = new Set<string>();
+    let asked: ReadonlySet<string> = new Set();
     while (!signal.aborted) {
       // 2. may it still read; and a heartbeat would vouch for what a ledger that is away may have by now
       const refused = stream.stillAllowed() ?? hub.unwell;
@@ -53,7 +53,7 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
         continue;
       }
       // 4. what is asked of those who understand it
-      await ask(stream, asked);
+      asked = await ask(stream, asked);
       // 5. nothing more: a heartbeat where one is due, else until the next commit or the next heartbeat
       if (beatIsDue) {
         const { position } = cursor;
@@ -73,15 +73,16 @@ export async function streamRevocations(stream: FeedStream): Promise<void> {
   }
 }
 
-/** Each question once, while it is open. */
-async function ask(stream: FeedStream, asked: Set<string>): Promise<void> {
+/** Each question once, while it is open. @returns those that are */
+async function ask(stream: FeedStream, asked: ReadonlySet<string>): Promise<ReadonlySet<string>> {
   const { hub, seat } = stream;
-  if (seat.dialect < feedDialect) return;
-  for (const { id, lines } of hub.questions.open) {
-    if (asked.has(id)) continue;
-    asked.add(id);
-    await send(stream, lines);
+  const open = new Set<string>();
+  if (seat.dialect < feedDialect) return open;
+  for (const { id, lines } of [...hub.questions.of(seat.holder, seat.instance)]) {
+    open.add(id);
+    if (!asked.has(id)) await send(stream, lines);
   }
+  return open;
 }
 
 async function send({ hub, seat, response }: FeedStream, lines: string): Promise<void> {

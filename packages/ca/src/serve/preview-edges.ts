@@ -1,5 +1,5 @@
 import { type Clock, type Denial, formatDuration, toHex } from '@countersign/base';
-import type { GatewayAcknowledgement, RevokeResponse } from '@countersign/wire';
+import { feedDialect, type GatewayAcknowledgement, type RevokeResponse } from '@countersign/wire';
 import type { Lease, Ledger, RevocationOrder } from '../ledger/ledger.ts';
 import { randomOctets } from '../ledger/random-octets.ts';
 import { isRelease } from '../ledger/revocation-order.ts';
@@ -26,10 +26,10 @@ export type AskEdges = (
 export function askEdges(hub: FeedHub, ledger: Ledger): AskEdges {
   return async function ask({ by, value, block = false }, leases, { waitMs, clock, signal }) {
     // 1. who follows here, and understands questions
-    const followers = hub.followers();
-    const asked = leases.flatMap(({ instance }) =>
-      followers.get(instance)?.canBeAsked === true ? [instance] : [],
+    const dialects = new Map(
+      leases.map(({ instance, spiffeId }) => [instance, hub.dialectOf(spiffeId, instance)]),
     );
+    const asked = leases.filter(({ instance }) => (dialects.get(instance) ?? 0) >= feedDialect);
     // 2. what would be covered: everything that is ordered by now
     const { position, revocationPosition } = await ledger.status();
     const id = toHex(randomOctets(8));
@@ -40,17 +40,18 @@ export function askEdges(hub: FeedHub, ledger: Ledger): AskEdges {
         : await questionLines(ledger, { ...question, ...(block && { block }) });
     // 3. the answers, within bounds
     const wait = { waitMs, clock, ...(signal !== undefined && { signal }) };
-    const wouldClose =
-      lines === undefined
-        ? new Map<string, number>()
-        : await hub.questions.ask({ id, lines }, new Set(asked), wait, () => hub.commits.ring());
+    const of = new Map(asked.map(({ instance, spiffeId }) => [instance, spiffeId]));
+    const ring = () => hub.commits.ring();
+    const answers =
+      lines === undefined ? undefined : await hub.questions.ask({ id, lines, of }, wait, ring);
     return {
-      wouldClose,
+      wouldClose: answers ?? new Map<string, number>(),
       unsaid(instance) {
-        const follower = followers.get(instance);
-        if (follower === undefined) return 'it does not follow the feed of this process now';
-        if (!follower.canBeAsked) return 'its version cannot be asked';
+        const dialect = dialects.get(instance);
+        if (dialect === undefined) return 'it does not follow the feed of this process now';
+        if (dialect < feedDialect) return 'its version cannot be asked';
         if (lines === undefined) return 'too much would be covered to ask about';
+        if (answers === undefined) return 'too much else is asked at this moment';
         return `it did not answer within ${formatDuration(waitMs)}`;
       },
     };
