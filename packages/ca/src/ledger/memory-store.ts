@@ -33,6 +33,7 @@ export class MemoryStore implements LedgerStore {
   readonly #outcomes = new Map<number, IssuedRecord | AbandonedRecord>();
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #revocations: RevocationRecord[] = [];
+  readonly #named = new Map<string, RevocationRecord[]>();
   #wide: readonly RevocationRecord[] = [];
   readonly #leases = new Map<string, Lease>();
   #acknowledgements: Acknowledgement[] = [];
@@ -144,21 +145,19 @@ export class MemoryStore implements LedgerStore {
   addRevocation(revocation: RevocationRecord): void {
     this.#append(revocation);
     this.#revocations.push(revocation);
+    const { by, value } = revocation;
+    const named = this.#named.get(`${by} ${value}`);
+    if (named === undefined) this.#named.set(`${by} ${value}`, [revocation]);
+    else named.push(revocation);
     if (isWide(revocation.by)) this.#wide = [...this.#wide, revocation];
   }
 
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
-    return this.#listed().findLast((found) => found.by === by && found.value === value);
+    return this.#namedBy(by, value).findLast(({ position }) => !this.archive.has(position));
   }
 
   finalRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
-    return this.#revocations.findLast(
-      (found) =>
-        found.by === by &&
-        found.value === value &&
-        !isHold(found.reason) &&
-        !isRelease(found.reason),
-    );
+    return this.#namedBy(by, value).findLast(({ reason }) => !isHold(reason) && !isRelease(reason));
   }
 
   wideRevocations(): readonly RevocationRecord[] {
@@ -166,15 +165,18 @@ export class MemoryStore implements LedgerStore {
   }
 
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
-    return this.#revocations.findLast(
-      (found) => found.block && found.by === by && found.value === value,
-    );
+    return this.#namedBy(by, value).findLast(({ block }) => block);
   }
 
   revocationsAfter(position: number, limit: number): readonly RevocationRecord[] {
-    return this.#listed()
-      .filter((found) => found.position > position)
-      .slice(0, limit);
+    const found: RevocationRecord[] = [];
+    let at = this.#revocations.length;
+    while ((this.#revocations[at - 1]?.position ?? 0) > position) at -= 1;
+    for (; at < this.#revocations.length && found.length < limit; at += 1) {
+      const revocation = this.#revocations[at] as RevocationRecord;
+      if (!this.archive.has(revocation.position)) found.push(revocation);
+    }
+    return found;
   }
 
   countCovered(by: RevocationBy, value: string, at: number): number {
@@ -322,9 +324,8 @@ export class MemoryStore implements LedgerStore {
     return this.#records.slice(position, position + limit);
   }
 
-  /** Revocations that are not archived. */
-  #listed(): readonly RevocationRecord[] {
-    return this.#revocations.filter(({ position }) => !this.archive.has(position));
+  #namedBy(by: RevocationBy, value: string): readonly RevocationRecord[] {
+    return this.#named.get(`${by} ${value}`) ?? [];
   }
 
   #append(record: LedgerRecord): void {
