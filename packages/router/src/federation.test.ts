@@ -105,6 +105,12 @@ const cases: readonly {
     data: { a: { n: 'Grace', __typename: 'User' }, b: { n: 'Ada', __typename: 'User' } },
   },
   {
+    what: 'what may be deferred is answered with the rest',
+    query:
+      '{ me { id ... @defer { name } ...F @defer(label: "f") } } fragment F on User { reviews { body } }',
+    data: { me: { id: 'u1', name: 'Ada', reviews: [{ body: 'good' }] } },
+  },
+  {
     what: 'introspection and data are answered together',
     query: '{ __typename __type(name: "Role") { enumValues { name } } me { id } }',
     data: {

@@ -14,6 +14,7 @@ import {
 import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { CallerHeaders } from './caller-of.ts';
+import { TokenVerifier } from './claims/token-verifier.ts';
 import type { RouterConfig } from './config/router-config.ts';
 import { allowOrigin, answerPreflight } from './http/cross-site.ts';
 import { answerRefusal, handleGraphql } from './http/handle-graphql.ts';
@@ -140,6 +141,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const metrics = routerMetrics(meter);
   const subscriptions = new OpenSubscriptions(metrics);
   let operations = await openStore(config, options.readText);
+  let tokens = await openTokens(config, options);
   const headers = new CallerHeaders(clock);
   let around = surroundings();
   function surroundings() {
@@ -181,7 +183,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       response.setHeader('connection', 'close');
       return answerRefusal(response, told, 'application/json');
     }
-    const caller = door.callerOf(request);
+    const known = door.callerOf(request);
     const shown = await showStatus(path, response);
     if (shown) return;
     if (path !== config.listen.path && path !== '/') {
@@ -189,6 +191,14 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }
     allowOrigin(request, response, config.cors);
     if (request.method === 'OPTIONS') return answerPreflight(request, response, config.cors);
+    const claimed = withClaims(known, request);
+    if (!claimed.ok) {
+      log.warn({ code: claimed.code, caller: known.spiffeId }, claimed.detail);
+      response.setHeader('www-authenticate', 'Bearer error="invalid_token"');
+      const told = { ...wrong(401, 'the token is not accepted'), code: claimed.code };
+      return answerRefusal(response, told, 'application/json');
+    }
+    const { caller } = claimed;
     if (!isCaller(caller)) {
       const detail = 'this router is not for the caller';
       return answerRefusal(
@@ -211,6 +221,15 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     } finally {
       underWay -= 1;
     }
+  }
+  /** The caller with what a token adds; a token that does not verify is worse than none. */
+  function withClaims(caller: Caller, { headers: sent }: IncomingMessage) {
+    const text = sent[config.jwt?.header ?? 'authorization'];
+    if (tokens === undefined || text === undefined) return { ok: true as const, caller };
+    const verdict = tokens.verify(String(text));
+    return verdict.ok
+      ? { ok: true as const, caller: { ...caller, claims: verdict.claims } }
+      : verdict;
   }
   function isForBrowser({ method, headers, url }: IncomingMessage): boolean {
     if (method !== 'GET' || !config.landing_page || url?.includes('?') === true) return false;
@@ -241,9 +260,11 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const front = createHttpFront({ onRequest, onUpgrade, log });
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
-    const caller = door.callerOf(request);
+    const claimed = withClaims(door.callerOf(request), request);
+    const caller = claimed.ok ? claimed.caller : undefined;
     const isHere = path === config.listen.path || path === '/';
-    if (isHere && isCaller(caller)) webSockets.take(request, socket, head, caller);
+    if (isHere && caller !== undefined && isCaller(caller))
+      webSockets.take(request, socket, head, caller);
     else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
   }
   function isCaller({ spiffeId }: Caller): boolean {
@@ -288,8 +309,9 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       checkReloadable(config, next);
       const fresh = await openEngine(next, engine.clients);
       const store = await openStore(next, options.readText);
+      const verifier = await openTokens(next, options);
       const old = engine;
-      [engine, config, operations] = [fresh, next, store];
+      [engine, config, operations, tokens] = [fresh, next, store, verifier];
       around = surroundings();
       const kept = new Set(fresh.clients.values());
       const retired = [...old.clients.values()].filter((client) => !kept.has(client));
@@ -307,6 +329,14 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       outbound.destroyAll();
     },
   };
+}
+
+async function openTokens(
+  { jwt }: RouterConfig,
+  { readText, clock }: Pick<RouterOptions, 'readText' | 'clock'>,
+): Promise<TokenVerifier | undefined> {
+  if (jwt === undefined) return undefined;
+  return new TokenVerifier({ ...jwt, jwks: await readText(jwt.jwks), clock });
 }
 
 async function openStore(

@@ -51,7 +51,7 @@ function placedBeside(config: RouterConfig, file: string): RouterConfig {
   const at = (path: string) => (file === '-' ? path : resolve(dirname(file), path));
   const placed = <K extends string>(key: K, path: string | undefined) =>
     path === undefined ? {} : ({ [key]: at(path) } as { [P in K]: string });
-  const { mtls, authority, persisted_operations: persisted } = config;
+  const { mtls, authority, jwt, persisted_operations: persisted } = config;
   return {
     ...config,
     ...placed('supergraph', config.supergraph),
@@ -62,6 +62,7 @@ function placedBeside(config: RouterConfig, file: string): RouterConfig {
       ...placed('trust_bundle_path', mtls.trust_bundle_path),
     },
     subgraphs: config.subgraphs.map((each) => ({ ...each, ...placed('schema', each.schema) })),
+    ...(jwt !== undefined && { jwt: { ...jwt, jwks: at(jwt.jwks) } }),
     ...(authority !== undefined && {
       authority: { ...authority, ...placed('identity', authority.identity) },
     }),

@@ -21,6 +21,16 @@ export const routerCodes = {
     hint: 'leave it out; --force-fallback says that you mean it',
     exit: 2,
   },
+  ERR_ROUTER_JWKS: {
+    meaning: 'The key set that tokens are verified with cannot be used.',
+    hint: 'give a JWKS with RSA, P-256, P-384 or Ed25519 public keys as jwt.jwks',
+    exit: 2,
+  },
+  ERR_GRAPHQL_TOKEN: {
+    meaning: 'A caller showed a token that does not verify.',
+    hint: 'the log has the reason; a request without a token is judged by its certificate alone',
+    exit: 1,
+  },
   ERR_ROUTER_RESTART: {
     meaning: 'A reloaded router.yaml changes something that only a restart can change.',
     hint: 'restart the router; until then the old configuration stays in force, whole',

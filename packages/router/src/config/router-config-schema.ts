@@ -166,6 +166,16 @@ export const routerSchema = z.strictObject({
   /** How it is found out who is revoked; of an authority with a `url`, whose feed is followed unless it says otherwise. */
   revocation: revocationSchema.optional(),
   authorization: authorizationSchema.prefault({}),
+  /** Bearer tokens as a second source of claims, for `@authenticated` and `@requiresScopes`. */
+  jwt: z
+    .strictObject({
+      /** Path of the issuer's JWKS. */
+      jwks: path,
+      issuer: z.string().min(1),
+      audience: z.string().min(1),
+      header: headerName.default('authorization'),
+    })
+    .optional(),
   limits: limitsSchema.prefault({}),
   headers: headerRules.prefault({}),
   /** Whether the schema may be asked for. */

@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Log } from '@countersign/base';
+import { type Log, nodeHttp } from '@countersign/base';
 
 export interface HttpFrontOptions {
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
@@ -10,7 +10,7 @@ export interface HttpFrontOptions {
 
 /** Node's HTTP/1.1 parser, strict; sockets of mTLS are handed to it with `emit('connection', socket)`. */
 export function createHttpFront(options: HttpFrontOptions): Server {
-  const server = createServer(
+  const server = nodeHttp().createServer(
     {
       insecureHTTPParser: false,
       requireHostHeader: true,

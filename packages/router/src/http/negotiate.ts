@@ -2,14 +2,12 @@
 export type ResponseType =
   | 'application/graphql-response+json'
   | 'application/json'
-  | 'text/event-stream'
-  | 'multipart/mixed';
+  | 'text/event-stream';
 
 const known: readonly ResponseType[] = [
   'application/json',
   'application/graphql-response+json',
   'text/event-stream',
-  'multipart/mixed',
 ];
 
 /**

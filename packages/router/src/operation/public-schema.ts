@@ -3,7 +3,8 @@ import {
   buildASTSchema,
   type DefinitionNode,
   type DocumentNode,
-  type GraphQLSchema,
+  GraphQLDeferDirective,
+  GraphQLSchema,
   Kind,
   parse,
 } from 'graphql';
@@ -33,7 +34,11 @@ const withheld = new Set([
 export function publicSchemaOf(sdl: string): GraphQLSchema {
   try {
     const document = parse(sdl, { noLocation: true });
-    return buildASTSchema(withoutBuiltIns(document), { assumeValid: true, assumeValidSDL: true });
+    const isTrusted = { assumeValid: true, assumeValidSDL: true };
+    const config = buildASTSchema(withoutBuiltIns(document), isTrusted).toConfig();
+    // Deferring is a wish; everything is answered at once.
+    const directives = [...config.directives, GraphQLDeferDirective];
+    return new GraphQLSchema({ ...config, directives, assumeValid: true });
   } catch (thrown) {
     throw new CountersignError(
       'ERR_ROUTER_SUPERGRAPH',

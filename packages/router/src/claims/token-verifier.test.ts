@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { systemClock } from '@countersign/base';
+import { routerWorld, type World } from '../router-world.suite.ts';
+import { TokenVerifier } from './token-verifier.ts';
+
+const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const jwks = JSON.stringify({
+  keys: [
+    { ...ec.publicKey.export({ format: 'jwk' }), kid: 'ec' },
+    { ...rsa.publicKey.export({ format: 'jwk' }), kid: 'rsa', use: 'sig' },
+    { kty: 'oct', k: 'c2VjcmV0', kid: 'oct' },
+  ],
+});
+const issuer = 'https://issuer.example';
+const audience = 'router';
+const now = Math.floor(systemClock.now() / 1000);
+const claims = { iss: issuer, aud: audience, sub: 'ada', exp: now + 600, scope: 'read:mail write' };
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+function token(
+  payload: object,
+  header: object = { alg: 'ES256', kid: 'ec' },
+  key: KeyObject = ec.privateKey,
+): string {
+  const signed = `${encode(header)}.${encode(payload)}`;
+  const options = key.asymmetricKeyType === 'ec' ? { dsaEncoding: 'ieee-p1363' as const } : {};
+  const octets = sign('sha256', Buffer.from(signed), { key, ...options });
+  return `Bearer ${signed}.${octets.toString('base64url')}`;
+}
+
+test('a token of the issuer, for us and now, gives its claims; every other is refused', () => {
+  const verifier = new TokenVerifier({ jwks, issuer, audience, clock: systemClock });
+  const read = verifier.verify(token(claims));
+  assert.deepEqual(read.ok && [read.claims.subject, [...read.claims.scopes]], [
+    'ada',
+    ['read:mail', 'write'],
+  ]);
+  assert.equal(
+    verifier.verify(token(claims, { alg: 'RS256', kid: 'rsa' }, rsa.privateKey)).ok,
+    true,
+  );
+  const [, unsigned = ''] = token(claims).split(' ');
+  const [, payload = ''] = unsigned.split('.');
+  const confused = `${encode({ alg: 'HS256', kid: 'ec' })}.${payload}`;
+  const mac = createHmac('sha256', ec.publicKey.export({ format: 'pem', type: 'spki' })).update(
+    confused,
+  );
+  const refused = [
+    token(claims, undefined, other.privateKey),
+    token({ ...claims, iss: 'https://else.example' }),
+    token({ ...claims, aud: ['else'] }),
+    token({ ...claims, exp: now - 60 }),
+    token({ ...claims, exp: undefined }),
+    token({ ...claims, nbf: now + 600 }),
+    token({ ...claims, sub: '' }),
+    token(claims, { alg: 'ES256', kid: 'rsa' }),
+    token(claims, { alg: 'ES256', kid: 'ec', crit: ['x'] }),
+    `Bearer ${confused}.${mac.digest('base64url')}`,
+    `Bearer ${encode({ alg: 'none' })}.${payload}.`,
+    'Basic eDp5',
+    'Bearer x',
+  ];
+  for (const each of refused) {
+    const verdict = verifier.verify(each);
+    assert.equal(verdict.ok ? 'ok' : verdict.code, 'ERR_GRAPHQL_TOKEN', each);
+  }
+});
+
+let world: World;
+before(async () => {
+  world = await routerWorld({
+    sources: [
+      {
+        name: 'mail',
+        sdl: `extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@authenticated", "@requiresScopes"])
+type Query { mine: String @authenticated box: String @requiresScopes(scopes: [["read:mail", "write"], ["admin"]]) open: Int }`,
+        resolvers: { Query: { mine: () => 'm', box: () => 'b', open: () => 1 } },
+      },
+    ],
+    yaml: `jwt: { jwks: keys.json, issuer: "${issuer}", audience: ${audience} }`,
+    files: { 'keys.json': jwks },
+  });
+});
+after(() => world.close());
+
+test('claims of a token open fields to it, for whom no certificate speaks', async () => {
+  const ask = (authorization?: string) =>
+    world.ask('{ mine box open }', {
+      headers: authorization === undefined ? {} : { authorization },
+    });
+  assert.deepEqual((await ask()).data, { mine: null, box: null, open: 1 });
+  assert.deepEqual((await ask(token(claims))).data, { mine: 'm', box: 'b', open: 1 });
+  const narrow = await ask(token({ ...claims, scope: 'read:mail' }));
+  assert.deepEqual(narrow.data, { mine: 'm', box: null, open: 1 });
+  assert.equal((await ask(token({ ...claims, scope: 'admin' }))).data?.box, 'b');
+  const forged = await ask(token(claims, undefined, other.privateKey));
+  assert.equal(forged.status, 401);
+  assert.equal(forged.errors?.[0]?.extensions?.code, 'ERR_GRAPHQL_TOKEN');
+});
