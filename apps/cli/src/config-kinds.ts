@@ -44,7 +44,7 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
     recognise: (value) => 'routes' in value || 'listen' in value || 'listeners' in value,
     async read(text, file, cli) {
       const { parseGatewayConfig } = await import('@countersign/gateway');
-      const { doubtsAbout, readPolicies, readRoles, rulesOf } = await import(
+      const { doubtsAbout, missingProviders, readPolicies, readRoles, rulesOf } = await import(
         './serve/gateway-files.ts'
       );
       const config = parseGatewayConfig(text, file);
@@ -52,7 +52,14 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
       await readRoles(cli, config, { config: file });
       // Whose trust domain it is, its identity will say.
       rulesOf({ config, policies }, 'cluster.local');
-      return doubtsAbout({ config, policies }, 'cluster.local').map(({ message }) => message);
+      const doubts = doubtsAbout({ config, policies }, 'cluster.local').map(
+        ({ message }) => message,
+      );
+      const missing = missingProviders({ config, policies }).map(
+        (name) =>
+          `CUSTOM policies ask provider "${name}", which "authorization.providers" does not have`,
+      );
+      return [...doubts, ...missing];
     },
   },
   {

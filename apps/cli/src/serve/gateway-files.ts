@@ -79,6 +79,13 @@ export function doubtsAbout({ config, policies }: RulesSource, trustDomain: stri
   return warnAboutPolicies(all, meshOf(config, trustDomain));
 }
 
+/** Providers that CUSTOM policies ask and the configuration does not have: what they are about is denied. */
+export function missingProviders({ config, policies }: RulesSource): readonly string[] {
+  const there = new Set(config.authorization.providers.map(({ name }) => name));
+  const asked = policies.flatMap(({ provider }) => provider ?? []);
+  return [...new Set(asked)].filter((name) => !there.has(name));
+}
+
 type RulesSource = Pick<GatewayFiles, 'config' | 'policies'>;
 
 function meshOf(

@@ -13,6 +13,7 @@ import {
   doubtsAbout,
   type GatewayFiles,
   type GatewayFilesOptions,
+  missingProviders,
   readGatewayFiles,
   rulesOf,
 } from './gateway-files.ts';
@@ -146,6 +147,9 @@ function tellDoubts(files: GatewayFiles, trustDomain: string, log: Log): void {
     const line = { code, file, line: position.line };
     if (weight === 'finding') log.warn(line, message);
     else log.info(line, message);
+  }
+  for (const provider of missingProviders(files)) {
+    log.warn({ provider }, 'CUSTOM policies ask a provider that is not configured, and so deny');
   }
 }
 
