@@ -176,7 +176,10 @@ test('an HTTP ext_authz service of the configuration is asked, and told who the 
 test('a provider in clear text on another machine, or by mTLS to anybody, is refused', () => {
   const config = (url: string, more = '') =>
     parseGatewayConfig(
-      `routes: [{ match: {}, upstream: { url: "https://a", spiffeId: "spiffe://a/b" } }]\nauthorization: { providers: [{ name: p, url: "${url}"${more} }] }\n`,
+      [
+        'routes: [{ match: {}, upstream: { url: "https://a", spiffeId: "spiffe://a/b" } }]',
+        `authorization: { providers: [{ name: p, url: "${url}"${more} }] }`,
+      ].join('\n'),
       'gateway.yaml',
     );
   assert.throws(() => config('http://10.0.0.1:80'), /clear text to another machine/);
