@@ -23,7 +23,8 @@ const roots = {
   users: {
     me: users[0],
     users,
-    _entities: ({ representations }) => representations.map(({ id }) => users.find((each) => each.id === id)),
+    _entities: ({ representations }) =>
+      representations.map(({ id }) => users.find((each) => each.id === id)),
   },
   orders: {
     latest: orders,
@@ -47,9 +48,17 @@ directive @allow(principals: [String!], roles: [String!]) repeatable on OBJECT |
 );
 
 const server = createServer(
-  { key: pem('key.pem'), cert: pem('chain.pem'), ca: pem('bundle.pem'), requestCert: true, rejectUnauthorized: true },
+  {
+    key: pem('key.pem'),
+    cert: pem('chain.pem'),
+    ca: pem('bundle.pem'),
+    requestCert: true,
+    rejectUnauthorized: true,
+  },
   async (request, response) => {
-    const { query: source, variables: variableValues } = JSON.parse(await new Response(request).text());
+    const { query: source, variables: variableValues } = JSON.parse(
+      await new Response(request).text(),
+    );
     const result = await graphql({ schema, source, variableValues, rootValue: roots[name] });
     response.setHeader('content-type', 'application/json').end(JSON.stringify(result));
   },

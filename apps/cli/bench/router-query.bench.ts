@@ -28,7 +28,8 @@ const subgraphNames = ['orders', 'customers', 'cities'] as const;
 const sdl: Readonly<Record<(typeof subgraphNames)[number], string>> = {
   orders: 'type Query { order: Order } type Order @key(fields: "id") { id: ID! total: Int }',
   customers:
-    'extend type Order @key(fields: "id") { id: ID! @external customer: Customer } type Customer @key(fields: "id") { id: ID! name: String }',
+    'extend type Order @key(fields: "id") { id: ID! @external customer: Customer } ' +
+    'type Customer @key(fields: "id") { id: ID! name: String }',
   cities: 'extend type Customer @key(fields: "id") { id: ID! @external city: String }',
 };
 

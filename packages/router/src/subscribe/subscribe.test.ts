@@ -30,7 +30,8 @@ type Tick @key(fields: "id") { id: ID! }`,
 
 const names: SubgraphSource = {
   name: 'names',
-  sdl: `type Query { x: Int } extend type Tick @key(fields: "id") { id: ID! @external word: String secret: String @allow(roles: ["none"]) }`,
+  sdl: `type Query { x: Int }
+extend type Tick @key(fields: "id") { id: ID! @external word: String secret: String @allow(roles: ["none"]) }`,
   resolvers: {
     Tick: { __resolveReference: ({ id }: { id: string }) => ({ id, word: `word ${id}` }) },
   },
