@@ -32,6 +32,7 @@ import { Client, type ClientReadableStream, credentials, Metadata } from '@grpc/
 import {
   type Agent,
   type AgentAuthority,
+  type AgentOptions,
   type Entry,
   type EntryDraft,
   makeEntry,
@@ -183,6 +184,7 @@ export function entryFor(spiffeId: string, more: Partial<EntryDraft> = {}): Entr
 export async function agentWorld(
   entries: readonly Entry[],
   authority: AuthorityDouble = authorityDouble(),
+  options: Partial<AgentOptions> = {},
 ): Promise<AgentWorld> {
   const directory = mkdtempSync(join(tmpdir(), 'countersign-agent-'));
   const lines: (Fields & { message: string })[] = [];
@@ -194,6 +196,7 @@ export async function agentWorld(
     clock: systemClock,
     log: keptLog(lines),
     meter: noMeter,
+    ...options,
   });
   const clients: Client[] = [];
   return {

@@ -116,6 +116,13 @@ describe('JWT-SVIDs of the Workload API', () => {
     }
   });
 
+  it('of a trust domain without certificates leave its name out of X.509 bundles', async () => {
+    const stream = openStream(world.client(), 'fetchX509Bundles');
+    const { bundles } = workloadMessages.x509BundlesResponse.decode(await nextMessage(stream));
+    stream.cancel();
+    assert.deepEqual(Object.keys(bundles), ['spiffe://example.org']);
+  });
+
   it('are verified by the bundles that are streamed, foreign ones too, and again when they change', async () => {
     const stream = openStream(world.client(), 'fetchJwtBundles');
     const first = jwtBundlesResponse.decode(await nextMessage(stream)).bundles;

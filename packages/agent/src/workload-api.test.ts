@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CountersignError } from '@countersign/base';
@@ -232,6 +233,18 @@ describe('entries and streams', () => {
     });
     const [said] = await once(child.stdout, 'data', { signal: AbortSignal.timeout(30_000) });
     assert.equal(String(said).trim(), `grpc-status ${status.PERMISSION_DENIED}`);
+    await world.close();
+  });
+
+  it('one user cannot take all connections from the others', async () => {
+    const world = await agentWorld([entryFor(myService)], undefined, { maxConnections: 4 });
+    const sockets = Array.from({ length: 3 }, () => connect(world.agent.socket));
+    const ends = sockets.map((socket) => once(socket.resume(), 'close').then(() => socket));
+    await Promise.race(ends);
+    await untilLine(world, 'connection dropped: its user has as many');
+    assert.equal(sockets.filter(({ destroyed }) => !destroyed).length, 2);
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(ends);
     await world.close();
   });
 

@@ -48,7 +48,8 @@ export function secretsOf(
 type MakeSecret = (name: string) => Secret;
 
 function makersFor(held: Holdings, spiffe: boolean): ReadonlyMap<string, MakeSecret> {
-  const { own, foreign, identities } = held;
+  const { own, identities } = held;
+  const foreign = provingOf(held);
   const makers = new Map<string, MakeSecret>();
   const [first] = identities;
   if (first !== undefined) makers.set(secretNames.svid, (name) => certificateOf(name, first));
@@ -66,11 +67,17 @@ function makersFor(held: Holdings, spiffe: boolean): ReadonlyMap<string, MakeSec
   return makers;
 }
 
-function everything({ own, foreign, identities }: Holdings): ReadonlySet<string> {
+function everything(held: Holdings): ReadonlySet<string> {
+  const { own, identities } = held;
   return new Set([
-    ...[own, ...foreign].map((bundle) => `spiffe://${bundle.trustDomain}`),
+    ...[own, ...provingOf(held)].map((bundle) => `spiffe://${bundle.trustDomain}`),
     ...identities.map(({ entry }) => entry.spiffeId),
   ]);
+}
+
+/** Foreign trust domains that prove certificates; others have keys for tokens alone. */
+function provingOf({ foreign }: Holdings): readonly TrustBundle[] {
+  return foreign.filter(({ authorities }) => authorities.length > 0);
 }
 
 /** Since 1.18 Envoy checks SPIFFE IDs against the bundle of their own trust domain, where it is told to. */

@@ -27,7 +27,7 @@ export interface LocalServerOptions {
   /** At most 107 bytes. Its directory is made (0755) where it is missing. */
   readonly path: string;
   readonly kernel: Kernel;
-  /** Open connections; further ones are dropped. Default 10,000. */
+  /** Open connections; further ones are dropped, and of one user those above the half. Default 10,000. */
   readonly maxConnections?: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -55,6 +55,8 @@ export class LocalServer {
   readonly #processes = new Map<string, PeerProcess>();
   readonly #sockets = new Set<Socket>();
   readonly #open: Gauge;
+  readonly #ofUser = new Map<number, number>();
+  readonly #mostOfUser: number;
   #count = 0;
 
   constructor(options: LocalServerOptions) {
@@ -74,7 +76,9 @@ export class LocalServer {
     this.#net = createServer({ pauseOnConnect: false }, (socket) => {
       this.#accept(socket, (known) => injector.injectConnection(known));
     });
-    this.#net.maxConnections = options.maxConnections ?? 10_000;
+    const { maxConnections = 10_000 } = options;
+    this.#net.maxConnections = maxConnections;
+    this.#mostOfUser = Math.max(1, Math.ceil(maxConnections / 2));
   }
 
   add({ definition, implementation }: LocalService): void {
@@ -139,6 +143,15 @@ export class LocalServer {
       socket.destroy();
       return;
     }
+    const { uid } = found.process;
+    const open = this.#ofUser.get(uid) ?? 0;
+    if (open >= this.#mostOfUser) {
+      log.warn({ uid, open }, 'connection dropped: its user has as many as one may have');
+      found.process.release();
+      socket.destroy();
+      return;
+    }
+    this.#ofUser.set(uid, open + 1);
     this.#count += 1;
     const name = `workload-${this.#count}`;
     // The one thing that a call tells of its connection. Unix sockets have no address that this could hide.
@@ -151,6 +164,9 @@ export class LocalServer {
       this.#processes.delete(name);
       this.#sockets.delete(socket);
       this.#open.set(this.#sockets.size);
+      const left = (this.#ofUser.get(uid) ?? 1) - 1;
+      if (left === 0) this.#ofUser.delete(uid);
+      else this.#ofUser.set(uid, left);
       found.process.release();
     });
     inject(socket);

@@ -178,8 +178,10 @@ function x509SvidOf({ entry, svid }: HeldIdentity, own: TrustBundle) {
 }
 
 function byTrustDomain(bundles: readonly TrustBundle[]): Record<string, Uint8Array> {
+  // A trust domain with keys for tokens alone proves no certificate, and clients take no empty bundle.
+  const proving = bundles.filter(({ authorities }) => authorities.length > 0);
   return Object.fromEntries(
-    bundles.map((bundle) => [`spiffe://${bundle.trustDomain}`, joinedDer(bundle.authorities)]),
+    proving.map((bundle) => [`spiffe://${bundle.trustDomain}`, joinedDer(bundle.authorities)]),
   );
 }
 
