@@ -41,7 +41,11 @@ describe('control groups', () => {
     },
     {
       what: 'containerd under Kubernetes with the systemd driver',
-      text: `0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${pod.replaceAll('-', '_')}.slice/cri-containerd-${container}.scope\n`,
+      text: [
+        '0::/kubepods.slice/kubepods-burstable.slice',
+        `kubepods-burstable-pod${pod.replaceAll('-', '_')}.slice`,
+        `cri-containerd-${container}.scope\n`,
+      ].join('/'),
       unit: `cri-containerd-${container}.scope`,
       container,
       pod,
