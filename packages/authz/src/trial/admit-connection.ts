@@ -86,6 +86,10 @@ function admitToServer(server: GatewayServer, request: TableRequest): Admission 
   if ((tls === 'mutual' || tls === 'mesh-mutual') && !hasCertificate) {
     return refused('no client certificate, which the Gateway requires');
   }
+  // TLS without a certificate has at least a name that it asks for.
+  if (tls !== 'none' && !hasCertificate && request.sni === undefined) {
+    return refused('plaintext, and the Gateway takes TLS');
+  }
   if (tls === 'none') return admitted('edge', protocol, { ...request, sni: undefined }, undefined);
   if (tls === 'passthrough') return admitted('edge', 'tcp', request, undefined);
   const named = { ...request, sni: serverNameAsked(request) };

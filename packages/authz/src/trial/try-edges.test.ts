@@ -81,7 +81,7 @@ test('an edge takes what its Gateways say, whatever PeerAuthentication says', ()
     ['DENY', 'method: GET, port: 81, host: x', edge],
     ['DENY', `${web}, method: GET, port: 80`, edge],
     ['ALLOW', 'method: GET, port: 443, sni: a.example', edge],
-    ['ALLOW', 'method: GET, port: 443, host: "a.example:443"', edge],
+    ['DENY', 'method: GET, port: 443, host: "a.example:443"', edge],
     ['DENY', 'method: GET, port: 443, sni: c.example', edge],
     ['DENY', 'method: GET, port: 443, sni: x.b.example', edge],
     ['ALLOW', `principal: foreign/x, method: GET, port: 443, sni: x.b.example`, edge],
