@@ -1,5 +1,6 @@
 import { type Clock, type CountersignError, type Log, messageOf } from '@countersign/base';
 import { whoAsks } from './asked.ts';
+import { type CountPage, withCount } from './count-covered.ts';
 import type { Ledger } from './ledger.ts';
 import type { ledgerReads, ledgerWrites } from './ledger-rules.ts';
 import { RefusalNotes } from './refusal-notes.ts';
@@ -48,9 +49,10 @@ export class LedgerFront implements Ledger {
   issued: Ledger['issued'] = (issued) => this.#engine.run('issued', [issued]);
   abandoned: Ledger['abandoned'] = (intent, reason) =>
     this.#engine.run('abandoned', [intent, reason]);
-  revoke: Ledger['revoke'] = (order) => this.#engine.run('revoke', [order, whoAsks()]);
-  previewRevocation: Ledger['previewRevocation'] = (order) =>
-    this.#engine.run('previewRevocation', [order]);
+  revoke: Ledger['revoke'] = async (order) =>
+    withCount(order, await this.#engine.run('revoke', [order, whoAsks()]), this.#count);
+  previewRevocation: Ledger['previewRevocation'] = async (order) =>
+    withCount(order, await this.#engine.run('previewRevocation', [order]), this.#count);
   revocationsAfter: Ledger['revocationsAfter'] = (position, limit) =>
     this.#engine.run('revocationsAfter', [position, limit]);
   revokedAfter: Ledger['revokedAfter'] = (cursor, limit) =>
@@ -109,6 +111,8 @@ export class LedgerFront implements Ledger {
   retention: Ledger['retention'] = () => this.#engine.run('retention', []);
 
   restore: Ledger['restore'] = (records, rows) => this.#engine.run('restore', [records, rows]);
+
+  readonly #count = (page: CountPage) => this.#engine.run('countCovered', [page]);
 
   get failure(): CountersignError | undefined {
     return this.#engine.failure;

@@ -2,6 +2,7 @@ import { CountersignError, type Denial, denial, toHex } from '@countersign/base'
 import { serialForPosition } from '@countersign/spiffe';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
+import { countCovered, type Uncounted } from './count-covered.ts';
 import { coveredRuns } from './covered-runs.ts';
 import { edgeReads, edgeWrites } from './edge/edge-rules.ts';
 import {
@@ -121,7 +122,11 @@ export const ledgerWrites = {
     return { position };
   },
 
-  revoke(tx: LedgerTransaction, order: RevocationOrder, asked?: Asked): RevocationOutcome | Denial {
+  revoke(
+    tx: LedgerTransaction,
+    order: RevocationOrder,
+    asked?: Asked,
+  ): Uncounted<RevocationOutcome> | Denial {
     const previewed = previewRevocation(tx, order);
     if (!previewed.ok) return previewed;
     const { earlier, matched } = previewed;
@@ -276,6 +281,7 @@ export const ledgerReads = {
     withoutArchived(tx, position, tx.store.revocationsAfter(position, boundedLimit(limit))),
   revokedAfter,
   coveredRuns,
+  countCovered,
   endsOf: (tx: LedgerTransaction, serials: readonly string[]) =>
     serials.map((serial) => tx.store.intentBySerial(serial)?.notAfter),
   blocking: (tx: LedgerTransaction, by: Exclude<RevocationBy, 'serial'>, value: string) =>

@@ -55,8 +55,8 @@ export interface LedgerStore {
   wideRevocations(): readonly RevocationRecord[];
   blockingRevocation(by: RevocationBy, value: string): RevocationRecord | undefined;
   revocationsAfter(position: number, limit: number): readonly RevocationRecord[];
-  /** Intents that are not abandoned, unexpired at `at` and have this fact. */
-  countCovered(by: RevocationBy, value: string, at: number): number;
+  /** Intents that are not abandoned, unexpired at `at` and have this fact, of the positions above one and up to another. */
+  countCovered(by: RevocationBy, value: string, at: number, above: number, upTo: number): number;
   /** Intents whose position lies strictly between, ascending; none that are archived. */
   intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[];
   /** Intents with this fact whose position lies strictly between, ascending. */

@@ -29,6 +29,7 @@ import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-r
 /** Tables in memory. Nothing here survives the process: for tests and ephemeral authorities. */
 export class MemoryStore implements LedgerStore {
   readonly #records: LedgerRecord[] = [];
+  readonly #intentsInOrder: IntentRecord[] = [];
   readonly #intentBySerial = new Map<string, number>();
   readonly #outcomes = new Map<number, IssuedRecord | AbandonedRecord>();
   readonly #tokens = new Map<string, TokenRecord>();
@@ -89,6 +90,7 @@ export class MemoryStore implements LedgerStore {
 
   addIntent(intent: IntentRecord): void {
     this.#append(intent);
+    this.#intentsInOrder.push(intent);
     this.#intentBySerial.set(intent.serialHex, intent.position);
   }
 
@@ -179,8 +181,9 @@ export class MemoryStore implements LedgerStore {
     return found;
   }
 
-  countCovered(by: RevocationBy, value: string, at: number): number {
+  countCovered(by: RevocationBy, value: string, at: number, above: number, upTo: number): number {
     return this.#intents()
+      .filter(({ position }) => position > above && position <= upTo)
       .filter((intent) => this.outcomeOf(intent.position) !== 'abandoned' && intent.notAfter > at)
       .filter((intent) => matches(by, value, factsOf(intent))).length;
   }
@@ -332,7 +335,7 @@ export class MemoryStore implements LedgerStore {
     this.#records.push(record);
   }
 
-  #intents(): IntentRecord[] {
-    return this.#records.filter((record) => record.kind === 'intent');
+  #intents(): readonly IntentRecord[] {
+    return this.#intentsInOrder;
   }
 }

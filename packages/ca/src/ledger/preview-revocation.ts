@@ -1,4 +1,5 @@
 import { type Denial, denial } from '@countersign/base';
+import { countAtOnce, type Uncounted } from './count-covered.ts';
 import type { RevocationOrder, RevocationPreview, RevocationRecord } from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import type { LedgerTransaction } from './ledger-transaction.ts';
@@ -13,7 +14,7 @@ import { coveringRevocation, standing } from './standing-revocations.ts';
 export function previewRevocation(
   tx: LedgerTransaction,
   order: RevocationOrder,
-): RevocationPreview | Denial {
+): Uncounted<RevocationPreview> | Denial {
   const { by, value, reason } = order;
   const malformed = malformedOrder(order);
   if (malformed !== undefined) return malformed;
@@ -29,7 +30,7 @@ export function previewRevocation(
   }
   return {
     ok: true,
-    matched: tx.store.countCovered(by, value, tx.at),
+    matched: countAtOnce(tx, by, value),
     earlier: same(order, stands),
   };
 }

@@ -321,14 +321,14 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
     ).map(rows.revocationOf);
   }
 
-  countCovered(by: RevocationBy, value: string, at: number): number {
+  countCovered(by: RevocationBy, value: string, at: number, above: number, upTo: number): number {
     if (by === 'serial') {
       const intent = this.intentBySerial(value);
       if (intent === undefined || intent.notAfter <= at) return 0;
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
     const { clause, values } = coveredClause(by, value);
-    const row = this.#get(countCoveredText(by, clause), ...values, at);
+    const row = this.#get(countCoveredText(by, clause), ...values, at, above, upTo);
     return Number(row?.matched ?? 0);
   }
 

@@ -236,15 +236,19 @@ export class LoadedStore implements LedgerStore {
     return this.#ask('revocationsAfter', [position, limit], []);
   }
 
-  countCovered(by: RevocationBy, value: string, at: number): number {
+  countCovered(by: RevocationBy, value: string, at: number, above: number, upTo: number): number {
     if (by === 'serial') {
       const intent = this.intentBySerial(value);
       if (intent === undefined || intent.notAfter <= at) return 0;
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
     const isMeant = (intent: IntentRecord | undefined): boolean =>
-      intent !== undefined && intent.notAfter > at && matches(by, value, factsOf(intent));
-    const stored = this.#ask('covered', [by, value, at], 0);
+      intent !== undefined &&
+      intent.position > above &&
+      intent.position <= upTo &&
+      intent.notAfter > at &&
+      matches(by, value, factsOf(intent));
+    const stored = this.#ask('covered', [by, value, at, above, upTo], 0);
     const written = [...this.delta.intents.values()].filter(isMeant).length;
     const ended = [...this.delta.abandoned.keys()].filter((intent) => isMeant(this.intent(intent)));
     return stored + written - ended.length;

@@ -112,18 +112,18 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
   ],
 
   covered: (asked, s) =>
-    asked.map(([by, value, at]) => {
+    asked.map(([by, value, at, above, upTo]) => {
       const { clause, values } = coveredClause(by, value);
-      let last = 1;
+      let last = 3;
       const numbered = clause.replaceAll('?', () => `$${++last}`);
       return {
         // Its text differs between values of one kind.
         name: `covered-${hash('sha256', clause, 'base64url').slice(0, 12)}`,
         text: `SELECT count(*) AS matched FROM ${s}.intents AS i
-          WHERE not_after > $1 AND ${numbered}
+          WHERE not_after > $1 AND i.position > $2 AND i.position <= $3 AND ${numbered}
             AND NOT EXISTS (SELECT 1 FROM ${s}.abandoned AS a WHERE a.intent = i.position)`,
-        values: [at, ...values],
-        read: one('covered', [by, value, at], ([row]) => Number(row?.matched ?? 0)),
+        values: [at, above, upTo, ...values],
+        read: one('covered', [by, value, at, above, upTo], ([row]) => Number(row?.matched ?? 0)),
       };
     }),
 

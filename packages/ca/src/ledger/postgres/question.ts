@@ -23,7 +23,13 @@ export interface Questions extends ArchiveQuestions, EdgeQuestions {
   intent: { with: [position: number]; answer: StoredIntent | undefined };
   revocations: { with: [by: RevocationBy, value: string]; answer: NamedRevocations };
   covered: {
-    with: [by: Exclude<RevocationBy, 'serial'>, value: string, at: number];
+    with: [
+      by: Exclude<RevocationBy, 'serial'>,
+      value: string,
+      at: number,
+      above: number,
+      upTo: number,
+    ];
     answer: number;
   };
   wideRevocations: { with: []; answer: readonly RevocationRecord[] };
