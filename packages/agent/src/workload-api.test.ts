@@ -23,6 +23,7 @@ import {
   secondService as second,
   untilLine,
 } from './agent-world.suite.ts';
+import { openKernel } from './index.ts';
 import { workloadMessages } from './serve/workload-messages.ts';
 
 const heir = join(import.meta.dirname, '../test/heir-of-connection.ts');
@@ -233,6 +234,21 @@ describe('entries and streams', () => {
     });
     const [said] = await once(child.stdout, 'data', { signal: AbortSignal.timeout(30_000) });
     assert.equal(String(said).trim(), `grpc-status ${status.PERMISSION_DENIED}`);
+    await world.close();
+  });
+
+  it('a stream whose process has ended gets no rotated key, whoever reads it', async () => {
+    const kernel = await openKernel();
+    let isOver = false;
+    const world = await agentWorld([entryFor(myService)], undefined, {
+      kernel: { ...kernel, hasEnded: (handle) => isOver || kernel.hasEnded(handle) },
+    });
+    const stream = openStream(world.client(), 'fetchX509Svid');
+    await nextSvids(stream);
+    const ended = endOf(stream);
+    isOver = true;
+    world.agent.renewAll();
+    assert.equal((await ended).code, status.PERMISSION_DENIED);
     await world.close();
   });
 

@@ -1,5 +1,5 @@
-import type { Denial, Log } from '@countersign/base';
-import type { Attested } from '../attest/attest-process.ts';
+import { type Denial, denial, type Log } from '@countersign/base';
+import { type Attested, ended } from '../attest/attest-process.ts';
 import type { Entry } from '../entries/entry.ts';
 import type { EntryBook } from '../entries/entry-book.ts';
 import type { HeldIdentities } from '../svids/held-identities.ts';
@@ -72,7 +72,10 @@ export class LiveStreams {
       const asks = this.#mustAsk;
       this.#mustAsk = false;
       for (const followed of [...this.#followed]) {
-        if (!asks) followed.stream.update(followed.entries);
+        const { process } = followed.stream.attested;
+        // Whoever holds its connection by now is somebody else.
+        if (!process.isAlive()) this.#end(followed, ended(process));
+        else if (!asks) followed.stream.update(followed.entries);
         else void this.#askAgain(followed);
       }
     });
@@ -88,12 +91,15 @@ export class LiveStreams {
         stream.update(answer.entries);
         return;
       }
-      this.#followed.delete(followed);
-      stream.refuse(answer);
+      this.#end(followed, answer);
     } catch (thrown) {
       this.#log.error({ err: thrown }, 'a stream could not be judged again');
-      this.#followed.delete(followed);
-      stream.refuse({ ok: false, code: 'ERR_INTERNAL', detail: 'see the log', fields: {} });
+      this.#end(followed, denial('ERR_INTERNAL', 'see the log'));
     }
+  }
+
+  #end(followed: Followed, refusal: Denial): void {
+    this.#followed.delete(followed);
+    followed.stream.refuse(refusal);
   }
 }
