@@ -146,12 +146,14 @@ test('bodies are streamed both ways, at the pace of the slower side', async (t) 
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   const [first] = await once(response, 'data');
   assert.equal(String(first), 'first', 'arrived before the request ended');
-  // Nobody reads now: what fits into buffers is taken, the rest has to wait.
+  // Nobody reads now: what fits into buffers is taken, the rest has to wait. The kernel's own grow as it likes, up to
+  // 36 MB for each of the four hops; most often some 20 MB are taken in all.
   response.pause();
   const chunk = Buffer.alloc(65_536, 1);
+  const most = 160 * 1024 * 1024;
   let written = 0;
-  while (written < 32 * 1024 * 1024 && (await accepts(sent, chunk))) written += chunk.byteLength;
-  assert.ok(written < 24 * 1024 * 1024, `${written} bytes were taken with nobody reading`);
+  while (written < most && (await accepts(sent, chunk))) written += chunk.byteLength;
+  assert.ok(written < most, `${written} bytes were taken with nobody reading`);
   sent.end();
   let received = 0;
   for await (const part of response) received += (part as Buffer).byteLength;
