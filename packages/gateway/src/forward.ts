@@ -80,24 +80,20 @@ class Forwarding implements UpstreamHandler {
   send(): void {
     const { client, head, headers, upstream, maxBodyBytes } = this.#exchange;
     this.#attempts += 1;
-    const { isGrpc, takesTrailers } = head;
-    const asked = { headers, isGrpc, takesTrailers };
-    const tunnel =
-      this.#key === undefined
-        ? {}
-        : { upgrade: 'websocket', headers: [...headers, 'Sec-WebSocket-Key', this.#key] };
-    upstream.dispatch(
-      {
-        method: head.method as Dispatcher.HttpMethod,
-        path: `${head.target.path}${head.target.query}`,
-        body: head.hasBody ? requestBody(client.request, maxBodyBytes) : null,
-        headersTimeout: upstream.config.timeout,
-        bodyTimeout: upstream.config.idleTimeout,
-        ...asked,
-        ...tunnel,
-      },
-      this,
-    );
+    const { isGrpc, takesTrailers, target } = head;
+    const asked = {
+      method: head.method as Dispatcher.HttpMethod,
+      path: target.query === '' ? target.path : `${target.path}${target.query}`,
+      headers,
+      body: head.hasBody ? requestBody(client.request, maxBodyBytes) : null,
+      headersTimeout: upstream.config.timeout,
+      bodyTimeout: upstream.config.idleTimeout,
+      isGrpc,
+      takesTrailers,
+    };
+    if (this.#key === undefined) return void upstream.dispatch(asked, this);
+    const withKey = [...headers, 'Sec-WebSocket-Key', this.#key];
+    upstream.dispatch({ ...asked, headers: withKey, upgrade: 'websocket' }, this);
   }
 
   onRequestStart(controller: UpstreamController): void {

@@ -175,12 +175,12 @@ function questionOf(
   const revocation: RevocationStatus = isAnonymous(peer)
     ? { status: 'good' }
     : facts.revocation.check(peer);
-  const question: AuthzQuestion = {
-    ...{ peer, revocation, at, connection, protocol },
-    unknownRevocation: facts.unknownRevocation,
-    identity: isAnonymous(peer) ? undefined : facts.roles?.()?.of(peer),
-  };
-  return request === undefined ? question : { ...question, request };
+  const { unknownRevocation } = facts;
+  const identity = isAnonymous(peer) ? undefined : facts.roles?.()?.of(peer);
+  // Written out twice: the question of every request.
+  return request === undefined
+    ? { peer, revocation, at, connection, protocol, unknownRevocation, identity }
+    : { peer, revocation, at, connection, protocol, unknownRevocation, identity, request };
 }
 
 function upstreamOf(peer: VerifiedPeer): Asker {

@@ -50,8 +50,16 @@ export function readRequestHead(
   const { hasBody, contentLength } = framing;
   const { takesTrailers, isGrpc } = readUse(fields);
   return {
-    ...{ ok: true, method, target, host: host.name, authority: host.sent, hasBody, contentLength },
-    ...{ isWebSocket, isGrpc, takesTrailers },
+    ok: true,
+    method,
+    target,
+    host: host.name,
+    authority: host.sent,
+    hasBody,
+    contentLength,
+    isWebSocket,
+    isGrpc,
+    takesTrailers,
   };
 }
 

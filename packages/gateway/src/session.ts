@@ -18,6 +18,7 @@ export class Session implements Asker {
   readonly live: LiveConnection;
   readonly connection: AuthzConnection;
   readonly protocol: Asker['protocol'];
+  readonly #nearEnd: number;
   readonly inFlight = new Set<InFlight>();
   /** Set where the protocol has a word for it: takes no more requests, and ends when those in flight are over. */
   onRetire: (() => void) | undefined;
@@ -27,6 +28,7 @@ export class Session implements Asker {
     this.live = live;
     this.protocol = protocol;
     this.connection = connectionOf(live.facts);
+    this.#nearEnd = nearEndOf(live.peer);
   }
 
   /** Ends the connection as soon as nothing is on its way; a client that asks again opens another. */
@@ -53,10 +55,14 @@ export class Session implements Asker {
    * request to the old one's expiry.
    */
   nearsExpiry(now: number): boolean {
-    if (isAnonymous(this.peer)) return false;
-    const { notAfter, leaf } = this.peer;
-    return now >= notAfter - (notAfter - leaf.notBefore) / 5;
+    return now >= this.#nearEnd;
   }
+}
+
+function nearEndOf(peer: PeerOf): number {
+  if (isAnonymous(peer)) return Number.POSITIVE_INFINITY;
+  const { notAfter, leaf } = peer;
+  return notAfter - (notAfter - leaf.notBefore) / 5;
 }
 
 /** Names and values alternating. */
