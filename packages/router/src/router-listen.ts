@@ -1,6 +1,13 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Clock, CountersignError, denial, type Log, type Meter } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  denial,
+  type Log,
+  type Meter,
+} from '@countersign/base';
 import {
   createMtlsListener,
   isAnonymous,
@@ -49,6 +56,7 @@ async function openMtlsDoor(options: FrontDoorOptions): Promise<FrontDoor> {
   const { front, svids, bundles, revocation, clock, log, meter } = options;
   const { listen, limits } = options.config();
   const peers = new WeakMap<object, PeerOf>();
+  const refusals = new WeakMap<object, Denial>();
   const callers = new WeakMap<object, { readonly config: RouterConfig; readonly caller: Caller }>();
   const watching = new AbortController();
   const listener = createMtlsListener({
@@ -59,6 +67,11 @@ async function openMtlsDoor(options: FrontDoorOptions): Promise<FrontDoor> {
     admit: (peer) => judgePeer(peer, revocation, clock.now()),
     onConnection(socket, peer) {
       peers.set(socket, peer);
+      front.emit('connection', socket);
+    },
+    // It is told a code with its first request; the listener destroys what is left of it.
+    onRefused(socket, refusal) {
+      refusals.set(socket, refusal);
       front.emit('connection', socket);
     },
   });
@@ -81,7 +94,8 @@ async function openMtlsDoor(options: FrontDoorOptions): Promise<FrontDoor> {
     },
     judge({ socket }) {
       const peer = peers.get(socket);
-      return peer === undefined ? { ok: true } : judgePeer(peer, revocation, clock.now());
+      if (peer !== undefined) return judgePeer(peer, revocation, clock.now());
+      return refusals.get(socket) ?? denial('ERR_INTERNAL', 'a connection that nobody admitted');
     },
     async close(drainMs) {
       watching.abort();

@@ -8,10 +8,11 @@ import {
   type ConnectionScope,
   type CutReport,
   followChanges,
+  isAnonymous,
   LiveConnections,
   stillAnchored,
 } from '@countersign/mtls';
-import type { BundleSource, RevocationSource, SvidSource } from '@countersign/spiffe';
+import type { BundleSource, RevocationSource, SvidSource, VerifiedPeer } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { CallerHeaders } from './caller-of.ts';
 import { TokenVerifier } from './claims/token-verifier.ts';
@@ -64,6 +65,8 @@ export interface Router {
   readonly engine: RouterEngine;
   /** Asks about every open connection again, in both directions, and destroys those that are no longer allowed. */
   recheck(scope?: ConnectionScope): CutReport;
+  /** How many open connections are with peers of whom this holds. */
+  countOpen(concerns: (peer: VerifiedPeer) => boolean): number;
   /**
    * Puts a new configuration, and the supergraph as it is now, in force; all of it or nothing. Operations under way end
    * on the old one.
@@ -177,7 +180,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       log.warn({ code: heard.code, ...heard.fields }, `request refused: ${heard.detail}`);
       const { code } = heard;
       const told = {
-        ...wrong(403, 'the certificate of the connection is no longer accepted'),
+        ...wrong(403, 'the connection is not accepted'),
         code,
       };
       response.setHeader('connection', 'close');
@@ -262,7 +265,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
     const claimed = withClaims(door.callerOf(request), request);
     const caller = claimed.ok ? claimed.caller : undefined;
-    const isHere = path === config.listen.path || path === '/';
+    const isHere = door.judge(request).ok && (path === config.listen.path || path === '/');
     if (isHere && caller !== undefined && isCaller(caller))
       webSockets.take(request, socket, head, caller);
     else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
@@ -304,6 +307,10 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       return engine;
     },
     recheck,
+    countOpen(concerns) {
+      const all = [...(door.connections ?? []), ...outbound];
+      return all.filter(({ peer }) => !isAnonymous(peer) && concerns(peer)).length;
+    },
     status,
     async reload(next) {
       checkReloadable(config, next);

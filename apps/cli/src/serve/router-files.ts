@@ -64,7 +64,11 @@ function placedBeside(config: RouterConfig, file: string): RouterConfig {
     subgraphs: config.subgraphs.map((each) => ({ ...each, ...placed('schema', each.schema) })),
     ...(jwt !== undefined && { jwt: { ...jwt, jwks: at(jwt.jwks) } }),
     ...(authority !== undefined && {
-      authority: { ...authority, ...placed('identity', authority.identity) },
+      authority: {
+        ...authority,
+        ...placed('identity', authority.identity),
+        ...(authority.token?.startsWith('@') && { token: `@${at(authority.token.slice(1))}` }),
+      },
     }),
     persisted_operations: { ...persisted, ...placed('safelist', persisted.safelist) },
   };

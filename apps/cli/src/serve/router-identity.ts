@@ -6,6 +6,7 @@ import {
   startRotation,
 } from '@countersign/identity';
 import { BundleFile, CertificateAuthority, MtlsProvider } from '@countersign/provider';
+import type { JudgedPeer } from '@countersign/revocation';
 import type { RouterConfig } from '@countersign/router';
 import {
   type BundleSource,
@@ -46,6 +47,8 @@ interface Tools {
   readonly data: string | undefined;
   /** Re-asks the open connections. */
   readonly recheck: () => CutCounts;
+  /** How many open connections are with peers of whom this holds. */
+  readonly countOpen: (concerns: (peer: JudgedPeer) => boolean) => number;
 }
 
 /** The identity that `router.yaml` means: none, a local authority's, a Countersign authority's, or of files. */
@@ -128,7 +131,7 @@ async function localAuthority({ mtls }: RouterConfig, { log, cli }: Tools) {
 }
 
 async function authorityIdentity(config: RouterConfig, tools: Tools): Promise<RouterIdentity> {
-  const { cli, log, meter, data, recheck } = tools;
+  const { cli, log, meter, data, recheck, countOpen } = tools;
   const { clock } = cli;
   const { url: ca, token, identity: directory } = config.authority ?? {};
   const secret = token === undefined ? undefined : await readSecret(cli, token, 'authority.token');
@@ -143,7 +146,7 @@ async function authorityIdentity(config: RouterConfig, tools: Tools): Promise<Ro
   const { revocation: chosen } = config;
   const revocation = startEdgeRevocation({
     config: chosen ?? { method: ['feed'], onUnknown: 'refuse' },
-    ...{ url, live, data, recheck, clock, log, meter },
+    ...{ url, live, data, recheck, countOpen, clock, log, meter },
     maxPeers: config.limits.max_connections,
   });
   const file = await bundleFile(config, live, tools);

@@ -36,6 +36,7 @@ export async function runRouter(options: RunRouterOptions, tools: Tools): Promis
   const identity = await openRouterIdentity(config, {
     ...{ cli, log, meter, data: options.data },
     recheck: () => router?.recheck() ?? nothingCut,
+    countOpen: (concerns) => router?.countOpen(concerns) ?? 0,
   });
   // 3. the router itself
   let admin: AdminServer | undefined;

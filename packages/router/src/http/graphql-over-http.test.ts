@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { testCa } from '@countersign/testkit';
 import { auditServer } from 'graphql-http';
 import { Agent, fetch } from 'undici';
 import { clientPem, routerWorld, type World } from '../router-world.suite.ts';
@@ -45,11 +46,23 @@ test('through mTLS, every MUST, SHOULD and MAY of GraphQL over HTTP holds', asyn
   assert.ok(results.length > 50);
 });
 
-test('a client without a certificate gets no connection', async () => {
-  const stranger = new Agent({ connect: { rejectUnauthorized: false } });
-  const asked = fetch(`${world.router.url}/graphql?query={__typename}`, { dispatcher: stranger });
-  await assert.rejects(asked);
-  await stranger.destroy();
+test('a client without a certificate, or with a foreign one, is told a code and nothing else', async () => {
+  const foreign = clientPem(testCa({ name: 'somebody else' }), 'web');
+  const cases = [
+    [{}, 'ERR_TLS_CLIENT_CERTIFICATE_MISSING'],
+    [foreign, 'ERR_PEER_UNTRUSTED'],
+  ] as const;
+  for (const [pem, code] of cases) {
+    const stranger = new Agent({ connect: { ...pem, rejectUnauthorized: false } });
+    const url = `${world.router.url}/graphql?query={__typename}`;
+    const response = await fetch(url, { dispatcher: stranger });
+    assert.equal(response.status, 403);
+    const answer = (await response.json()) as { errors: { extensions: object }[] };
+    assert.deepEqual(answer, {
+      errors: [{ message: 'the connection is not accepted', extensions: { code } }],
+    });
+    await stranger.destroy();
+  }
 });
 
 test('a mutation by GET changes nothing', async () => {
