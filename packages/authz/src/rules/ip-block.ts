@@ -51,12 +51,13 @@ export function formatIp(address: IpAddress): string {
     (((address[2 * i] ?? 0) << 8) | (address[2 * i + 1] ?? 0)).toString(16),
   );
   const text = groups.join(':');
-  const runs = [...text.matchAll(/\b0(?::0)+\b/g)].map((found) => found[0]);
-  const longest = runs.reduce((a, b) => (b.length > a.length ? b : a), '');
-  if (longest === '') return text;
-  const at = text.indexOf(longest);
-  const [before, after] = [text.slice(0, at), text.slice(at + longest.length)];
-  return `${before.replace(/:$/, '')}::${after.replace(/^:/, '')}`;
+  const runs = [...text.matchAll(/\b0(?::0)+\b/g)];
+  const [first] = runs;
+  if (first === undefined) return text;
+  const longest = runs.reduce((a, b) => (b[0].length > a[0].length ? b : a), first);
+  const before = text.slice(0, longest.index).replace(/:$/, '');
+  const after = text.slice(longest.index + longest[0].length).replace(/^:/, '');
+  return `${before}::${after}`;
 }
 
 function parseIpv6(text: string): IpAddress {
