@@ -16,7 +16,7 @@ export {
   type ExternalAuthorizer,
   providersFor,
 } from './external/ask-external.ts';
-export type { ExternalAnswers, Judgement, Observation } from './judge.ts';
+export { type ExternalAnswers, hasObservers, type Judgement, type Observation } from './judge.ts';
 export {
   type AuthorizationPolicy,
   type AuthorizationRule,

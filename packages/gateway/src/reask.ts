@@ -7,6 +7,7 @@ import {
   compileRules,
   type ExternalAnswers,
   type ExternalAuthorizer,
+  hasObservers,
   type Observation,
   observe,
   providersFor,
@@ -87,9 +88,11 @@ export function answersOf(
   asker: Asker,
   request: AuthzRequest,
 ): Promise<ExternalAnswers> | undefined {
+  const rules = facts.rules();
+  if (rules[asker.protocol].customs.length === 0) return undefined;
   const question = questionOf(facts, asker, facts.clock.now(), request);
-  if (providersFor(facts.rules(), question).length === 0) return undefined;
-  return askExternal(facts.rules(), question, facts.authorizers?.() ?? new Map());
+  if (providersFor(rules, question).length === 0) return undefined;
+  return askExternal(rules, question, facts.authorizers?.() ?? new Map());
 }
 
 /** What AUDIT policies and dry runs say to the same question; undefined where there are none, as is most usual. */
@@ -98,7 +101,9 @@ export function observed(
   asker: Asker,
   request?: AuthzRequest,
 ): Observation | undefined {
-  return observe(facts.rules(), questionOf(facts, asker, facts.clock.now(), request));
+  const rules = facts.rules();
+  if (!hasObservers(rules[asker.protocol])) return undefined;
+  return observe(rules, questionOf(facts, asker, facts.clock.now(), request));
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
