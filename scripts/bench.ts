@@ -117,6 +117,7 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
         `${micros(f.cpuMicros)} of the agent's CPU a fetch, goal 300 µs`,
         `floor ${micros(f.floorMicros)} (gRPC alone, asking nobody who they are); ${times(f.cpuMicros / f.floorMicros)} the floor`,
         `p50 ${f.p50Ms.toFixed(2)} ms, p99 ${f.p99Ms.toFixed(2)} ms`,
+        `with a connection each ${micros(f.connectedMicros)}, floor ${micros(f.connectedFloorMicros)}`,
       ].join('; ');
     },
   },

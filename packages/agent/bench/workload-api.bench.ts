@@ -11,6 +11,9 @@ export interface FetchFigures {
   readonly cpuMicros: number;
   /** The same by a gRPC server that answers the same to everybody. */
   readonly floorMicros: number;
+  /** Both again, each fetch on a connection of its own, as a command that is run makes it. */
+  readonly connectedMicros: number;
+  readonly connectedFloorMicros: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
@@ -27,11 +30,16 @@ export interface StreamFigures {
 const fetches = 4000;
 const warmUp = 1000;
 
-/** One connection, one fetch after the other, as a short-lived command or a health check does it. */
+/** One fetch after the other: over one connection, and each over its own. */
 export async function measureFetch(): Promise<FetchFigures> {
   const agent = await withServer('agent', fetchMany);
   const floor = await withServer('floor', fetchMany);
-  return { ...agent, floorMicros: floor.cpuMicros };
+  return {
+    ...agent,
+    floorMicros: floor.cpuMicros,
+    connectedMicros: await withServer('agent', connectMany),
+    connectedFloorMicros: await withServer('floor', connectMany),
+  };
 }
 
 /** As many workloads, each with a connection of its own and a stream that stays. */
@@ -98,6 +106,21 @@ async function fetchMany(socket: string, child: ChildProcess) {
   } finally {
     session.destroy();
   }
+}
+
+async function connectMany(socket: string, child: ChildProcess): Promise<number> {
+  const connections = 1500;
+  for (let i = 0; i < warmUp; i += 1) await connectOnce(socket);
+  const before = await usageOf(child);
+  for (let i = 0; i < connections; i += 1) await connectOnce(socket);
+  const after = await usageOf(child);
+  return (after.cpuMicros - before.cpuMicros) / connections;
+}
+
+async function connectOnce(socket: string): Promise<void> {
+  const session = openSession(socket);
+  await once(call(session), 'data');
+  session.destroy();
 }
 
 async function fetchOnce(session: ClientHttp2Session): Promise<void> {
