@@ -63,7 +63,11 @@ export function proveIssued(options: ProofOptions): Identity {
 /** Whether a peer that trusts the identity's own bundle would accept it at that time. */
 export function proveIdentity({ svid, bundle }: Identity, at: number): PeerResult {
   const bundles = staticBundles(bundle);
-  return verifyPeer({ chain: svid.chain, bundles, at, purpose: 'client' });
+  // A profile may make certificates for servers alone.
+  const usages = svid.leaf.extKeyUsage;
+  const isForServers = usages?.includes('serverAuth') === true && !usages.includes('clientAuth');
+  const purpose = isForServers ? 'server' : 'client';
+  return verifyPeer({ chain: svid.chain, bundles, at, purpose });
 }
 
 function checkAnswer(response: IssueResponse, svid: X509Svid): void {
