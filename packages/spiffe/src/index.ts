@@ -2,7 +2,6 @@ export { bundleDigest } from './bundle-digest.ts';
 export { formatBundleDocument, parseBundleDocument } from './bundle-document.ts';
 export { certificatesFrom } from './certificate-series.ts';
 export { ChangeSignal, type Changes } from './changes.ts';
-export { authorityPath, isReserved, reservedPath } from './reserved-path.ts';
 export {
   fitsKey,
   type JwsAlgorithm,
@@ -17,6 +16,7 @@ export {
   type UnverifiedJwtSvid,
   verifyJwtSvid,
 } from './jwt/jwt-svid.ts';
+export { authorityPath, isReserved, reservedPath } from './reserved-path.ts';
 export { positionOfSerial, serialForPosition } from './serial-position.ts';
 export {
   type BundleSource,
