@@ -45,6 +45,7 @@ const named = fc.oneof(
     { by: 'spiffe-prefix', value: spiffePrefix },
     { by: 'issuer', value: `services ${'ab'.repeat(32)},${'cd'.repeat(32)}` },
     { by: 'provisioner', value: 'operator' },
+    { by: 'provisioner', value: `spiffe://example.com/${'a'.repeat(2027)}` },
     { by: 'token', value: '0123456789abcdef' },
     { by: 'time', value: '2026-01-01T00:00:00.000Z/..' },
     { by: 'time', value: `../2026-01-01T00:00:00.000Z spiffe-prefix ${spiffePrefix}` },

@@ -32,7 +32,8 @@ export const revocationForms: Readonly<Record<RevocationBy, RevocationForm>> = {
     /^\S.{0,255} [0-9a-f]{64}(?:,[0-9a-f]{64}){0,15}$/,
     "an issuer's name and the SHA-256 of its keys",
   ),
-  provisioner: matching(/^.{1,200}$/, 'the name of a provisioner'),
+  // A registrar's name is its SPIFFE ID, which has up to 2048 bytes.
+  provisioner: matching(/^.{1,2048}$/, 'the name of a provisioner'),
   token: matching(/^[0-9a-f]{16}$/, 'the id of a join token, 16 hex digits'),
   time: {
     isOf: isWindow,

@@ -90,7 +90,7 @@ const selectors = {
     rules: { pattern: /^[0-9a-f]{64}$/, form: 'a SHA-256 in lowercase hexadecimal' },
   },
   issuer: { by: 'issuer', rules: { max: 256 } },
-  provisioner: { by: 'provisioner', rules: { max: 200 } },
+  provisioner: { by: 'provisioner', rules: { max: 2048 } },
   token: {
     by: 'token',
     rules: { pattern: /^[0-9a-f]{16}$/, form: 'the id of a join token, 16 hex digits' },
