@@ -257,6 +257,32 @@ describe('leases and acknowledgements', () => {
   } as const;
   const hold = { release: false, instance: 'gateway-1', maxSilenceMs: 60_000 } as const;
 
+  it('waits no longer than its caller does, and the revocation stands', async () => {
+    const own = await testApi();
+    try {
+      await own.client(await own.enrol(edge)).lease({ ...hold, position: 0 });
+      const leaving = new AbortController();
+      const committed = Promise.withResolvers<number>();
+      own.authority.ledger.onCommit(committed.resolve);
+      const asked = (await own.operator()).revoke(
+        { ...order, waitMs: 60_000 },
+        { signal: leaving.signal },
+      );
+      const position = await committed.promise;
+      leaving.abort();
+      await assert.rejects(asked);
+      const said = 'revoked, not acknowledged by every gateway yet';
+      const deadline = AbortSignal.timeout(30_000);
+      while (!own.lines.some(({ message }) => message === said)) {
+        deadline.throwIfAborted();
+        await wait(5);
+      }
+      assert.equal((await own.authority.ledger.status()).revocationPosition, position);
+    } finally {
+      await own.close();
+    }
+  });
+
   it('answers a revocation once every live lease has acknowledged, with who closed what', async () => {
     await gateway.lease({ ...hold, position: 0 });
     const frames = gateway.feed({ after: 0, instance: 'gateway-1' });
