@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -59,6 +60,31 @@ test('an offline root signs a carried request, and the certificate completes ini
   assert.equal((await countersign(chain)).code, 0);
 });
 
+test('its list is signed beside its key, carried across and published, once and never an older one', async () => {
+  const { serialNumber } = new X509Certificate(await readFile(file('services.pem')));
+  const sign = (name: string, ...more: string[]) =>
+    countersign([
+      ...['sign', '--root', file('vault'), '--crl', '--out', file(name), '--by', 'Bob Berg'],
+      ...more,
+    ]);
+  const first = await sign('first.crl');
+  assert.equal(first.code, 0, first.stderr);
+  const second = await sign('second.crl', '--revoke', `${serialNumber}=cACompromise`);
+  assert.equal(second.code, 0, second.stderr);
+  const take = (name: string) =>
+    countersign(['crl', '--data', file('state'), '--import', file(name), '-o', 'json']);
+  const taken = await take('second.crl');
+  assert.equal(taken.code, 0, taken.stderr);
+  const { issuer, untold, repeated } = JSON.parse(taken.stdout);
+  assert.deepEqual([issuer, untold, repeated], ['root', [serialNumber.toLowerCase()], false]);
+  const again = await take('second.crl');
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /it was imported before/);
+  const older = await take('first.crl');
+  assert.equal(older.code, 1);
+  assert.match(older.stderr, /ERR_PUBLISH_IMPORT[\s\S]*has number \d+, the one at hand has \d+/);
+});
+
 test('options that would do nothing are refused, with exit code 2', async () => {
   const config = ['--config', file('ca.yaml')];
   const data = ['--data', file('other')];
@@ -71,8 +97,15 @@ test('options that would do nothing are refused, with exit code 2', async () => 
     [[...config, ...data, '--signed', 'x.pem'], /--config does nothing beside --signed/],
     [data, /--config is missing/],
   ];
-  for (const [words, message] of rows) {
-    const ran = await countersign(['init', ...words]);
+  const others: typeof rows = [
+    [['sign', '--root', 'v', '--csr', 'c', '--out', 'o', '--revoke', '01'], /which --crl signs/],
+    [['crl', '--ca', 'http://127.0.0.1:1', '--import', 'x.crl'], /--import goes with --data/],
+  ];
+  for (const [words, message] of [
+    ...rows.map(([words, message]) => [['init', ...words], message] as const),
+    ...others,
+  ]) {
+    const ran = await countersign([...words]);
     assert.equal(ran.code, 2, ran.stderr);
     assert.match(ran.stderr, message);
   }
