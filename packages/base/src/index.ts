@@ -24,4 +24,5 @@ export {
   noMeter,
 } from './meter.ts';
 export { nearestWord } from './nearest-word.ts';
+export { nodeHttp } from './node-http.ts';
 export { Secret } from './secret.ts';

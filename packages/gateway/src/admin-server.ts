@@ -1,6 +1,6 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { CountersignError, type Log, messageOf } from '@countersign/base';
+import { CountersignError, type Log, messageOf, nodeHttp } from '@countersign/base';
 
 export interface AdminServerOptions {
   readonly address: string;
@@ -26,7 +26,7 @@ export interface AdminServer {
  * @throws CountersignError ERR_LISTEN
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const server = createServer(
+  const server = nodeHttp().createServer(
     { requestTimeout: 5000, headersTimeout: 5000 },
     (request, response) => {
       // Scrapers may add parameters, which mean nothing here.

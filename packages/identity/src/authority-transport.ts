@@ -1,6 +1,6 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
-import type { Clock } from '@countersign/base';
+import { type Clock, nodeHttp } from '@countersign/base';
 import { dialMtls } from '@countersign/mtls';
 import type { BundleSource, SvidSource } from '@countersign/spiffe';
 import { AuthorityClient, type Transport, type TransportRequest } from '@countersign/wire';
@@ -69,7 +69,7 @@ async function exchange(
 ): Promise<IncomingMessage> {
   try {
     return await new Promise<IncomingMessage>((resolve, reject) => {
-      const outgoing = httpRequest({
+      const outgoing = nodeHttp().request({
         createConnection: () => socket,
         host: address.host,
         port: address.port,

@@ -1,5 +1,10 @@
-import { STATUS_CODES } from 'node:http';
-import { CountersignError, codeTable, type ErrorCode, isErrorCode } from '@countersign/base';
+import {
+  CountersignError,
+  codeTable,
+  type ErrorCode,
+  isErrorCode,
+  nodeHttp,
+} from '@countersign/base';
 import { parseJsonBody, readMessage } from './read-message.ts';
 
 /**
@@ -52,7 +57,7 @@ export function problemFrom(
 ): Problem {
   const status = options.status ?? statusOfCode(cause.code);
   if (options.audience === 'stranger') {
-    const title = STATUS_CODES[status] ?? 'Refused';
+    const title = nodeHttp().STATUS_CODES[status] ?? 'Refused';
     return { type: 'about:blank', title, status, id: options.id };
   }
   const { audience } = options;
@@ -143,7 +148,7 @@ export function errorOfProblem(problem: ReceivedProblem, attempted: string): Cou
   const reason =
     problem.detail ??
     (problem.code === undefined
-      ? `the other side answered ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`.trimEnd()
+      ? `the other side answered ${problem.status} ${nodeHttp().STATUS_CODES[problem.status] ?? ''}`.trimEnd()
       : lowerFirst(codeTable[problem.code].meaning.replace(/\.$/, '')));
   const lookUp = problem.id === undefined ? '' : ` (look-up id ${problem.id})`;
   return new CountersignError(

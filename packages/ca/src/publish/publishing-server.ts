@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, type Log, messageOf, nodeHttp } from '@countersign/base';
 import { answerDocument } from './http-document.ts';
 import { LargeBodies } from './large-bodies.ts';
 import type { OcspDesk } from './ocsp/ocsp-desk.ts';
@@ -54,7 +54,7 @@ export async function startPublishingServer(
   const { config, log, metrics, clock } = options;
   const prefix = new URL(config.url).pathname.replace(/\/$/, '');
   const large = new LargeBodies(clock);
-  const server = createServer(limits, (request, response) => {
+  const server = nodeHttp().createServer(limits, (request, response) => {
     const path = pathOf(request, prefix);
     // What is asked most, and is at hand, needs no promise.
     if (request.method === 'GET' && options.ocsp !== undefined && path.startsWith(ocspGet)) {

@@ -1,6 +1,5 @@
-import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { CountersignError } from '@countersign/base';
+import { CountersignError, nodeHttp } from '@countersign/base';
 import { AuthorityClient, type Transport } from '@countersign/wire';
 import { adminSocketOf } from './admin-socket.ts';
 
@@ -22,7 +21,7 @@ function socketTransport(socketPath: string): Transport {
     new Promise((resolve, reject) => {
       const { method, path, signal, body } = call;
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
-      const request = httpRequest(
+      const request = nodeHttp().request(
         { socketPath, method, path, headers: { host: 'admin', ...headers }, signal, agent: false },
         (response) =>
           resolve({

@@ -1,8 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { createServer as createSocketServer, isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { type Clock, CountersignError, type Denial, type Log, type Meter } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  type Log,
+  type Meter,
+  nodeHttp,
+} from '@countersign/base';
 import { createMtlsListener, isAnonymous } from '@countersign/mtls';
 import type { BundleSource, Changes } from '@countersign/spiffe';
 import type { Authority } from '../authority.ts';
@@ -115,7 +122,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   // 3. HTTPS: the listener proves who calls, and hands on sockets; HTTP is spoken on them
   const callers = new WeakMap<TLSSocket, Caller>();
   const refusals = new WeakMap<TLSSocket, Denial>();
-  const web = createServer(httpLimits, (request, response) => {
+  const web = nodeHttp().createServer(httpLimits, (request, response) => {
     const socket = request.socket as TLSSocket;
     const address = socket.remoteAddress ?? '';
     const caller = callers.get(socket) ?? { kind: 'anonymous', address };
@@ -181,7 +188,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   if (isShared) void authority.rotation?.follow(watching.signal);
 
   // 7. the admin socket
-  const admin = createServer(httpLimits, (request, response) => {
+  const admin = nodeHttp().createServer(httpLimits, (request, response) => {
     void answerRequest(context, { kind: 'operator' }, request, response);
   });
   const stop = async (drainMs: number): Promise<void> => {

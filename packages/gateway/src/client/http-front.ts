@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { denial, type Log } from '@countersign/base';
+import { denial, type Log, nodeHttp } from '@countersign/base';
 import type { GatewayLimits } from '../gateway-config.ts';
 import type { RefusedConnection } from '../handle-request.ts';
 import { writeProblem } from '../problem-response.ts';
@@ -76,7 +76,7 @@ export function createHttpFront(options: HttpFrontOptions): HttpFront {
 const nothing = (): void => {};
 
 function strictServer(limits: GatewayLimits): Server {
-  const server = createServer({
+  const server = nodeHttp().createServer({
     insecureHTTPParser: false,
     requireHostHeader: false, // ours answers with a problem document
     rejectNonStandardBodyWrites: false,
@@ -101,7 +101,7 @@ function upgradeOf(
   from: Session | RefusedConnection | undefined,
 ): ClientExchange {
   if (first.byteLength > 0) socket.unshift(first);
-  const response = new ServerResponse(request);
+  const response = new (nodeHttp().ServerResponse)(request);
   response.shouldKeepAlive = false;
   response.assignSocket(request.socket);
   response.once('finish', () => socket.end());

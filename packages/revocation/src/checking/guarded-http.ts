@@ -1,7 +1,7 @@
 import { lookup as resolve } from 'node:dns';
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { isIP, type LookupFunction } from 'node:net';
-import { type Clock, CountersignError, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, nodeHttp } from '@countersign/base';
 import { AddressGuard } from '@countersign/wire';
 import { LookupSlots } from './lookup-slots.ts';
 
@@ -93,7 +93,7 @@ export class GuardedHttp {
 
   #send(target: URL, question: HttpQuestion, signal: AbortSignal): ClientRequest {
     const { body, headers, isConfigured } = question;
-    const asked = request(target, {
+    const asked = nodeHttp().request(target, {
       method: body === undefined ? 'GET' : 'POST',
       agent: false,
       headers: {
