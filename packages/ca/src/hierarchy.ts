@@ -78,7 +78,7 @@ export async function makeKeys(
     authorities.map(async ({ name, storage, key: kind }): Promise<AuthorityKey> => {
       const stores = storesOf(name);
       const key = await stores.generate(storage, kind, name);
-      return { name, key, signer: await stores.of(storage).open(key) };
+      return { name, key, signer: await (await stores.of(storage)).open(key) };
     }),
   );
   return new Map(

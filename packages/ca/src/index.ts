@@ -60,11 +60,6 @@ export type { LedgerConfig, PostgresConfig } from './ledger/ledger-config.ts';
 export { type LedgerPages, ledgerOverSocket } from './ledger/ledger-pages.ts';
 export { type MemoryLedgerOptions, memoryLedger } from './ledger/memory-ledger.ts';
 export { openStateLedger } from './ledger/open-state-ledger.ts';
-export {
-  openPostgresLedger,
-  type PostgresLedger,
-  type PostgresLedgerOptions,
-} from './ledger/postgres/postgres-ledger.ts';
 export { openSqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite-ledger.ts';
 export { type AuditVerdict, type VerifyAuditOptions, verifyAudit } from './ledger/verify-audit.ts';
 export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';

@@ -2,7 +2,7 @@ import { type Clock, CountersignError, type Log, type Meter, Secret } from '@cou
 import { type SecretPlaces, secretReader } from '../signers/secret-source.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerConfig, PostgresConfig } from './ledger-config.ts';
-import { openPostgresLedger, type PostgresLedger } from './postgres/postgres-ledger.ts';
+import type { PostgresLedger } from './postgres/postgres-ledger.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
 
 export interface OpenLedgerOptions {
@@ -68,13 +68,15 @@ function openFile(options: OpenLedgerOptions, create: boolean): Promise<Ledger> 
   return openSqliteLedger({ file, create, clock, log, ...(meter === undefined ? {} : { meter }) });
 }
 
-function openPostgres(
+/** Its driver is loaded where ca.yaml says PostgreSQL. */
+async function openPostgres(
   config: PostgresConfig,
   options: OpenLedgerOptions,
   create: boolean,
 ): Promise<PostgresLedger> {
   const { url: place, schema, timeoutMs, pollMs } = config;
   const { secrets, clock, log, meter } = options;
+  const { openPostgresLedger } = await import('./postgres/postgres-ledger.ts');
   const url =
     place.from === 'configuration'
       ? () => new Secret(place.url)

@@ -1,6 +1,12 @@
+import { createRequire } from 'node:module';
 import { messageOf } from '@countersign/base';
-import { type ASTNode, Environment, serialize } from '@marcbachmann/cel-js';
-import { RE2JS } from 're2js';
+import type { ASTNode, Environment } from '@marcbachmann/cel-js';
+import type { RE2JS } from 're2js';
+
+/** Loaded with the first condition: most authorities have none. */
+const load = createRequire(import.meta.url);
+const cel = () => load('@marcbachmann/cel-js') as typeof import('@marcbachmann/cel-js');
+const re2 = () => load('re2js') as typeof import('re2js');
 
 /** What a condition may ask about. What is not known yet (a token is made before its key) is undefined. */
 export interface ConditionFacts {
@@ -83,7 +89,7 @@ function compile(source: string): Condition {
   // 2. Bounded: few loops within loops, and no regular expression that backtracks.
   const patterns = new Map<string, RE2JS>();
   const bounded = boundedTree(ast, patterns, 0);
-  const run = newEnvironment(patterns).parse(serialize(bounded));
+  const run = newEnvironment(patterns).parse(cel().serialize(bounded));
   const uses = (Object.keys(variables) as (keyof ConditionFacts)[]).filter((name) =>
     mentions(ast, name),
   );
@@ -113,7 +119,7 @@ function compile(source: string): Condition {
 const linearMatches = 'matchesInLinearTime';
 
 function newEnvironment(patterns: ReadonlyMap<string, RE2JS>): Environment {
-  const environment = new Environment({ limits });
+  const environment = new (cel().Environment)({ limits });
   for (const [name, type] of Object.entries(variables)) environment.registerVariable(name, type);
   environment.registerFunction(
     `string.${linearMatches}(string): bool`,
@@ -140,7 +146,7 @@ function readPattern(node: ASTNode | undefined, patterns: Map<string, RE2JS>): v
     throw new TypeError('has matches() of something other than a text in quotes');
   }
   try {
-    patterns.set(node.args, RE2JS.compile(node.args));
+    patterns.set(node.args, re2().RE2JS.compile(node.args));
   } catch (thrown) {
     throw new TypeError(`has the pattern "${node.args}": ${messageOf(thrown)}`);
   }

@@ -113,10 +113,8 @@ async function keyInMaking(
   try {
     await context.commit(withGeneration(document, making), said);
   } catch (thrown) {
-    await context.stores
-      .of(about.storage)
-      .discard(key)
-      .catch(() => {});
+    const store = await context.stores.of(about.storage);
+    await store.discard(key).catch(() => {});
     throw thrown;
   }
   return making;

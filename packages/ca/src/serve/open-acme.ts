@@ -1,9 +1,8 @@
 import type { Clock, Log } from '@countersign/base';
-import { AcmeEdge } from '../acme/acme-edge.ts';
-import { authorityForAcme } from '../acme/authority-for-acme.ts';
+import type { AcmeEdge } from '../acme/acme-edge.ts';
 import type { Authority } from '../authority.ts';
 
-/** The ACME edge, where ca.yaml opens it. */
+/** The ACME edge, where ca.yaml opens it: loaded there alone. */
 export async function openAcme({
   authority,
   clock,
@@ -15,6 +14,10 @@ export async function openAcme({
 }): Promise<AcmeEdge | undefined> {
   const { acme: config } = authority.config;
   if (config === undefined) return undefined;
+  const [{ AcmeEdge }, { authorityForAcme }] = await Promise.all([
+    import('../acme/acme-edge.ts'),
+    import('../acme/authority-for-acme.ts'),
+  ]);
   const { ledger: state } = authority;
   return await AcmeEdge.open({ config, authority: authorityForAcme(authority), state, clock, log });
 }

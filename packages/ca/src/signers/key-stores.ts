@@ -2,11 +2,7 @@ import type { Clock, Log } from '@countersign/base';
 import type { KeyKind, Signer } from '@countersign/x509';
 import type { Sealer } from '../sealed-key.ts';
 import type { KeyDescription, KeyStore } from './key-store.ts';
-import { awsKmsStore } from './kms/aws-kms-store.ts';
-import { azureKeyVaultStore } from './kms/azure-key-vault-store.ts';
-import { googleKmsStore } from './kms/google-kms-store.ts';
 import { memoryStore } from './memory-store.ts';
-import { pkcs11Store } from './pkcs11/pkcs11-store.ts';
 import { sealedFileStore } from './sealed-file-store.ts';
 import { type SecretPlaces, secretReader } from './secret-source.ts';
 import type { StorageConfig } from './storage-config.ts';
@@ -25,29 +21,32 @@ export interface KeyStoresOptions {
  * that fails takes that back.
  */
 export class KeyStores {
-  readonly #open: (storage: StorageConfig) => KeyStore;
-  readonly #stores = new Map<string, KeyStore>();
+  readonly #open: (storage: StorageConfig) => Promise<KeyStore>;
+  readonly #stores = new Map<string, Promise<KeyStore>>();
   readonly #made: { readonly store: KeyStore; readonly description: KeyDescription }[] = [];
   /** Those that can go away while the authority runs. */
   readonly #remote = new Set<KeyStore>();
   readonly #onFailure = new Set<(store: KeyStore) => void>();
 
-  constructor(open: (storage: StorageConfig) => KeyStore) {
+  constructor(open: (storage: StorageConfig) => Promise<KeyStore>) {
     this.#open = open;
   }
 
-  of(storage: StorageConfig): KeyStore {
+  of(storage: StorageConfig): Promise<KeyStore> {
     const id = JSON.stringify(storage);
-    const known = this.#stores.get(id);
-    if (known !== undefined) return known;
-    const store = this.#open(storage);
+    const store = this.#stores.get(id) ?? this.#openOnce(storage);
     this.#stores.set(id, store);
+    return store;
+  }
+
+  async #openOnce(storage: StorageConfig): Promise<KeyStore> {
+    const store = await this.#open(storage);
     if (storage.type !== 'file') this.#remote.add(store);
     return store;
   }
 
   async generate(storage: StorageConfig, kind: KeyKind, name: string): Promise<KeyDescription> {
-    const store = this.of(storage);
+    const store = await this.of(storage);
     const description = await store.generate(kind, name);
     this.#made.push({ store, description });
     return description;
@@ -55,7 +54,7 @@ export class KeyStores {
 
   /** The signer of a key; should it fail, whoever listens hears of it at once. */
   async open(storage: StorageConfig, description: KeyDescription): Promise<Signer> {
-    const store = this.of(storage);
+    const store = await this.of(storage);
     const signer = await store.open(description);
     if (!this.#remote.has(store)) return signer;
     const sign = async (data: Uint8Array): Promise<Uint8Array> => {
@@ -88,31 +87,39 @@ export class KeyStores {
   }
 
   async close(): Promise<void> {
-    for (const store of this.#stores.values()) await store.close();
+    for (const opening of this.#stores.values()) {
+      // One that could not even be made was told to whoever asked for it.
+      const store = await opening.catch(() => undefined);
+      await store?.close();
+    }
   }
 }
 
 export function openKeyStores(options: KeyStoresOptions): KeyStores {
-  return new KeyStores((storage) => makers[storage.type](storage as never, options));
+  return new KeyStores(async (storage) => makers[storage.type](storage as never, options));
 }
 
 /** For authorities that leave nothing behind: every key in memory, whatever the configuration says. */
 export function memoryKeyStores(): KeyStores {
   const store = memoryStore();
-  return new KeyStores(() => store);
+  return new KeyStores(async () => store);
 }
 
 type Of<T extends StorageConfig['type']> = Extract<StorageConfig, { type: T }>;
 
+/** What speaks with a token or a key service is loaded where a key is in one. */
 const makers: {
-  [T in StorageConfig['type']]: (storage: Of<T>, options: KeyStoresOptions) => KeyStore;
+  [T in StorageConfig['type']]: (
+    storage: Of<T>,
+    options: KeyStoresOptions,
+  ) => KeyStore | Promise<KeyStore>;
 } = {
   file: (_, { sealer }) => {
     if (sealer === undefined) throw new TypeError('a key in a file without what seals it');
     return sealedFileStore(sealer);
   },
-  pkcs11: (storage, { trustDomain, secrets, clock, log }) =>
-    pkcs11Store({
+  pkcs11: async (storage, { trustDomain, secrets, clock, log }) =>
+    (await import('./pkcs11/pkcs11-store.ts')).pkcs11Store({
       module: storage.module,
       label: storage.tokenLabel,
       serial: storage.tokenSerial,
@@ -123,8 +130,14 @@ const makers: {
       clock,
       log,
     }),
-  'aws-kms': (storage, { trustDomain, clock }) =>
-    awsKmsStore({ ...storage, labelPrefix: trustDomain, clock }),
-  'google-kms': (storage, { clock }) => googleKmsStore({ ...storage, clock }),
-  'azure-key-vault': (storage, { clock }) => azureKeyVaultStore({ ...storage, clock }),
+  'aws-kms': async (storage, { trustDomain, clock }) =>
+    (await import('./kms/aws-kms-store.ts')).awsKmsStore({
+      ...storage,
+      labelPrefix: trustDomain,
+      clock,
+    }),
+  'google-kms': async (storage, { clock }) =>
+    (await import('./kms/google-kms-store.ts')).googleKmsStore({ ...storage, clock }),
+  'azure-key-vault': async (storage, { clock }) =>
+    (await import('./kms/azure-key-vault-store.ts')).azureKeyVaultStore({ ...storage, clock }),
 };

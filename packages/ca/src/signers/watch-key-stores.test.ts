@@ -10,6 +10,7 @@ import {
   noMeter,
   systemClock,
 } from '@countersign/base';
+import type { KeyDescription } from './key-store.ts';
 import { KeyStores } from './key-stores.ts';
 import { memoryStore } from './memory-store.ts';
 import { watchKeyStores } from './watch-key-stores.ts';
@@ -21,11 +22,11 @@ const finding = denial('ERR_SIGNER_TOKEN_LOST', 'token "x": it is away');
 function fallibleStores() {
   const inner = memoryStore();
   const state = { isAway: false };
-  const stores = new KeyStores(() => ({
+  const stores = new KeyStores(async () => ({
     ...inner,
     title: 'token "x"',
     health: async () => (state.isAway ? finding : { ok: true, detail: 'well' }),
-    async open(description) {
+    async open(description: KeyDescription) {
       const signer = await inner.open(description);
       const sign = async (data: Uint8Array) => {
         if (state.isAway) throw new CountersignError('ERR_SIGNER_TOKEN_LOST', 'away');
@@ -39,7 +40,7 @@ function fallibleStores() {
 
 test('a store that cannot sign is a finding until it can again, told once and measured', async () => {
   const { stores, state } = fallibleStores();
-  stores.of(storage);
+  await stores.of(storage);
   const told: string[] = [];
   const log: Log = {
     ...noLog,

@@ -1,6 +1,7 @@
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
+import { nodeHttp } from '@countersign/base';
 import { NameFailure } from './names.ts';
 import type { Claim, Found, Look } from './validators.ts';
 
@@ -73,7 +74,7 @@ async function fetchFrom(url: URL, look: Look): Promise<Fetched> {
 async function exchange(url: URL, address: string, signal: AbortSignal): Promise<Fetched> {
   const family = isIP(address) as 4 | 6;
   // RFC 8555 §8.3, §10.2: behind a redirect to https no certificate is checked: this is how one is got
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  const send = url.protocol === 'https:' ? httpsRequest : nodeHttp().request;
   const asked: ClientRequest = send(url, {
     agent: false,
     headers: { 'user-agent': 'countersign-acme', 'accept-encoding': 'identity' },
