@@ -53,7 +53,7 @@ export async function measureRouterQuery(count = 3000): Promise<RouterFigures> {
     const none = { three: undefined, one: undefined };
     return { ours, hive: hive === undefined ? none : await figuresOf(place, hive, count) };
   } finally {
-    for (const child of children) child.kill();
+    for (const child of children) child.kill('SIGKILL');
     await rm(directory, { recursive: true });
   }
 }
