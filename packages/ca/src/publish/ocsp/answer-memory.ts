@@ -10,6 +10,8 @@ export interface Standing {
   readonly issuer: string;
   /** As the ledger said when it was asked. */
   readonly revoked: RevokedSince | undefined;
+  /** Whether it had ended by then: from some time on nobody tells of it but the ledger's archive. */
+  readonly isOver: boolean;
   /** By the form of the CertID that they repeat. */
   readonly answers: Map<string, KeptAnswer>;
 }

@@ -268,6 +268,42 @@ describe('ocsp', () => {
     await published.close();
   });
 
+  it('says of what was archived what the ledger says, also after a restart', async () => {
+    let later = 0;
+    const clock = { ...systemClock, now: () => systemClock.now() + later };
+    const { authority, close, issue, revoke, issuer } = await publishedAuthority({ clock });
+    const { ledger } = authority;
+    const [revoked, kept] = [await issue(), await issue()];
+    await revoke(revoked);
+    // The newest revocation is never archived.
+    await revoke(await issue());
+    later = 30 * 86_400_000;
+    const endedBefore = clock.now() - 86_400_000;
+    const archive = { endedBefore, limit: 1000, holder: 'test', holdMs: 1000 };
+    for (let next = 'more'; next === 'more'; ) ({ next } = await ledger.archiveEnded(archive));
+    assert.equal((await ledger.retention())?.revocations, 1);
+    const index = new RevokedIndex({ ledger, clock, log: noLog, onRevoked() {} });
+    await index.loaded;
+    const desk = new OcspDesk({
+      ...{ issuers: authority.publishers(), ledger, index, clock, log: noLog },
+      ...{
+        config: { validityMs: 60_000, responderMs: 600_000 },
+        metrics: new PublishMetrics(noMeter),
+      },
+    });
+    const said: string[] = [];
+    for (const certificate of [revoked, kept, revoked]) {
+      const request = buildOcspRequest({ certIds: [certIdOf(certificate, issuer)] });
+      const { body } = await desk.answer(request, certificate.serialHex);
+      const parsed = parseOcspResponse(body);
+      assert.ok(parsed.status === 'successful');
+      said.push(...parsed.basic.responses.map(({ status }) => status.status));
+    }
+    assert.deepEqual(said, ['revoked', 'good', 'revoked']);
+    await index.stop();
+    await close();
+  });
+
   it('says to try later what it has no time for', async () => {
     const { authority, publishing, close, issue, issuer } = await publishedAuthority();
     const index = new RevokedIndex({

@@ -198,9 +198,10 @@ export class OcspDesk {
     if (known !== undefined) return isOf(known, serialHex, counter) ? known : undefined;
     const status = await ledger.certificateStatus(serialHex);
     if (status.status === 'unknown') return undefined;
-    const { issuer } = status.certificate;
+    const { issuer, notAfter } = status.certificate;
     const revoked = status.status === 'revoked' ? status.revocation : undefined;
-    const standing: Standing = { intent, serialHex, issuer, revoked, answers: new Map() };
+    const isOver = notAfter < this.#options.clock.now();
+    const standing: Standing = { intent, serialHex, issuer, revoked, isOver, answers: new Map() };
     if (!isOf(standing, serialHex, counter)) return undefined;
     // Nothing is kept that the index would not spoil.
     if (index.isLoaded) this.#memory.keep(standing);
@@ -208,15 +209,15 @@ export class OcspDesk {
   }
 
   /**
-   * The index was told of every revocation and release in their order. While it is behind, the ledger's word stands, and
-   * the stricter of both.
+   * The index was told of every revocation and release in their order, but for what was archived. Of that, and while it
+   * is behind, the ledger's word stands, and the stricter of both.
    */
   #statusOf(standing: Standing | undefined): OcspCertStatus {
     if (standing === undefined) return unknown;
     const { index } = this.#options;
     const isCurrent = index.isLoaded && !index.isBehind;
     const read = index.get(standing.intent);
-    const revoked = isCurrent ? read : (read ?? standing.revoked);
+    const revoked = isCurrent && !standing.isOver ? read : (read ?? standing.revoked);
     if (revoked === undefined) return good;
     return { status: 'revoked', at: revoked.at, reason: revoked.reason };
   }
