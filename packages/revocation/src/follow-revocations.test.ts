@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { noLog, noMeter } from '@countersign/base';
+import { CountersignError, noLog, noMeter } from '@countersign/base';
 import { testClock } from '@countersign/testkit';
 import { FeedDouble, following, peerOf, setHeartbeats, turn } from './feed-double.suite.ts';
 import { followRevocations } from './index.ts';
@@ -171,6 +171,28 @@ test('a feed that ended is followed again from the cursor, with a wait that grow
   await clock.advance(10_000);
   assert.equal(follower.check(peerOf()).status, 'revoked');
   assert.deepEqual(feed.cursors.slice(0, 2), [0, 10]);
+});
+
+test('an older authority is followed without what it does not know, until it is brought up to date', async (t) => {
+  const feed = new FeedDouble();
+  const asked: (number | undefined)[] = [];
+  let isOld = true;
+  const older: FeedDouble['client'] = {
+    ...feed.client,
+    feed(query) {
+      asked.push(query.reads);
+      if (!isOld || query.reads === undefined) return feed.client.feed(query);
+      throw new CountersignError('ERR_WIRE_UNKNOWN_MEMBER', 'feed query has unknown "reads"');
+    },
+  };
+  const { clock, follower } = await following(t, { feed, client: older });
+  await clock.advance(300);
+  await follower.ready;
+  isOld = false;
+  feed.drop();
+  await clock.advance(1000);
+  assert.deepEqual(asked, [2, undefined, 2]);
+  assert.equal(follower.check(peerOf()).status, 'good');
 });
 
 test('a connection on which nothing arrives for three heartbeats is given up', async (t) => {

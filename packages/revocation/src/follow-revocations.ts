@@ -116,7 +116,7 @@ class Follower implements RevocationFollower {
   #record: FeedRecord | undefined;
   #dropped: Promise<void> | undefined;
   #recordedAt = Number.NEGATIVE_INFINITY;
-  /** What is said to be understood; an older authority does not know of it. */
+  /** What is said to be understood; an older authority refuses to be told. */
   #reads: number | undefined = feedDialect;
   #failures = 0;
   #stopped: Promise<void> | undefined;
@@ -272,8 +272,11 @@ class Follower implements RevocationFollower {
         // 5. caught up: the set is up to date as of now
         if (this.#set.position >= head) this.#upToDate();
       }
+      this.#reads = feedDialect;
     } catch (thrown) {
-      if (isOlderAuthority(thrown)) this.#reads = undefined;
+      // Asked without it once: by the next time the authority may have been brought up to date.
+      const isRefused = this.#reads !== undefined && isOlderAuthority(thrown);
+      this.#reads = isRefused ? undefined : feedDialect;
       throw thrown;
     } finally {
       deadline.end();
