@@ -34,6 +34,12 @@ const rules: readonly Rule[] = [
     why: "only mtls's listener constructs TLS servers",
   },
   {
+    pattern:
+      /\bimport\s+(?!type\b)(?:\{(?!(?:\s*type \w+,?)+\s*\})[^}]*\}|\w+|\* as \w+)[^;]*from 'node:http'/g,
+    mayStandIn: /^apps\/|^packages\/agent\/src\/federation\//,
+    why: 'nodeHttp of base does not load a second HTTP client beside it',
+  },
+  {
     pattern: /\bMath\.random\(/g,
     mayStandIn: /\/bench\//,
     why: 'randomness comes from node:crypto or in by parameter',
