@@ -17,7 +17,8 @@ export const routerCodes = {
     exit: 2,
   },
   ERR_ROUTER_FALLBACK: {
-    meaning: 'Plaintext as a fallback (allow_fallback) is set in production, where it must be forced.',
+    meaning:
+      'Plaintext as a fallback (allow_fallback) is set in production, where it must be forced.',
     hint: 'leave it out; --force-fallback says that you mean it',
     exit: 2,
   },
