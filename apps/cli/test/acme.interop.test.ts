@@ -61,7 +61,7 @@ before(async (t) => {
   await writeFile(file('root.pem'), root);
 });
 after(async () => {
-  server.kill('SIGTERM');
+  await server.end();
   await dns.close();
 });
 

@@ -82,7 +82,8 @@ export async function startCountersign(
 /** An empty directory that goes away with the test. */
 export async function temporaryDirectory(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'countersign-cli-'));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  // A process that is still ending may write into it.
+  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   return path;
 }
 
