@@ -26,7 +26,7 @@ export const caRotationCodes = {
   },
   ERR_ROTATION_OFFLINE: {
     meaning: 'A key that is offline was to sign here.',
-    hint: 'see docs/rotation.md for what is carried to an offline root and back',
+    hint: 'it cannot be rotated yet: make a new data directory with init --offline-root (docs/offline-root.md)',
     exit: 2,
   },
   ERR_ROTATION_PROOF: {
