@@ -16,7 +16,7 @@ export const caRotationCodes = {
   ERR_ROTATION_UPTAKE: {
     meaning:
       'The new root was not made the issuing one, since holders of the trust bundle lack it.',
-    hint: 'run countersign root show, which names them; wait, renew them, or lower --threshold',
+    hint: 'run countersign root show, which names them; wait, or renew each where it runs (countersign renew --identity DIR), revoke those that are gone, lower --threshold',
     exit: 1,
   },
   ERR_ROTATION_LIVE: {

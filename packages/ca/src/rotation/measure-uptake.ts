@@ -34,8 +34,8 @@ export interface Living {
 const page = 500;
 
 /**
- * Who holds the trust bundle of this digest: whoever said so, and whoever was made a certificate with that bundle beside
- * it by order of others, who cannot say so for it. A certificate whose successor was heard of does not count any more.
+ * Who holds the trust bundle of this digest: whoever said so, and whoever was given it beside a certificate and has not
+ * said otherwise. A certificate that was renewed does not count any more: its successor does.
  *
  * @param since when the bundle came into force everywhere
  */
@@ -47,11 +47,12 @@ export async function measureUptake(
 ): Promise<Uptake> {
   const lacking: Holder[] = [];
   let holders = 0;
-  for (const certificate of await usedCertificates(ledger, trustDomain)) {
+  for (const certificate of await usedCertificates(ledger, trustDomain, wasReplaced)) {
     holders += 1;
     const { grant, at, holder } = certificate;
     // Who ordered through these has no other way to the bundle than the order's answer.
-    const isGiven = ['operator', 'registrar', 'door'].includes(grant) && at > since;
+    const isForOthers = ['operator', 'registrar', 'door'].includes(grant);
+    const isGiven = at > since && (isForOthers || holder === undefined);
     if (holder?.digest !== digest && !isGiven) lacking.push(workloadOf(certificate));
   }
   const [leases, reports] = await Promise.all([ledger.leases(), ledger.leaseHolders()]);
@@ -71,7 +72,7 @@ export async function livingUnder(
   trustDomain: string,
   leads: (certificate: LiveCertificate) => boolean,
 ): Promise<Living> {
-  const found = (await usedCertificates(ledger, trustDomain)).filter(leads);
+  const found = (await usedCertificates(ledger, trustDomain, wasHeardOf)).filter(leads);
   const ends = found.map(({ notAfter }) => notAfter);
   return {
     count: found.length,
@@ -80,11 +81,28 @@ export async function livingUnder(
   };
 }
 
+/** Whether the holder of a certificate has moved on to what it was renewed to. */
+type MovedOn = (successor: LiveCertificate, before: LiveCertificate) => boolean;
+
+const wasHeardOf: MovedOn = (successor) => successor.holder !== undefined;
+
 /**
- * Certificates of services that are neither over nor revoked, newest first, without those whose successor was heard of:
- * its holder has moved on. The authority replaces its own by itself.
+ * The successor counts in its place, heard of or not. Unless the one before was heard of again: then the answer with the
+ * successor may have been lost, and its holder goes on with what it had.
  */
-async function usedCertificates(ledger: Ledger, trustDomain: string): Promise<LiveCertificate[]> {
+const wasReplaced: MovedOn = (successor, before) =>
+  successor.holder !== undefined ||
+  (successor.notAfter >= before.notAfter && (before.holder?.at ?? 0) <= successor.at);
+
+/**
+ * Certificates of services that are neither over nor revoked, newest first, without those whose holder has moved on. The
+ * authority replaces its own by itself.
+ */
+async function usedCertificates(
+  ledger: Ledger,
+  trustDomain: string,
+  movedOn: MovedOn,
+): Promise<LiveCertificate[]> {
   const all: LiveCertificate[] = [];
   const domain = `spiffe://${trustDomain}`;
   for (let after: number | undefined = 0; after !== undefined; ) {
@@ -96,12 +114,19 @@ async function usedCertificates(ledger: Ledger, trustDomain: string): Promise<Li
     }
     after = next;
   }
-  const left = new Set<string>();
-  return all.reverse().filter(({ serialHex, grant, grantedBy, holder }) => {
-    const isLeft = left.has(serialHex);
-    const isSeen = holder !== undefined || isLeft;
-    if (isSeen && grant === 'renewal' && grantedBy !== undefined) left.add(serialIn(grantedBy));
-    return !isLeft;
+  const successors = new Map<string, LiveCertificate[]>();
+  const left = new Set<LiveCertificate>();
+  return all.reverse().filter((each) => {
+    const { serialHex, grant, grantedBy } = each;
+    const isLeft = successors.get(serialHex)?.some((next) => left.has(next) || movedOn(next, each));
+    if (isLeft === true) left.add(each);
+    if (grant === 'renewal' && grantedBy !== undefined) {
+      const before = serialIn(grantedBy);
+      const others = successors.get(before);
+      if (others === undefined) successors.set(before, [each]);
+      else others.push(each);
+    }
+    return isLeft !== true;
   });
 }
 

@@ -126,14 +126,40 @@ describe('replacing the root', () => {
     assert.match(next, /wait until 1 more/);
     assert.equal(authority.rootFingerprint, fingerprintOf(authority.bundle().authorities[0]!));
 
-    // Its holder is heard of with a certificate that it was given meanwhile: the one before counts no more.
+    // A renewal brings the bundle, and the certificate before counts no more; unless that is heard of again.
     await clock.advance(2000);
-    const renewed = issuedOf(
-      await authority.renew({ csr: await request(), peer: peerOf(authority, late, clock.now()) }),
-    );
-    refused(await keys.activate('root', { by }), 'ERR_ROTATION_UPTAKE', /1 of 3 hold/);
+    const renew = async () =>
+      issuedOf(
+        await authority.renew({ csr: await request(), peer: peerOf(authority, late, clock.now()) }),
+      );
+    await renew();
+    const uptakeNow = async () => (await keys.show('root')).uptake;
+    assert.deepEqual((await uptakeNow())?.lacking, []);
+    await clock.advance(70_000);
+    await world.holds(late, 'ab'.repeat(32));
+    refused(await keys.activate('root', { by }), 'ERR_ROTATION_UPTAKE', /2 of 3 hold/);
+    const renewed = await renew();
+    assert.deepEqual([(await uptakeNow())?.holders, (await uptakeNow())?.lacking.length], [3, 0]);
+    await world.holds(renewed, 'cd'.repeat(32));
+    refused(await keys.activate('root', { by }), 'ERR_ROTATION_UPTAKE', /2 of 3 hold/);
     await world.holds(renewed);
     await done(keys.activate('root', { by }));
+    await authority.close();
+  });
+
+  it('does not count what was renewed before it began beside what it was renewed to', async () => {
+    const world = await begin();
+    const { authority, keys, clock } = world;
+    const first = await world.enrol(payments);
+    const peer = peerOf(authority, first, clock.now());
+    const second = issuedOf(await authority.renew({ csr: await request(), peer }));
+    await done(keys.prepare('root', { by }));
+    const { uptake, next } = await keys.show('root');
+    assert.deepEqual(
+      uptake?.lacking.map(({ serial }) => serial),
+      [second.serialHex],
+    );
+    assert.match(next, /renew .* where it runs .*, revoke it if it is gone/);
     await authority.close();
   });
 

@@ -103,7 +103,10 @@ function nextStep(
   if (state === 'prepared') {
     if (uptake === undefined || uptake.share >= 1)
       return 'activate, or rollback, which gives the new key up';
-    return `wait until ${uptake.lacking.length} more hold the new root, then activate`;
+    const { length } = uptake.lacking;
+    const how =
+      'renew one that stays away where it runs (countersign renew), revoke it if it is gone';
+    return `wait until ${length} more hold the new root, then activate; ${how}`;
   }
   if (living === undefined || living.count === 0) return 'retire';
   const until = new Date(living.until ?? 0).toISOString();
