@@ -3,6 +3,7 @@ import type { RouterConfig } from './config/router-config.ts';
 import { AccessRules } from './operation/access.ts';
 import { OperationPreparer } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
+import { ProgressiveOverride } from './plan/progressive-override.ts';
 import { openQueryPlanner } from './plan/query-planner.ts';
 import { subgraphSettings } from './subgraph/subgraph-settings.ts';
 import { loadSupergraph } from './supergraph/load-supergraph.ts';
@@ -14,7 +15,12 @@ export type ReadText = (path: string) => Promise<string>;
 export interface OfflineEngine {
   readonly supergraph: Supergraph;
   readonly preparer: OperationPreparer;
+  /** Override labels of the configuration that no field has. */
+  readonly unknownLabels: readonly string[];
 }
+
+/** What has not moved for everybody is explained where it stays. */
+const lastOfAll = 99.999_999_999;
 
 /** @throws CountersignError ERR_ROUTER_*, ERR_USAGE where subgraphs would have to be asked for their SDL */
 export async function openOffline(
@@ -35,16 +41,29 @@ export async function openOffline(
   const schema = publicSchemaOf(planner.publicSdl);
   const access = new AccessRules(supergraph, schema);
   const { limits, introspection } = config;
-  const preparer = new OperationPreparer({ schema, planner, access, limits, introspection });
-  return { supergraph, preparer };
+  const override = new ProgressiveOverride(
+    planner.overrides,
+    config.override_labels,
+    () => lastOfAll,
+  );
+  const preparer = new OperationPreparer({
+    ...{ schema, planner, access, override, limits, introspection },
+  });
+  const unknownLabels = ProgressiveOverride.unknown(
+    planner.overrides.labels,
+    config.override_labels,
+  );
+  return { supergraph, preparer, unknownLabels };
 }
 
 /**
  * Everything that a start would find wrong without asking anybody: composition, planner, URLs.
  *
+ * @returns notes for the operator
  * @throws CountersignError ERR_ROUTER_*
  */
-export async function checkSupergraph(config: RouterConfig, readText: ReadText): Promise<void> {
-  const { supergraph } = await openOffline(config, readText);
+export async function checkSupergraph(config: RouterConfig, readText: ReadText): Promise<string[]> {
+  const { supergraph, unknownLabels } = await openOffline(config, readText);
   for (const [name, url] of supergraph.subgraphs) subgraphSettings(config, name, url);
+  return unknownLabels.map((each) => `no field has the label "${each}" of override_labels`);
 }

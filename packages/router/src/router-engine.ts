@@ -16,6 +16,7 @@ import {
 } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
 import type { SubgraphOperation } from './plan/plan.ts';
+import { ProgressiveOverride } from './plan/progressive-override.ts';
 import { openQueryPlanner } from './plan/query-planner.ts';
 import { AnswerCache } from './subgraph/answer-cache.ts';
 import { failureOf } from './subgraph/failure.ts';
@@ -58,6 +59,8 @@ export interface EngineParts {
   readonly config: RouterConfig;
   readonly clients: ReadonlyMap<string, SubgraphClient>;
   readonly newId: () => string;
+  /** Chance, from 0 to below 100: which operations see fields where they move to. */
+  readonly draw: () => number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -87,7 +90,11 @@ export class RouterEngine {
     const schema = publicSchemaOf(planner.publicSdl);
     const access = new AccessRules(supergraph, schema);
     const { limits, introspection } = config;
-    const preparer = new OperationPreparer({ schema, planner, access, limits, introspection });
+    const override = new ProgressiveOverride(planner.overrides, config.override_labels, parts.draw);
+    tellUnknownLabels(planner.overrides.labels, parts);
+    const preparer = new OperationPreparer({
+      ...{ schema, planner, access, override, limits, introspection },
+    });
     return new RouterEngine(parts, schema, preparer);
   }
 
@@ -296,6 +303,12 @@ const notStreamed = refused(
     'a subscription is answered as text/event-stream or over a WebSocket',
   ),
 );
+
+/** Said, not refused: the label goes from the supergraph first when a move is done. */
+function tellUnknownLabels(labels: readonly string[], { config, log }: EngineParts): void {
+  const unknown = ProgressiveOverride.unknown(labels, config.override_labels);
+  if (unknown.length > 0) log.warn({ labels: unknown }, 'override labels that no field has');
+}
 
 function refusedResult({ errors, ...reason }: RefusedOperation): GraphqlResult {
   return { refusal: reason, prepared: undefined, body: { errors } };

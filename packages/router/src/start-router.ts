@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -53,6 +53,8 @@ export interface RouterOptions {
   readonly metricsText?: () => string | Promise<string>;
   /** Look-up ids of failures; random unless given. */
   readonly newId?: () => string;
+  /** From 0 to below 100; random unless given. */
+  readonly draw?: () => number;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -94,6 +96,7 @@ const drainMs = 10_000;
 export async function startRouter(options: RouterOptions): Promise<Router> {
   const { svids, bundles, revocation, clock, log, meter } = options;
   const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
+  const draw = options.draw ?? (() => randomInt(100_000_000) / 1_000_000);
   let { config } = options;
 
   // 1. Trust: how subgraphs are called, and who may be talked to at all.
@@ -135,7 +138,15 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
         `subgraph "${name}" is not in the supergraph`,
       );
     }
-    return await RouterEngine.open({ supergraph, config: of, clients: opened, newId, clock, log });
+    return await RouterEngine.open({
+      supergraph,
+      config: of,
+      clients: opened,
+      newId,
+      draw,
+      clock,
+      log,
+    });
   };
   let engine = await openEngine(config, new Map());
   tellPlaintext(engine, log);

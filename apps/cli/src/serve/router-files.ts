@@ -43,8 +43,7 @@ export async function checkRouterFiles(cli: Cli, text: string, file: string): Pr
   if (!isOfFiles)
     return [...notes, 'the supergraph is composed of what the subgraphs say, unchecked here'];
   const { checkSupergraph } = await import('@countersign/router');
-  await checkSupergraph(config, routerTextReader(cli));
-  return notes;
+  return [...notes, ...(await checkSupergraph(config, routerTextReader(cli)))];
 }
 
 function placedBeside(config: RouterConfig, file: string): RouterConfig {

@@ -166,6 +166,10 @@ export const routerSchema = z.strictObject({
   /** How it is found out who is revoked; of an authority with a `url`, whose feed is followed unless it says otherwise. */
   revocation: revocationSchema.optional(),
   authorization: authorizationSchema.prefault({}),
+  /** Labels of `@override(label:)` that hold, or for how many per cent of the operations; `percent(n)` needs none. */
+  override_labels: z
+    .record(z.string(), z.union([z.boolean(), z.number().min(0).max(100)]))
+    .default({}),
   /** Bearer tokens as a second source of claims, for `@authenticated` and `@requiresScopes`. */
   jwt: z
     .strictObject({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildSchema } from 'graphql';
 import { parseRouterConfig } from '../config/router-config.ts';
+import { ProgressiveOverride } from '../plan/progressive-override.ts';
 import { AccessRules } from './access.ts';
 import { stranger } from './caller.ts';
 import { judgeDocument } from './document-limits.ts';
@@ -9,10 +10,12 @@ import { OperationPreparer } from './prepare-operation.ts';
 
 const { limits } = parseRouterConfig('supergraph: x', 'router.yaml', {});
 const schema = buildSchema('type Query { a: Query b(x: String): [Query] c: Int }');
-const planner = { publicSdl: '', plan: async () => undefined };
+const overrides = { labels: [], percentages: [] };
+const planner = { publicSdl: '', plan: async () => undefined, overrides };
 const preparer = new OperationPreparer({
   ...{ schema, planner, limits, introspection: false },
   access: new AccessRules({ rules: new Map() }, schema),
+  override: new ProgressiveOverride(overrides, {}, () => 0),
 });
 
 async function codesOf(query: string): Promise<readonly string[]> {

@@ -19,6 +19,7 @@ import {
 import type { RouterLimits } from '../config/router-config.ts';
 import type { ResponseError } from '../execute/response-error.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { ProgressiveOverride, Rollout } from '../plan/progressive-override.ts';
 import type { QueryPlanner } from '../plan/query-planner.ts';
 import type { AccessRule } from '../supergraph/access-rules.ts';
 import { type AccessRules, judgeRule } from './access.ts';
@@ -52,6 +53,7 @@ export interface OperationSurroundings {
   readonly schema: GraphQLSchema;
   readonly planner: QueryPlanner;
   readonly access: AccessRules;
+  readonly override: ProgressiveOverride;
   readonly limits: RouterLimits;
   readonly introspection: boolean;
 }
@@ -67,14 +69,14 @@ interface ReadOperation {
   readonly rules: readonly AccessRule[];
   readonly introspection: DocumentNode | undefined;
   readonly isPlannerText: boolean;
-  /** By which of its rules refuse. */
+  /** By which of its rules refuse, and how far fields have moved. */
   readonly variants: Map<string, Promise<PreparedOperation | RefusedOperation>>;
 }
 
 /** Documents that are remembered, refused ones included. */
 const maxRemembered = 2000;
 const maxRememberedChars = 32 * 1024 * 1024;
-/** Sets of refusals of one document. */
+/** Sets of refusals and of moved fields of one document. */
 const maxVariants = 64;
 
 /**
@@ -112,7 +114,9 @@ export class OperationPreparer {
     if (!read.ok) return read;
     // 3. access: what of it is not for this caller
     const refusals = read.rules.map((rule) => judgeRule(rule, caller));
-    const signature = refusals.map((each) => (each === undefined ? '0' : '1')).join('');
+    const refusedOnes = refusals.map((each) => (each === undefined ? '0' : '1')).join('');
+    const rollout = this.#around.override.next();
+    const signature = `${rollout.key} ${refusedOnes}`;
     // 4. plan and projection for that
     const known = read.variants.get(signature);
     if (known !== undefined) return known;
@@ -121,6 +125,7 @@ export class OperationPreparer {
     const refusedRules = new Set(rules.filter((_, i) => refusals[i] !== undefined));
     const made = this.#prepareFor(
       read,
+      rollout,
       refusedRules,
       refusals.filter((each) => each !== undefined),
     );
@@ -163,6 +168,7 @@ export class OperationPreparer {
 
   async #prepareFor(
     read: ReadOperation,
+    rollout: Rollout,
     refusedRules: ReadonlySet<AccessRule>,
     refusals: readonly Denial[],
   ): Promise<PreparedOperation | RefusedOperation> {
@@ -191,7 +197,7 @@ export class OperationPreparer {
       return {
         ok: true,
         ...{ kind: operation.operation, name, operation, refusals },
-        plan: text === undefined ? undefined : await planner.plan(text, name),
+        plan: text === undefined ? undefined : await planner.plan(text, name, rollout),
         projection: new Projection(root, [{ set: operation.selectionSet, conditions: [] }], {
           schema,
           fragments,

@@ -9,6 +9,7 @@ import type {
   Rewrite,
   SubgraphOperation,
 } from './plan.ts';
+import type { Rollout } from './progressive-override.ts';
 
 export interface QueryPlanner {
   /** SDL of what callers may see. */
@@ -18,7 +19,16 @@ export interface QueryPlanner {
    *
    * @returns undefined where nothing is to be fetched
    */
-  plan(query: string, operationName: string | undefined): Promise<Plan | undefined>;
+  plan(
+    query: string,
+    operationName: string | undefined,
+    rollout: Rollout,
+  ): Promise<Plan | undefined>;
+  /** Labels and percentages of fields that move between subgraphs bit by bit. */
+  readonly overrides: {
+    readonly labels: readonly string[];
+    readonly percentages: readonly number[];
+  };
 }
 
 /**
@@ -29,12 +39,16 @@ export interface QueryPlanner {
  */
 export async function openQueryPlanner(supergraphSdl: string): Promise<QueryPlanner> {
   const planner = await construct(supergraphSdl);
-  // Fields that move between subgraphs bit by bit (@override with a label) stay where they are: nobody turns them on.
-  const labels = new Set<string>();
   return {
     publicSdl: planner.consumerSchema,
-    async plan(query, operationName) {
-      const { node } = await planner.planAsync(query, operationName ?? null, labels, 100);
+    overrides: { labels: planner.overrideLabels, percentages: planner.overridePercentages },
+    async plan(query, operationName, { labels, percentage }) {
+      const { node } = await planner.planAsync(
+        query,
+        operationName ?? null,
+        labels as Set<string>,
+        percentage,
+      );
       return node === undefined || node === null ? undefined : planOf(node);
     },
   };
