@@ -18,13 +18,13 @@ import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509'
 import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
 import { bundleObject } from './bundle-object.ts';
 import type { CaConfig } from './ca-config.ts';
-import { parseNames, type WrittenNames } from './certificate-names.ts';
+import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
+import { DoorDesk } from './door-desk.ts';
 import { type EntryRegistry, entryRegistryOf } from './entries/entry-registry.ts';
 import { explainIssue } from './explain/explain-issue.ts';
 import { fixedParts } from './fixed-parts.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
-import type { IssueGrant } from './issue-grant.ts';
 import { type Issuer, makeIssuers } from './issuer.ts';
 import type { JwtKeys } from './jwt/jwt-keys.ts';
 import { TokenDesk } from './jwt/token-desk.ts';
@@ -32,8 +32,7 @@ import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { BundleReport } from './ledger/rotation-records.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
-import { judgeNames } from './name-policy.ts';
-import type { Requester } from './policy/who.ts';
+import type { UsageWish } from './profile/narrow-usages.ts';
 import { type ImportedList, importList } from './publish/imported-list.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
@@ -78,8 +77,6 @@ export interface AuthorityParts {
   readonly meter: Meter;
 }
 
-type Vouched = Extract<IssueGrant, { by: 'door' }>;
-
 export interface AuthorityKeys {
   /** Why a store cannot sign now: a token is away, a service refuses. */
   finding(): Denial | undefined;
@@ -97,6 +94,8 @@ export interface CsrAndWishes {
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs. */
   readonly issuer?: string | undefined;
+  /** Less than what the profile has. */
+  readonly usages?: UsageWish | undefined;
 }
 
 export interface IntermediateStatus {
@@ -115,6 +114,8 @@ export class Authority {
   readonly orphans: number;
   readonly entries: EntryRegistry;
   readonly tokens: TokenDesk;
+  /** For edges that speak other protocols. */
+  readonly doors: DoorDesk;
   readonly issuanceLog: IssuanceLog | undefined;
   /** Undefined where its keys stay what they are: in memory, or given from outside. */
   readonly rotation: KeyRotation | undefined;
@@ -143,6 +144,7 @@ export class Authority {
     this.entries = entryRegistryOf(parts);
     this.issuanceLog = parts.issuanceLog;
     this.tokens = new TokenDesk(parts.jwtKeys, () => this.#context);
+    this.doors = new DoorDesk(() => this.#context);
     this.#keys = parts.keys;
     this.#context = {
       config,
@@ -233,39 +235,6 @@ export class Authority {
     return decideNoted(this.ledger, question, () =>
       issueCertificate({ ...wishes(request), grant }, this.#context),
     );
-  }
-
-  /**
-   * By the word of an edge for another protocol, which has found its caller entitled to these names; within the policy
-   * for its provisioner.
-   */
-  vouch(
-    request: CsrAndWishes & WrittenNames & Omit<Vouched, 'by' | 'names'>,
-  ): Promise<Issued | Refusal> {
-    const { provisioner, caller, evidence } = request;
-    const grant = { by: 'door', provisioner, caller, evidence, names: request } as const;
-    const question = { asked: 'issue', subject: evidence, by: caller } as const;
-    return decideNoted(this.ledger, question, () =>
-      issueCertificate({ ...wishes(request), grant }, this.#context),
-    );
-  }
-
-  /** Why nobody of that kind may have the names, whatever the key and the lifetime; undefined where one may. */
-  judgeNames(written: WrittenNames, requester: Requester, profile?: string): Denial | undefined {
-    const { config, issuers, clock } = this.#context;
-    const named = parseNames(written);
-    if (!named.ok) return named;
-    const { names } = named;
-    const at = clock.now();
-    const question = { at, names, requester, profile, kind: undefined, ttlMs: 0 };
-    const judged = judgeNames(question, config, issuers);
-    return judged.ok ? undefined : judged;
-  }
-
-  /** DER of what follows a certificate that the issuer of that name in the ledger signed, without the root. */
-  chainOf(ledgerName: string): readonly Uint8Array[] {
-    const issuer = this.#context.issuers.find((each) => each.ledgerName === ledgerName);
-    return issuer?.chainDer ?? [];
   }
 
   /** By order of a peer whom `api.registrars` names, for others; as {@link issue}, within the policy for that caller. */

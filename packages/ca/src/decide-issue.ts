@@ -14,7 +14,8 @@ import {
 import type { Judgement } from './policy/judgement.ts';
 import type { Requester } from './policy/who.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
-import { chooseProfile } from './profile/choose-profile.ts';
+import { chooseProfile, profileMeant } from './profile/choose-profile.ts';
+import { judgeUsages, type UsageWish } from './profile/narrow-usages.ts';
 import { judgeKeyKind, judgeRequestContent } from './request-policy.ts';
 
 /** What is asked of an intermediate to decide. */
@@ -38,6 +39,8 @@ export interface IssueQuestion {
   readonly ttlMs: number | undefined;
   /** Undefined where nothing but a policy is tried out. */
   readonly request: { readonly csr: CertificateRequest; readonly grantedBy: string } | undefined;
+  /** Fewer usages than the profile has. */
+  readonly usages?: UsageWish | undefined;
   /** Of the key; undefined where it is not known. */
   readonly kind: KeyKind | undefined;
   /** What the grant says about lifetimes. */
@@ -78,11 +81,9 @@ export function* decideIssue<I extends DecidingIssuer>(
         { asked: question.profile, requester, names, issuerDefault: issuer?.profile },
         config,
       );
-  if (!chosen.ok) {
-    yield chosen;
-    return undefined;
-  }
-  const { profile } = chosen;
+  if (!chosen.ok) yield chosen;
+  // Refused by now: what else is in the way is told of the profile that was meant, as far as there is such a one.
+  const profile = chosen.ok ? chosen.profile : profileMeant(question.profile, config);
 
   if (issuer !== undefined && !assertsPolicies(issuer.policies, profile.policies)) {
     yield lacksPolicies(issuer, profile, issuers);
@@ -92,14 +93,15 @@ export function* decideIssue<I extends DecidingIssuer>(
   if (request !== undefined) {
     const { csr, grantedBy } = request;
     const granted = { names, by: grantedBy };
-    const unwanted = judgeRequestContent(csr, profile, granted, config.requests);
-    if (unwanted !== undefined) yield unwanted;
+    yield* judgeRequestContent(csr, profile, granted, config.requests);
   }
   const unfit = isOwn || kind === undefined ? undefined : judgeKeyKind(kind, profile);
   if (unfit !== undefined) yield unfit;
 
+  const missing = question.usages && judgeUsages(question.usages, profile, kind);
+  if (missing !== undefined) yield missing;
+
   // 4. For how long.
-  if (issuer === undefined) return undefined;
   const { grantedMs, renewed, limits } = question.lifetime;
   const lifetime = decideLifetime({
     at,
@@ -108,12 +110,15 @@ export function* decideIssue<I extends DecidingIssuer>(
     renewed,
     limits,
     profile: profile.lifetime,
-    issuer,
+    issuer: issuer ?? boundless,
     random: question.random,
   });
   if (!lifetime.ok) yield lifetime;
-  return lifetime.ok ? { issuer, profile, lifetime } : undefined;
+  return lifetime.ok && issuer !== undefined ? { issuer, profile, lifetime } : undefined;
 }
+
+/** Where none signs, the lifetime is judged by the profile alone. */
+const boundless = { name: '', notBefore: 0, notAfter: Date.UTC(9999, 11, 31) };
 
 function lacksPolicies(
   issuer: DecidingIssuer,

@@ -150,6 +150,8 @@ export function serviceTemplate(
 
 export interface ServiceDraftFacts {
   readonly names: CertificateNames;
+  /** For the subject, where a door's clients look for it there; it was judged as a name before. */
+  readonly commonName?: string | undefined;
   readonly spki: SubjectPublicKeyInfo;
   /** SHA-256 of the SubjectPublicKeyInfo: the key's identifier is its beginning. */
   readonly keyHash: Uint8Array;
@@ -177,9 +179,8 @@ class ServiceDraft implements Draft {
   readonly links: readonly NameConstraints[];
   readonly issuedBy: Certificate;
   readonly issuer: Name;
-  // Services are known by their alternative names. A common name would be taken for a DNS name by verifiers that find
-  // none among them, and held to the issuer's constraints.
-  readonly subject = emptyName;
+  // Services are known by their alternative names, and have no other unless a door asks for it.
+  readonly subject: Name;
   readonly notBefore: number;
   readonly notAfter: number;
   readonly spki: SubjectPublicKeyInfo;
@@ -192,6 +193,9 @@ class ServiceDraft implements Draft {
     this.kind = facts.kind;
     // RFC 5280 §4.2.1.2 leaves the method open. This one makes the identifier the beginning of what `revoke` calls the key.
     this.keyId = facts.keyHash.subarray(0, 20);
+    const { commonName } = facts;
+    this.subject =
+      commonName === undefined ? emptyName : buildName([{ type: 'CN', value: commonName }]);
     this.names = alternativesOf(facts.names);
     this.links = template.issuer.links;
     this.issuedBy = template.issuer.certificate;
@@ -205,8 +209,8 @@ class ServiceDraft implements Draft {
       template.extKeyUsage,
       extension.subjectKeyId(this.keyId),
       template.authorityKeyId,
-      // RFC 5280 §4.2.1.6: critical, since the subject is empty.
-      extension.subjectAltName(this.names, true),
+      // RFC 5280 §4.2.1.6: critical where the subject is empty.
+      extension.subjectAltName(this.names, commonName === undefined),
       ...template.more,
       ...template.publication.extensions,
     ];

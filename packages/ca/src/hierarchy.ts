@@ -45,6 +45,8 @@ export interface HierarchyContext {
   readonly config: CaConfig;
   readonly ledger: Ledger;
   readonly clock: Clock;
+  /** An edge on whose word it is made; absent: whoever holds the state. */
+  readonly by?: { readonly provisioner: string; readonly evidence: string } | undefined;
 }
 
 /** The authority's own certificates begin this long before now, before any certificate of a service can. */
@@ -160,12 +162,13 @@ export async function orderAuthority(
   draft: Draft,
   issuer: string,
   { config, ledger }: Pick<HierarchyContext, 'config' | 'ledger'>,
+  provisioner = 'init',
 ): Promise<Intent> {
   const intent = await ledger.intend({
     grant: { kind: 'operator' },
     names: [`uri:spiffe://${config.trustDomain}`],
     spkiHash: hash('sha256', draft.spki.raw),
-    provisioner: 'init',
+    provisioner,
     issuer,
     notAfter: draft.notAfter,
   });

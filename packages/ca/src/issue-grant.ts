@@ -1,7 +1,7 @@
 import { type Denial, denial } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { type JoinToken, secretHashOf } from '@countersign/wire';
-import type { CertificateRequest } from '@countersign/x509';
+import { type CertificateRequest, parseIpAddress } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import {
   type CertificateNames,
@@ -33,6 +33,8 @@ export type IssueGrant =
       readonly caller: string;
       /** What the edge has of it, such as an order; in the ledger beside the certificate. */
       readonly evidence: string;
+      /** For the subject. It is judged as the names are, and need not be among them. */
+      readonly commonName?: string | undefined;
       readonly names: WrittenNames;
     }
   /** Whoever holds the state: these names, or those of the request where none are given. */
@@ -44,6 +46,9 @@ export type IssueGrant =
 export interface Granted {
   readonly ok: true;
   readonly names: CertificateNames;
+  readonly commonName?: string | undefined;
+  /** What the policy is asked about, where that is more than `names`. */
+  readonly judged?: CertificateNames | undefined;
   /** The grant in words, for the refusal of a name that it does not give. */
   readonly describe: string;
   readonly ledgerGrant: Grant;
@@ -155,12 +160,16 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 
-  door({ provisioner, caller, evidence, names }) {
+  door({ provisioner, caller, evidence, names, commonName }) {
     const named = parseNames(names);
     if (!named.ok) return named;
+    const titled = withCommonName(named.names, commonName);
+    if (!titled.ok) return titled;
     return {
       ok: true,
       names: named.names,
+      commonName: titled.commonName,
+      judged: titled.judged,
       describe: evidence,
       ledgerGrant: { kind: 'door', evidence },
       provisioner,
@@ -197,6 +206,33 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 };
+
+/** RFC 5280, appendix A: `ub-common-name`. */
+const longestCommonName = 64;
+
+/** A common name is a DNS name or an address, since verifiers take it for one; a longer one is left out where a name says it. */
+function withCommonName(names: CertificateNames, commonName: string | undefined) {
+  if (commonName === undefined) return { ok: true, commonName, judged: undefined } as const;
+  const isAddress = parseIpAddress(commonName) !== undefined;
+  const read = parseNames(isAddress ? { ip: [commonName] } : { dns: [commonName] });
+  if (!read.ok) return read;
+  const { dns, ip } = read.names;
+  const [spelt = commonName] = [...dns, ...ip];
+  const isNamed = [...names.dns, ...names.ip].includes(spelt);
+  if (countNames(names) === 0) {
+    const sides = `common name "${spelt}" is asked for without any alternative name`;
+    return denial('ERR_POLICY_NAME_MISSING', sides);
+  }
+  if (spelt.length > longestCommonName) {
+    if (isNamed) return { ok: true, commonName: undefined, judged: undefined } as const;
+    const sides = `has ${spelt.length} characters, at most ${longestCommonName} fit`;
+    return denial('ERR_CSR_COMMON_NAME', `common name "${spelt}" ${sides}`);
+  }
+  const judged = isNamed
+    ? undefined
+    : { ...names, dns: [...names.dns, ...dns], ip: [...names.ip, ...ip] };
+  return { ok: true, commonName: spelt, judged } as const;
+}
 
 function wrongWithAnchor(peer: VerifiedPeer, anchors: ReadonlySet<string>): Denial | undefined {
   if (anchors.has(peer.anchorFingerprint)) return undefined;

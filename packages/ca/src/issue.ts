@@ -20,6 +20,7 @@ import type { Issuer } from './issuer.ts';
 import type { Intent, Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { firstAnswer } from './policy/judgement.ts';
+import type { UsageWish } from './profile/narrow-usages.ts';
 import { judgeRequestKey } from './request-policy.ts';
 import type { KeyLists } from './requests/key-lists.ts';
 import { signDraft } from './sign-draft.ts';
@@ -33,6 +34,8 @@ export interface IssueRequest {
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs; absent: the first in file order that admits the names. */
   readonly issuer?: string | undefined;
+  /** Fewer usages than the profile has, such as those of a role. */
+  readonly usages?: UsageWish | undefined;
   readonly grant: IssueGrant;
 }
 
@@ -126,12 +129,13 @@ async function issueInSteps(
   const { names, requester } = granted;
   const question = {
     at,
-    names,
+    names: granted.judged ?? names,
     requester,
     profile: request.profile,
     issuer: request.issuer,
     ttlMs: request.ttlMs,
     request: { csr, grantedBy: granted.describe },
+    usages: request.usages,
     kind: key.kind,
     lifetime: granted.lifetime,
     isOwn: request.grant.by === 'authority',
@@ -143,8 +147,9 @@ async function issueInSteps(
 
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;
-  const facts = { names, spki: csr.spki, keyHash, kind: key.kind, notBefore, notAfter };
-  const template = question.isOwn ? issuer.own : issuer.templateOf(profile);
+  const { commonName } = granted;
+  const facts = { names, commonName, spki: csr.spki, keyHash, kind: key.kind, notBefore, notAfter };
+  const template = question.isOwn ? issuer.own : issuer.templateOf(profile, request.usages);
   const draft = draftService(template, facts);
 
   // 4. Lint: the very bytes, read back, keep every rule.

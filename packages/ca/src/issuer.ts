@@ -3,6 +3,7 @@ import type { CaConfig } from './ca-config.ts';
 import { constraintsOf } from './constraints/name-constraints.ts';
 import { type ServiceTemplate, serviceTemplate } from './draft.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
+import { NarrowedTemplates, type UsageWish } from './profile/narrow-usages.ts';
 import { publicationOf } from './publish/certificate-publication.ts';
 
 /** An intermediate with its key. */
@@ -38,7 +39,7 @@ export interface Issuer extends SigningPair {
   /** Name of the profile of what it signs where nothing else decides. */
   readonly profile: string | undefined;
   /** What its certificates of a profile share; one for each profile of the configuration. */
-  templateOf(profile: CertificateProfile): ServiceTemplate;
+  templateOf(profile: CertificateProfile, usages?: UsageWish): ServiceTemplate;
   /** For the authority's own TLS certificate, which serves and dials whatever services may do. */
   readonly own: ServiceTemplate;
 }
@@ -76,6 +77,7 @@ function makeIssuer(
       serviceTemplate(authority, each, publication),
     ]),
   );
+  const narrowed = new NarrowedTemplates((each) => serviceTemplate(authority, each, publication));
   const all = [...chain, root];
   return {
     name,
@@ -91,9 +93,10 @@ function makeIssuer(
     policies: (certificate.certificatePolicies ?? []).map(({ oid }) => oid),
     signsServices: configured?.signsServices ?? true,
     profile: configured?.profile,
-    templateOf(profile) {
+    templateOf(profile, usages) {
       const template = templates.get(profile);
-      if (template !== undefined) return template;
+      if (template !== undefined && usages === undefined) return template;
+      if (template !== undefined && usages !== undefined) return narrowed.of(profile, usages);
       throw new TypeError(`profile "${profile.name}" is of another configuration`);
     },
     own: serviceTemplate(authority, ofOwn, publication),

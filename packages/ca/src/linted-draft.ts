@@ -64,7 +64,8 @@ export class LintedDraft {
 export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDraft {
   const tbs = buildTbsCertificate(draft, algorithm);
   const { shard } = draft;
-  const template = templateOf(draft);
+  // A subject is a certificate's own, and rules about it are among the template's.
+  const template = draft.subject.rdns.length === 0 ? templateOf(draft) : undefined;
   const proved = template === undefined ? undefined : provedKinds(template);
   if (proved?.has(draft.kind.type) === true) {
     const { notBefore, notAfter, names, keyId, spki } = draft;

@@ -8,7 +8,7 @@ export function authorityForAcme(authority: Authority): AcmeAuthority {
   return {
     async issue({ csr, evidence, lifetimeMs, profile, ...asked }) {
       const { provisioner, caller } = asked;
-      const issued = await authority.vouch({
+      const issued = await authority.doors.vouch({
         ...{ csr, profile, provisioner, caller, evidence },
         ...writtenOf(asked),
         ttlMs: lifetimeMs,
@@ -17,7 +17,7 @@ export function authorityForAcme(authority: Authority): AcmeAuthority {
     },
 
     async judgeNames({ profile, provisioner, caller, ...asked }) {
-      return authority.judgeNames(writtenOf(asked), { provisioner, caller }, profile);
+      return authority.doors.judgeNames(writtenOf(asked), { provisioner, caller }, profile);
     },
 
     async revoke({ serialHex, reason, evidence }) {
@@ -37,7 +37,7 @@ export function authorityForAcme(authority: Authority): AcmeAuthority {
       const found = await ledger.findCertificates({ spkiHash });
       const own = found.find((each) => each.grantedBy === evidence);
       if (own === undefined) return undefined;
-      return issuedOf([own.der, ...authority.chainOf(own.issuer)]);
+      return issuedOf([own.der, ...authority.doors.chainOf(own.issuer)]);
     },
 
     chains: (above) => [above],
