@@ -22,6 +22,12 @@ export const routerCodes = {
     hint: 'leave it out; --force-fallback says that you mean it',
     exit: 2,
   },
+  ERR_ROUTER_PROTO: {
+    meaning:
+      'What describes a gRPC subgraph cannot be read, or does not fit into a GraphQL schema.',
+    hint: 'write the set with `protoc --include_imports --descriptor_set_out=FILE`; subgraphs[].grpc.names settles names',
+    exit: 2,
+  },
   ERR_ROUTER_JWKS: {
     meaning: 'The key set that tokens are verified with cannot be used.',
     hint: 'give a JWKS with RSA, P-256, P-384 or Ed25519 public keys as jwt.jwks',
@@ -99,6 +105,11 @@ export const routerCodes = {
   ERR_SUBGRAPH_TIMEOUT: {
     meaning: 'A subgraph did not answer in time.',
     hint: 'look at the service, or raise subgraphs[].timeout in router.yaml',
+    exit: 3,
+  },
+  ERR_SUBGRAPH_STATUS: {
+    meaning: 'A method of a gRPC subgraph answered with a status other than OK.',
+    hint: "the router's log has the status and its message under the id of the error",
     exit: 3,
   },
   ERR_SUBGRAPH_RESPONSE: {
