@@ -7,6 +7,7 @@ import { caPolicyCodes } from './codes/ca-policy-codes.ts';
 import { caPublishCodes } from './codes/ca-publish-codes.ts';
 import { caRotationCodes } from './codes/ca-rotation-codes.ts';
 import { caSignerCodes } from './codes/ca-signer-codes.ts';
+import { caVaultCodes } from './codes/ca-vault-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
 import { gatewayCodes } from './codes/gateway-codes.ts';
@@ -39,6 +40,7 @@ export const codeFamilies = {
   publish: caPublishCodes,
   rotation: caRotationCodes,
   signers: caSignerCodes,
+  vault: caVaultCodes,
   revocation: revocationCodes,
   identity: identityCodes,
   jwt: jwtCodes,
@@ -65,6 +67,7 @@ export const codeTable = {
   ...caPublishCodes,
   ...caRotationCodes,
   ...caSignerCodes,
+  ...caVaultCodes,
   ...revocationCodes,
   ...identityCodes,
   ...jwtCodes,
