@@ -1,6 +1,6 @@
 import process from 'node:process';
 import type { Readable } from 'node:stream';
-import { type Clock, systemClock } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, systemClock } from '@countersign/base';
 import { createStyle, type Style } from './style.ts';
 
 /** The world of a command: what it may read and write, passed to every verb. */
@@ -8,7 +8,11 @@ export interface Cli {
   readonly stdin: Readable;
   readonly clock: Clock;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Text to standard output as it is, the answer and nothing else. Resolves when more may be written. */
+  /**
+   * Text to standard output as it is, the answer and nothing else. Resolves when more may be written.
+   *
+   * @throws CountersignError ERR_CLI_OUTPUT
+   */
   out(text: string): Promise<void>;
   /** Text to standard error as it is: logs, notes, errors. */
   err(text: string): void;
@@ -26,8 +30,11 @@ export function systemCli(): Cli {
     clock: systemClock,
     env,
     out: (text) =>
-      new Promise((resolve) => {
-        stdout.write(text, () => resolve());
+      new Promise((resolve, reject) => {
+        stdout.write(text, (thrown) => {
+          if (thrown == null) resolve();
+          else reject(unwritten(thrown));
+        });
       }),
     err: (text) => {
       stderr.write(text);
@@ -37,6 +44,11 @@ export function systemCli(): Cli {
     outIsTerminal: stdout.isTTY === true,
     errIsTerminal: stderr.isTTY === true,
   };
+}
+
+function unwritten(thrown: Error): CountersignError {
+  const message = `write to standard output: ${messageOf(thrown)}`;
+  return new CountersignError('ERR_CLI_OUTPUT', message, { cause: thrown });
 }
 
 function coloured(isTerminal: boolean | undefined, env: NodeJS.ProcessEnv): boolean {

@@ -6,7 +6,8 @@ import { runProgram } from './program.ts';
 export async function main(): Promise<void> {
   // `countersign … | head` closes our output early; that is the reader's right and no failure of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 3);
+    if (error.code === 'EPIPE') process.exit(0);
+    // Otherwise the verb that wrote is told, and what it did not write is its failure.
   });
   const exitCode = await runProgram(process.argv.slice(2), systemCli());
   process.exitCode = exitCode;

@@ -1,6 +1,14 @@
 export { concatBytes, equalBytes, fromBase64, fromHex, toBase64, toHex } from './bytes.ts';
 export { type Clock, systemClock } from './clock.ts';
 export type { CodeFamily, CodeRow, ExitCode } from './code-row.ts';
+export {
+  makeDirectory,
+  type PreparedDirectory,
+  prepareDirectory,
+  proveReplaceable,
+  proveWritable,
+  removeMade,
+} from './destination.ts';
 export { syncDirectory, writeFileDurably } from './durable-file.ts';
 export { formatDuration, parseDuration } from './duration.ts';
 export { codeFamilies, codeTable, type ErrorCode, isErrorCode } from './error-codes.ts';

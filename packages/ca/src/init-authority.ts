@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   type Clock,
@@ -11,7 +11,7 @@ import {
 import { encodePem, fingerprintOf } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import { type AuthorityPair, createHierarchy, type Hierarchy } from './hierarchy.ts';
-import { placeFor, tellLeftovers } from './init-place.ts';
+import { makeStaging, placeFor, tellLeftovers } from './init-place.ts';
 import { checkKeyFilePlace, makeSealer } from './init-seal.ts';
 import { type LedgerOfState, openNewLedger } from './ledger/open-ledger.ts';
 import { createLogKey } from './log/log-key.ts';
@@ -66,7 +66,7 @@ export async function initAuthority(options: InitOptions): Promise<Initialised> 
   let stores: KeyStores | undefined;
   try {
     // 2. The secret that seals the keys.
-    await mkdir(staging.intermediates, { recursive: true, mode: 0o700 });
+    await makeStaging([staging.intermediates], data);
     const sealOptions = { ...options, configured: config.seal, secrets };
     const made = { staging: place.staging, data };
     const authorities = [config.root, ...config.intermediates];

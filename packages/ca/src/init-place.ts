@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { CountersignError, type Log, messageOf, syncDirectory } from '@countersign/base';
+import {
+  CountersignError,
+  type Log,
+  makeDirectory,
+  messageOf,
+  proveWritable,
+  syncDirectory,
+} from '@countersign/base';
 
 /** Of an init that was killed: they may hold a key file. Whether one still runs is not ours to tell, so they stay. */
 export async function tellLeftovers(data: string, log: Log): Promise<void> {
@@ -32,7 +39,9 @@ export async function placeFor(data: string, last: string): Promise<Place> {
   const suffix = `init-${randomBytes(6).toString('hex')}`;
   const found = await entriesOf(data);
   if (found === undefined) {
-    await mkdir(dirname(data), { recursive: true });
+    await makeDirectory(dirname(data)).catch((thrown: unknown) => {
+      throw notMade(data, thrown);
+    });
     const staging = join(dirname(data), `.${basename(data)}.${suffix}`);
     return { staging, commit: () => moveWhole(staging, data) };
   }
@@ -66,6 +75,23 @@ export async function entriesOf(directory: string): Promise<string[] | undefined
       },
     );
   }
+}
+
+/** What is built in it is moved in place: that there is room for it is proved before a token makes a key. */
+export async function makeStaging(directories: readonly string[], data: string): Promise<void> {
+  try {
+    for (const directory of directories) await makeDirectory(directory, { mode: 0o700 });
+  } catch (thrown) {
+    throw notMade(data, thrown);
+  }
+  for (const directory of directories) {
+    await proveWritable(directory, `init an authority in "${data}"`);
+  }
+}
+
+function notMade(data: string, thrown: unknown): CountersignError {
+  const message = `init an authority in "${data}": ${messageOf(thrown)}`;
+  return new CountersignError('ERR_DESTINATION', message, { fields: { data }, cause: thrown });
 }
 
 async function moveWhole(staging: string, data: string): Promise<void> {

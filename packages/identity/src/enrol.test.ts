@@ -192,7 +192,7 @@ test('a directory that cannot take the files is found before the token is spent'
   const { double, ask } = await authority(t);
   const out = await directoryFor(t);
   await writeFile(out, 'a file');
-  await assert.rejects(ask({ out }), { code: 'ERR_IDENTITY_FILES' });
+  await assert.rejects(ask({ out }), { code: 'ERR_DESTINATION' });
   await rm(out);
   await mkdir(out);
   await writeFile(join(out, 'key.pem'), 'of somebody else');

@@ -12,6 +12,7 @@ import { parseAuthorityUrl } from './authority-url.ts';
 import { wishesOf } from './certificate-wishes.ts';
 import type { Identity } from './identity.ts';
 import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
+import { keepIssued } from './keep-issued.ts';
 import { learnRoot } from './learn-root.ts';
 import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
 import { proveIssued } from './prove-issued.ts';
@@ -81,7 +82,10 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
       ...(options.spiffeId === undefined ? {} : { spiffeId: options.spiffeId }),
     });
     // 7. on disk, in one step
-    if (out !== undefined) await writeIdentity(out, identity);
+    if (out !== undefined) {
+      const { serialHex } = identity.svid;
+      await keepIssued(serialHex, 'enrolment', () => writeIdentity(out, identity));
+    }
     return identity;
   } catch (thrown) {
     await place?.giveUp();

@@ -1,18 +1,17 @@
 import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import {
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readlink,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  symlink,
-} from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { CountersignError, messageOf, syncDirectory, writeFileDurably } from '@countersign/base';
+  CountersignError,
+  type ErrorCode,
+  makeDirectory,
+  messageOf,
+  type PreparedDirectory,
+  proveWritable,
+  removeMade,
+  syncDirectory,
+  writeFileDurably,
+} from '@countersign/base';
 import { makeBundle, makeSvid, type X509Svid } from '@countersign/spiffe';
 import {
   type Certificate,
@@ -56,40 +55,37 @@ const current = '.current';
 const versions = '.versions';
 const maxFileBytes = 1024 * 1024;
 
-/** A directory that an identity can be written to. */
-export interface PreparedDirectory {
-  /** Takes away what was made for it, as far as nothing stands in it: an enrolment that is refused leaves no trace. */
-  giveUp(): Promise<void>;
-}
-
 /**
- * Makes sure that an identity can be written there, before a token is spent on it.
+ * Makes sure that an identity can be written there, before a token is spent on it or a certificate is ordered.
  *
- * @throws CountersignError ERR_IDENTITY_FILES
+ * @throws CountersignError ERR_DESTINATION, or ERR_IDENTITY_FILES where somebody else's files are there; then nothing of
+ *   ours is left
  */
 export async function prepareIdentityDirectory(directory: string): Promise<PreparedDirectory> {
+  const place = await placeIdentityDirectory(directory);
   try {
-    const inside = resolve(directory, versions);
-    const made = await mkdir(inside, { recursive: true });
-    for (const name of fileNames) await checkReplaceable(directory, name);
-    const probe = join(directory, versions, `.probe-${randomBytes(4).toString('hex')}`);
-    await mkdir(probe);
-    await rm(probe, { recursive: true });
-    return { giveUp: () => removeEmpty(inside, made) };
+    await proveWritable(join(directory, versions), `write identity to "${directory}"`);
+    return place;
   } catch (thrown) {
-    throw failed(`write identity to "${directory}"`, thrown);
+    await place.giveUp();
+    throw thrown;
   }
 }
 
-/** From `path` up to `top`, which was the first to be made; none where it is undefined. */
-async function removeEmpty(path: string, top: string | undefined): Promise<void> {
-  if (top === undefined || !path.startsWith(top)) return;
-  try {
-    await rmdir(path);
-    await removeEmpty(dirname(path), top);
-  } catch {
-    // Somebody has put something there since: it is theirs, and so is what leads to it.
-  }
+/** The same without writing to it: for many beside each other, whose parent was proved writable. */
+export async function placeIdentityDirectory(directory: string): Promise<PreparedDirectory> {
+  const inside = resolve(directory, versions);
+  const made = await makePlace(directory).catch((thrown: unknown) => {
+    throw failed(`write identity to "${directory}"`, thrown, 'ERR_DESTINATION');
+  });
+  return { giveUp: () => removeMade(inside, made) };
+}
+
+/** The first directory that was made for it. */
+async function makePlace(directory: string): Promise<string | undefined> {
+  for (const name of fileNames) await checkReplaceable(directory, join(current, name), name);
+  await checkReplaceable(directory, join(versions, '<version>'), current);
+  return makeDirectory(resolve(directory, versions));
 }
 
 /** @throws CountersignError ERR_IDENTITY_FILES; the version before is then untouched */
@@ -120,18 +116,31 @@ interface Written extends NamedCertificate {
 }
 
 async function swapIn(directory: string, written: Written): Promise<void> {
-  await prepareIdentityDirectory(directory);
+  const version = randomBytes(8).toString('hex');
+  const fresh = join(directory, `${current}-${version}`);
+  const linked: string[] = [];
   try {
+    await makePlace(directory);
     // 1. a version of its own, that nobody looks at yet
-    const version = randomBytes(8).toString('hex');
     await writeVersion(join(directory, versions, version), written);
     // 2. the documented paths, once; they lead nowhere before the first swap
-    for (const name of fileNames) await linkOnce(join(current, name), join(directory, name));
+    for (const name of fileNames) {
+      const path = join(directory, name);
+      if (await linkOnce(join(current, name), path)) linked.push(path);
+    }
     await syncDirectory(join(directory, versions));
     // 3. the swap
-    const fresh = join(directory, `${current}-${version}`);
     await symlink(join(versions, version), fresh);
     await rename(fresh, join(directory, current));
+  } catch (thrown) {
+    // Nobody has looked at any of it; another writer's first swap may have come to rely on the links.
+    const links = (await currentVersion(directory).catch(() => '')) === undefined ? linked : [];
+    for (const path of [...links, fresh, join(directory, versions, version)]) {
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+    }
+    throw failed(`write identity to "${directory}"`, thrown);
+  }
+  try {
     await syncDirectory(directory);
     // 4. what nobody can be reading any more, left-overs of a crash included
     await removeOthers(directory, version);
@@ -236,7 +245,7 @@ function pemOf(certificates: readonly Certificate[]): string {
 async function currentVersion(directory: string): Promise<string | undefined> {
   try {
     const target = await readlink(join(directory, current));
-    const version = /^\.versions\/([0-9a-f]{16})$/.exec(target)?.[1];
+    const version = versionOf(target);
     if (version !== undefined) return version;
     throw new CountersignError('ERR_IDENTITY_FILES', `"${current}" leads to "${target}"`);
   } catch (thrown) {
@@ -245,15 +254,19 @@ async function currentVersion(directory: string): Promise<string | undefined> {
   }
 }
 
+function versionOf(target: string): string | undefined {
+  return /^\.versions\/([0-9a-f]{16})$/.exec(target)?.[1];
+}
+
 /** Somebody else's file of that name is theirs: it is not replaced. */
-async function checkReplaceable(directory: string, name: string): Promise<void> {
+async function checkReplaceable(directory: string, ours: string, name: string): Promise<void> {
   const path = join(directory, name);
   const target = await readlink(path).catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code === 'ENOENT') return join(current, name);
+    if (thrown.code === 'ENOENT') return ours;
     if (thrown.code === 'EINVAL') return 'no link';
     throw thrown;
   });
-  if (target === join(current, name)) return;
+  if (target === ours || (name === current && versionOf(target) !== undefined)) return;
   throw new CountersignError(
     'ERR_IDENTITY_FILES',
     `"${path}" is there already and was not written by countersign`,
@@ -261,10 +274,15 @@ async function checkReplaceable(directory: string, name: string): Promise<void> 
   );
 }
 
-async function linkOnce(target: string, path: string): Promise<void> {
-  await symlink(target, path).catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code !== 'EEXIST') throw thrown;
-  });
+/** Whether it was made now. */
+async function linkOnce(target: string, path: string): Promise<boolean> {
+  return await symlink(target, path).then(
+    () => true,
+    (thrown: NodeJS.ErrnoException) => {
+      if (thrown.code === 'EEXIST') return false;
+      throw thrown;
+    },
+  );
 }
 
 /** Younger versions stay: one may be another writer's that is not swapped in yet. */
@@ -286,11 +304,17 @@ async function removeOthers(directory: string, version: string): Promise<void> {
   }
 }
 
-function failed(attempted: string, thrown: unknown): CountersignError {
-  if (thrown instanceof CountersignError && thrown.message.startsWith(attempted)) return thrown;
-  const options = thrown instanceof CountersignError ? { hint: thrown.hint } : {};
-  return new CountersignError('ERR_IDENTITY_FILES', `${attempted}: ${messageOf(thrown)}`, {
-    ...options,
-    cause: thrown,
-  });
+/** @param code of what is none of ours */
+function failed(
+  attempted: string,
+  thrown: unknown,
+  code: ErrorCode = 'ERR_IDENTITY_FILES',
+): CountersignError {
+  if (!(thrown instanceof CountersignError)) {
+    return new CountersignError(code, `${attempted}: ${messageOf(thrown)}`, { cause: thrown });
+  }
+  if (thrown.message.startsWith(attempted)) return thrown;
+  const { hint } = thrown;
+  const message = `${attempted}: ${thrown.message}`;
+  return new CountersignError('ERR_IDENTITY_FILES', message, { hint, cause: thrown });
 }

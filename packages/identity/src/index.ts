@@ -10,11 +10,13 @@ export type { FetchBundle } from './follow-bundle.ts';
 export type { Identity } from './identity.ts';
 export {
   identityFiles,
+  placeIdentityDirectory,
   prepareIdentityDirectory,
   readIdentity,
   writeIdentity,
   writeNamedCertificate,
 } from './identity-files.ts';
+export { type CameBy, keepIssued } from './keep-issued.ts';
 export { type LearnRootOptions, learnRoot } from './learn-root.ts';
 export { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 export { type ProofOptions, proveIdentity, proveIssued } from './prove-issued.ts';

@@ -1,8 +1,15 @@
 import { join } from 'node:path';
-import { codeTable, messageOf } from '@countersign/base';
 import {
+  codeTable,
+  type PreparedDirectory,
+  prepareDirectory,
+  proveWritable,
+} from '@countersign/base';
+import {
+  keepIssued,
   makeOwnRequest,
   type OwnRequest,
+  placeIdentityDirectory,
   proveIssued,
   proveNamedCertificate,
   writeIdentity,
@@ -32,7 +39,25 @@ type Outcome =
       readonly notAfter: number;
       readonly spiffeId?: string;
     }
-  | { readonly name: string; readonly code: string; readonly detail: string };
+  | {
+      readonly name: string;
+      readonly code: string;
+      readonly detail: string;
+      /** Where it was issued all the same, and is lost. */
+      readonly serial?: string;
+    };
+
+interface Batch {
+  readonly orders: readonly WrittenOrder[];
+  readonly kind: KeyKind;
+  /** For messages. */
+  readonly attempted: string;
+}
+
+/** An order whose files can be written. */
+interface PlacedOrder extends WrittenOrder {
+  readonly place: PreparedDirectory;
+}
 
 /**
  * `countersign issue --batch`: a key and a certificate for each line, many in one call. Told line by line as they are on
@@ -42,19 +67,49 @@ type Outcome =
  */
 export async function issueBatch(cli: Cli, options: BatchOptions, kind: KeyKind): Promise<void> {
   const orders = await readBatchFile(cli, options.batch);
+  const attempted = `issue to "${options.out}"`;
+  const place = await prepareDirectory(options.out, attempted);
+  let refused = 0;
+  try {
+    refused = await issueAll(cli, options, { orders, kind, attempted });
+  } finally {
+    await place.giveUp();
+  }
+  if (refused > 0) throw new ExitWith(1);
+}
+
+/** How many were refused. */
+async function issueAll(
+  cli: Cli,
+  options: BatchOptions,
+  { orders, kind, attempted }: Batch,
+): Promise<number> {
   let refused = 0;
   for (let from = 0; from < orders.length; from += batchLimits.orders) {
-    const some = orders.slice(from, from + batchLimits.orders);
-    // 1. a key for each
+    // 1. a place for each, before anything is ordered
+    await proveWritable(options.out, attempted);
+    const some: PlacedOrder[] = [];
+    for (const order of await placed(options, orders.slice(from, from + batchLimits.orders))) {
+      if ('place' in order) some.push(order);
+      else {
+        refused += 1;
+        await tell(cli, order, options);
+      }
+    }
+    if (some.length === 0) continue;
+    // 2. a key for each
     const requests = await Promise.all(some.map(() => makeOwnRequest(kind)));
-    // 2. the certificates, in one call
+    // 3. the certificates, in one call
     const asked = some.map(({ spiffeId, dns, ip, wishes }, index) => ({
       ...{ csr: requests[index]?.csr ?? new Uint8Array(), own: false, dns, ip },
       ...{ ...wishesOf(options), ...wishes },
       ...(spiffeId !== undefined && { spiffeId }),
     }));
-    const response = await orderTogether(cli, options, asked);
-    // 3. each proved as everybody's, and on disk in one step
+    const response = await orderTogether(cli, options, asked).catch(async (thrown: unknown) => {
+      for (const { place } of some) await place.giveUp();
+      throw thrown;
+    });
+    // 4. each proved as everybody's, and on disk in one step
     for (const [index, order] of some.entries()) {
       const outcome = await take(cli, options, {
         order,
@@ -62,11 +117,30 @@ export async function issueBatch(cli: Cli, options: BatchOptions, kind: KeyKind)
         response,
         index,
       });
-      if ('code' in outcome) refused += 1;
+      if ('code' in outcome) {
+        refused += 1;
+        await order.place.giveUp();
+      }
       await tell(cli, outcome, options);
     }
   }
-  if (refused > 0) throw new ExitWith(1);
+  return refused;
+}
+
+async function placed(
+  { out }: BatchOptions,
+  orders: readonly WrittenOrder[],
+): Promise<(PlacedOrder | Outcome)[]> {
+  const found: (PlacedOrder | Outcome)[] = [];
+  for (const order of orders) {
+    try {
+      found.push({ ...order, place: await placeIdentityDirectory(join(out, order.name)) });
+    } catch (thrown) {
+      const { code, message: detail } = failureOf(thrown);
+      found.push({ name: order.name, code, detail });
+    }
+  }
+  return found;
 }
 
 async function take(
@@ -92,16 +166,16 @@ async function take(
   const { serial, notAfter } = result;
   const { bundle, trustDomain } = response;
   const issued = { response: { ...result, bundle, trustDomain }, privateKey: request.privateKey };
+  const directory = join(out, name);
+  const write = (): Promise<void> =>
+    spiffeId === undefined
+      ? writeNamedCertificate(directory, proveNamedCertificate({ ...issued, clock }))
+      : writeIdentity(directory, proveIssued({ ...issued, clock, spiffeId }));
   try {
-    const directory = join(out, name);
-    if (spiffeId === undefined) {
-      await writeNamedCertificate(directory, proveNamedCertificate({ ...issued, clock }));
-    } else {
-      await writeIdentity(directory, proveIssued({ ...issued, clock, spiffeId }));
-    }
+    await keepIssued(serial, 'order', async () => write());
   } catch (thrown) {
-    const { code } = failureOf(thrown);
-    return { name, code, detail: `serial ${serial} was issued: ${messageOf(thrown)}` };
+    const { code, message: detail } = failureOf(thrown);
+    return { name, code, detail, serial };
   }
   return { name, serial, notAfter, ...(spiffeId !== undefined && { spiffeId }) };
 }

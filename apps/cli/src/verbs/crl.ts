@@ -1,4 +1,10 @@
-import { CountersignError, errorOfDenial, noMeter, writeFileDurably } from '@countersign/base';
+import {
+  CountersignError,
+  errorOfDenial,
+  noMeter,
+  proveReplaceable,
+  writeFileDurably,
+} from '@countersign/base';
 import { adminClient, makeLists, publishedUrlOf } from '@countersign/ca';
 import type { ImportListResponse } from '@countersign/wire';
 import { crlsFromPem, encodePem, parseCrl } from '@countersign/x509';
@@ -54,6 +60,7 @@ async function crl(cli: Cli, options: CrlOptions): Promise<void> {
   if (out !== undefined && issuer === undefined) {
     throw usage('--out holds one list, so --issuer is needed beside it');
   }
+  if (out !== undefined) await proveReplaceable(out, `write the list to "${out}"`);
   const lists = await listsOf(cli, options);
   if (out === undefined) return await cli.out(textOf(lists, options.output));
   const [list, second] = lists;

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { prepareDirectory } from '@countersign/base';
 import type { Cli } from '../cli.ts';
 import { listOption } from '../list-option.ts';
 import { portOption } from '../port-option.ts';
@@ -59,7 +59,8 @@ async function gateway(cli: Cli, options: GatewayOptions): Promise<void> {
   const { token, data, ...rest } = options;
   const log = createLog(cli, options.logLevel);
   const secret = token === undefined ? undefined : await readSecret(cli, token, '--token');
-  if (data !== undefined) await mkdir(data, { recursive: true, mode: 0o700 });
+  if (data !== undefined)
+    await prepareDirectory(data, `keep revocations in "${data}"`, { mode: 0o700 });
   const running = await runGateway(
     {
       ...rest,

@@ -4,6 +4,7 @@ import { CountersignError, type Denial, errorOfDenial } from '@countersign/base'
 import type { Authority, CaConfig } from '@countersign/ca';
 import {
   defaultKeyKind,
+  keepIssued,
   makeOwnRequest,
   prepareIdentityDirectory,
   proveIssued,
@@ -164,13 +165,14 @@ async function proveAndWrite(
   { spiffeId, out }: WritingOptions,
   issued: { readonly response: IssueResponse; readonly privateKey: KeyObject },
 ): Promise<Parameters<typeof tellIdentity>[1]> {
+  const { serial } = issued.response;
   if (spiffeId === undefined) {
     const named = proveNamedCertificate({ ...issued, clock });
-    await writeNamedCertificate(out, named);
+    await keepIssued(serial, 'order', () => writeNamedCertificate(out, named));
     return named.chain[0];
   }
   const identity = proveIssued({ ...issued, clock, spiffeId });
-  await writeIdentity(out, identity);
+  await keepIssued(serial, 'order', () => writeIdentity(out, identity));
   return identity.svid;
 }
 

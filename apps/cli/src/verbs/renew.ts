@@ -1,5 +1,12 @@
 import { CountersignError } from '@countersign/base';
-import { readIdentity, renewOnce, renewOverMtls, writeIdentity } from '@countersign/identity';
+import {
+  keepIssued,
+  prepareIdentityDirectory,
+  readIdentity,
+  renewOnce,
+  renewOverMtls,
+  writeIdentity,
+} from '@countersign/identity';
 import { bundleDigest } from '@countersign/spiffe';
 import type { Cli } from '../cli.ts';
 import { writeProofOf } from '../log/operator-proof.ts';
@@ -44,10 +51,11 @@ async function renew(cli: Cli, options: RenewOptions): Promise<void> {
       `renew "${directory}": --ca is missing, and identity.json does not name an authority`,
     );
   }
+  await prepareIdentityDirectory(directory);
   const renew = renewOverMtls({ url, clock, ...wishesOf(options) });
   const signal = AbortSignal.timeout(timeoutMs);
   const renewed = await renewOnce({ current: { ...current, ca: url }, renew, clock, signal });
-  await writeIdentity(directory, renewed);
+  await keepIssued(renewed.svid.serialHex, 'renewal', () => writeIdentity(directory, renewed));
   // A new root waits until everybody holds it. What is not said now is said at the next renewal.
   const holds = bundleDigest(renewed.bundle);
   await renew.fetchBundle?.({ current: renewed, holds, signal }).catch(() => {});

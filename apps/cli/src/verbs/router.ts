@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { prepareDirectory } from '@countersign/base';
 import type { Cli } from '../cli.ts';
 import { portOption } from '../port-option.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
@@ -41,7 +41,8 @@ Example:
 
 async function serve(cli: Cli, options: RouterOptions): Promise<void> {
   const log = createLog(cli, options.logLevel);
-  if (options.data !== undefined) await mkdir(options.data, { recursive: true, mode: 0o700 });
+  if (options.data !== undefined)
+    await prepareDirectory(options.data, `keep revocations in "${options.data}"`, { mode: 0o700 });
   const running = await runRouter(options, { cli, log, meter: createPrometheusMeter() });
   await runUntilSignal(cli, log, running);
 }

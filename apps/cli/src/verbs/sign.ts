@@ -1,4 +1,4 @@
-import { CountersignError, writeFileDurably } from '@countersign/base';
+import { CountersignError, proveReplaceable, writeFileDurably } from '@countersign/base';
 import { formatCeremony, formatRootList, signRequest, signRootList } from '@countersign/ca';
 import { type RevocationReason, revocationReasons } from '@countersign/x509';
 import { Option } from 'commander';
@@ -73,6 +73,7 @@ async function sign(cli: Cli, options: SignOptions): Promise<void> {
   if (crl === undefined && (options.revoke ?? options.validity) !== undefined) {
     throw usage('--revoke and --validity are about a list, which --crl signs');
   }
+  await proveReplaceable(out, `sign to "${out}"`);
   const shared = {
     directory: root,
     by: takingPart(options.by),

@@ -1,4 +1,4 @@
-import { CountersignError, type Denial, errorOfDenial } from '@countersign/base';
+import { CountersignError, type Denial, errorOfDenial, messageOf } from '@countersign/base';
 import { revealJoinToken } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
@@ -52,7 +52,18 @@ async function create(cli: Cli, options: TokenCreateOptions): Promise<void> {
     state: async (authority) => granted(await authority.createToken(order)),
   });
   cli.err(`good for one enrolment until ${new Date(expiresAt).toISOString()}\n`);
-  await cli.out(`${revealJoinToken(token)}\n`);
+  await cli.out(`${revealJoinToken(token)}\n`).catch((thrown: unknown) => {
+    throw untold(token.id, thrown);
+  });
+}
+
+/** Nobody has it: it can only be left to expire, or be taken back. */
+function untold(id: string, thrown: unknown): CountersignError {
+  const message = `token ${id} was made and nobody was told it: ${messageOf(thrown)}`;
+  return new CountersignError('ERR_CLI_OUTPUT', message, {
+    hint: `\`countersign revoke --token ${id}\` takes it back; then make another`,
+    cause: thrown,
+  });
 }
 
 /** Before the token is spent: `enrol` takes what it is given for an identity, and renews it by its SPIFFE ID. */

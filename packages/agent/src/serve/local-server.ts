@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import {
@@ -7,6 +7,7 @@ import {
   type Gauge,
   type Log,
   type Meter,
+  makeDirectory,
   messageOf,
 } from '@countersign/base';
 import {
@@ -94,7 +95,7 @@ export class LocalServer {
           `it has ${Buffer.byteLength(path)} bytes, at most ${longestPath} are possible`,
         );
       }
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      await makeDirectory(dirname(path), { mode: 0o755 });
       await makeWay(path);
       await new Promise<void>((listening, failed) => {
         this.#net.once('error', failed);

@@ -17,6 +17,12 @@ export const baseCodes = {
     hint: 'check that the path exists and who may read and write it',
     exit: 2,
   },
+  ERR_DESTINATION: {
+    meaning:
+      'The place that a result is to be written to takes none; nothing was issued, spent or made yet.',
+    hint: 'make room, choose another path, or check who may write there; then run the same command again',
+    exit: 2,
+  },
   ERR_TIMEOUT: {
     meaning: 'Something did not answer within the time it was given.',
     hint: 'check that the other side runs and can be reached, then try again',

@@ -26,6 +26,11 @@ export const cliCodes = {
     hint: 'give the certificates alone, or split the input',
     exit: 2,
   },
+  ERR_CLI_OUTPUT: {
+    meaning: 'The answer could not be written to standard output. What was done is done.',
+    hint: 'make room where standard output goes; a reading command can be run again',
+    exit: 2,
+  },
   ERR_CLI_TIME: {
     meaning: 'A time is not written as RFC 3339 has it.',
     hint: 'write it with its offset, such as 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00',

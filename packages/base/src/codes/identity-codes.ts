@@ -44,4 +44,10 @@ export const identityCodes = {
     hint: 'check that the directory was written by `countersign enrol` or `issue`, and who may read it',
     exit: 2,
   },
+  ERR_IDENTITY_NOT_KEPT: {
+    meaning:
+      'A certificate was issued, and its files could not be written: its key is gone with the command.',
+    hint: 'revoke it by the serial of the message, since nobody can use it; make room, and ask again',
+    exit: 2,
+  },
 } as const satisfies CodeFamily;

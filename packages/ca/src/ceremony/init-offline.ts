@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { CountersignError, messageOf, type Secret, writeFileDurably } from '@countersign/base';
 import { buildCertificateRequest, encodePem, fingerprintOf } from '@countersign/x509';
@@ -13,8 +13,9 @@ import {
   orderAuthority,
 } from '../hierarchy.ts';
 import type { InitOptions } from '../init-authority.ts';
-import { placeFor, tellLeftovers } from '../init-place.ts';
+import { makeStaging, placeFor, tellLeftovers } from '../init-place.ts';
 import { checkKeyFilePlace, makeSealer } from '../init-seal.ts';
+import { carriedProvisioner } from '../ledger/covers.ts';
 import { openNewLedger } from '../ledger/open-ledger.ts';
 import { createLogKey } from '../log/log-key.ts';
 import { formatKeyDescription } from '../signers/key-reference.ts';
@@ -74,9 +75,8 @@ export async function initOffline(options: InitOfflineOptions): Promise<Initiali
   const open: KeyStores[] = [];
   let madeKeyFile: string | undefined;
   try {
-    await mkdir(staging.intermediates, { recursive: true, mode: 0o700 });
-    await mkdir(staging.requests, { recursive: true, mode: 0o700 });
-    await mkdir(rootPlace.staging, { recursive: true, mode: 0o700 });
+    await makeStaging([staging.intermediates, staging.requests], data);
+    await makeStaging([rootPlace.staging], rootOut);
 
     // 2. What seals the keys, each directory by itself.
     const ofState = { ...options, configured: config.seal, secrets };
@@ -192,7 +192,12 @@ async function orderBelowRoot(
     const facts = authorityFacts(each, signer.spki, context);
     const issuer = { name: 'root', certificate: root.certificate, links: [] };
     const draft = draftBelow(each, facts, issuer, config);
-    const { position, serialHex } = await orderAuthority(draft, 'root', context);
+    const { position, serialHex } = await orderAuthority(
+      draft,
+      'root',
+      context,
+      carriedProvisioner,
+    );
     const { subject, notBefore, notAfter } = draft;
     const csr = await buildCertificateRequest({
       signer,

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { cp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   type Clock,
   CountersignError,
   type Log,
   messageOf,
+  prepareDirectory,
   writeFileDurably,
 } from '@countersign/base';
 import type { CaConfig } from '../ca-config.ts';
@@ -44,7 +45,7 @@ export async function backUpState(options: BackUpOptions): Promise<LedgerBackup>
   await mustBeFree(out, 'back up');
   const staging = stagingFor(out, 'backup');
   return wholeOrNot(staging, 'back up to', out, async function copyAll() {
-    await mkdir(staging, { recursive: true, mode: 0o700 });
+    await prepareDirectory(staging, `back up to "${out}"`, { mode: 0o700 });
     const names = (await readdir(data)).filter(
       (name) => !running.test(name) && (withKeyFiles || !keyFiles.test(name)),
     );
@@ -91,6 +92,7 @@ export async function restoreState(options: RestoreOptions): Promise<Restored> {
   await mustBeFree(data, 'restore');
   const staging = stagingFor(data, 'restore');
   return wholeOrNot(staging, 'restore to', data, async function restoreAll() {
+    await prepareDirectory(staging, `restore to "${data}"`, { mode: 0o700 });
     await cp(from, staging, { recursive: true, filter: (path) => basename(path) !== ledgerName });
     const layout = stateLayout(staging);
     const { ledger, state } = await openNewLedger({

@@ -1,8 +1,8 @@
-import { mkdir, open, readFile, rm, rmdir } from 'node:fs/promises';
+import { open, readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
+import { CountersignError, makeDirectory, messageOf, writeFileDurably } from '@countersign/base';
 import { formatTilePath, type LogSource, maxEntryBytes, tileWidth } from '@countersign/wire';
 
 /**
@@ -112,7 +112,7 @@ export function logInMemory(): LogFiles & { readonly contents: Map<string, Uint8
 
 /** A directory, and those that lead to it, each entered durably in its parent. */
 async function makeDurably(directory: string): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o755 });
+  const first = await makeDirectory(directory, { mode: 0o755 });
   if (first === undefined) return;
   for (let at = directory; at.length >= first.length; at = dirname(at)) {
     const handle = await open(dirname(at), 'r');
