@@ -11,6 +11,7 @@ import { caVaultCodes } from './codes/ca-vault-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
 import { gatewayCodes } from './codes/gateway-codes.ts';
+import { identityAdapterCodes } from './codes/identity-adapter-codes.ts';
 import { identityCodes } from './codes/identity-codes.ts';
 import { jwtCodes } from './codes/jwt-codes.ts';
 import { logCodes } from './codes/log-codes.ts';
@@ -43,6 +44,7 @@ export const codeFamilies = {
   vault: caVaultCodes,
   revocation: revocationCodes,
   identity: identityCodes,
+  adapters: identityAdapterCodes,
   jwt: jwtCodes,
   log: logCodes,
   gateway: gatewayCodes,
@@ -70,6 +72,7 @@ export const codeTable = {
   ...caVaultCodes,
   ...revocationCodes,
   ...identityCodes,
+  ...identityAdapterCodes,
   ...jwtCodes,
   ...logCodes,
   ...gatewayCodes,

@@ -1,3 +1,10 @@
+export { type HttpsAgentOptions, httpsAgent } from './adapt/https-agent.ts';
+export { type HasPeer, peerOf } from './adapt/peer-of.ts';
+export {
+  type SecureServer,
+  type SecureServerOptions,
+  secureServer,
+} from './adapt/secure-server.ts';
 export {
   type AuthorityTransportOptions,
   authorityClient,
@@ -7,7 +14,13 @@ export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
 export { expectAuthority } from './expect-authority.ts';
 export type { FetchBundle } from './follow-bundle.ts';
+export {
+  type FollowedIdentity,
+  type FollowIdentityOptions,
+  followIdentity,
+} from './follow-identity.ts';
 export type { Identity } from './identity.ts';
+export { identity } from './identity-entry.ts';
 export {
   identityFiles,
   placeIdentityDirectory,
@@ -18,6 +31,11 @@ export {
 } from './identity-files.ts';
 export { type CameBy, keepIssued } from './keep-issued.ts';
 export { type LearnRootOptions, learnRoot } from './learn-root.ts';
+export { type LiveIdentity, liveIdentity } from './live/live-identity.ts';
+export type { LiveSource } from './live/live-source.ts';
+export type { PeerRules } from './live/peer-rules.ts';
+export { type LiveTlsOptions, liveTlsOptions, type TlsOptionsRules } from './live/tls-options.ts';
+export { type OpenIdentityOptions, openIdentity } from './open-identity.ts';
 export { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 export { type ProofOptions, proveIdentity, proveIssued } from './prove-issued.ts';
 export { type NamedCertificate, proveNamedCertificate } from './prove-named-certificate.ts';

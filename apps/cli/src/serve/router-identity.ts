@@ -1,5 +1,6 @@
 import { CountersignError, type Log } from '@countersign/base';
 import {
+  followIdentity,
   type RotatingIdentity,
   readIdentity,
   renewOverMtls,
@@ -19,7 +20,6 @@ import type { CutCounts } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { readSecret } from '../secret-argument.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
-import { followIdentity } from './follow-identity.ts';
 import { obtainIdentity, takeOver } from './obtain-identity.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
 

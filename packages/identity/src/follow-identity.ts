@@ -1,11 +1,13 @@
 import { type Clock, type Log, messageOf } from '@countersign/base';
-import { type Identity, proveIdentity, readIdentity } from '@countersign/identity';
 import {
   type BundleSource,
   ChangeSignal,
   type Changes,
   type SvidSource,
 } from '@countersign/spiffe';
+import type { Identity } from './identity.ts';
+import { readIdentity } from './identity-files.ts';
+import { proveIdentity } from './prove-issued.ts';
 
 export interface FollowIdentityOptions {
   readonly identity: Identity;
