@@ -60,13 +60,11 @@ export function* admitNames<I extends ConstrainedIssuer>(
     const wrong = wrongWithDns(name, config, issuers);
     if (wrong !== undefined) yield wrong;
   }
-  const [address] = names.ip;
-  if (address !== undefined && !services.allowIp) {
+  for (const address of services.allowIp ? [] : names.ip) {
     const sides = `IP address "${address}" is asked for, and allow_ip_san is false`;
     yield denial('ERR_POLICY_IP', sides, { address });
   }
-  const ruled = judgeRules(config.rules, question);
-  if (ruled !== undefined) yield ruled;
+  yield* judgeRules(config.rules, question);
   const chosen = chooseIssuer(names, issuers, question.issuer);
   if (chosen.ok) return chosen.issuer;
   yield chosen;
@@ -104,13 +102,18 @@ function wrongWithNames(
   names: readonly GeneralName[],
   { name: issuer, links }: ConstrainedIssuer,
 ): string | undefined {
+  const asked = new Map<string, string[]>();
   for (const name of names) {
     const against = linksAgainst(links, name);
-    if (against !== undefined) {
-      return `"${issuer}" ${against}, "${formatConstraint(name)}" is asked for`;
-    }
+    if (against === undefined) continue;
+    asked.set(against, [...(asked.get(against) ?? []), formatConstraint(name)]);
   }
-  return undefined;
+  if (asked.size === 0) return undefined;
+  const reasons = [...asked].map(
+    ([against, refused]) =>
+      `${against}, ${quotedList(refused)} ${refused.length === 1 ? 'is' : 'are'} asked for`,
+  );
+  return `"${issuer}" ${reasons.join(', and ')}`;
 }
 
 function unknownIssuer(asked: string, issuers: readonly ConstrainedIssuer[]): Denial {

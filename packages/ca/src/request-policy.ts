@@ -9,6 +9,7 @@ import {
   verifyPossession,
 } from '@countersign/x509';
 import { type CertificateNames, namesBeyond, namesOf } from './certificate-names.ts';
+import { quotedList } from './dns-name.ts';
 import { rsaBits } from './key-kind-config.ts';
 import { isServiceKeyType } from './key-usage-by-kind.ts';
 import { type CertificateProfile, defaultProfileName } from './profile/certificate-profile.ts';
@@ -52,35 +53,36 @@ export function judgeRequestKey(
  * Denials: ERR_CSR_CA, ERR_CSR_USAGE, ERR_CSR_EXTENSION_REFUSED, ERR_CSR_COMMON_NAME, ERR_POLICY_NAME and those of
  * `namesOf`.
  */
-export function judgeRequestContent(
+export function* judgeRequestContent(
   csr: CertificateRequest,
   profile: CertificateProfile,
   granted: { readonly names: CertificateNames; readonly by: string },
   rules: Pick<RequestsConfig, 'commonName' | 'otherExtensions'>,
-): Denial | undefined {
+): Generator<Denial, void, void> {
   if (csr.basicConstraints?.ca === true) {
-    return denial(
+    yield denial(
       'ERR_CSR_CA',
       'the request has the CA flag set, end-entity certificates are issued',
     );
   }
-  const usage = wrongWithUsages(csr, profile);
-  if (usage !== undefined) return usage;
-  const other = csr.extensions.find((each) => !understoodExtensions.has(each.oid));
-  if (other !== undefined && rules.otherExtensions === 'refuse') {
-    const sides = `the request asks for extension "${other.oid}", none but names and usages are granted by request`;
-    return denial('ERR_CSR_EXTENSION_REFUSED', sides, { oid: other.oid });
+  yield* wrongWithUsages(csr, profile);
+  for (const { oid } of rules.otherExtensions === 'refuse' ? csr.extensions : []) {
+    if (understoodExtensions.has(oid)) continue;
+    const sides = `the request asks for extension "${oid}", none but names and usages are granted by request`;
+    yield denial('ERR_CSR_EXTENSION_REFUSED', sides, { oid });
   }
   const misnamed = wrongWithCommonName(csr, granted, rules.commonName);
-  if (misnamed !== undefined) return misnamed;
-  if (csr.subjectAltNames.length === 0) return undefined;
+  if (misnamed !== undefined) yield misnamed;
+  if (csr.subjectAltNames.length === 0) return;
   const asked = namesOf(csr.subjectAltNames);
-  if (!asked.ok) return asked;
-  const [first, ...more] = namesBeyond(asked.names, granted.names);
-  if (first === undefined) return undefined;
-  const rest = more.length === 0 ? '' : ` and ${more.length} more`;
-  const sides = `the request asks for "${first}"${rest}, ${granted.by} does not grant that`;
-  return denial('ERR_POLICY_NAME', sides, { names: [first, ...more] });
+  if (!asked.ok) {
+    yield asked;
+    return;
+  }
+  const beyond = namesBeyond(asked.names, granted.names);
+  if (beyond.length === 0) return;
+  const sides = `the request asks for ${quotedList(beyond)}, ${granted.by} does not grant that`;
+  yield denial('ERR_POLICY_NAME', sides, { names: beyond });
 }
 
 /** What a request may mention: its value is judged (first four) or is ours anyway. */
@@ -108,7 +110,10 @@ export function judgeKeyKind(
   });
 }
 
-function wrongWithUsages(csr: CertificateRequest, profile: CertificateProfile): Denial | undefined {
+function* wrongWithUsages(
+  csr: CertificateRequest,
+  profile: CertificateProfile,
+): Generator<Denial, void, void> {
   const who =
     profile.name === defaultProfileName
       ? 'service certificates have'
@@ -117,12 +122,13 @@ function wrongWithUsages(csr: CertificateRequest, profile: CertificateProfile): 
     // RFC 8813 §3 takes keyEncipherment away from EC keys, yet common tools ask for it with any key: asking is no harm.
     if (usage === 'keyEncipherment' || profile.keyUsage.includes(usage)) continue;
     const sides = `"${usage}", ${who} ${profile.keyUsage.join(', ')}`;
-    return denial('ERR_CSR_USAGE', `the request asks for key usage ${sides}`, { usage });
+    yield denial('ERR_CSR_USAGE', `the request asks for key usage ${sides}`, { usage });
   }
-  const purpose = csr.extKeyUsage?.find((each) => !profile.extKeyUsage.includes(each));
-  if (purpose === undefined) return undefined;
-  const sides = `"${purpose}", ${who} ${profile.extKeyUsage.join(', ')}`;
-  return denial('ERR_CSR_USAGE', `the request asks for extended key usage ${sides}`, { purpose });
+  for (const purpose of csr.extKeyUsage ?? []) {
+    if (profile.extKeyUsage.includes(purpose)) continue;
+    const sides = `"${purpose}", ${who} ${profile.extKeyUsage.join(', ')}`;
+    yield denial('ERR_CSR_USAGE', `the request asks for extended key usage ${sides}`, { purpose });
+  }
 }
 
 function wrongWithRsa(csr: CertificateRequest, kind: KeyKind): Denial | undefined {

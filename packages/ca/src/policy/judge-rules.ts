@@ -16,25 +16,29 @@ export interface RuleAnswer {
 /**
  * Whether the rules let the requester have every name. A rule speaks where it is about the requester and its condition
  * holds. A name that some rule denies is refused; where any rule of the file allows, each name needs one that allows it.
- * A condition that fails to answer denies, and never allows.
+ * A condition that fails to answer denies, and never allows. A refusal for each name.
  *
  * Denials: ERR_POLICY_RULE with the rule that denies, or the one that comes closest to allowing.
  */
-export function judgeRules(rules: readonly NameRule[], question: RuleQuestion): Denial | undefined {
-  if (rules.length === 0) return undefined;
+export function* judgeRules(
+  rules: readonly NameRule[],
+  question: RuleQuestion,
+): Generator<Denial, void, void> {
+  if (rules.length === 0) return;
   const given = givenNames(question.names);
   const facts = conditionFacts(question);
   const asked = rules.map((rule) => ({ rule, answer: askRule(rule, question, facts) }));
   for (const { rule, answer } of asked) {
     if (answer !== true && typeof answer !== 'object') continue;
-    const refused = deniedBy(rule, given);
-    if (refused !== undefined) return refused;
+    yield* deniedBy(rule, given);
   }
   const allowing = asked.filter(({ rule }) => rule.allow !== undefined);
-  if (allowing.length === 0) return undefined;
+  if (allowing.length === 0) return;
   const speaking = allowing.filter(({ answer }) => answer === true || answer === 'unknown');
-  const alone = given.find((name) => !speaking.some(({ rule }) => isAmong(rule.allow ?? [], name)));
-  return alone === undefined ? undefined : allowedByNone(alone, rules, question, facts);
+  for (const name of given) {
+    if (speaking.some(({ rule }) => isAmong(rule.allow ?? [], name))) continue;
+    yield allowedByNone(name, rules, question, facts);
+  }
 }
 
 /** `false`: it does not speak. `unknown` and `failed` are its condition's. */
@@ -43,15 +47,14 @@ function askRule(rule: NameRule, question: RuleQuestion, facts: ConditionFacts):
   return rule.when?.ask(facts) ?? true;
 }
 
-function deniedBy(rule: NameRule, given: readonly GivenName[]): Denial | undefined {
+function* deniedBy(rule: NameRule, given: readonly GivenName[]): Generator<Denial, void, void> {
   for (const name of given) {
     const pattern = rule.deny?.find((each) => each.matches(name));
     if (pattern === undefined) continue;
     const detail = `rule "${rule.name}" denies "${pattern.written}", "${name.text}" is asked for`;
     const fields = { name: name.text, rule: rule.name, denies: pattern.written };
-    return denial('ERR_POLICY_RULE', detail, fields);
+    yield denial('ERR_POLICY_RULE', detail, fields);
   }
-  return undefined;
 }
 
 function allowedByNone(

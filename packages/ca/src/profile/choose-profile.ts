@@ -41,6 +41,12 @@ export function chooseProfile(
   return mayName ? { ok: true, profile: found } : notFor(found, question);
 }
 
+/** The one of that name; of an unknown name, `service_certificates`. */
+export function profileMeant(asked: string | undefined, config: Profiles): CertificateProfile {
+  const named = asked === undefined ? undefined : profileOf(asked, config);
+  return named ?? config.defaultProfile;
+}
+
 function profileFor(question: ProfileQuestion, config: Profiles): CertificateProfile {
   const { profiles, defaultProfile } = config;
   if (profiles.length === 0) return defaultProfile;
