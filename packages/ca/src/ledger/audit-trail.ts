@@ -87,7 +87,9 @@ function wordsOf(record: LedgerRecord): readonly unknown[] {
     const { serialHex, spiffeId = null, names, spkiHash, provisioner } = record;
     const { grant, grantedBy = null, issuer, notAfter } = record;
     const asked = [names, spkiHash, provisioner, grant, grantedBy, issuer, notAfter];
-    return [...head, serialHex, spiffeId, ...asked];
+    // Behind the rest: what was asked for without one says the same as before there were any.
+    const profile = record.profile === undefined ? [] : [record.profile];
+    return [...head, serialHex, spiffeId, ...asked, ...profile];
   }
   if (kind === 'token') {
     const { id, secretHash, spiffeId = null, names, provisioner, ttlMs = null, expiresAt } = record;

@@ -60,7 +60,13 @@ export const factFor: Readonly<Record<PlainBy, (certificate: CoveredFacts) => st
  * Who vouches for the authority's own certificates: root, intermediates, and the one that it serves with. They are no
  * workloads, and what is meant for many of those leaves them alone.
  */
-export const ownProvisioners: ReadonlySet<string> = new Set(['init', 'authority']);
+export const ownProvisioners: ReadonlySet<string> = new Set(['init', 'authority', 'carried']);
+
+/**
+ * Of orders whose request is carried to a key that is offline: they stay open for as long as that takes, whichever
+ * process has made them, and are nobody's orphans.
+ */
+export const carriedProvisioner = 'carried';
 
 const wideMatches: Readonly<Record<WideBy, (value: string, certificate: CoveredFacts) => boolean>> =
   {

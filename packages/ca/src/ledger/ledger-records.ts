@@ -29,6 +29,8 @@ export interface IntentDraft {
   /** Name of the intermediate that is going to sign. */
   readonly issuer: string;
   readonly notAfter: number;
+  /** Name of the profile, where it was asked for by name, now or for the certificate that is renewed. */
+  readonly profile?: string | undefined;
   /** Refuses a key that was ordered for another identity. */
   readonly refuseReusedKey?: boolean | undefined;
 }
@@ -59,6 +61,8 @@ export interface IntentRecord {
   readonly grantedBy: string | undefined;
   readonly issuer: string;
   readonly notAfter: number;
+  /** Name of the profile, where it was asked for by name. */
+  readonly profile?: string | undefined;
 }
 
 export interface IssuedCertificate {
@@ -119,6 +123,8 @@ export interface CoveredFacts {
 
 export interface OrderedFacts extends CoveredFacts {
   readonly notAfter: number;
+  /** Name of the profile, where it was asked for by name: a renewal keeps it. */
+  readonly profile?: string | undefined;
 }
 
 /** What a revocation covers, told by positions: see `coveredRuns`. */

@@ -249,8 +249,13 @@ function saidOf(row: Row) {
     grantedBy: textOf(row.granted_by),
     issuer: String(row.issuer),
     notAfter: Number(row.not_after),
+    profile: textOf(row.profile),
   };
 }
+
+/** Every column that an intent has in the archive too: rows are moved by name. */
+export const intentColumns =
+  'position, at, serial, spiffe_id, names, spki_hash, provisioner, grant_kind, granted_by, issuer, not_after, profile';
 
 function textOf(value: SQLOutputValue | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;

@@ -112,9 +112,11 @@ export function isIndexed(by: RevocationBy): by is CoveredRange['by'] {
 
 /** The facts of an intent that revocations are compared with, and those that a status is about. */
 export function factsOf(intent: IntentRecord): OrderedFacts {
-  const { position, serialHex, spiffeId, spkiHash, provisioner, issuer, at, notAfter } = intent;
+  const { position, serialHex, spiffeId, spkiHash, provisioner, issuer, at, notAfter, profile } =
+    intent;
   const token = tokenOf(intent);
-  return { position, serialHex, spiffeId, spkiHash, provisioner, token, issuer, at, notAfter };
+  const said = { position, serialHex, spiffeId, spkiHash, provisioner, token, issuer, at };
+  return { ...said, notAfter, ...(profile === undefined ? {} : { profile }) };
 }
 
 /** Of a renewal whose certificate came from a token, it stands behind the serial. */

@@ -140,6 +140,7 @@ describe('sqlite ledger file', () => {
       DROP INDEX intents_provisioner;
       ALTER TABLE head DROP COLUMN audit;
       ALTER TABLE head DROP COLUMN audit_hash;
+      ALTER TABLE intents DROP COLUMN profile;
       PRAGMA user_version = 1;
     `);
     database.close();

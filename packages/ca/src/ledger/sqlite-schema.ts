@@ -261,6 +261,15 @@ const migrations: readonly Migration[] = [
   CREATE INDEX edge_records_owner ON edge_records (kind, owner, id) WHERE owner <> '';
   CREATE INDEX edge_records_end ON edge_records (expires_at);
   `,
+  // By which profile a certificate was asked for, if by any. The newest row of the trail about each document, and the
+  // token that an intent redeemed, are found without reading all of them.
+  `
+  ALTER TABLE intents ADD COLUMN profile TEXT;
+  ALTER TABLE archived_intents ADD COLUMN profile TEXT;
+  CREATE INDEX audit_documents ON audit (json_extract(said, '$.document.name'), seq)
+    WHERE instr(said, '"document":') > 0;
+  CREATE INDEX archived_tokens_spent_by ON archived_tokens (spent_by) WHERE spent_by IS NOT NULL;
+  `,
 ];
 
 type Migration = string | ((database: DatabaseSync) => void);

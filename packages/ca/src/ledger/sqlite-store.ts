@@ -194,7 +194,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
 
   addIntent(intent: IntentRecord): void {
     this.#run(
-      'INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)',
+      `INSERT INTO intents (${rows.intentColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       intent.position,
       intent.at,
       intent.serialHex,
@@ -206,6 +206,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
       intent.grantedBy ?? null,
       intent.issuer,
       intent.notAfter,
+      intent.profile ?? null,
     );
     this.#move('intents');
   }
@@ -237,7 +238,10 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   }
 
   orphans(): readonly IntentRecord[] {
-    return this.openIntents().filter((intent) => intent.position <= this.#openedAt);
+    return this.openIntents().filter(
+      ({ position, provisioner }) =>
+        position <= this.#openedAt && provisioner !== carriedProvisioner,
+    );
   }
 
   certificate(serialHex: string): CertificateRecord | undefined {

@@ -51,7 +51,7 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       text: ['', 'archived_']
         .map(
           (its) => `SELECT i.position, i.at, i.serial, i.spiffe_id, i.names, i.spki_hash,
-            i.provisioner, i.grant_kind, i.granted_by, i.issuer, i.not_after,
+            i.provisioner, i.grant_kind, i.granted_by, i.issuer, i.not_after, i.profile,
             CASE WHEN c.intent IS NOT NULL THEN 'issued'
                  WHEN a.intent IS NOT NULL THEN 'abandoned' END AS outcome
           FROM ${s}.${its}intents AS i
@@ -235,7 +235,8 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       text: `SELECT i.* FROM ${s}.open_intents AS o
         JOIN ${s}.intents AS i ON i.position = o.position
         LEFT JOIN ${s}.writers AS w ON w.id = o.writer
-        WHERE w.id IS NULL OR w.seen_at < clock_timestamp() - interval '${writerSilenceSeconds} seconds'
+        WHERE (w.id IS NULL OR w.seen_at < clock_timestamp() - interval '${writerSilenceSeconds} seconds')
+          AND i.provisioner <> '${carriedProvisioner}'
         ORDER BY i.position`,
       values: [],
       read: one('orphans', [], (found) => found.map(rows.intentOf)),
@@ -316,7 +317,7 @@ function one<N extends QuestionName>(
 
 function certificates(s: string, its = ''): string {
   return `SELECT i.position, i.at, i.serial, i.spiffe_id, i.names, i.spki_hash, i.provisioner,
-      i.grant_kind, i.granted_by, i.issuer, i.not_after,
+      i.grant_kind, i.granted_by, i.issuer, i.not_after, i.profile,
       c.position AS issued_position, c.at AS issued_at, c.der
     FROM ${s}.${its}certificates AS c JOIN ${s}.${its}intents AS i ON i.position = c.intent`;
 }

@@ -233,6 +233,16 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
     `CREATE INDEX IF NOT EXISTS edge_records_owner ON ${s}.edge_records (kind, owner)`,
     `CREATE INDEX IF NOT EXISTS edge_records_end ON ${s}.edge_records (expires_at)`,
   ],
+  // By which profile a certificate was asked for, if by any. The newest row of the trail about each document, and the
+  // token that an intent redeemed, are found without reading all of them.
+  (s) => [
+    `ALTER TABLE ${s}.intents ADD COLUMN IF NOT EXISTS profile TEXT`,
+    `ALTER TABLE ${s}.archived_intents ADD COLUMN IF NOT EXISTS profile TEXT`,
+    `CREATE INDEX IF NOT EXISTS audit_documents ON ${s}.audit
+      ((said::jsonb -> 'document' ->> 'name'), seq) WHERE strpos(said, '"document":') > 0`,
+    `CREATE INDEX IF NOT EXISTS archived_tokens_spent_by ON ${s}.archived_tokens (spent_by)
+      WHERE spent_by IS NOT NULL`,
+  ],
 ];
 
 /**

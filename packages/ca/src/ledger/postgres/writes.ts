@@ -112,6 +112,7 @@ function insertIntents({ intents }: Delta, s: string, writer: string): Statement
       ['text', (one) => one.grantedBy ?? null],
       ['text', (one) => one.issuer],
       ['bigint', (one) => one.notAfter],
+      ['text', (one) => one.profile ?? null],
     ]),
     ...insert('insert-open', `${s}.open_intents`, found, [
       ['bigint', (one) => one.position],

@@ -19,8 +19,10 @@ describe('tables of the archive', () => {
 
   for (const table of ['intents', 'certificates', 'abandoned', 'tokens', 'revocations']) {
     it(`have the columns of ${table}, in the same order: rows are moved as they are`, () => {
-      const more = table === 'intents' ? ['revocation INTEGER'] : [];
-      assert.deepEqual(columnsOf(`archived_${table}`), [...columnsOf(table), ...more]);
+      assert.deepEqual(
+        columnsOf(`archived_${table}`).filter((column) => column !== 'revocation INTEGER'),
+        columnsOf(table),
+      );
     });
   }
 });

@@ -174,8 +174,8 @@ function moveIntents(intents: ArchiveMoves['intents'], s: string): Statement[] {
   return [
     {
       name: 'archive-intents',
-      text: `INSERT INTO ${s}.archived_intents
-        SELECT i.*, v.revocation FROM ${s}.intents AS i
+      text: `INSERT INTO ${s}.archived_intents (${rows.intentColumns}, revocation)
+        SELECT ${rows.intentColumns}, v.revocation FROM ${s}.intents AS i
         JOIN unnest($1::bigint[], $2::bigint[]) AS v (intent, revocation) ON v.intent = i.position`,
       values: [positions, intents.map(({ revocation }) => revocation ?? null)],
     },

@@ -38,7 +38,8 @@ export function sqliteArchive(sql: SqliteAccess): ArchiveStore {
     move({ intents, tokens, revocations }) {
       for (const { position, revocation } of intents) {
         sql.run(
-          'INSERT INTO archived_intents SELECT *, ? FROM intents WHERE position = ?',
+          `INSERT INTO archived_intents (${rows.intentColumns}, outcome, revocation)
+           SELECT ${rows.intentColumns}, outcome, ? FROM intents WHERE position = ?`,
           revocation ?? null,
           position,
         );
