@@ -50,9 +50,10 @@ export type ExplainedStep =
 /** @throws CountersignError ERR_ROUTER_*, ERR_USAGE */
 export async function explainOperation(question: ExplainQuestion): Promise<OperationExplanation> {
   const { config, query, operationName, as } = question;
-  const { supergraph, preparer } = await openOffline(config, question.readText);
+  const { supergraph, preparer, close } = await openOffline(config, question.readText);
   const caller = callerNamed(as, config);
   const prepared = await preparer.prepare(query, operationName, caller);
+  close();
   const described = { spiffeId: as ?? null, roles: [...caller.roles] };
   if (!prepared.ok) {
     return { ok: false, caller: described, errors: prepared.errors, refused: [], steps: [] };

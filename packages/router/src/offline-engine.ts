@@ -1,4 +1,4 @@
-import { CountersignError } from '@countersign/base';
+import { CountersignError, noLog } from '@countersign/base';
 import type { RouterConfig } from './config/router-config.ts';
 import { AccessRules } from './operation/access.ts';
 import { OperationPreparer } from './operation/prepare-operation.ts';
@@ -17,6 +17,7 @@ export interface OfflineEngine {
   readonly preparer: OperationPreparer;
   /** Override labels of the configuration that no field has. */
   readonly unknownLabels: readonly string[];
+  close(): void;
 }
 
 /** What has not moved for everybody is explained where it stays. */
@@ -37,7 +38,7 @@ export async function openOffline(
       });
     },
   });
-  const planner = await openQueryPlanner(supergraph.sdl);
+  const planner = await openQueryPlanner(supergraph.sdl, noLog);
   const schema = publicSchemaOf(planner.publicSdl);
   const access = new AccessRules(supergraph, schema);
   const { limits, introspection } = config;
@@ -53,7 +54,7 @@ export async function openOffline(
     planner.overrides.labels,
     config.override_labels,
   );
-  return { supergraph, preparer, unknownLabels };
+  return { supergraph, preparer, unknownLabels, close: () => planner.retire() };
 }
 
 /**
@@ -63,7 +64,8 @@ export async function openOffline(
  * @throws CountersignError ERR_ROUTER_*
  */
 export async function checkSupergraph(config: RouterConfig, readText: ReadText): Promise<string[]> {
-  const { supergraph, unknownLabels } = await openOffline(config, readText);
+  const { supergraph, unknownLabels, close } = await openOffline(config, readText);
+  close();
   for (const [name, url] of supergraph.subgraphs) subgraphSettings(config, name, url);
   return unknownLabels.map((each) => `no field has the label "${each}" of override_labels`);
 }

@@ -17,7 +17,7 @@ import {
 import { publicSchemaOf } from './operation/public-schema.ts';
 import type { SubgraphOperation } from './plan/plan.ts';
 import { ProgressiveOverride } from './plan/progressive-override.ts';
-import { openQueryPlanner } from './plan/query-planner.ts';
+import { openQueryPlanner, type QueryPlanner } from './plan/query-planner.ts';
 import { AnswerCache } from './subgraph/answer-cache.ts';
 import { failureOf } from './subgraph/failure.ts';
 import { InFlight } from './subgraph/in-flight.ts';
@@ -71,11 +71,18 @@ export class RouterEngine {
   readonly clients: ReadonlyMap<string, SubgraphClient>;
   readonly preparer: OperationPreparer;
   readonly #parts: EngineParts;
+  readonly #planner: QueryPlanner;
   readonly #inFlight = new InFlight<SubgraphOutcome>();
   readonly #cache: AnswerCache | undefined;
 
-  private constructor(parts: EngineParts, schema: GraphQLSchema, preparer: OperationPreparer) {
+  private constructor(
+    parts: EngineParts,
+    schema: GraphQLSchema,
+    preparer: OperationPreparer,
+    planner: QueryPlanner,
+  ) {
     this.#parts = parts;
+    this.#planner = planner;
     this.schema = schema;
     this.clients = parts.clients;
     this.preparer = preparer;
@@ -86,7 +93,7 @@ export class RouterEngine {
   /** @throws CountersignError ERR_ROUTER_PLANNER, ERR_ROUTER_SUPERGRAPH */
   static async open(parts: EngineParts): Promise<RouterEngine> {
     const { supergraph, config } = parts;
-    const planner = await openQueryPlanner(supergraph.sdl);
+    const planner = await openQueryPlanner(supergraph.sdl, parts.log);
     const schema = publicSchemaOf(planner.publicSdl);
     const access = new AccessRules(supergraph, schema);
     const { limits, introspection } = config;
@@ -95,7 +102,7 @@ export class RouterEngine {
     const preparer = new OperationPreparer({
       ...{ schema, planner, access, override, limits, introspection },
     });
-    return new RouterEngine(parts, schema, preparer);
+    return new RouterEngine(parts, schema, preparer, planner);
   }
 
   /** The story of an operation: prepare, access, variables, fetch, project. Never rejects for what a caller sent. */
@@ -198,9 +205,9 @@ export class RouterEngine {
     return { ...denial('ERR_GRAPHQL_VARIABLES', first?.message ?? 'wrong variables'), errors };
   }
 
-  /** Lets requests in flight end. */
-  async close(): Promise<void> {
-    await Promise.all([...this.clients.values()].map((client) => client.close()));
+  /** For what is under way when another takes over: it is planned yet, and then no more. */
+  retire(): void {
+    this.#planner.retire();
   }
 
   #rejected(prepared: PreparedOperation): RefusedOperation | undefined {

@@ -326,11 +326,17 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     async reload(next) {
       checkReloadable(config, next);
       const fresh = await openEngine(next, engine.clients);
-      const store = await openStore(next, options.readText);
-      const verifier = await openTokens(next, options);
+      const [store, verifier] = await Promise.all([
+        openStore(next, options.readText),
+        openTokens(next, options),
+      ]).catch((thrown) => {
+        fresh.retire();
+        throw thrown;
+      });
       const old = engine;
       [engine, config, operations, tokens] = [fresh, next, store, verifier];
       around = surroundings();
+      old.retire();
       const kept = new Set(fresh.clients.values());
       const retired = [...old.clients.values()].filter((client) => !kept.has(client));
       tellPlaintext(fresh, log);
@@ -342,6 +348,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     async close() {
       webSockets.close();
       await door.close(drainMs);
+      engine.retire();
       unfollow();
       await Promise.all([...engine.clients.values()].map((client) => client.destroy()));
       outbound.destroyAll();

@@ -11,7 +11,7 @@ import { OperationPreparer } from './prepare-operation.ts';
 const { limits } = parseRouterConfig('supergraph: x', 'router.yaml', {});
 const schema = buildSchema('type Query { a: Query b(x: String): [Query] c: Int }');
 const overrides = { labels: [], percentages: [] };
-const planner = { publicSdl: '', plan: async () => undefined, overrides };
+const planner = { publicSdl: '', plan: async () => undefined, overrides, retire() {} };
 const preparer = new OperationPreparer({
   ...{ schema, planner, limits, introspection: false },
   access: new AccessRules({ rules: new Map() }, schema),

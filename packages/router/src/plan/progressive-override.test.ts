@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CountersignError } from '@countersign/base';
+import { CountersignError, noLog } from '@countersign/base';
 import { parseRouterConfig } from '../config/router-config.ts';
 import { AccessRules } from '../operation/access.ts';
 import { stranger } from '../operation/caller.ts';
@@ -27,7 +27,7 @@ function sdlOf(label: string): string {
 /** Which subgraph is asked for the field by operations that draw these numbers, one after the other. */
 async function whoAnswers(field: string, draws: number[], configured: OverrideLabels) {
   const supergraph = readSupergraph(sdlOf('checkout:v2'), 'test');
-  const planner = await openQueryPlanner(supergraph.sdl);
+  const planner = await openQueryPlanner(supergraph.sdl, noLog);
   const schema = publicSchemaOf(planner.publicSdl);
   const { limits, introspection } = parseRouterConfig('supergraph: s.graphql', 'router.yaml', {});
   const left = [...draws];
@@ -42,6 +42,7 @@ async function whoAnswers(field: string, draws: number[], configured: OverrideLa
     const asked = JSON.stringify(prepared.plan).includes('"subgraph":"new"');
     found.push(asked ? 'new' : 'old');
   }
+  planner.retire();
   return found;
 }
 

@@ -1,4 +1,4 @@
-import { CountersignError, messageOf } from '@countersign/base';
+import { CountersignError, type Log } from '@countersign/base';
 import type * as native from '@graphql-hive/router-query-planner';
 import type {
   EntityNeeds,
@@ -9,15 +9,17 @@ import type {
   Rewrite,
   SubgraphOperation,
 } from './plan.ts';
+import { PlannerProcess } from './planner-process.ts';
 import type { Rollout } from './progressive-override.ts';
 
 export interface QueryPlanner {
   /** SDL of what callers may see. */
   readonly publicSdl: string;
   /**
-   * On the thread pool. The document must be valid for {@link publicSdl}, without introspection.
+   * Elsewhere than on this thread. The document must be valid for {@link publicSdl}, without introspection.
    *
    * @returns undefined where nothing is to be fetched
+   * @throws CountersignError ERR_ROUTER_PLANNER
    */
   plan(
     query: string,
@@ -29,40 +31,28 @@ export interface QueryPlanner {
     readonly labels: readonly string[];
     readonly percentages: readonly number[];
   };
+  /** Ends once nothing is being planned. */
+  retire(): void;
 }
 
 /**
- * The planner of a supergraph. The only file that knows its API; loaded when a router starts, since its native part is
- * large.
+ * The planner of a supergraph, in a process of its own. The only file that knows what its plans look like.
  *
  * @throws CountersignError ERR_ROUTER_PLANNER
  */
-export async function openQueryPlanner(supergraphSdl: string): Promise<QueryPlanner> {
-  const planner = await construct(supergraphSdl);
+export async function openQueryPlanner(supergraphSdl: string, log: Log): Promise<QueryPlanner> {
+  const planner = new PlannerProcess(supergraphSdl, log);
+  const { publicSdl, labels, percentages } = await planner.start();
   return {
-    publicSdl: planner.consumerSchema,
-    overrides: { labels: planner.overrideLabels, percentages: planner.overridePercentages },
-    async plan(query, operationName, { labels, percentage }) {
-      const { node } = await planner.planAsync(
-        query,
-        operationName ?? null,
-        labels as Set<string>,
-        percentage,
-      );
-      return node === undefined || node === null ? undefined : planOf(node);
+    publicSdl,
+    overrides: { labels, percentages },
+    async plan(query, name, { labels: active, percentage }) {
+      const operationName = name ?? null;
+      const node = await planner.plan({ query, operationName, labels: [...active], percentage });
+      return node === null ? undefined : planOf(node);
     },
+    retire: () => planner.retire(),
   };
-}
-
-async function construct(sdl: string): Promise<native.QueryPlanner> {
-  try {
-    const { QueryPlanner } = await import('@graphql-hive/router-query-planner');
-    return new QueryPlanner(sdl);
-  } catch (thrown) {
-    throw new CountersignError('ERR_ROUTER_PLANNER', `open the planner: ${messageOf(thrown)}`, {
-      cause: thrown,
-    });
-  }
 }
 
 function planOf(node: native.PlanNode): Plan {
