@@ -9,7 +9,7 @@ import {
   nextAuditRow,
 } from './audit-trail.ts';
 import { coveredClause } from './covered-clause.ts';
-import { isWide } from './covers.ts';
+import { carriedProvisioner, isWide } from './covers.ts';
 import type { EdgeStore } from './edge/edge-store.ts';
 import { sqliteEdge } from './edge/sqlite-edge.ts';
 import { HalfWritten } from './half-written.ts';

@@ -1,4 +1,5 @@
 import { authorityPath } from '@countersign/spiffe';
+import { ownProvisioners } from '../ledger/covers.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { LiveCertificate } from '../ledger/rotation-records.ts';
 
@@ -109,7 +110,7 @@ async function usedCertificates(
     const { certificates, next } = await ledger.liveCertificates(after, page);
     for (const each of certificates) {
       const isOwn =
-        ownProvisioners.has(each.provisioner) || each.spiffeId === `${domain}${authorityPath}`;
+        authorities.has(each.provisioner) || each.spiffeId === `${domain}${authorityPath}`;
       if (!isOwn) all.push(each);
     }
     after = next;
@@ -131,7 +132,7 @@ async function usedCertificates(
 }
 
 /** Of certificates that the authority orders for itself. */
-const ownProvisioners: ReadonlySet<string> = new Set(['init', 'authority', 'ocsp']);
+const authorities: ReadonlySet<string> = new Set([...ownProvisioners, 'ocsp']);
 
 function workloadOf({ spiffeId, names, serialHex, holder, at, notAfter }: LiveCertificate): Holder {
   return {

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { coveredClause } from '../covered-clause.ts';
+import { carriedProvisioner } from '../covers.ts';
 import { edgeLoads } from '../edge/postgres-edge.ts';
 import type { CertificateQuery } from '../ledger.ts';
 import type { Row } from '../ledger-rows.ts';
