@@ -1,17 +1,12 @@
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
-import {
-  type Clock,
-  type Counter,
-  CountersignError,
-  type Histogram,
-  type Log,
-  type Meter,
-} from '@countersign/base';
+import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
+import type { VerifiedPeer } from '@countersign/spiffe';
 import { type Dispatcher, Pool } from 'undici';
 import { failureOf, isOfMtls, type SubgraphFailure } from './failure.ts';
 import { type SubgraphResponse, sendRequest } from './send-request.ts';
 import { type SubgraphEndpoint, SubgraphPool, type Trust } from './subgraph-pool.ts';
+import { type LastFailure, SubgraphRecord } from './subgraph-record.ts';
 
 export interface SubgraphSettings extends SubgraphEndpoint {
   /** `mtls`, or plaintext that the operator chose. */
@@ -39,9 +34,7 @@ export interface SubgraphStatus {
   readonly requests: number;
   readonly failures: number;
   readonly plaintextFallbacks: number;
-  readonly lastFailure:
-    | { readonly reason: string; readonly detail: string; readonly at: string }
-    | undefined;
+  readonly lastFailure: LastFailure | undefined;
 }
 
 export type SubgraphOutcome =
@@ -64,15 +57,9 @@ export class SubgraphClient {
   readonly #pool: SubgraphPool;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #seconds: Histogram;
-  readonly #results: Counter;
-  readonly #fallbackCount: Counter;
+  readonly #record: SubgraphRecord;
   readonly #path: string;
   #plain: Pool | undefined;
-  #requests = 0;
-  #failures = 0;
-  #fallbacks = 0;
-  #lastFailure: SubgraphStatus['lastFailure'];
 
   constructor(settings: SubgraphSettings, trust: Trust, meter: Meter) {
     this.settings = settings;
@@ -80,27 +67,21 @@ export class SubgraphClient {
     this.#pool = new SubgraphPool(settings, trust);
     this.#clock = trust.clock;
     this.#log = trust.log;
-    this.#seconds = meter.histogram(metrics.seconds);
-    this.#results = meter.counter(metrics.results);
-    this.#fallbackCount = meter.counter(metrics.fallbacks);
+    this.#record = new SubgraphRecord(settings.name, trust.clock, meter);
     this.#path = `${settings.url.pathname}${settings.url.search}`;
   }
 
   /** Never rejects. Failures are counted, and told by whoever has the request's id. */
   async send(request: SentRequest): Promise<SubgraphOutcome> {
-    const { name, retry } = this.settings;
-    const startedAt = this.#clock.monotonic();
-    this.#requests += 1;
+    const { retry } = this.settings;
+    const ended = this.#record.begin();
     let outcome = await this.#attempt(request);
     for (let again = 1; again <= retry.attempts && mayRepeat(outcome, request); again += 1) {
       // A pooled connection that was closed meanwhile says nothing about the service: the first one costs no wait.
       if (again > 1) await this.#clock.sleep(retry.backoffMs * 2 ** (again - 2), { ref: false });
       outcome = await this.#attempt(request);
     }
-    const result = outcome.ok ? 'ok' : outcome.failure.reason;
-    this.#results.add(1, { subgraph: name, result });
-    this.#seconds.observe((this.#clock.monotonic() - startedAt) / 1000, { subgraph: name });
-    if (!outcome.ok) this.#failed(outcome.failure);
+    ended(outcome.ok ? undefined : outcome.failure);
     return outcome;
   }
 
@@ -122,17 +103,7 @@ export class SubgraphClient {
   }
 
   status(): SubgraphStatus {
-    const { name, url, transport, spiffeIds } = this.settings;
-    const { peer } = this.#pool;
-    return {
-      ...{ name, url: url.href, transport, expected: transport === 'mtls' ? spiffeIds : [] },
-      peer: peer?.spiffeId?.toString(),
-      peerSerial: peer?.serialHex,
-      peerNotAfter: peer === undefined ? undefined : new Date(peer.notAfter).toISOString(),
-      ...{ requests: this.#requests, failures: this.#failures },
-      plaintextFallbacks: this.#fallbacks,
-      lastFailure: this.#lastFailure,
-    };
+    return { ...describeSubgraph(this.settings, this.#pool.peer), ...this.#record.counts() };
   }
 
   /** Lets requests in flight end. */
@@ -149,8 +120,7 @@ export class SubgraphClient {
     const { transport, allowFallback, name } = this.settings;
     if (outcome.ok || transport === 'plaintext' || !allowFallback) return outcome;
     if (!isOfMtls(outcome.failure)) return outcome;
-    this.#fallbacks += 1;
-    this.#fallbackCount.add(1, { origin: this.settings.url.origin });
+    this.#record.fallback(this.settings.url.origin);
     const { reason, detail } = outcome.failure;
     this.#log.warn({ subgraph: name, reason, detail }, 'mTLS failed: falling back to plaintext');
     return await this.#sendOver(() => this.#plaintext(), request);
@@ -183,11 +153,19 @@ export class SubgraphClient {
     });
     return this.#plain;
   }
+}
 
-  #failed({ reason, detail }: SubgraphFailure): void {
-    this.#failures += 1;
-    this.#lastFailure = { reason, detail, at: new Date(this.#clock.now()).toISOString() };
-  }
+/** Who is asked, who must answer, and who did at the newest connection. */
+export function describeSubgraph(
+  { name, url, transport, spiffeIds }: SubgraphSettings,
+  peer: VerifiedPeer | undefined,
+) {
+  return {
+    ...{ name, url: url.href, transport, expected: transport === 'mtls' ? spiffeIds : [] },
+    peer: peer?.spiffeId?.toString(),
+    peerSerial: peer?.serialHex,
+    peerNotAfter: peer === undefined ? undefined : new Date(peer.notAfter).toISOString(),
+  };
 }
 
 const repeatableStatuses = new Set([502, 503, 504]);
@@ -211,22 +189,3 @@ function wrongWith({ status, contentType, text }: SubgraphResponse): Countersign
     { fields: { status, contentType, beginning } },
   );
 }
-
-const metrics = {
-  seconds: {
-    name: 'countersign_subgraph_request_seconds',
-    help: 'Time from a request to a subgraph to its whole answer, retries included.',
-    labels: ['subgraph'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  },
-  results: {
-    name: 'countersign_subgraph_requests_total',
-    help: 'Requests to subgraphs by what became of them.',
-    labels: ['subgraph', 'result'],
-  },
-  fallbacks: {
-    name: 'countersign_plaintext_fallbacks_total',
-    help: 'Requests that went out in plaintext because mTLS failed and allow_fallback is set.',
-    labels: ['origin'],
-  },
-} as const;

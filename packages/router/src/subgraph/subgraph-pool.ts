@@ -85,12 +85,11 @@ export class SubgraphPool {
 
   /** One connection outside of the pool, as those in it are dialled. */
   async dial(signal: AbortSignal): Promise<Dialled> {
-    const { url, timeoutMs } = this.#endpoint;
+    const { url } = this.#endpoint;
     return await dialMtls({
-      ...this.#dialOptions(),
+      ...dialOptionsOf(this.#endpoint, this.#trust),
       host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: url.port === '' ? 443 : Number(url.port),
-      timeoutMs: Math.min(timeoutMs, 10_000),
       signal,
     });
   }
@@ -124,34 +123,38 @@ export class SubgraphPool {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       connect: mtlsConnector({
-        ...this.#dialOptions(),
-        timeoutMs: Math.min(timeoutMs, 10_000),
+        ...dialOptionsOf(this.#endpoint, this.#trust),
         onDialled: (dialled) => this.#dialled(dialled),
       }),
     });
   }
 
-  #dialOptions() {
-    const { svids, bundles, revocation, clock, connections, signatures } = this.#trust;
-    const { prepare } = revocation;
-    return {
-      ...{ svids, bundles, clock, connections, signatures },
-      ...(prepare !== undefined && { prepare: prepare.bind(revocation) }),
-      asksForStaple: revocation.asksForStaples ?? false,
-      expect: expectation(this.#endpoint, this.#trust),
-    };
-  }
-
-  /** A fifth of its lifetime before the subgraph's certificate ends, connections are made anew. */
   #dialled({ peer }: Dialled): void {
     this.#peer = peer;
-    const { clock, revocation } = this.#trust;
-    const now = clock.now();
-    const end = Math.min(peer.notAfter, revocation.shownUntil?.(peer) ?? Number.POSITIVE_INFINITY);
-    const from = end < peer.notAfter ? now : peer.leaf.notBefore;
-    const early = end - (end - from) / 5;
-    this.#renewAt = Math.min(this.#renewAt, Math.max(early, now + Math.max(1000, (end - now) / 4)));
+    this.#renewAt = Math.min(this.#renewAt, renewalOf(peer, this.#trust));
   }
+}
+
+/** How every connection to a subgraph is dialled, whatever is spoken on it. */
+export function dialOptionsOf(endpoint: SubgraphEndpoint, trust: Trust) {
+  const { svids, bundles, revocation, clock, connections, signatures } = trust;
+  const { prepare } = revocation;
+  return {
+    ...{ svids, bundles, clock, connections, signatures },
+    ...(prepare !== undefined && { prepare: prepare.bind(revocation) }),
+    asksForStaple: revocation.asksForStaples ?? false,
+    expect: expectation(endpoint, trust),
+    timeoutMs: Math.min(endpoint.timeoutMs, 10_000),
+  };
+}
+
+/** A fifth of its lifetime before the subgraph's certificate ends, connections are made anew. */
+export function renewalOf(peer: VerifiedPeer, { clock, revocation }: Trust): number {
+  const now = clock.now();
+  const end = Math.min(peer.notAfter, revocation.shownUntil?.(peer) ?? Number.POSITIVE_INFINITY);
+  const from = end < peer.notAfter ? now : peer.leaf.notBefore;
+  const early = end - (end - from) / 5;
+  return Math.max(early, now + Math.max(1000, (end - now) / 4));
 }
 
 /** SPIFFE ID, host name and what is known of the peer: separate questions, each with its own reason. */
