@@ -32,11 +32,14 @@ after(() => server.kill('SIGKILL'));
 
 test('policy test says deny, what would pass, and the closest rule clause by clause', async () => {
   const words = ['policy', 'test', '--config', file('ca.yaml'), '--spiffe-id', id('api/orders')];
-  const [denied, json, allowed] = await Promise.all([
+  const [denied, json, allowed, bob] = await Promise.all([
     countersign([...words, '--caller', 'token', '--ttl', '48h']),
     countersign([...words, '--caller', 'token', '-o', 'json']),
     countersign([...words, '--profile', 'brief']),
+    countersign([...words, '--caller', 'bob']),
   ]);
+  assert.equal(bob.code, 2);
+  assert.match(bob.stderr, /--caller "bob" is neither "operator", "token" nor a SPIFFE ID/);
   assert.equal(denied.code, 1, denied.stderr);
   assert.match(
     denied.stdout,

@@ -38,7 +38,7 @@ export interface IssueExplanation {
 }
 
 const tolerant = { unknown: 'ignore' } as const;
-const limits = { names: 64, refusals: 200, clauses: 20, text: 8192 } as const;
+const limits = { names: 64, refusals: 1000, clauses: 20, text: 65_536 } as const;
 
 export function formatIssueExplanation(explanation: IssueExplanation): string {
   return JSON.stringify(explanation);

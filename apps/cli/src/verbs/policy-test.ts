@@ -1,6 +1,8 @@
-import { CountersignError } from '@countersign/base';
+import { CountersignError, messageOf } from '@countersign/base';
 import { type PolicyTrial, readStateCertificates, tryPolicy } from '@countersign/ca';
+import { parseSpiffeId } from '@countersign/spiffe';
 import { certificateRequestFromPem } from '@countersign/x509';
+import { Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { listOption } from '../list-option.ts';
@@ -37,7 +39,12 @@ export const policyTestVerb: Verb = {
       .addOption(listOption('--dns <name>', 'a DNS name as well; may be repeated'))
       .addOption(listOption('--ip <address>', 'an IP address as well; may be repeated'))
       .option('--provisioner <name>', 'who vouched first; operator unless given')
-      .option('--caller <caller>', 'operator, token, or a SPIFFE ID; operator unless given')
+      .addOption(
+        new Option(
+          '--caller <caller>',
+          'operator, token, or a SPIFFE ID; operator unless given',
+        ).argParser(callerOf),
+      )
       .option('--csr <file>', 'a request, PEM or DER: its names, key and extensions')
       .addOption(keyTypeOption('what ca.yaml says'))
       .addOption(outputOption())
@@ -70,6 +77,22 @@ async function testPolicy(cli: Cli, options: PolicyTestOptions): Promise<void> {
     clock: cli.clock,
   });
   await tellExplanation(cli, explanation, options.output);
+}
+
+const plainCallers: readonly string[] = ['operator', 'token'];
+
+function callerOf(written: string): string {
+  if (plainCallers.includes(written)) return written;
+  try {
+    return parseSpiffeId(written).toString();
+  } catch (thrown) {
+    const forms = 'is neither "operator", "token" nor a SPIFFE ID';
+    throw new CountersignError(
+      'ERR_USAGE',
+      `policy test: --caller "${written}" ${forms}: ${messageOf(thrown)}`,
+      { hint: 'write a SPIFFE ID whole: --caller spiffe://example.com/ns/prod/sa/web' },
+    );
+  }
 }
 
 async function whatIsTried(

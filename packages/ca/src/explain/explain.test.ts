@@ -101,6 +101,33 @@ describe('an explanation', () => {
     assert.deepEqual(codes({ csr: new Uint8Array([0x30, 0]) }), ['ERR_DER_TRUNCATED']);
   });
 
+  it('names every name that is refused, and what a profile that is not for the request would hide', () => {
+    const config = parseCaConfig(yaml, 'ca.yaml');
+    const told = tryPolicy({
+      config,
+      spiffeId: payments,
+      dns: ['a.elsewhere.internal', 'b.elsewhere.internal', 'a.prod.internal'],
+      caller: 'token',
+      profile: 'web',
+      ttlMs: 100 * hour,
+      clock: systemClock,
+    });
+    const of = (code: string) => told.refusals.filter((each) => each.code === code);
+    assert.equal(of('ERR_POLICY_DNS').length, 2);
+    // The condition of the closest rule holds for no name of these three.
+    assert.equal(of('ERR_POLICY_RULE').length, 4);
+
+    const [profile] = of('ERR_POLICY_PROFILE');
+    assert.deepEqual(
+      profile?.closest?.clauses.map(({ clause, ok }) => [clause, ok]),
+      [
+        ['callers', true],
+        ['names', false],
+      ],
+    );
+    assert.equal(of('ERR_POLICY_TTL')[0]?.passIf, 'the lifetime were at most "2h"');
+  });
+
   it('says of blocks in the ledger, and of keys that were another identity', async () => {
     const authority = await testAuthority({ yaml: `${yaml}\nrequests: { reused_keys: refuse }\n` });
     const csr = await request();

@@ -28,9 +28,10 @@ export function* judgeRules(
   const given = givenNames(question.names);
   const facts = conditionFacts(question);
   const asked = rules.map((rule) => ({ rule, answer: askRule(rule, question, facts) }));
-  for (const { rule, answer } of asked) {
-    if (answer !== true && typeof answer !== 'object') continue;
-    yield* deniedBy(rule, given);
+  const denying = asked.filter(({ answer }) => answer === true || typeof answer === 'object');
+  for (const name of given) {
+    const refused = deniedBy(denying, name);
+    if (refused !== undefined) yield refused;
   }
   const allowing = asked.filter(({ rule }) => rule.allow !== undefined);
   if (allowing.length === 0) return;
@@ -47,14 +48,19 @@ function askRule(rule: NameRule, question: RuleQuestion, facts: ConditionFacts):
   return rule.when?.ask(facts) ?? true;
 }
 
-function* deniedBy(rule: NameRule, given: readonly GivenName[]): Generator<Denial, void, void> {
-  for (const name of given) {
+/** By the first of the file that does. */
+function deniedBy(
+  denying: readonly { readonly rule: NameRule }[],
+  name: GivenName,
+): Denial | undefined {
+  for (const { rule } of denying) {
     const pattern = rule.deny?.find((each) => each.matches(name));
     if (pattern === undefined) continue;
     const detail = `rule "${rule.name}" denies "${pattern.written}", "${name.text}" is asked for`;
     const fields = { name: name.text, rule: rule.name, denies: pattern.written };
-    yield denial('ERR_POLICY_RULE', detail, fields);
+    return denial('ERR_POLICY_RULE', detail, fields);
   }
+  return undefined;
 }
 
 function allowedByNone(
