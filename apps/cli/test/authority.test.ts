@@ -7,7 +7,8 @@ import { noLog, systemClock } from '@countersign/base';
 import { openSqliteLedger } from '@countersign/ca';
 import { certificatesFromPem } from '@countersign/x509';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, type Started, startCountersign, temporaryDirectory } from './countersign.ts';
+import { type Started, startCountersign, temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 let directory = '';
 let state = '';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { countersign, temporaryDirectory } from './countersign.ts';
+import { temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 let directory = '';
 const file = (name: string) => join(directory, name);

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, type Started, startCountersign, temporaryDirectory } from './countersign.ts';
+import { type Started, startCountersign, temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 let directory = '';
 let authority: Started;

@@ -12,7 +12,8 @@ import {
   extension,
   fingerprintOf,
 } from '@countersign/x509';
-import { countersign, temporaryDirectory } from './countersign.ts';
+import { temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 import { serveTls } from './tls-server.ts';
 
 const ca = testCa();

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { certificatesFromPem } from '@countersign/x509';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
+import { startCountersign, temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 test('a batch of orders is issued by the state, by its server, and to a registrar; refusals stand in their lines', async (t) => {
   const directory = await temporaryDirectory(t);

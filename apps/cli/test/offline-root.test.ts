@@ -5,7 +5,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, temporaryDirectory } from './countersign.ts';
+import { temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 let directory = '';
 const file = (name: string) => join(directory, name);

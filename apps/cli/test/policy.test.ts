@@ -3,7 +3,8 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, type Started, startCountersign, temporaryDirectory } from './countersign.ts';
+import { type Started, startCountersign, temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 const yaml = `${authorityYaml()}profiles:
   brief: { validity: 10m, max_validity: 30m }

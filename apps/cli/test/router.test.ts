@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
+import { startCountersign, temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 test('router.yaml is checked, explained and served; a supergraph that changes is taken over', async (t) => {
   const directory = await temporaryDirectory(t);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { countersign } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 export interface Found {
   readonly path: string;

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { countersign, temporaryDirectory } from './countersign.ts';
+import { temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 import { type Found, put, scan } from './scan-runs.ts';
 
 const run = promisify(execFile);

@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { testCa } from '@countersign/testkit';
-import { bin, countersign } from './countersign.ts';
+import { bin } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 const ca = testCa();
 const services = ca.intermediate({ pathLen: 0, policies: ['1.2.3.4'] });

@@ -5,7 +5,8 @@ import { before, test } from 'node:test';
 import { formatBundleDocument } from '@countersign/spiffe';
 import { testCa } from '@countersign/testkit';
 import { encodePem } from '@countersign/x509';
-import { countersign, temporaryDirectory } from './countersign.ts';
+import { temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 import { serveTls } from './tls-server.ts';
 
 const ca = testCa();
