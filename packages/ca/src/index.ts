@@ -65,6 +65,7 @@ export { type AuditVerdict, type VerifyAuditOptions, verifyAudit } from './ledge
 export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';
 export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-files.ts';
 export { type OpenOptions, openAuthority } from './open-authority.ts';
+export { importIntoState } from './publish/import-into-state.ts';
 export { publishedUrlOf } from './publish/published-url.ts';
 export { makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';

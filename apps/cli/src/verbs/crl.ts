@@ -5,7 +5,7 @@ import {
   proveReplaceable,
   writeFileDurably,
 } from '@countersign/base';
-import { adminClient, makeLists, publishedUrlOf } from '@countersign/ca';
+import { adminClient, importIntoState, makeLists, publishedUrlOf } from '@countersign/ca';
 import type { ImportListResponse } from '@countersign/wire';
 import { crlsFromPem, encodePem, parseCrl } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
@@ -15,6 +15,7 @@ import { readInput } from '../read-input.ts';
 import { formatRfc3339 } from '../rfc3339.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { openState, readStateConfig } from '../state/open-state.ts';
+import { secretPlaces } from '../state/secret-places.ts';
 import { addSealOptions, type StateOptions } from '../state/state-options.ts';
 import type { Verb } from '../verb.ts';
 
@@ -77,6 +78,9 @@ async function importInto(cli: Cli, options: CrlOptions, file: string): Promise<
   if (data === undefined || (ca ?? issuer ?? out) !== undefined) {
     throw usage('--import goes with --data, and the list itself says whose it is');
   }
+  if ((options.passphrase ?? options.keyFile) !== undefined) {
+    cli.err('note: no key is opened for a list that was signed elsewhere\n');
+  }
   const bytes = await readInput(cli, file, 'read revocation list');
   const isPem = Buffer.from(bytes.subarray(0, 11)).toString('latin1') === '-----BEGIN ';
   const [list, second] = isPem ? crlsFromPem(bytes) : [{ raw: bytes }];
@@ -103,17 +107,17 @@ async function imports(
 ): Promise<ImportListResponse> {
   const client = await adminClient(state.data);
   if (client !== undefined) return client.importList(list);
-  const log = createLog(cli, 'warn');
-  const config = await readStateConfig(cli, state);
-  const authority = await openState(cli, state, { log, meter: noMeter, config });
-  try {
-    const imported = await authority.importList(list);
-    if (!imported.ok) throw errorOfDenial(imported, 'import the revocation list');
-    const { ok: _, number, ...rest } = imported;
-    return { ...rest, number: String(number) };
-  } finally {
-    await authority.close();
-  }
+  const imported = await importIntoState({
+    list,
+    data: state.data,
+    config: await readStateConfig(cli, state),
+    secrets: secretPlaces(cli),
+    clock: cli.clock,
+    log: createLog(cli, 'warn'),
+  });
+  if (!imported.ok) throw errorOfDenial(imported, 'import the revocation list');
+  const { ok: _, number, ...rest } = imported;
+  return { ...rest, number: String(number) };
 }
 
 async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedList[]> {

@@ -15,6 +15,8 @@ import {
   signRootList,
 } from '../index.ts';
 import { startPublishing } from '../publish/start-publishing.ts';
+import { watchRevoked } from '../status/revoked-authorities.ts';
+import { servedStatus } from '../status/served-status.ts';
 
 const yaml = `
 ca:
@@ -98,6 +100,18 @@ describe('the list of a root that is offline', () => {
       assert.match(await refusal(older.der), /^ERR_PUBLISH_IMPORT: .*number \d+, the one at hand/);
       const again = await authority.importList(newer.der);
       assert.ok(again.ok && again.repeated);
+      // It revokes a key that issues now: whoever asks for health or status is told so.
+      const watch = watchRevoked({ authority, ...shared });
+      await watch.look();
+      watch.stop();
+      assert.match(
+        watch.finding() ?? '',
+        /^certificate of "services", .*list \d+ of "root" \(cACom/,
+      );
+      const running = { publishing, retention: undefined, clockWatch: undefined, revoked: watch };
+      const parts = { authority, running, version: '0', startedAt: 0, clock };
+      const { findings = [] } = await servedStatus(parts);
+      assert.ok(findings.some(({ detail }) => detail === watch.finding()));
     } finally {
       await publishing.close(0);
     }

@@ -112,16 +112,27 @@ export async function importedLists(
 ): Promise<
   readonly { readonly issuer: string; readonly path: string; readonly list: SignedList }[]
 > {
+  return (await heldLists(issuers, ledger)).map(({ issuer, certificate, crl }) => {
+    const { raw: bytes, crlNumber: number = 0n, entries, thisUpdate, nextUpdate = 0 } = crl;
+    const times = { madeAt: thisUpdate, thisUpdate, nextUpdate };
+    const list: SignedList = { bytes, number, entries: entries.size, ...times };
+    return { issuer, path: publishedPath.crl(slugOf(issuer, certificate)), list };
+  });
+}
+
+/** The same lists, read. */
+export async function heldLists(
+  issuers: readonly PublishingIssuer[],
+  ledger: Pick<Ledger, 'document'>,
+): Promise<
+  readonly { readonly issuer: string; readonly certificate: Certificate; readonly crl: Crl }[]
+> {
   const found = [];
-  for (const { name, certificate, signer } of issuers) {
+  for (const { name: issuer, certificate, signer } of issuers) {
     if (signer !== undefined) continue;
     const document = await ledger.document(documentName(certificate));
     const bytes = document && fromBase64(document.body);
-    if (bytes === undefined) continue;
-    const { crlNumber: number = 0n, entries, thisUpdate, nextUpdate = 0 } = parseCrl(bytes);
-    const times = { madeAt: thisUpdate, thisUpdate, nextUpdate };
-    const list: SignedList = { bytes, number, entries: entries.size, ...times };
-    found.push({ issuer: name, path: publishedPath.crl(slugOf(name, certificate)), list });
+    if (bytes !== undefined) found.push({ issuer, certificate, crl: parseCrl(bytes) });
   }
   return found;
 }

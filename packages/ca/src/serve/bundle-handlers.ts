@@ -61,6 +61,7 @@ export const bundleHandlers = {
     const imported = await authority.importList(parseImportListRequest(json).list);
     if (!imported.ok) return imported;
     await running().publishing?.takeUpImported();
+    await running().revoked?.look();
     const { ok: _, number, ...rest } = imported;
     return { ok: true, body: formatImportListResponse({ ...rest, number: String(number) }) };
   },

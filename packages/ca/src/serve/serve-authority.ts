@@ -18,6 +18,7 @@ import { listStateFile } from '../publish/list-state.ts';
 import { keepPublishedUrl } from '../publish/published-url.ts';
 import { type Publishing, startPublishing } from '../publish/start-publishing.ts';
 import { stateLayout } from '../state-layout.ts';
+import { type RevokedWatch, watchRevoked } from '../status/revoked-authorities.ts';
 import { listenOnAdminSocket } from './admin-socket.ts';
 import { answerRequest } from './answer-request.ts';
 import type { Caller } from './api-call.ts';
@@ -88,6 +89,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   let publishing: Publishing | undefined;
   let retention: Retention | undefined;
   const clockWatch = watchClock({ clock, log, meter });
+  let revoked: RevokedWatch | undefined;
 
   // 1. what every handler works with
   const context = apiContext({
@@ -101,7 +103,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     guesses: options.guesses,
     closing: () => closing,
     cutter: () => cutter,
-    running: () => ({ publishing, retention, clockWatch }),
+    running: () => ({ publishing, retention, clockWatch, revoked }),
   });
 
   const acme = await openAcme(options);
@@ -202,6 +204,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     await Promise.all([drained, closeHttp(admin, drainMs, clock)]);
     cutter?.stop();
     clockWatch.stop();
+    revoked?.stop();
     await retention?.stop();
     await publishing?.close(drainMs);
     await acme?.close();
@@ -215,6 +218,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const { publishPort } = options;
     publishing = await startPublishing({ authority, states, port: publishPort, clock, log, meter });
     await keepPublishedUrl(options.dataDir, publishing?.url);
+    revoked = watchRevoked({ authority, clock, log });
 
     // 8. what ended long ago leaves the tables that are asked every day
     const config = authority.config.ledger.retention;
@@ -230,7 +234,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
       port: bound.port,
       adminSocket: socket.path,
       publishUrl: publishing?.url,
-      unwell: () => ledger.failure?.message ?? authority.unwell() ?? publishing?.unwell(),
+      unwell: () =>
+        ledger.failure?.message ?? authority.unwell() ?? publishing?.unwell() ?? revoked?.finding(),
       async close(drainMs = 5000) {
         await socket.remove();
         await stop(drainMs);

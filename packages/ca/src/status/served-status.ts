@@ -10,12 +10,14 @@ import type { Retention } from '../ledger/retention/keep-retention.ts';
 import type { Publishing } from '../publish/start-publishing.ts';
 import type { ClockWatch } from '../serve/watch-clock.ts';
 import { describeStatus, logStateOf } from './describe-status.ts';
+import { type RevokedWatch, revokedOf } from './revoked-authorities.ts';
 
 /** What runs beside an authority that serves. */
 export interface RunningParts {
   readonly publishing: Publishing | undefined;
   readonly retention: Retention | undefined;
   readonly clockWatch: ClockWatch | undefined;
+  readonly revoked: RevokedWatch | undefined;
 }
 
 /** The status of an authority that serves. */
@@ -39,6 +41,7 @@ export async function servedStatus(parts: {
     ...found('lists', publishing?.unwell()),
     ...found('retention', retention?.unwell()),
     ...found('clock', clockWatch?.finding()),
+    ...(ledger.failure === undefined ? await revokedOf(authority).catch(() => []) : []),
   ];
   return describeStatus({
     version,

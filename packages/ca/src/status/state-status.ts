@@ -1,12 +1,15 @@
 import type { Clock, Log } from '@countersign/base';
 import type { StatusResponse } from '@countersign/wire';
+import type { Certificate } from '@countersign/x509';
 import type { CaConfig } from '../ca-config.ts';
 import { openStateLedger } from '../ledger/open-state-ledger.ts';
 import { checkpointPath, keyPath, logDirectory } from '../log/log-files.ts';
+import type { PublishingIssuer } from '../publish/publishing-issuer.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
 import { readStateCertificates } from '../state-certificates.ts';
 import { readStateManifest, stateLayout } from '../state-layout.ts';
 import { describeStatus, logStateOf } from './describe-status.ts';
+import { revokedAuthorities } from './revoked-authorities.ts';
 
 /**
  * The status of a data directory that nobody serves: its ledger is opened, no key is. It knows of no lists and of no
@@ -30,6 +33,8 @@ export async function stateStatus(options: {
   const text = new TextDecoder();
   const ledger = await openStateLedger(options);
   try {
+    const live = [...intermediates].map(([name, certificate]) => ({ name, certificate }));
+    const issuers = isRootOffline === true ? [rootAway(root)] : [];
     return await describeStatus({
       version,
       trustDomain: config.trustDomain,
@@ -40,11 +45,15 @@ export async function stateStatus(options: {
       ledger,
       isRetaining: config.ledger.retention.enabled,
       log: key && logStateOf(note && text.decode(note), text.decode(key).trim()),
-      findings: [],
+      findings: await revokedAuthorities({ live, issuers, ledger }),
       clock,
       uptimeMs: 0,
     });
   } finally {
     await ledger.close();
   }
+}
+
+function rootAway(certificate: Certificate): PublishingIssuer {
+  return { name: 'root', certificate, signer: undefined };
 }
