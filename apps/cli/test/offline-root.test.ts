@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
@@ -74,8 +74,11 @@ test('its list is signed beside its key, carried across and published, once and 
   assert.equal(second.code, 0, second.stderr);
   const take = (name: string) =>
     countersign(['crl', '--data', file('state'), '--import', file(name), '-o', 'json']);
+  // No key is opened for it, so that it does not matter where what seals them is.
+  await rename(file('state/unseal.key'), file('unseal.key'));
   const taken = await take('second.crl');
   assert.equal(taken.code, 0, taken.stderr);
+  await rename(file('unseal.key'), file('state/unseal.key'));
   const { issuer, untold, repeated } = JSON.parse(taken.stdout);
   assert.deepEqual([issuer, untold, repeated], ['root', [serialNumber.toLowerCase()], false]);
   const again = await take('second.crl');
@@ -84,6 +87,17 @@ test('its list is signed beside its key, carried across and published, once and 
   const older = await take('first.crl');
   assert.equal(older.code, 1);
   assert.match(older.stderr, /ERR_PUBLISH_IMPORT[\s\S]*has number \d+, the one at hand has \d+/);
+
+  // What the list says of a key that issues now is a finding.
+  const status = await countersign(['ca', 'status', '--data', file('state'), '-o', 'json']);
+  assert.equal(status.code, 1, status.stdout);
+  const serial = serialNumber.toLowerCase();
+  assert.match(
+    JSON.parse(status.stdout).findings[0].detail,
+    new RegExp(
+      `^certificate of "services", serial ${serial}, is revoked by list 2 of "root" .cACom`,
+    ),
+  );
 });
 
 test('options that would do nothing are refused, with exit code 2', async () => {
