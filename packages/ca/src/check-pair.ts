@@ -12,7 +12,7 @@ import type { KeyDescription } from './signers/key-store.ts';
 export function checkPair(
   { name }: Pick<KeyDescription, 'name'>,
   keyHash: string,
-  certificate: Certificate,
+  certificate: Pick<Certificate, 'spki'>,
 ): void {
   const expected = hash('sha256', certificate.spki.raw);
   if (keyHash === expected) return;

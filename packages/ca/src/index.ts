@@ -26,6 +26,7 @@ export {
   type InitOfflineOptions,
   initOffline,
 } from './ceremony/init-offline.ts';
+export { type MadeRootKey, type MakeRootKeyOptions, makeRootKey } from './ceremony/make-root-key.ts';
 export {
   type SignedRequest,
   type SignRequestOptions,

@@ -1,35 +1,60 @@
 import { CountersignError, messageOf } from '@countersign/base';
-import { type CertificateRequest, certificateRequestFromPem, encodePem } from '@countersign/x509';
+import {
+  type Certificate,
+  type CertificateRequest,
+  certificateRequestFromPem,
+  certificatesFromPem,
+  encodePem,
+  verifyPossession,
+  verifySignature,
+} from '@countersign/x509';
 
 /** What is carried to an offline root: a request, and what the ledger said about the certificate that it is for. */
 export interface CarriedRequest {
-  /** Of the intermediate. */
+  /** Of the intermediate; `root` for a root, by itself or by another root. */
   readonly name: string;
+  /** SHA-256 of the key that is to sign, lowercase hex; undefined: of whichever root is asked. */
+  readonly issuerKey: string | undefined;
   /** Lowercase hex: ordered in the ledger, so that nothing is signed without an intent. */
   readonly serialHex: string;
   /** Whole seconds, milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
-  readonly csr: CertificateRequest;
+  readonly asks: CarriedSubject;
+}
+
+/** Of whom it is: a request, or for a root that another one is to sign, the certificate that it has. */
+export interface CarriedSubject extends Pick<CertificateRequest, 'raw' | 'subject' | 'spki'> {
+  /** Those of a request; undefined where a certificate stands for it. */
+  readonly extensions: CertificateRequest['extensions'] | undefined;
+  /** Whether it is signed by the key that it is for. */
+  readonly isPossessed: boolean;
 }
 
 const first = 'countersign-request: 1';
-const rest = ['name', 'serial', 'not-before', 'not-after'] as const;
+const rest = ['name', 'issuer-key', 'serial', 'not-before', 'not-after'] as const;
 const maxBytes = 64 * 1024;
 
 /** A PEM file whose text before the request (RFC 7468 §2 allows it) says the rest: other tools read it as a request. */
 export function formatCarriedRequest(
-  request: Omit<CarriedRequest, 'csr'> & { readonly csr: Uint8Array },
+  request: Omit<CarriedRequest, 'asks' | 'issuerKey'> & {
+    readonly issuerKey?: string;
+    /** DER of a request, or of a root's certificate. */
+    readonly csr: Uint8Array;
+    readonly isCertificate?: boolean;
+  },
 ): string {
-  const { name, serialHex, notBefore, notAfter, csr } = request;
+  const { name, issuerKey, serialHex, notBefore, notAfter, csr, isCertificate } = request;
   const lines = [
     first,
     `name: ${name}`,
+    ...(issuerKey === undefined ? [] : [`issuer-key: ${issuerKey}`]),
     `serial: ${serialHex}`,
     `not-before: ${new Date(notBefore).toISOString()}`,
     `not-after: ${new Date(notAfter).toISOString()}`,
   ];
-  return `${lines.join('\n')}\n${encodePem('CERTIFICATE REQUEST', csr)}`;
+  const label = isCertificate === true ? 'CERTIFICATE' : 'CERTIFICATE REQUEST';
+  return `${lines.join('\n')}\n${encodePem(label, csr)}`;
 }
 
 /** @throws CountersignError ERR_CEREMONY_REQUEST; ERR_PEM_*, ERR_DER_*, ERR_CSR_* of the request itself */
@@ -59,13 +84,30 @@ export function parseCarriedRequest(text: string, file: string): CarriedRequest 
     serialHex: value('serial', /^01[0-9a-f]{38}$/),
     notBefore: Date.parse(value('not-before', time)),
     notAfter: Date.parse(value('not-after', time)),
-    csr: readCsr(text.slice(head.length), file),
+    issuerKey: values.has('issuer-key') ? value('issuer-key', /^[0-9a-f]{64}$/) : undefined,
+    asks: readSubject(text.slice(head.length), file),
   };
 }
 
-function readCsr(pem: string, file: string): CertificateRequest {
+export function subjectOfRequest(csr: CertificateRequest): CarriedSubject {
+  const { raw, subject, spki, extensions } = csr;
+  return { raw, subject, spki, extensions, isPossessed: verifyPossession(csr) };
+}
+
+export function subjectOfCertificate(certificate: Certificate): CarriedSubject {
+  const { raw, subject, spki, tbs, signature, signatureAlgorithm } = certificate;
+  const isPossessed = verifySignature(spki, signatureAlgorithm, tbs, signature);
+  return { raw, subject, spki, extensions: undefined, isPossessed };
+}
+
+function readSubject(pem: string, file: string): CarriedSubject {
   try {
-    return certificateRequestFromPem(pem);
+    if (!pem.startsWith('-----BEGIN CERTIFICATE-----')) {
+      return subjectOfRequest(certificateRequestFromPem(pem));
+    }
+    const [certificate, more] = certificatesFromPem(pem);
+    if (certificate === undefined || more !== undefined) throw malformed(file, 'has two in one');
+    return subjectOfCertificate(certificate);
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
     const message = `read the request in "${file}": ${messageOf(thrown)}`;

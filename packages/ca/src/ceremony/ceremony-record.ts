@@ -13,7 +13,7 @@ import type { RevokedBelow, RootListRecord } from './sign-root-list.ts';
 
 /** One act of a key ceremony: who did what, when, and the hashes by which to find it again. */
 export interface CeremonyRecord {
-  readonly act: 'root made' | 'intermediate signed';
+  readonly act: 'root made' | 'root signed' | 'root cross-signed' | 'intermediate signed';
   /** RFC 3339. */
   readonly at: string;
   /** Who took part, as they named themselves. */
@@ -37,6 +37,13 @@ export interface CeremonyRecord {
   readonly requestSha256?: string;
   /** SHA-256 of the certificate's DER, lowercase hex. */
   readonly certificateSha256: string;
+}
+
+/** The key of a root was made, before it has a certificate. */
+export interface RootKeyRecord
+  extends Pick<CeremonyRecord, 'at' | 'by' | 'trustDomain' | 'subject' | 'key' | 'keySha256'> {
+  readonly act: 'root key made';
+  readonly requestSha256: string;
 }
 
 export function recordOf(
@@ -73,20 +80,23 @@ export function recordOf(
 }
 
 /** For paper: to be compared, signed by those who were there, and kept. */
-export function formatCeremony(record: CeremonyRecord): string {
+export function formatCeremony(of: CeremonyRecord | RootKeyRecord): string {
+  const record: Partial<Omit<CeremonyRecord, 'act'>> & { readonly act: string } = of;
+  const isValid =
+    record.notBefore === undefined ? undefined : `${record.notBefore} to ${record.notAfter}`;
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['act', record.act],
     ['when', record.at],
-    ['who', record.by.join(', ')],
+    ['who', record.by?.join(', ')],
     ['trust domain', record.trustDomain],
     ['subject', record.subject],
     ['issuer', record.issuer],
     ['key', record.key],
-    ['valid', `${record.notBefore} to ${record.notAfter}`],
+    ['valid', isValid],
     ['path length', record.pathLength?.toString()],
     ['permitted', record.permitted],
     ['excluded', record.excluded],
-    ['policies', record.policies.join(', ')],
+    ['policies', record.policies?.join(', ')],
     ['serial', record.serial],
     ['key SHA-256', record.keySha256],
     ['request SHA-256', record.requestSha256],
@@ -101,6 +111,7 @@ export function formatCeremony(record: CeremonyRecord): string {
 /** What the record file of an offline root holds, an entry a line. */
 export type CeremonyEntry =
   | { readonly kind: 'act'; readonly record: CeremonyRecord; readonly certificate: string }
+  | { readonly kind: 'key'; readonly record: RootKeyRecord }
   /** Before a signature is made: should the power fail then, the serial is known to be used. */
   | {
       readonly kind: 'intent';

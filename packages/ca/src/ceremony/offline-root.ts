@@ -1,11 +1,22 @@
+import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
-import { type Clock, CountersignError, type Log, messageOf, type Secret } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  type Log,
+  messageOf,
+  type Secret,
+  writeFileDurably,
+} from '@countersign/base';
 import {
   type Certificate,
+  certificateRequestFromPem,
   certificatesFromPem,
+  encodePem,
   fingerprintOf,
   type Signer,
+  type SubjectPublicKeyInfo,
 } from '@countersign/x509';
 import { type CaConfig, parseCaConfig } from '../ca-config.ts';
 import { checkPair } from '../check-pair.ts';
@@ -20,6 +31,7 @@ import { openKeyFile, sealerOfPassphrase } from '../unseal-secret.ts';
  *
  * ```
  * root.json        what this is; written last by init
+ * root.csr         in the place of root.pem: a root whose own certificate is not signed yet
  * root.pem         the trust anchor
  * root.key.json    its key, sealed, or where it is (0600)
  * unseal.key       opens the sealed key (0600), unless init was given a passphrase for it
@@ -31,6 +43,7 @@ export function offlineRootLayout(directory: string) {
   return {
     manifest: join(directory, 'root.json'),
     certificate: join(directory, 'root.pem'),
+    request: join(directory, 'root.csr'),
     key: join(directory, 'root.key.json'),
     keyFile: join(directory, keyFileName),
     config: join(directory, 'ca.yaml'),
@@ -40,8 +53,8 @@ export function offlineRootLayout(directory: string) {
 
 export interface OfflineRootManifest {
   readonly trustDomain: string;
-  /** SHA-256 of the root's DER, lowercase hex. */
-  readonly rootFingerprint: string;
+  /** SHA-256 of the root's DER, lowercase hex; absent until its own certificate is signed. */
+  readonly rootFingerprint?: string;
   readonly seal: StateManifest['seal'];
   /** RFC 3339. */
   readonly createdAt: string;
@@ -63,12 +76,17 @@ export interface OfflineRootOptions {
 }
 
 export interface OfflineRoot {
+  readonly directory: string;
   readonly config: CaConfig;
-  readonly certificate: Certificate;
+  readonly spki: SubjectPublicKeyInfo;
+  /** Undefined until it is signed, by itself. */
+  readonly certificate: Certificate | undefined;
   /** Path of the record. */
   readonly ceremony: string;
   /** Opens the key: asked for only once everything else is judged. */
   openSigner(): Promise<Signer>;
+  /** Its own certificate was signed. May be repeated; durable when it resolves. */
+  take(certificate: Certificate): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -78,15 +96,24 @@ export async function openOfflineRoot(options: OfflineRootOptions): Promise<Offl
   const layout = offlineRootLayout(directory);
   const manifest = await readManifest(layout.manifest, directory);
   const config = parseCaConfig(await text(layout.config), layout.config);
-  const [certificate] = certificatesFromPem(await text(layout.certificate));
-  if (certificate === undefined || fingerprintOf(certificate) !== manifest.rootFingerprint) {
-    throw broken(directory, `root.pem is not the root of "${manifest.rootFingerprint}"`);
+  const { rootFingerprint } = manifest;
+  const certificate =
+    rootFingerprint === undefined
+      ? undefined
+      : certificatesFromPem(await text(layout.certificate)).find(
+          (each) => fingerprintOf(each) === rootFingerprint,
+        );
+  if (certificate === undefined && rootFingerprint !== undefined) {
+    throw broken(directory, `root.pem is not the root of "${rootFingerprint}"`);
   }
+  const { spki } = certificate ?? certificateRequestFromPem(await text(layout.request));
   const description = parseKeyDescription(await text(layout.key), layout.key);
-  checkPair(description, description.publicKey, certificate);
+  checkPair(description, description.publicKey, { spki });
   let stores: KeyStores | undefined;
   return {
+    directory,
     config,
+    spki,
     certificate,
     ceremony: layout.ceremony,
     async openSigner() {
@@ -94,11 +121,22 @@ export async function openOfflineRoot(options: OfflineRootOptions): Promise<Offl
       const { trustDomain } = config;
       stores ??= openKeyStores({ trustDomain, sealer, secrets, clock, log });
       const signer = await stores.open(config.root.storage, description);
-      checkPair(description, description.publicKey, certificate);
+      checkPair(description, hash('sha256', signer.spki.raw), { spki });
       return signer;
+    },
+    async take(own) {
+      await writeFileDurably(layout.certificate, encodePem('CERTIFICATE', own.raw));
+      const known = { ...manifest, rootFingerprint: fingerprintOf(own) };
+      await writeFileDurably(layout.manifest, formatOfflineRoot(known));
     },
     close: async () => stores?.close(),
   };
+}
+
+/** @throws CountersignError ERR_CEREMONY_ROOT where its own certificate is not signed yet */
+export function certificateOf({ certificate, directory }: OfflineRoot): Certificate {
+  if (certificate !== undefined) return certificate;
+  throw broken(directory, 'its own certificate is not signed yet: sign that request first');
 }
 
 async function openSealer(options: OfflineRootOptions, { seal }: OfflineRootManifest) {

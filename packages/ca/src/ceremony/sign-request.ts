@@ -18,11 +18,10 @@ import {
   oidName,
   oids,
   parseCertificate,
-  verifyPossession,
+  type SubjectPublicKeyInfo,
 } from '@countersign/x509';
-import type { IntermediateConfig } from '../ca-config.ts';
+import type { AuthorityCertificateConfig } from '../ca-config.ts';
 import type { Draft } from '../draft.ts';
-import { draftBelow } from '../hierarchy.ts';
 import { lintDraft } from '../linted-draft.ts';
 import { signDraft } from '../sign-draft.ts';
 import { type CarriedRequest, parseCarriedRequest } from './carried-request.ts';
@@ -33,7 +32,13 @@ import {
   readCeremony,
   recordOf,
 } from './ceremony-record.ts';
-import { type OfflineRoot, type OfflineRootOptions, openOfflineRoot } from './offline-root.ts';
+import { draftByRoot } from './draft-by-root.ts';
+import {
+  certificateOf,
+  type OfflineRoot,
+  type OfflineRootOptions,
+  openOfflineRoot,
+} from './offline-root.ts';
 
 export interface SignRequestOptions extends OfflineRootOptions {
   /** What was carried here, and the name of its file for messages. */
@@ -41,6 +46,8 @@ export interface SignRequestOptions extends OfflineRootOptions {
   readonly file: string;
   /** Who takes part. */
   readonly by: readonly string[];
+  /** Directory of the other root, where the request is for that one's key. */
+  readonly otherRoot?: string | undefined;
 }
 
 export interface SignedRequest {
@@ -57,7 +64,8 @@ const largestSkewMs = 24 * 3_600_000;
 
 /**
  * The offline root signs the certificate of an intermediate, exactly as its own ca.yaml has it: of the request it takes
- * the key, the serial and the dates.
+ * the key, the serial and the dates. Or that of a root: its own, once, or that of the root before or after it, whose key
+ * is vouched for by its directory and not by what was carried here.
  *
  * @throws CountersignError ERR_CEREMONY_REQUEST, ERR_CEREMONY_ROOT, ERR_CSR_*, ERR_LINT, ERR_KEY_*, ERR_SIGNER_*
  */
@@ -67,14 +75,22 @@ export async function signRequest(options: SignRequestOptions): Promise<SignedRe
   try {
     // 1. What is asked, and whether it is what this root is to sign.
     const request = parseCarriedRequest(options.request, file);
-    const intermediate = judgeRequest(request, root, { file, now: clock.now() });
-    const draft = draftOf(request, intermediate, root);
+    checkSigner(request, root, file);
+    const act = await judgeRequest(request, root, options);
+    const isOwn = act === 'root signed';
+    const draft = draftOf(request, isOwn ? undefined : certificateOf(root), root);
     checkAsked(request, draft, file);
 
     // 2. A serial is used once. One that was signed already is given out again as it is.
     const entries = await readCeremony(root.ceremony);
     const earlier = earlierOf(entries, request, file);
-    if (earlier !== undefined) return { ...earlier, name: request.name, repeated: true };
+    if (earlier !== undefined) {
+      if (isOwn) await root.take(earlier.certificate);
+      return { ...earlier, name: request.name, repeated: true };
+    }
+    if (isOwn && root.certificate !== undefined) {
+      throw refusal(file, `is for a root that has its certificate, in "${root.directory}"`);
+    }
 
     // 3. Lint, intent, signature: the record says so before the key is used.
     const signer = await root.openSigner();
@@ -92,64 +108,111 @@ export async function signRequest(options: SignRequestOptions): Promise<SignedRe
     // 4. The record of what was done.
     const certificate = parseCertificate(der);
     const { trustDomain } = root.config;
-    const facts = { act: 'intermediate signed', by, trustDomain, at, certificate } as const;
-    const record = recordOf({ ...facts, root: root.certificate, csr: request.csr.raw });
+    const facts = { act, by, trustDomain, at, certificate } as const;
+    const signed = root.certificate ?? certificate;
+    const record = recordOf({ ...facts, root: signed, csr: request.asks.raw });
     const pem = encodePem('CERTIFICATE', der);
     await appendCeremony(root.ceremony, { kind: 'act', record, certificate: pem });
+    if (isOwn) await root.take(certificate);
     return { name: request.name, certificate, pem, record, repeated: false };
   } finally {
     await root.close();
   }
 }
 
-function judgeRequest(
+/** A request that was carried to the wrong one of two roots. */
+function checkSigner(
+  { name, issuerKey }: CarriedRequest,
+  { directory, spki }: OfflineRoot,
+  file: string,
+): void {
+  const found = keyHashOf(spki);
+  if (issuerKey === found || (issuerKey === undefined && name !== 'root')) return;
+  const sides = `the root in "${directory}" has the key "${found}"`;
+  throw refusal(file, `is for the key "${issuerKey ?? 'unnamed'}" to sign, ${sides}`);
+}
+
+async function judgeRequest(
   request: CarriedRequest,
-  { config, certificate }: OfflineRoot,
-  { file, now }: { readonly file: string; readonly now: number },
-): IntermediateConfig {
-  const { name, csr, notBefore, notAfter } = request;
-  const refuse = (wrong: string) => refusal(file, wrong);
-  const intermediate = config.intermediates.find((each) => each.name === name);
-  if (intermediate === undefined || intermediate.issuer !== 'root') {
-    const signs = config.intermediates.filter((each) => each.issuer === 'root');
-    const names = signs.map((each) => `"${each.name}"`).join(', ');
-    throw refuse(`is for "${name}", the root's ca.yaml has it sign ${names}`);
+  root: OfflineRoot,
+  options: SignRequestOptions,
+): Promise<CeremonyRecord['act']> {
+  const { asks, name } = request;
+  const { file, clock } = options;
+  const isOwnKey = equalBytes(asks.spki.raw, root.spki.raw);
+  if (name === 'root') {
+    judgeFacts(request, root.config.root, { file, now: clock.now() });
+    if (isOwnKey) return 'root signed';
+    await checkOtherRoot(request, options);
+    return 'root cross-signed';
   }
-  const key = judgeKey(csr.spki);
+  const intermediate = root.config.intermediates.find((each) => each.name === name);
+  if (intermediate === undefined || intermediate.issuer !== 'root') {
+    const signs = root.config.intermediates.filter((each) => each.issuer === 'root');
+    const names = signs.map((each) => `"${each.name}"`).join(', ');
+    throw refusal(file, `is for "${name}", the root's ca.yaml has it sign ${names}`);
+  }
+  judgeFacts(request, intermediate, { file, now: clock.now() });
+  if (isOwnKey) throw refusal(file, "has the root's own key");
+  return 'intermediate signed';
+}
+
+/** What was carried here vouches for no root's key: whoever holds this one could be led to any other. */
+async function checkOtherRoot(
+  { asks }: CarriedRequest,
+  options: SignRequestOptions,
+): Promise<void> {
+  const { file, otherRoot } = options;
+  if (otherRoot === undefined) {
+    throw refusal(file, "is for another root's key: give that root's directory, --other-root");
+  }
+  const other = await openOfflineRoot({ ...options, directory: otherRoot });
+  await other.close();
+  if (equalBytes(other.spki.raw, asks.spki.raw)) return;
+  const sides = `the root in "${otherRoot}" has "${keyHashOf(other.spki)}"`;
+  throw refusal(file, `has the key "${keyHashOf(asks.spki)}", ${sides}`);
+}
+
+function judgeFacts(
+  { name, asks, notBefore, notAfter }: CarriedRequest,
+  configured: AuthorityCertificateConfig,
+  { file, now }: { readonly file: string; readonly now: number },
+): void {
+  const refuse = (wrong: string) => refusal(file, wrong);
+  const key = judgeKey(asks.spki);
   if (!key.ok) throw errorOfDenial(key, `sign "${file}"`);
-  const [found, wanted] = [formatKeyKind(key.kind), formatKeyKind(intermediate.key)];
+  const [found, wanted] = [formatKeyKind(key.kind), formatKeyKind(configured.key)];
   if (found !== wanted) throw refuse(`has a key ${found}, ca.yaml has ${wanted} for "${name}"`);
-  if (equalBytes(csr.spki.raw, certificate.spki.raw)) throw refuse("has the root's own key");
-  if (!verifyPossession(csr)) throw refuse('is not signed by the key that it is for');
+  if (!asks.isPossessed) throw refuse('is not signed by the key that it is for');
   const lasts = notAfter - Math.max(now, notBefore);
   if (notBefore > now + largestSkewMs || notAfter <= now) {
     const span = `${new Date(notBefore).toISOString()} to ${new Date(notAfter).toISOString()}`;
     throw refuse(`asks for ${span}, it is ${new Date(now).toISOString()} here`);
   }
-  if (lasts > intermediate.validityMs + largestSkewMs) {
-    const sides = `${formatDuration(lasts)}, ca.yaml has ${formatDuration(intermediate.validityMs)}`;
+  if (lasts > configured.validityMs + largestSkewMs) {
+    const sides = `${formatDuration(lasts)}, ca.yaml has ${formatDuration(configured.validityMs)}`;
     throw refuse(`asks for ${sides} for "${name}"`);
   }
-  return intermediate;
 }
 
 function draftOf(
-  { csr, notBefore, notAfter }: CarriedRequest,
-  intermediate: IntermediateConfig,
-  { config, certificate }: OfflineRoot,
+  { name, asks, notBefore, notAfter }: CarriedRequest,
+  issuing: Certificate | undefined,
+  { config }: OfflineRoot,
 ): Draft {
   const { trustDomain } = config;
-  const facts = { trustDomain, spki: csr.spki, notBefore, notAfter };
-  return draftBelow(intermediate, facts, { name: 'root', certificate, links: [] }, config);
+  return draftByRoot(name, { trustDomain, spki: asks.spki, notBefore, notAfter }, issuing, config);
 }
 
 /** The request says what its ca.yaml makes of the intermediate: both sides must mean the same. */
-function checkAsked({ csr, name }: CarriedRequest, draft: Draft, file: string): void {
-  const [asked, ours] = [formatName(csr.subject), formatName(draft.subject)];
+function checkAsked({ asks, name }: CarriedRequest, draft: Draft, file: string): void {
+  const [asked, ours] = [formatName(asks.subject), formatName(draft.subject)];
   if (asked !== ours) {
     throw refusal(file, `is of subject "${asked}", the root's ca.yaml has "${ours}" for "${name}"`);
   }
-  const differing = differenceOf(csr.extensions, carriedExtensions(draft));
+  // Of a root the other side says no more than its key; what comes back is compared there.
+  if (name === 'root' || asks.extensions === undefined) return;
+  const differing = differenceOf(asks.extensions, carriedExtensions(draft));
   if (differing === undefined) return;
   throw refusal(file, `and the root's ca.yaml differ in ${oidName(differing)} of "${name}"`);
 }
@@ -191,8 +254,12 @@ function earlierOf(
 }
 
 /** Of everything that a request decides in its certificate. */
-function identityOf({ name, serialHex, notBefore, notAfter, csr }: CarriedRequest): string {
-  return hash('sha256', `${name} ${serialHex} ${notBefore} ${notAfter} ${toHex(csr.raw)}`);
+function identityOf({ name, serialHex, notBefore, notAfter, asks }: CarriedRequest): string {
+  return hash('sha256', `${name} ${serialHex} ${notBefore} ${notAfter} ${toHex(asks.raw)}`);
+}
+
+function keyHashOf({ raw }: SubjectPublicKeyInfo): string {
+  return hash('sha256', raw);
 }
 
 function refusal(file: string, wrong: string): CountersignError {

@@ -10,7 +10,7 @@ import {
 } from '@countersign/x509';
 import { defaultCrl } from '../publish/publish-config.ts';
 import { appendCeremony, type CeremonyEntry, readCeremony } from './ceremony-record.ts';
-import { type OfflineRootOptions, openOfflineRoot } from './offline-root.ts';
+import { certificateOf, type OfflineRootOptions, openOfflineRoot } from './offline-root.ts';
 
 export interface SignRootListOptions extends OfflineRootOptions {
   /** Who takes part. */
@@ -56,6 +56,7 @@ export async function signRootList(
   const root = await openOfflineRoot(options);
   try {
     // 1. What it signed, what it revoked, and which number comes next.
+    const certificate = certificateOf(root);
     const entries = await readCeremony(root.ceremony);
     const now = Math.floor(clock.now() / 1000) * 1000;
     const revoked = revokedBy(entries, revoke, now);
@@ -70,8 +71,8 @@ export async function signRootList(
     await appendCeremony(root.ceremony, { kind: 'list', number: String(number), revoked });
     const der = await buildCrl({
       signer,
-      issuer: root.certificate.subject,
-      authorityKeyId: root.certificate.subjectKeyId,
+      issuer: certificate.subject,
+      authorityKeyId: certificate.subjectKeyId,
       thisUpdate: now,
       nextUpdate,
       crlNumber: number,
@@ -83,7 +84,7 @@ export async function signRootList(
       at: time(now),
       by,
       trustDomain: root.config.trustDomain,
-      issuer: formatName(root.certificate.subject),
+      issuer: formatName(certificate.subject),
       number: String(number),
       thisUpdate: time(now),
       nextUpdate: time(nextUpdate),

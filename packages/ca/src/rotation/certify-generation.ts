@@ -2,12 +2,12 @@ import { hash } from 'node:crypto';
 import { equalBytes } from '@countersign/base';
 import {
   type Certificate,
-  oids,
   parseCertificate,
   type Signer,
   type SubjectPublicKeyInfo,
 } from '@countersign/x509';
 import type { CaConfig, IntermediateConfig } from '../ca-config.ts';
+import { linkConfig } from '../ceremony/draft-by-root.ts';
 import { constraintsOf } from '../constraints/name-constraints.ts';
 import { type Draft, draftRoot, type IssuingAuthority } from '../draft.ts';
 import { authorityFacts, certify, draftBelow, type HierarchyContext } from '../hierarchy.ts';
@@ -30,28 +30,14 @@ export async function certifyRoot(
   return certifyOnce(draft, root, undefined, context);
 }
 
-/**
- * A root's certificate by the root before it: who trusts that one alone gets to it by this. Both have one name, so that
- * it is self-issued and counts in no path length (RFC 5280 §6.1.4 (l)).
- */
+/** A root's certificate by the root before it: who trusts that one alone gets to it by this. */
 export async function certifyLink(
   root: Generation,
   before: Generation,
   context: CertifyContext,
 ): Promise<Certificate> {
-  const { config } = context;
   const { spki } = selfSigned(root);
-  const asserts = config.intermediates.some(({ policies }) => policies.length > 0);
-  const link: IntermediateConfig = {
-    ...config.root,
-    name: rootName,
-    issuer: rootName,
-    signsServices: false,
-    constraints: { permitted: [], excluded: [] },
-    // Below it the policies of every intermediate are to hold as they do below a root.
-    policies: asserts ? [oids.anyPolicy] : [],
-    profile: undefined,
-  };
+  const link = linkConfig(context.config);
   const issuing = selfSigned(before);
   const draft = draftLevel(link, { spki, by: before, issuing, links: [] }, context);
   return certifyOnce(draft, before, issuing, context);
