@@ -1,4 +1,5 @@
-import { parseIssuerValue, parseRevocationWindow, type RevocationBy } from '@countersign/wire';
+import { parseIssuerValue, type RevocationBy } from '@countersign/wire/revocation-kinds';
+import { parseRevocationWindow } from '@countersign/wire/revocation-window';
 import { ownProvisioners } from './covers.ts';
 
 /** A condition on the table of intents, with `?` for each value. */

@@ -1,9 +1,5 @@
-import {
-  parseIssuerValue,
-  parseRevocationWindow,
-  type RevocationBy,
-  type RevocationWindow,
-} from '@countersign/wire';
+import { parseIssuerValue, type RevocationBy } from '@countersign/wire/revocation-kinds';
+import { parseRevocationWindow, type RevocationWindow } from '@countersign/wire/revocation-window';
 import type { CoveredFacts } from './ledger.ts';
 
 /** Kinds that equal one fact of a certificate, so that their revocations are found by it. */

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type Denial, denial } from '@countersign/base';
-import { parseIssuerValue } from '@countersign/wire';
+import { parseIssuerValue } from '@countersign/wire/revocation-kinds';
 import type { CoveredFacts, Grant, RevocationBy, RevocationRecord } from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import type { LedgerTransaction } from './ledger-transaction.ts';

@@ -1,5 +1,5 @@
 import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
-import { serialForPosition } from '@countersign/spiffe';
+import { serialForPosition } from '@countersign/spiffe/serial-position';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
 import { countCovered, type Uncounted } from './count-covered.ts';

@@ -1,5 +1,6 @@
 import { type Denial, denial } from '@countersign/base';
-import { parseRevocationWindow, type RevocationBy, revocationForms } from '@countersign/wire';
+import { type RevocationBy, revocationForms } from '@countersign/wire/revocation-kinds';
+import { parseRevocationWindow } from '@countersign/wire/revocation-window';
 import type { RevocationReason } from '@countersign/x509';
 import { ownProvisioners } from './covers.ts';
 import type { RevocationOrder } from './ledger.ts';

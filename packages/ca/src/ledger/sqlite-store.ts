@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { CountersignError, fromHex } from '@countersign/base';
-import { positionOfSerial } from '@countersign/spiffe';
+import { positionOfSerial } from '@countersign/spiffe/serial-position';
 import {
   type AuditHead,
   type AuditRow,
