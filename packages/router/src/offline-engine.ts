@@ -1,5 +1,6 @@
 import { CountersignError, noLog } from '@countersign/base';
 import type { RouterConfig } from './config/router-config.ts';
+import { HeldPlanner } from './defer/held-planner.ts';
 import { AccessRules } from './operation/access.ts';
 import { OperationPreparer } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
@@ -49,6 +50,7 @@ export async function openOffline(
   );
   const preparer = new OperationPreparer({
     ...{ schema, planner, access, override, limits, introspection },
+    held: new HeldPlanner(supergraph.sdl, noLog),
   });
   const unknownLabels = ProgressiveOverride.unknown(
     planner.overrides.labels,

@@ -2,12 +2,17 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { executeSync, type GraphQLSchema, getVariableValues } from 'graphql';
 import type { RouterConfig } from './config/router-config.ts';
+import { type AnswerPart, deliverParts, type PartFormat } from './defer/deliver-parts.ts';
+import { ErrorBook } from './defer/error-book.ts';
+import { fetchParts } from './defer/fetch-parts.ts';
+import { HeldPlanner } from './defer/held-planner.ts';
 import { bodyOf, type Execution, executePlan } from './execute/execute-plan.ts';
 import { type Data, projectData, type Variables } from './execute/project-data.ts';
 import type { ResponseError, SubgraphAnswer } from './execute/response-error.ts';
 import { missingAnswer, readAnswer } from './execute/subgraph-answer.ts';
 import { AccessRules } from './operation/access.ts';
 import { type Caller, callerKey } from './operation/caller.ts';
+import { beyond } from './operation/document-limits.ts';
 import {
   OperationPreparer,
   type PreparedOperation,
@@ -71,7 +76,7 @@ export class RouterEngine {
   readonly clients: ReadonlyMap<string, SubgraphClient>;
   readonly preparer: OperationPreparer;
   readonly #parts: EngineParts;
-  readonly #planner: QueryPlanner;
+  readonly #planners: readonly Pick<QueryPlanner, 'retire'>[];
   readonly #inFlight = new InFlight<SubgraphOutcome>();
   readonly #cache: AnswerCache | undefined;
 
@@ -79,10 +84,10 @@ export class RouterEngine {
     parts: EngineParts,
     schema: GraphQLSchema,
     preparer: OperationPreparer,
-    planner: QueryPlanner,
+    planners: readonly Pick<QueryPlanner, 'retire'>[],
   ) {
     this.#parts = parts;
-    this.#planner = planner;
+    this.#planners = planners;
     this.schema = schema;
     this.clients = parts.clients;
     this.preparer = preparer;
@@ -94,15 +99,16 @@ export class RouterEngine {
   static async open(parts: EngineParts): Promise<RouterEngine> {
     const { supergraph, config } = parts;
     const planner = await openQueryPlanner(supergraph.sdl, parts.log);
+    const held = new HeldPlanner(supergraph.sdl, parts.log);
     const schema = publicSchemaOf(planner.publicSdl);
     const access = new AccessRules(supergraph, schema);
     const { limits, introspection } = config;
     const override = new ProgressiveOverride(planner.overrides, config.override_labels, parts.draw);
     tellUnknownLabels(planner.overrides.labels, parts);
     const preparer = new OperationPreparer({
-      ...{ schema, planner, access, override, limits, introspection },
+      ...{ schema, planner, held, access, override, limits, introspection },
     });
-    return new RouterEngine(parts, schema, preparer, planner);
+    return new RouterEngine(parts, schema, preparer, [planner, held]);
   }
 
   /** The story of an operation: prepare, access, variables, fetch, project. Never rejects for what a caller sent. */
@@ -122,14 +128,22 @@ export class RouterEngine {
 
   /**
    * The answers to an operation as they come: of a subscription one for each event, each as {@link execute} would make
-   * it, of others the one. Ends when the subgraph ends it, or with the signal. What breaks is a last answer with errors.
+   * it, of others the one, or its parts where the caller takes them. Ends when the subgraph ends it, or with the signal.
+   * What breaks is a last answer with errors.
    */
-  async *stream(request: GraphqlRequest, asking: Asking): AsyncGenerator<GraphqlBody> {
+  async *stream(
+    request: GraphqlRequest,
+    asking: Asking,
+    format?: PartFormat,
+  ): AsyncGenerator<GraphqlBody | AnswerPart> {
     const ready = await this.#ready(request, asking.caller);
     if (!ready.ok) return yield { errors: ready.errors };
     const { prepared, variables } = ready;
     if (prepared.kind !== 'subscription' || prepared.plan === undefined) {
-      return yield (await this.execute(request, asking)).body;
+      const deferred = format && (await this.inParts(request, asking, format));
+      if (deferred === undefined) return yield (await this.execute(request, asking)).body;
+      if (!deferred.ok) return yield { errors: deferred.errors };
+      return yield* deferred.parts;
     }
     const plan = subscriptionPlan(prepared.plan);
     const client = this.#clientOf(plan.primary.subgraph);
@@ -147,6 +161,38 @@ export class RouterEngine {
       const { errors } = this.#missing(plan.primary, failureOf(thrown), asking);
       yield { errors, data: null };
     }
+  }
+
+  /**
+   * The answer in parts, of an operation that defers some of it; undefined where it does not, or would not run at all.
+   *
+   * @returns a refusal where it has too many parts
+   */
+  async inParts(
+    request: GraphqlRequest,
+    asking: Asking,
+    format: PartFormat,
+  ): Promise<AnswerInParts | RefusedOperation | undefined> {
+    const ready = await this.#ready(request, asking.caller);
+    if (!ready.ok || ready.prepared.deferral === undefined) return undefined;
+    const { prepared, variables } = ready;
+    const deferred = await prepared.deferral?.(variables)?.catch((thrown) => {
+      const fields = { err: thrown, operation: prepared.name };
+      this.#parts.log.warn(fields, 'deferred fragments cannot be planned: answered at once');
+      return undefined;
+    });
+    if (deferred === undefined || deferred.parents.length === 1) return undefined;
+    const most = this.#parts.config.limits.max_deferred;
+    const found = deferred.parents.length - 1;
+    if (found > most) return refused(beyond('deferred fragments', found, most));
+    const execution = this.#execution(variables, asking);
+    const errors = new ErrorBook();
+    const parts = deliverParts({
+      ...{ deferred, format, errors, schema: this.schema, data: execution.data },
+      ready: fetchParts(deferred, execution, (each) => errors.add(each)),
+      ...{ variables: request.variables, isRefused: prepared.isRefused, signal: asking.signal },
+    });
+    return { ok: true, prepared, parts };
   }
 
   async #ready(
@@ -207,7 +253,7 @@ export class RouterEngine {
 
   /** For what is under way when another takes over: it is planned yet, and then no more. */
   retire(): void {
-    this.#planner.retire();
+    for (const planner of this.#planners) planner.retire();
   }
 
   #rejected(prepared: PreparedOperation): RefusedOperation | undefined {
@@ -287,6 +333,13 @@ export class RouterEngine {
     );
     return missingAnswer(operation, id);
   }
+}
+
+/** An answer that comes bit by bit. */
+export interface AnswerInParts {
+  readonly ok: true;
+  readonly prepared: PreparedOperation;
+  readonly parts: AsyncGenerator<AnswerPart>;
 }
 
 /** What a subgraph is told beside the body, and what that means for who else may have the answer. */

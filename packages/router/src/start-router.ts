@@ -249,7 +249,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     if (method !== 'GET' || !config.landing_page || url?.includes('?') === true) return false;
     return (
       headers.accept?.includes('text/html') === true &&
-      acceptedTypes(headers.accept)[0] !== 'text/event-stream'
+      acceptedTypes(headers.accept)[0]?.type !== 'text/event-stream'
     );
   }
   async function showStatus(path: string, response: ServerResponse): Promise<boolean> {

@@ -81,11 +81,11 @@ export function subgraphSchema({ sdl, resolvers }: SubgraphSource): GraphQLSchem
       ...resolvers.Query,
       _service: () => ({ sdl }),
       _entities: ((_root, { representations }) =>
-        (representations as Record<string, unknown>[]).map((each) => {
+        (representations as Record<string, unknown>[]).map(async (each) => {
           const resolve = resolvers[String(each.__typename)]?.__resolveReference as
             | ((representation: object) => unknown)
             | undefined;
-          const found = resolve === undefined ? each : resolve(each);
+          const found = resolve === undefined ? each : await resolve(each);
           return found && { __typename: each.__typename, ...(found as object) };
         })) as Resolver,
     },

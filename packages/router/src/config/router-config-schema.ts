@@ -130,6 +130,8 @@ const limitsSchema = z.strictObject({
   max_fields: count(2000, 10_000_000),
   /** Sum over all fields: 1 each, a list field times 10; refused before planning. */
   max_cost: count(1_000_000, Number.MAX_SAFE_INTEGER),
+  /** Fragments of one operation that are answered later, where the caller takes an answer in parts. */
+  max_deferred: count(50, 1000),
   /** Operations in one request; 1 refuses batches. */
   max_batch: count(1, 1000),
   /** Of one answer of a subgraph, and of one to a caller. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
+import type { PartFormat } from '../defer/deliver-parts.ts';
 import type { Asking } from '../router-engine.ts';
 import { answerRefusal, type HandlingSurroundings } from './handle-graphql.ts';
 import { type ReadRequest, wrong } from './read-request.ts';
@@ -9,7 +10,7 @@ import { type ReadRequest, wrong } from './read-request.ts';
 const keepAliveMs = 12_000;
 
 /**
- * Answers as GraphQL over SSE, distinct connections mode: a `next` for each answer, then `complete`. The subgraph is read
+ * Answers as GraphQL over SSE, distinct connections mode: a `next` for each answer, or part of one, then `complete`. The subgraph is read
  * at the pace of the caller.
  */
 export async function streamEvents(
@@ -18,6 +19,7 @@ export async function streamEvents(
   response: ServerResponse,
   { operations, isBatch }: ReadRequest,
   asking: Asking,
+  format: PartFormat | undefined,
 ): Promise<void> {
   const { config, subscriptions, log } = around;
   const [parameters] = operations;
@@ -49,7 +51,7 @@ export async function streamEvents(
   const caller = asking.caller.spiffeId;
   log.info({ operation: operationName, caller }, 'stream begins');
   try {
-    for await (const body of engine.stream(asked, asking)) {
+    for await (const body of engine.stream(asked, asking, format)) {
       if (response.destroyed) return;
       const isTaken = response.write(`event: next\ndata: ${JSON.stringify(body)}\n\n`);
       if (!isTaken) await once(response, 'drain', { signal: asking.signal }).catch(() => {});

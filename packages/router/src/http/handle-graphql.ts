@@ -15,6 +15,7 @@ import {
   readRequest,
   wrong,
 } from './read-request.ts';
+import { sendParts } from './send-parts.ts';
 
 export interface HandlingSurroundings {
   readonly subscriptions: OpenSubscriptions;
@@ -44,14 +45,17 @@ export async function handleGraphql(
   const crossSite = judgeCrossSite(request, config);
   if (crossSite !== undefined) return answerRefusal(response, crossSite, 'application/json');
   // 2. what can be answered at all
-  const [type = undefined] = acceptedTypes(request.headers.accept);
-  if (type === undefined) {
+  const accepted = acceptedTypes(request.headers.accept);
+  const [best] = accepted;
+  if (best === undefined) {
     const unacceptable = wrong(
       406,
       `accept "${request.headers.accept}" names nothing that is served`,
     );
     return answerRefusal(response, unacceptable, 'application/json');
   }
+  const json = accepted.find(({ type }) => type.startsWith('application/'));
+  const type = json?.type ?? best.type;
   // 3. the parameters
   const read = await readRequest(request, config.limits);
   if (!read.ok) return answerRefusal(response, read, type);
@@ -64,12 +68,17 @@ export async function handleGraphql(
     ...{ caller, headers: request.headers, signal: giveUp.signal },
     identity: around.identityFor(caller),
   };
-  if (type === 'text/event-stream')
-    return await streamEvents(around, request, response, read, asking);
+  if (best.type === 'text/event-stream')
+    return await streamEvents(around, request, response, read, asking, best.parts);
   const overdue = setTimeoutOf(around, giveUp);
   try {
     const [first] = read.operations;
     if (!read.isBatch && first !== undefined) {
+      const multipart = accepted.find((each) => each.type === 'multipart/mixed');
+      const isSent =
+        multipart?.parts !== undefined &&
+        (await sendParts(around, request, response, first, asking, multipart.parts));
+      if (isSent) return;
       const outcome = await runOperation(around, request, first, asking);
       return answer(around, response, outcome, type);
     }
@@ -193,7 +202,7 @@ function jsonType(type: ResponseType): string {
   return type === 'application/graphql-response+json' ? type : 'application/json';
 }
 
-function tooLarge(limit: number): RefusedRequest {
+export function tooLarge(limit: number): RefusedRequest {
   const detail = `answer of more than ${limit} bytes`;
   return { ok: false, code: 'ERR_GRAPHQL_LIMIT', detail, fields: { limit }, status: 500 };
 }

@@ -160,7 +160,7 @@ class Conversation {
         .stream({ query: found.query, operationName, variables }, asking)) {
         if (this.#ws.readyState !== this.#ws.OPEN || giveUp.signal.aborted) return;
         // A request that never ran is an error of the protocol, which ends the operation.
-        if (body.data === undefined) return this.#refuse(id, body);
+        if (body.data === undefined) return this.#refuse(id, body as GraphqlBody);
         this.#send({ id, type: 'next', payload: body });
         await this.#drained(giveUp.signal);
       }

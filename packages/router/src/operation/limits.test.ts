@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noLog } from '@countersign/base';
 import { buildSchema } from 'graphql';
 import { parseRouterConfig } from '../config/router-config.ts';
+import { HeldPlanner } from '../defer/held-planner.ts';
 import { ProgressiveOverride } from '../plan/progressive-override.ts';
 import { AccessRules } from './access.ts';
 import { stranger } from './caller.ts';
@@ -13,6 +15,7 @@ const schema = buildSchema('type Query { a: Query b(x: String): [Query] c: Int }
 const overrides = { labels: [], percentages: [] };
 const planner = { publicSdl: '', plan: async () => undefined, overrides, retire() {} };
 const preparer = new OperationPreparer({
+  held: new HeldPlanner('', noLog),
   ...{ schema, planner, limits, introspection: false },
   access: new AccessRules({ rules: new Map() }, schema),
   override: new ProgressiveOverride(overrides, {}, () => 0),

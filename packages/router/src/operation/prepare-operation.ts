@@ -17,6 +17,10 @@ import {
   visitWithTypeInfo,
 } from 'graphql';
 import type { RouterLimits } from '../config/router-config.ts';
+import { deferConditions } from '../defer/expand-document.ts';
+import type { HeldPlanner } from '../defer/held-planner.ts';
+import { type DeferredOperation, planDeferred } from '../defer/plan-deferred.ts';
+import type { Variables } from '../execute/project-data.ts';
 import type { ResponseError } from '../execute/response-error.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { ProgressiveOverride, Rollout } from '../plan/progressive-override.ts';
@@ -40,6 +44,9 @@ export interface PreparedOperation {
   readonly plan: Plan | undefined;
   readonly projection: Projection;
   readonly introspection: DocumentNode | undefined;
+  /** Of one that may be answered in parts: how, for these values of its variables. Undefined: it is not. */
+  readonly deferral: ((variables: Variables) => Promise<DeferredOperation> | undefined) | undefined;
+  readonly isRefused: (coordinate: string, field: FieldNode) => boolean;
   /** Why fields of it are refused to the caller. */
   readonly refusals: readonly Denial[];
 }
@@ -52,6 +59,7 @@ export interface RefusedOperation extends Denial {
 export interface OperationSurroundings {
   readonly schema: GraphQLSchema;
   readonly planner: QueryPlanner;
+  readonly held: HeldPlanner;
   readonly access: AccessRules;
   readonly override: ProgressiveOverride;
   readonly limits: RouterLimits;
@@ -190,6 +198,12 @@ export class OperationPreparer {
             isDropped,
             asksTypes: refusedRules.size > 0,
           });
+    const isRefused = (coordinate: string, field: FieldNode) => {
+      // Of an interface or union: a value that did not say its type may be any of them.
+      const typeName = coordinate.slice(0, coordinate.indexOf('.'));
+      const types = [typeName, ...access.possibleTypes(typeName)];
+      return refusedRules.size > 0 && types.some((each) => isRefusedOn(each, field));
+    };
     const root = schema.getRootType(operation.operation);
     if (root === null || root === undefined) return refused(noRoot(operation.operation));
     try {
@@ -199,15 +213,10 @@ export class OperationPreparer {
         ...{ kind: operation.operation, name, operation, refusals },
         plan: text === undefined ? undefined : await planner.plan(text, name, rollout),
         projection: new Projection(root, [{ set: operation.selectionSet, conditions: [] }], {
-          schema,
-          fragments,
-          isRefused(coordinate, field) {
-            // Of an interface or union: a value that did not say its type may be any of them.
-            const typeName = coordinate.slice(0, coordinate.indexOf('.'));
-            const types = [typeName, ...access.possibleTypes(typeName)];
-            return refusedRules.size > 0 && types.some((each) => isRefusedOn(each, field));
-          },
+          ...{ schema, fragments, isRefused },
         }),
+        deferral: this.#deferral(read, rollout, isDropped),
+        isRefused,
         introspection: read.introspection,
       };
     } catch (thrown) {
@@ -215,7 +224,36 @@ export class OperationPreparer {
       return { ...unplanned, errors: [errorOf(unplanned, 'the operation cannot be planned')] };
     }
   }
+
+  /** Remembered by which of its fragments are deferred. */
+  #deferral(
+    { operation, fragments }: ReadOperation,
+    rollout: Rollout,
+    isDropped: (typeName: string, field: FieldNode) => boolean,
+  ): PreparedOperation['deferral'] {
+    if (operation.operation === 'subscription') return undefined;
+    const { isDeferred, variables: conditions } = deferConditions(operation, fragments);
+    if (!isDeferred) return undefined;
+    const { schema, held } = this.#around;
+    const known = new Map<string, Promise<DeferredOperation>>();
+    return (variables) => {
+      const key = conditions.map((name) => (variables[name] === true ? '1' : '0')).join('');
+      const before = known.get(key);
+      if (before !== undefined) return before;
+      if (known.size >= maxDeferrals) known.clear();
+      const made = held.open().then(({ planner, entities }) =>
+        planDeferred(operation, fragments, variables, {
+          ...{ schema, planner, entities, isDropped, rollout },
+        }),
+      );
+      known.set(key, made);
+      return made;
+    };
+  }
 }
+
+/** Values of the variables by which one document's fragments are deferred. */
+const maxDeferrals = 32;
 
 function rulesOf(
   document: DocumentNode,

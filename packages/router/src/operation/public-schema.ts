@@ -36,7 +36,7 @@ export function publicSchemaOf(sdl: string): GraphQLSchema {
     const document = parse(sdl, { noLocation: true });
     const isTrusted = { assumeValid: true, assumeValidSDL: true };
     const config = buildASTSchema(withoutBuiltIns(document), isTrusted).toConfig();
-    // Deferring is a wish; everything is answered at once.
+    // Deferring is a wish, granted to whoever takes an answer in parts. There is no @stream: subgraphs give lists whole.
     const directives = [...config.directives, GraphQLDeferDirective];
     return new GraphQLSchema({ ...config, directives, assumeValid: true });
   } catch (thrown) {

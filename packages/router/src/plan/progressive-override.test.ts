@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CountersignError, noLog } from '@countersign/base';
 import { parseRouterConfig } from '../config/router-config.ts';
+import { HeldPlanner } from '../defer/held-planner.ts';
 import { AccessRules } from '../operation/access.ts';
 import { stranger } from '../operation/caller.ts';
 import { OperationPreparer } from '../operation/prepare-operation.ts';
@@ -32,6 +33,7 @@ async function whoAnswers(field: string, draws: number[], configured: OverrideLa
   const { limits, introspection } = parseRouterConfig('supergraph: s.graphql', 'router.yaml', {});
   const left = [...draws];
   const preparer = new OperationPreparer({
+  held: new HeldPlanner('', noLog),
     ...{ schema, planner, limits, introspection, access: new AccessRules(supergraph, schema) },
     override: new ProgressiveOverride(planner.overrides, configured, () => left.shift() ?? 0),
   });

@@ -1,0 +1,36 @@
+import type { Log } from '@countersign/base';
+import { openQueryPlanner, type QueryPlanner } from '../plan/query-planner.ts';
+import { heldSupergraph } from './held-supergraph.ts';
+
+/** The planner of what is deferred: opened with the first operation that needs it, since most routers have none. */
+export class HeldPlanner {
+  readonly #sdl: string;
+  readonly #log: Log;
+  #opened:
+    | Promise<{ readonly planner: QueryPlanner; readonly entities: ReadonlySet<string> }>
+    | undefined;
+
+  /** @param sdl of the supergraph */
+  constructor(sdl: string, log: Log) {
+    this.#sdl = sdl;
+    this.#log = log;
+  }
+
+  /** @throws CountersignError ERR_ROUTER_PLANNER */
+  open(): Promise<{ readonly planner: QueryPlanner; readonly entities: ReadonlySet<string> }> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  retire(): void {
+    this.#opened?.then(
+      ({ planner }) => planner.retire(),
+      () => {},
+    );
+  }
+
+  async #open() {
+    const { sdl, entities } = heldSupergraph(this.#sdl);
+    return { planner: await openQueryPlanner(sdl, this.#log), entities };
+  }
+}
