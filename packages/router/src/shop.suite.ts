@@ -94,6 +94,7 @@ extend type User @key(fields: "id") { id: ID! @external name: String! @external 
 extend type Book @key(fields: "upc") { upc: ID! @external reviews: [Review!]! }`,
   resolvers: {
     Query: { latest: () => reviews },
+    Review: { __resolveReference: ({ id }: Values) => reviews.find((each) => each.id === id) },
     User: {
       __resolveReference: ({ id }: Values) => ({ id }),
       nickname: () => 'the old one',

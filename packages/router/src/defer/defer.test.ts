@@ -189,7 +189,7 @@ test('refused fields and failures of subgraphs are errors of the part that they 
   const entries = second as Part[];
   const mine = entries.find(({ path }) => String(path) === 'me');
   assert.deepEqual(mine?.data, { email: null, nickname: 'Ada!' });
-  const [refused] = mine?.errors as Part[];
+  const [refused] = (mine?.errors ?? []) as Part[];
   assert.equal(refused?.message, 'not allowed to read "User.email"');
   assert.deepEqual(refused?.path, ['me', 'email']);
   assert.deepEqual(refused?.extensions, { code: 'ERR_GRAPHQL_DENIED' });
