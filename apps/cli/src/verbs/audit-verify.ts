@@ -24,9 +24,10 @@ export const auditVerifyVerb: Verb = {
 };
 
 const help = `
-Exits 1 where a row or record was changed, is missing or was slipped in, and names the first one. Whoever can
-write to the database can also write the trail anew from some row on: note the row and hash that this prints
-somewhere else, and give it as --expect the next time.
+Exits 1 where a row, a record, a counter, a document or what is beside the records (spent tokens, outcomes, the
+archive) was changed, is missing or was slipped in, and names each. Whoever can write to the database can also write
+the trail anew from some row on, or cut it: note the row and hash that this prints somewhere else, and give it as
+--expect the next time.
 
 Example:
   countersign audit verify --data state
@@ -35,14 +36,19 @@ Example:
 async function verify(cli: Cli, options: AuditVerifyOptions): Promise<void> {
   const expect = options.expect === undefined ? undefined : headOf(options.expect);
   const verdict = await withLedger(cli, options, (ledger) => verifyAudit(ledger, { expect }));
-  const { findings, head, rows, records } = verdict;
+  const { findings, head, rows, records, unmarked } = verdict;
   const ok = findings.length === 0;
   if (options.output === 'json') {
     await cli.out(`${JSON.stringify({ ok, ...verdict }, null, 2)}\n`);
   } else {
     const sound = `sound: ${rows} rows, ${records} ledger records, newest row ${head.seq}:${head.hash}\n`;
+    const unvouched = unmarked
+      .map(
+        (name) => `document "${name}": not vouched for, it is older than its hash in the trail\n`,
+      )
+      .join('');
     const broken = findings.map((finding) => `${finding} (ERR_AUDIT_BROKEN)\n`).join('');
-    await cli.out(ok ? sound : broken);
+    await cli.out(ok ? `${sound}${unvouched}` : broken);
   }
   if (!ok) throw new ExitWith(1);
 }

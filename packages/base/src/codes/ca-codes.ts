@@ -32,6 +32,12 @@ export const caCodes = {
     hint: 'keep the data as it is, compare it with the newest backup, and find out who could write to it',
     exit: 1,
   },
+  ERR_LEDGER_TAMPERED: {
+    meaning:
+      'A document of the ledger (its hierarchy, entries, keys for tokens, lists) is not the one that the audit trail says was written last.',
+    hint: 'run `countersign audit verify --data DIR`, find out who could write to the database, and put its newest backup in its place (`countersign restore`)',
+    exit: 1,
+  },
   ERR_LEDGER_EDGE_RECORD: {
     meaning: 'A record of an edge was changed by another request at the same time.',
     hint: 'read it again and decide anew; an edge does so by itself',

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { toHex } from '@countersign/base';
+import type { DocumentMark } from './document-mark.ts';
 import type { LedgerRecord } from './ledger.ts';
 
 /**
@@ -36,7 +37,8 @@ export interface AuditSaid {
     | 'entries'
     | 'tokens'
     | 'archived'
-    | 'list';
+    | 'list'
+    | 'restored';
   /** SPIFFE ID, `serial …`, `token …`, `operator`, `authority` or `anonymous`. */
   readonly by?: string;
   /** Network address. */
@@ -50,6 +52,8 @@ export interface AuditSaid {
   readonly detail?: string;
   /** Refusals alike that one row stands for. Default 1. */
   readonly count?: number;
+  /** The document that was written with it. */
+  readonly document?: DocumentMark;
 }
 
 export const auditGenesis: AuditHead = { seq: 0, hash: '00'.repeat(32) };

@@ -85,6 +85,7 @@ export async function restoreLedger(
     const sides = `${position} records and ${end.seq} audit rows, it begins with ${head.position} and ${head.audit.seq}`;
     throw unsound(file, `it ends after ${sides}`);
   }
+  await ledger.forgetLostDocuments();
   const audit = await auditLedger(ledger);
   const trail = await verifyAudit(ledger, { expect: head.audit });
   const [finding] = [...audit.findings, ...trail.findings];

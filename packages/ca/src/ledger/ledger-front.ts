@@ -74,6 +74,8 @@ export class LedgerFront implements Ledger {
   status: Ledger['status'] = () => this.#engine.run('status', []);
   recordsAfter: Ledger['recordsAfter'] = (position, limit) =>
     this.#engine.run('recordsAfter', [position, limit]);
+  contradictions: Ledger['contradictions'] = (above, limit) =>
+    this.#engine.run('contradictions', [above, limit]);
   holdLease: Ledger['holdLease'] = async (hold) => {
     const answer = await this.#engine.run('holdLease', [hold, whoAsks()]);
     if (!answer.ok) {
@@ -95,6 +97,9 @@ export class LedgerFront implements Ledger {
   };
 
   document: Ledger['document'] = (name) => this.#engine.run('document', [name]);
+  proveDocuments: Ledger['proveDocuments'] = () => this.#engine.run('proveDocuments', []);
+  forgetLostDocuments: Ledger['forgetLostDocuments'] = () =>
+    this.#engine.run('forgetLostDocuments', []);
   changeDocument: Ledger['changeDocument'] = (change) =>
     this.#engine.run('changeDocument', [change, whoAsks()]);
   reportBundle: Ledger['reportBundle'] = (report) => this.#engine.run('reportBundle', [report]);

@@ -5,10 +5,14 @@ import {
   parseLedgerReadRequest,
 } from '@countersign/wire';
 import type { AuditRow } from './audit-trail.ts';
+import type { Contradictions } from './checks/contradictions.ts';
 import type { Ledger, LedgerRecord, LedgerStatus } from './ledger.ts';
 
 /** What audit and backup read of a ledger: records and rows a page at a time, and where both end. */
-export type LedgerPages = Pick<Ledger, 'status' | 'recordsAfter' | 'auditAfter' | 'openIntents'>;
+export type LedgerPages = Pick<
+  Ledger,
+  'status' | 'recordsAfter' | 'auditAfter' | 'contradictions' | 'openIntents'
+>;
 
 /**
  * Answers a page of the ledger to whoever holds the admin socket, as JSON.
@@ -21,6 +25,7 @@ export async function answerLedgerRead(ledger: Ledger, json: unknown): Promise<s
   if (read === 'records') {
     return JSON.stringify((await ledger.recordsAfter(after, limit)).map(writtenRecord));
   }
+  if (read === 'contradictions') return JSON.stringify(await ledger.contradictions(after, limit));
   return JSON.stringify(await ledger.status());
 }
 
@@ -35,6 +40,7 @@ export function ledgerOverSocket(client: AuthorityClient): Omit<LedgerPages, 'op
       return written.map(readRecord);
     },
     auditAfter: (seq, limit) => read<AuditRow[]>('audit', seq, limit),
+    contradictions: (above, limit) => read<Contradictions>('contradictions', above, limit),
   };
 }
 

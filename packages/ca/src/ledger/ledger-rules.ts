@@ -2,6 +2,7 @@ import { CountersignError, type Denial, denial, toHex } from '@countersign/base'
 import { serialForPosition } from '@countersign/spiffe/serial-position';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
+import { contradictions } from './checks/contradictions.ts';
 import { countCovered, type Uncounted } from './count-covered.ts';
 import { coveredRuns } from './covered-runs.ts';
 import { edgeReads, edgeWrites } from './edge/edge-rules.ts';
@@ -290,6 +291,7 @@ export const ledgerReads = {
   openIntents: (tx: LedgerTransaction) => tx.store.openIntents(),
   orphans: (tx: LedgerTransaction) => tx.store.orphans(),
   retention: (tx: LedgerTransaction) => tx.store.archive.state(),
+  contradictions,
   status: (tx: LedgerTransaction) => tx.store.status(),
   recordsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.recordsAfter(position, boundedLimit(limit)),

@@ -1,4 +1,6 @@
 import type { AuditHead, AuditRow, AuditSaid } from './audit-trail.ts';
+import type { CheckStore } from './checks/check-store.ts';
+import type { MarkedDocument } from './document-mark.ts';
 import type { EdgeStore } from './edge/edge-store.ts';
 import type {
   AbandonedRecord,
@@ -71,7 +73,9 @@ export interface LedgerStore {
   addAcknowledgement(ack: Acknowledgement): void;
   acknowledgements(position: number): readonly Acknowledgement[];
 
-  document(name: string): SharedDocument | undefined;
+  document(name: string): MarkedDocument;
+  /** Of those that there are, and those that the audit trail names. */
+  documentNames(): readonly string[];
   /** In the place of the one of that name. */
   putDocument(document: SharedDocument): void;
   /** In the place of what the same said before. */
@@ -92,6 +96,7 @@ export interface LedgerStore {
 
   readonly archive: ArchiveStore;
   readonly edge: EdgeStore;
+  readonly checks: CheckStore;
   numberedList(path: string): NumberedList | undefined;
   putNumberedList(path: string, list: NumberedList): void;
 

@@ -1,6 +1,7 @@
 import type { CountersignError, Denial } from '@countersign/base';
 import type { RevocationBy } from '@countersign/wire';
 import type { AuditRow } from './audit-trail.ts';
+import type { Contradictions } from './checks/contradictions.ts';
 import type { EdgeState } from './edge/edge-records.ts';
 import type { Acknowledgement, Lease, LeaseHold } from './lease-records.ts';
 import type {
@@ -145,6 +146,9 @@ export interface Ledger extends EdgeState {
   /** Every record above `position` in order, at most `limit` (1–10000): for the auditor and for export. */
   recordsAfter(position: number, limit: number): Promise<readonly LedgerRecord[]>;
 
+  /** What the tables say against each other, of the records at `limit` (1–1000) positions above one: see `verifyAudit`. */
+  contradictions(above: number, limit: number): Promise<Contradictions>;
+
   /**
    * Takes or renews an edge's lease and acknowledges everything up to `position`. The lease ends `maxSilenceMs` after
    * the last call: by then that edge fails closed by itself.
@@ -168,12 +172,20 @@ export interface Ledger extends EdgeState {
   /** Rows of the audit trail behind `seq`, in order, at most `limit` (1–10000). */
   auditAfter(seq: number, limit: number): Promise<readonly AuditRow[]>;
 
-  /** Text that all processes over the ledger share, beside its records. */
+  /**
+   * Text that all processes over the ledger share, beside its records.
+   *
+   * @throws ERR_LEDGER_TAMPERED where it is not what the audit trail says was written last
+   */
   document(name: string): Promise<SharedDocument | undefined>;
   /** With a row in the audit trail. Denials: `ERR_LEDGER_DOCUMENT` where its version is another by now. */
   changeDocument(
     change: DocumentChange,
   ): Promise<{ readonly ok: true; readonly version: number } | Denial>;
+  /** Every document there is or was. @throws ERR_LEDGER_TAMPERED */
+  proveDocuments(): Promise<void>;
+  /** After a restore: the audit trail says of documents that did not come with it that there are none. */
+  forgetLostDocuments(): Promise<void>;
   /** Keeps what the holder of a certificate said of its trust bundle; of an unknown certificate nothing. */
   reportBundle(report: BundleReport): Promise<void>;
   /** What was reported by those who hold leases. */

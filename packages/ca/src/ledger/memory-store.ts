@@ -5,7 +5,9 @@ import {
   auditGenesis,
   nextAuditRow,
 } from './audit-trail.ts';
+import { noChecks } from './checks/check-store.ts';
 import { factFor, isWide, matches } from './covers.ts';
+import { type DocumentMark, type MarkedDocument, markOfRow } from './document-mark.ts';
 import { MemoryEdge } from './edge/memory-edge.ts';
 import type {
   AbandonedRecord,
@@ -39,12 +41,15 @@ export class MemoryStore implements LedgerStore {
   readonly #leases = new Map<string, Lease>();
   #acknowledgements: Acknowledgement[] = [];
   readonly #documents = new Map<string, SharedDocument>();
+  /** Of the newest row about each. */
+  readonly #marks = new Map<string, DocumentMark>();
   readonly #lists = new Map<string, NumberedList>();
   readonly #holders = new Map<string, BundleHolder>();
   #head = 0;
   readonly #audit: AuditRow[] = [];
   #unchained: (readonly [AuditSaid, LedgerRecord | undefined])[] = [];
   readonly edge = new MemoryEdge();
+  readonly checks = noChecks;
   readonly archive = new MemoryArchive({
     intents: () =>
       this.#intents().map((record) => ({ record, outcome: this.outcomeOf(record.position) })),
@@ -222,8 +227,12 @@ export class MemoryStore implements LedgerStore {
       .sort((a, b) => (a.instance < b.instance ? -1 : 1));
   }
 
-  document(name: string): SharedDocument | undefined {
-    return this.#documents.get(name);
+  document(name: string): MarkedDocument {
+    return { document: this.#documents.get(name), mark: this.#marks.get(name) };
+  }
+
+  documentNames(): readonly string[] {
+    return [...new Set([...this.#documents.keys(), ...this.#marks.keys()])].sort();
   }
 
   putDocument(document: SharedDocument): void {
@@ -288,10 +297,13 @@ export class MemoryStore implements LedgerStore {
   }
 
   trail(said: AuditSaid, about?: LedgerRecord): void {
+    if (said.document !== undefined) this.#marks.set(said.document.name, said.document);
     this.#unchained.push([said, about]);
   }
 
   addAudit(row: AuditRow): void {
+    const mark = markOfRow(row);
+    if (mark !== undefined) this.#marks.set(mark.name, mark);
     this.#chained().push(row);
   }
 

@@ -1,14 +1,9 @@
 import { type Denial, denial } from '@countersign/base';
 import type { Asked } from './asked.ts';
+import { forgetLostDocuments, markOf, proveDocuments, provenDocument } from './document-mark.ts';
 import { factsOf } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
-import type {
-  BundleHolder,
-  BundleReport,
-  DocumentChange,
-  LivePage,
-  SharedDocument,
-} from './rotation-records.ts';
+import type { BundleHolder, BundleReport, DocumentChange, LivePage } from './rotation-records.ts';
 import { coveringRevocation } from './standing-revocations.ts';
 
 /** Writes, by name, about keys of the hierarchy that are being replaced. */
@@ -19,17 +14,20 @@ export const rotationWrites = {
     asked?: Asked,
   ): { readonly ok: true; readonly version: number } | Denial {
     const { name, replaces, body, said, forgetsHolders } = change;
-    const version = tx.store.document(name)?.version ?? 0;
+    const version = provenDocument(tx, name)?.version ?? 0;
     if (version !== replaces) {
       const sides = `has version ${version}, ${replaces} was to be replaced`;
       return denial('ERR_LEDGER_DOCUMENT', `document "${name}" ${sides}`, { version, replaces });
     }
-    tx.store.putDocument({ name, version: version + 1, body });
+    const document = { name, version: version + 1, body };
+    tx.store.putDocument(document);
     if (forgetsHolders) tx.store.forgetHolders();
     const from = asked?.from === undefined ? {} : { from: asked.from };
-    tx.store.trail({ at: tx.at, what: 'rotation', ...said, ...from });
+    tx.store.trail({ at: tx.at, what: 'rotation', ...said, ...from, document: markOf(document) });
     return { ok: true, version: version + 1 };
   },
+
+  forgetLostDocuments,
 
   /** Of a certificate that was not ordered here nothing is kept. */
   reportBundle(tx: LedgerTransaction, { serialHex, instance, digest }: BundleReport): void {
@@ -40,8 +38,8 @@ export const rotationWrites = {
 } as const;
 
 export const rotationReads = {
-  document: (tx: LedgerTransaction, name: string): SharedDocument | undefined =>
-    tx.store.document(name),
+  document: provenDocument,
+  proveDocuments,
 
   liveCertificates(tx: LedgerTransaction, after: number, limit: number): LivePage {
     const most = boundedLimit(limit);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Clock } from '@countersign/base';
 import type { LedgerUnderTest } from './ledger.suite.ts';
@@ -65,7 +66,10 @@ export function rotationSuite(name: string, subject: LedgerUnderTest): void {
       const rows = await ledger.auditAfter(0, 10);
       assert.deepEqual(
         rows.map((row) => JSON.parse(row.said)),
-        [1, 2].map(() => ({ at: start, what: 'rotation', ...said })),
+        ['one', 'two'].map((body, i) => {
+          const document = { name: 'hierarchy', version: i + 1, hash: hash('sha256', body) };
+          return { at: start, what: 'rotation', ...said, document };
+        }),
       );
     });
 

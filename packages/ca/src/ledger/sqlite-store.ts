@@ -8,6 +8,8 @@ import {
   hashBytes,
   nextAuditRow,
 } from './audit-trail.ts';
+import type { CheckStore } from './checks/check-store.ts';
+import { sqliteChecks } from './checks/sqlite-checks.ts';
 import { coveredClause } from './covered-clause.ts';
 import { carriedProvisioner, isWide } from './covers.ts';
 import type { EdgeStore } from './edge/edge-store.ts';
@@ -29,9 +31,8 @@ import * as rows from './ledger-rows.ts';
 import type { CoveredRange, LedgerStore } from './ledger-store.ts';
 import type { ArchiveStore } from './retention/archive-store.ts';
 import { sqliteArchive } from './retention/sqlite-archive.ts';
-import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 import { type SqliteAccess, sqliteAccess } from './sqlite-access.ts';
-import { SqliteEdges } from './sqlite-edges.ts';
+import { SqliteDocuments } from './sqlite-documents.ts';
 import {
   countCoveredText,
   coveredIntentsText,
@@ -40,7 +41,7 @@ import {
 import { UnrevokedValues } from './unrevoked-values.ts';
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
-export class SqliteStore extends SqliteEdges implements LedgerStore {
+export class SqliteStore extends SqliteDocuments implements LedgerStore {
   readonly #database: DatabaseSync;
   readonly #run: SqliteAccess['run'];
   readonly #get: SqliteAccess['get'];
@@ -57,6 +58,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
   readonly edge: EdgeStore;
+  readonly checks: CheckStore;
 
   constructor(database: DatabaseSync) {
     const sql = sqliteAccess(database);
@@ -67,6 +69,7 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
     this.#all = sql.all;
     this.archive = sqliteArchive(sql);
     this.edge = sqliteEdge(sql);
+    this.checks = sqliteChecks(sql);
     this.#head = this.#readHead();
     this.#openedAt = this.#head.position;
   }
@@ -348,41 +351,6 @@ export class SqliteStore extends SqliteEdges implements LedgerStore {
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
     const { by, value, above, below } = covered;
     return this.#all(coveredIntentsText(by), value, above, below, limit).map(rows.intentOf);
-  }
-
-  document(name: string): SharedDocument | undefined {
-    const row = this.#get('SELECT * FROM documents WHERE name = ?', name);
-    return row && rows.documentOf(row);
-  }
-
-  putDocument({ name, version, body }: SharedDocument): void {
-    this.#run('INSERT OR REPLACE INTO documents VALUES (?, ?, ?)', name, version, body);
-  }
-
-  putHolder({ intent, instance, digest, at }: BundleHolder): void {
-    const text = 'INSERT OR REPLACE INTO bundle_holders VALUES (?, ?, ?, ?)';
-    this.#run(text, intent, instance, digest, at);
-  }
-
-  forgetHolders(): void {
-    this.#run('DELETE FROM bundle_holders');
-  }
-
-  leaseHolders(): readonly BundleHolder[] {
-    return this.#all("SELECT * FROM bundle_holders WHERE instance <> ''").map(rows.holderOf);
-  }
-
-  unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {
-    // In the order of the table and by no index (so says the sign): what has ended is archived.
-    return this.#all(
-      `SELECT i.*, h.digest, h.at AS heard_at FROM intents AS i
-       LEFT JOIN bundle_holders AS h ON h.intent = i.position AND h.instance = ''
-       WHERE i.position > ? AND +i.not_after > ? AND i.outcome = 'issued'
-       ORDER BY i.position LIMIT ?`,
-      after,
-      at,
-      limit,
-    ).map(rows.liveOf);
   }
 
   auditHead(): AuditHead {

@@ -7,7 +7,10 @@ import {
   auditGenesis,
   nextAuditRow,
 } from '../audit-trail.ts';
+import type { CheckStore } from '../checks/check-store.ts';
+import { loadedChecks } from '../checks/postgres-checks.ts';
 import { isWide, matches } from '../covers.ts';
+import { type MarkedDocument, markOfRow } from '../document-mark.ts';
 import type { EdgeStore } from '../edge/edge-store.ts';
 import { type EdgeDelta, loadedEdge } from '../edge/postgres-edge.ts';
 import type {
@@ -77,6 +80,7 @@ export class LoadedStore implements LedgerStore {
   writes = 0;
   readonly archive: ArchiveStore;
   readonly edge: EdgeStore;
+  readonly checks: CheckStore;
   readonly #answers: Answers;
 
   constructor(head: Head, answers: Answers) {
@@ -112,6 +116,9 @@ export class LoadedStore implements LedgerStore {
       (name, asked, otherwise) => this.#ask(name, asked as never, otherwise as never) as never,
       this.delta.edge,
       wrote,
+    );
+    this.checks = loadedChecks(
+      (name, asked, otherwise) => this.#ask(name, asked as never, otherwise as never) as never,
     );
   }
 
@@ -303,8 +310,18 @@ export class LoadedStore implements LedgerStore {
     this.delta.acknowledgements.push(ack);
   }
 
-  document(name: string): SharedDocument | undefined {
-    return this.delta.documents.get(name) ?? this.#ask('document', [name], undefined);
+  document(name: string): MarkedDocument {
+    const stored = this.#ask('document', [name], noDocument);
+    const written = this.delta.audit.map(markOfRow).findLast((mark) => mark?.name === name);
+    return {
+      document: this.delta.documents.get(name) ?? stored.document,
+      mark: written ?? stored.mark,
+    };
+  }
+
+  /** Asked by what writes nothing that it would have to see. */
+  documentNames(): readonly string[] {
+    return this.#ask('documentNames', [], []);
   }
 
   putDocument(document: SharedDocument): void {
@@ -391,6 +408,7 @@ export class LoadedStore implements LedgerStore {
 }
 
 const none: NamedRevocations = { latest: undefined, blocking: undefined, final: undefined };
+const noDocument: MarkedDocument = { document: undefined, mark: undefined };
 const noRecords: readonly RevocationRecord[] = [];
 
 const nothing: LedgerStatus = {

@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
+import { checkLoads } from '../checks/postgres-checks.ts';
 import { coveredClause } from '../covered-clause.ts';
 import { carriedProvisioner } from '../covers.ts';
+import { markOfRow } from '../document-mark.ts';
 import { edgeLoads } from '../edge/postgres-edge.ts';
 import type { CertificateQuery } from '../ledger.ts';
 import type { Row } from '../ledger-rows.ts';
@@ -175,10 +177,32 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
 
   document: (asked, s) => [
     {
+      // In one statement, so that document and mark are of one moment.
       name: 'document',
-      text: `SELECT * FROM ${s}.documents WHERE name = ANY($1::text[])`,
+      text: `SELECT k.name, d.version, d.body,
+          (SELECT said FROM ${s}.audit WHERE ${isMark} AND ${markName} = k.name
+            ORDER BY seq DESC LIMIT 1) AS said
+        FROM unnest($1::text[]) AS k (name) LEFT JOIN ${s}.documents AS d ON d.name = k.name`,
       values: [asked.map(([name]) => name)],
-      read: each('document', asked, ([name], row) => row.name === name, rows.documentOf),
+      read: each(
+        'document',
+        asked,
+        ([name], row) => row.name === name,
+        (row) => ({
+          document: row.version === null ? undefined : rows.documentOf(row),
+          mark: row.said === null ? undefined : markOfRow({ said: String(row.said) }),
+        }),
+      ),
+    },
+  ],
+
+  documentNames: (_asked, s) => [
+    {
+      name: 'document-names',
+      text: `SELECT name FROM ${s}.documents UNION
+        SELECT ${markName} AS name FROM ${s}.audit WHERE ${isMark} ORDER BY name`,
+      values: [],
+      read: one('documentNames', [], (found) => found.map(({ name }) => String(name))),
     },
   ],
 
@@ -279,6 +303,7 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
 
   ...archiveLoads((name, asked) => keyOf(name, asked)),
   ...edgeLoads((name, asked) => keyOf(name, asked)),
+  ...checkLoads((name, asked) => keyOf(name, asked)),
 
   status: (_asked, s) => [
     {
@@ -289,6 +314,10 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
     },
   ],
 };
+
+/** As the index over them has it. */
+const isMark = `strpos(said, '"document":') > 0`;
+const markName = `(said::jsonb -> 'document' ->> 'name')`;
 
 /** A process that was silent for so long is taken for dead: its intents are closed, and it cannot complete them any more. */
 export const writerSilenceSeconds = 30;

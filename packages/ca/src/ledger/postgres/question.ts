@@ -1,4 +1,6 @@
 import type { AuditRow } from '../audit-trail.ts';
+import type { CheckQuestions } from '../checks/postgres-checks.ts';
+import type { MarkedDocument } from '../document-mark.ts';
 import type { EdgeQuestions } from '../edge/postgres-edge.ts';
 import type {
   Acknowledgement,
@@ -15,10 +17,10 @@ import type {
 import type { CoveredRange } from '../ledger-store.ts';
 import type { NumberedList } from '../list-numbers.ts';
 import type { ArchiveQuestions } from '../retention/postgres-archive.ts';
-import type { BundleHolder, LiveCertificate, SharedDocument } from '../rotation-records.ts';
+import type { BundleHolder, LiveCertificate } from '../rotation-records.ts';
 
 /** What the rules may ask the tables, by name: what it is asked with, and what is answered. */
-export interface Questions extends ArchiveQuestions, EdgeQuestions {
+export interface Questions extends ArchiveQuestions, EdgeQuestions, CheckQuestions {
   token: { with: [id: string]; answer: TokenRecord | undefined };
   intent: { with: [position: number]; answer: StoredIntent | undefined };
   revocations: { with: [by: RevocationBy, value: string]; answer: NamedRevocations };
@@ -44,7 +46,8 @@ export interface Questions extends ArchiveQuestions, EdgeQuestions {
   lease: { with: [instance: string]; answer: Lease | undefined };
   liveLeases: { with: [at: number]; answer: readonly Lease[] };
   acknowledgements: { with: [position: number]; answer: readonly Acknowledgement[] };
-  document: { with: [name: string]; answer: SharedDocument | undefined };
+  document: { with: [name: string]; answer: MarkedDocument };
+  documentNames: { with: []; answer: readonly string[] };
   leaseHolders: { with: []; answer: readonly BundleHolder[] };
   unexpired: {
     with: [after: number, at: number, limit: number];
