@@ -117,6 +117,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
         log,
         meter,
       }));
+    await ledger.proveDocuments();
     const rotation = await openRotation({
       ...{ config, made: { root, intermediates }, signers, stores, ledger, clock, log },
       rootFingerprint: manifest.rootFingerprint,
