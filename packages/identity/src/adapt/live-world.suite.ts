@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { noLog, systemClock } from '@countersign/base';
 import { ChangeSignal } from '@countersign/spiffe';
-import type { GeneralName } from '@countersign/x509';
+import type { GeneralName, NameAttribute } from '@countersign/x509';
 import { parseIpAddress } from '@countersign/x509';
 import { type SigningDouble, signingDouble } from '../authority-double.suite.ts';
 import type { Identity } from '../identity.ts';
@@ -19,9 +19,15 @@ export interface RotatingForTest extends LiveIdentity {
 export class LiveWorld {
   readonly authority: SigningDouble = signingDouble(systemClock);
 
-  identity(id: string, names: readonly GeneralName[] = []): RotatingForTest {
-    const issue = (): Identity =>
-      this.authority.identity({ id, names, serial: new Uint8Array([1, ...randomBytes(15)]) });
+  identity(
+    id: string,
+    names: readonly GeneralName[] = [],
+    subject: readonly NameAttribute[] = [],
+  ): RotatingForTest {
+    const issue = (): Identity => {
+      const serial = new Uint8Array([1, ...randomBytes(15)]);
+      return this.authority.identity({ id, names, subject, serial });
+    };
     const changes = new ChangeSignal((thrown) => {
       throw thrown;
     });
