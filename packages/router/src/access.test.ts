@@ -173,7 +173,8 @@ authorization: { roles: { admin: ["spiffe://example.org/ns/default/sa/root"] } }
     'router.yaml',
     {},
   );
-  const question = { config, readText: async () => staff.sdl, query: cost };
+  const files = { readText: async () => staff.sdl, readBytes: async () => new Uint8Array() };
+  const question = { config, files, query: cost };
   const web = await explainOperation({ ...question, as: 'spiffe://example.org/ns/default/sa/web' });
   assert.deepEqual(
     web.refused.map(({ coordinate }) => coordinate),

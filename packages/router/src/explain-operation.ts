@@ -1,14 +1,14 @@
 import type { Denial } from '@countersign/base';
 import { expectedIds, type RouterConfig } from './config/router-config.ts';
 import type { ResponseError } from './execute/response-error.ts';
-import { openOffline, type ReadText } from './offline-engine.ts';
+import { type OfflineEngine, openOffline, type ReadFiles } from './offline-engine.ts';
 import { type Caller, matchesPrincipal, stranger } from './operation/caller.ts';
 import type { PathStep, Plan, SubgraphOperation } from './plan/plan.ts';
 import { subgraphSettings } from './subgraph/subgraph-settings.ts';
 
 export interface ExplainQuestion {
   readonly config: RouterConfig;
-  readonly readText: ReadText;
+  readonly files: ReadFiles;
   readonly query: string;
   readonly operationName?: string | undefined;
   /** SPIFFE ID of the caller; undefined: a stranger. */
@@ -45,12 +45,15 @@ export type ExplainedStep =
       /** Who must answer. */
       readonly expects: readonly string[];
       readonly operation: string;
+      /** Methods that are called, where it speaks gRPC. */
+      readonly calls: readonly string[] | undefined;
     };
 
 /** @throws CountersignError ERR_ROUTER_*, ERR_USAGE */
 export async function explainOperation(question: ExplainQuestion): Promise<OperationExplanation> {
   const { config, query, operationName, as } = question;
-  const { supergraph, preparer, close } = await openOffline(config, question.readText);
+  const offline = await openOffline(config, question.files);
+  const { supergraph, preparer, close } = offline;
   const caller = callerNamed(as, config);
   const prepared = await preparer.prepare(query, operationName, caller);
   close();
@@ -61,7 +64,10 @@ export async function explainOperation(question: ExplainQuestion): Promise<Opera
   const refused = prepared.refusals.map(describeRefusal);
   const isRejected = refused.length > 0 && config.authorization.on_refused === 'reject';
   const urlOf = (name: string) => subgraphSettings(config, name, supergraph.subgraphs.get(name));
-  const step = prepared.plan === undefined ? [] : [stepOf(prepared.plan, config, urlOf)];
+  const step =
+    prepared.plan === undefined
+      ? []
+      : [stepOf(prepared.plan, config, urlOf, await callsReader(offline))];
   return { ok: !isRejected, caller: described, errors: [], refused, steps: isRejected ? [] : step };
 }
 
@@ -92,8 +98,23 @@ function describeRefusal({ detail, fields }: Denial) {
 }
 
 type SettingsOf = (name: string) => ReturnType<typeof subgraphSettings>;
+type CallsOf = (subgraph: string, operation: string) => readonly string[] | undefined;
 
-function stepOf(plan: Plan, config: RouterConfig, settingsOf: SettingsOf): ExplainedStep {
+async function callsReader({ services }: OfflineEngine): Promise<CallsOf> {
+  if (services.size === 0) return () => undefined;
+  const { methodsOf } = await import('./grpc/describe-service.ts');
+  return (subgraph, operation) => {
+    const service = services.get(subgraph);
+    return service === undefined ? undefined : methodsOf(service, operation);
+  };
+}
+
+function stepOf(
+  plan: Plan,
+  config: RouterConfig,
+  settingsOf: SettingsOf,
+  callsOf: CallsOf,
+): ExplainedStep {
   const fetch = (operation: SubgraphOperation, at: readonly PathStep[]): ExplainedStep => {
     const { subgraph } = operation;
     const settings = settingsOf(subgraph);
@@ -104,16 +125,20 @@ function stepOf(plan: Plan, config: RouterConfig, settingsOf: SettingsOf): Expla
       presents: isMtls ? presentedTo(subgraph, config) : null,
       expects: isMtls ? expectedIds(config, subgraph) : [],
       operation: operation.operation,
+      calls: callsOf(subgraph, operation.operation),
     };
   };
   switch (plan.kind) {
     case 'sequence':
     case 'parallel':
-      return { kind: plan.kind, steps: plan.nodes.map((each) => stepOf(each, config, settingsOf)) };
+      return {
+        kind: plan.kind,
+        steps: plan.nodes.map((each) => stepOf(each, config, settingsOf, callsOf)),
+      };
     case 'condition': {
       const isTrue = plan.whenTrue !== undefined;
       const next = plan.whenTrue ?? plan.whenFalse;
-      const steps = next === undefined ? [] : [stepOf(next, config, settingsOf)];
+      const steps = next === undefined ? [] : [stepOf(next, config, settingsOf, callsOf)];
       return { kind: 'condition', if: plan.variable, is: isTrue, steps };
     }
     case 'fetch':
@@ -150,6 +175,7 @@ function formatStep(step: ExplainedStep, indent: string): string[] {
       `${indent}fetch ${step.subgraph}${at} (${step.url})`,
       `${indent}  ${how}`,
       `${indent}  ${step.operation}`,
+      ...(step.calls ?? []).map((path) => `${indent}  calls ${path}`),
     ];
   }
   const title = step.kind === 'condition' ? `if $${step.if} is ${step.is}` : step.kind;

@@ -14,6 +14,6 @@ export {
   formatOperationExplanation,
   type OperationExplanation,
 } from './explain-operation.ts';
-export { checkSupergraph, type ReadText } from './offline-engine.ts';
+export { checkSupergraph, type ReadFiles } from './offline-engine.ts';
 export { type Router, type RouterOptions, type RouterStatus, startRouter } from './start-router.ts';
 export { watchSupergraph } from './watch-supergraph.ts';

@@ -24,11 +24,12 @@ import type { SubgraphOperation } from './plan/plan.ts';
 import { ProgressiveOverride } from './plan/progressive-override.ts';
 import { openQueryPlanner, type QueryPlanner } from './plan/query-planner.ts';
 import { AnswerCache } from './subgraph/answer-cache.ts';
-import { failureOf } from './subgraph/failure.ts';
+import { failureOf, type SubgraphFailure } from './subgraph/failure.ts';
 import { InFlight } from './subgraph/in-flight.ts';
-import type { SubgraphClient, SubgraphOutcome } from './subgraph/subgraph-client.ts';
+import type { Subgraph } from './subgraph/subgraph.ts';
+import type { SubgraphOutcome } from './subgraph/subgraph-client.ts';
 import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
-import { completeEvent, subgraphEvents, subscriptionPlan } from './subscribe/subscribe.ts';
+import { completeEvent, subscriptionPlan } from './subscribe/subscribe.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
 
 /** One operation as it was asked for. */
@@ -62,7 +63,7 @@ export interface GraphqlBody {
 export interface EngineParts {
   readonly supergraph: Supergraph;
   readonly config: RouterConfig;
-  readonly clients: ReadonlyMap<string, SubgraphClient>;
+  readonly clients: ReadonlyMap<string, Subgraph>;
   readonly newId: () => string;
   /** Chance, from 0 to below 100: which operations see fields where they move to. */
   readonly draw: () => number;
@@ -73,7 +74,7 @@ export interface EngineParts {
 /** A supergraph in force: everything that a change of it replaces as a whole. */
 export class RouterEngine {
   readonly schema: GraphQLSchema;
-  readonly clients: ReadonlyMap<string, SubgraphClient>;
+  readonly clients: ReadonlyMap<string, Subgraph>;
   readonly preparer: OperationPreparer;
   readonly #parts: EngineParts;
   readonly #planners: readonly Pick<QueryPlanner, 'retire'>[];
@@ -151,7 +152,10 @@ export class RouterEngine {
     const rules = subgraphHeaders(client.settings, asking.headers);
     const headers = [...rules, ...asking.identity(client.settings.name)];
     try {
-      for await (const answer of subgraphEvents(client, { body, headers, signal: asking.signal })) {
+      const report = (failure: SubgraphFailure) =>
+        this.#report(plan.primary.subgraph, failure, asking);
+      const events = client.events({ body, headers, signal: asking.signal, report });
+      for await (const answer of events) {
         const execution = this.#execution(variables, asking);
         await completeEvent(plan, answer, execution);
         yield this.#complete(prepared, execution);
@@ -288,7 +292,8 @@ export class RouterEngine {
     const { headers } = told;
     const { signal } = asking;
     const isRepeatable = operationKind === 'query';
-    const request = { body, headers, isRepeatable };
+    const report = (failure: SubgraphFailure) => this.#report(subgraph, failure, asking);
+    const request = { body, headers, isRepeatable, report };
     // Shared among callers of one identity whose headers say the same: nobody gets what another may see.
     const key = told.key + body;
     const kept = isRepeatable ? this.#cache?.get(key) : undefined;
@@ -306,34 +311,29 @@ export class RouterEngine {
     return answer;
   }
 
-  #clientOf(subgraph: string): SubgraphClient {
+  #clientOf(subgraph: string): Subgraph {
     const client = this.clients.get(subgraph);
     if (client === undefined) throw new TypeError(`subgraph "${subgraph}" of a plan`);
     return client;
   }
 
   /** The operator is told why, the caller that it is so; both have the id. */
-  #missing(
-    operation: SubgraphOperation,
-    failure: {
-      readonly code: string;
-      readonly reason: string;
-      readonly detail: string;
-      readonly fields: object;
-    },
-    { caller }: Asking,
-  ): SubgraphAnswer {
+  #missing(operation: SubgraphOperation, failure: Failed, asking: Asking): SubgraphAnswer {
+    return missingAnswer(operation, this.#report(operation.subgraph, failure, asking));
+  }
+
+  #report(subgraph: string, { code, reason, detail, fields }: Failed, { caller }: Asking): string {
     const id = this.#parts.newId();
-    const { code, reason, detail, fields } = failure;
-    const { subgraph } = operation;
     const by = caller.spiffeId;
     this.#parts.log.warn(
       { ...fields, id, subgraph, code, reason, caller: by },
       `subgraph failed: ${detail}`,
     );
-    return missingAnswer(operation, id);
+    return id;
   }
 }
+
+type Failed = Omit<SubgraphFailure, 'isUnsent' | 'reason'> & { readonly reason: string };
 
 /** An answer that comes bit by bit. */
 export interface AnswerInParts {
@@ -376,7 +376,7 @@ function refusedResult({ errors, ...reason }: RefusedOperation): GraphqlResult {
 
 function notGraphql({ status, text }: { readonly status: number; readonly text: string }) {
   return {
-    code: 'ERR_SUBGRAPH_RESPONSE',
+    code: 'ERR_SUBGRAPH_RESPONSE' as const,
     reason: 'response',
     detail: `answered ${status} with JSON that is no GraphQL response`,
     fields: { status, beginning: text.slice(0, 200) },

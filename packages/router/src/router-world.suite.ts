@@ -64,6 +64,7 @@ export interface WorldOptions {
   readonly impostors?: Readonly<Record<string, (ca: TestCa) => Promise<TestSubgraph>>>;
   /** Files that router.yaml names, beside the SDL of the subgraphs. */
   readonly files?: Readonly<Record<string, string>>;
+  readonly binaries?: Readonly<Record<string, Uint8Array>>;
 }
 
 /** A router and its subgraphs on this machine, every hop of which is mTLS with certificates of one authority. */
@@ -97,6 +98,11 @@ ${options.yaml ?? ''}
     mtlsStatus: () => ({ enabled: isMtls, spiffeId: identity.svid().spiffeId.toString() }),
     readText: async (path) => {
       const found = files[path];
+      if (found === undefined) throw new Error(`no file "${path}"`);
+      return found;
+    },
+    async readBytes(path) {
+      const found = options.binaries?.[path];
       if (found === undefined) throw new Error(`no file "${path}"`);
       return found;
     },
@@ -185,9 +191,12 @@ export function collectingLog(lines: World['lines']): Log {
   };
 }
 
-function entryOf(name: string, url: string, { entries }: WorldOptions): string {
+function entryOf(name: string, url: string, { entries, sources }: WorldOptions): string {
   const own = entries?.[name];
-  return `  - name: ${name}\n    url: ${url}\n    schema: ${name}.graphql${own === undefined ? '' : `\n    ${own}`}`;
+  // What speaks gRPC has no SDL of its own.
+  const isDescribed = sources.some((source) => source.name === name && source.sdl !== '');
+  const schema = isDescribed ? `\n    schema: ${name}.graphql` : '';
+  return `  - name: ${name}\n    url: ${url}${schema}${own === undefined ? '' : `\n    ${own}`}`;
 }
 
 /** A test that says \`listen\` itself says all of it. */

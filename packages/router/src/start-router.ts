@@ -17,6 +17,7 @@ import { SignatureCache } from '@countersign/x509';
 import { CallerHeaders } from './caller-of.ts';
 import { TokenVerifier } from './claims/token-verifier.ts';
 import type { RouterConfig } from './config/router-config.ts';
+import type { ReadBytes } from './grpc/grpc-subgraph.ts';
 import { allowOrigin, answerPreflight } from './http/cross-site.ts';
 import { answerRefusal, handleGraphql } from './http/handle-graphql.ts';
 import { createHttpFront } from './http/http-front.ts';
@@ -31,9 +32,10 @@ import { type Caller, matchesPrincipal } from './operation/caller.ts';
 import { RouterEngine } from './router-engine.ts';
 import { type FrontDoor, openFrontDoor } from './router-listen.ts';
 import { routerMetrics } from './router-metrics.ts';
-import { SubgraphClient, type SubgraphStatus } from './subgraph/subgraph-client.ts';
+import { openSubgraphs } from './subgraph/open-subgraphs.ts';
+import type { Subgraph } from './subgraph/subgraph.ts';
+import type { SubgraphStatus } from './subgraph/subgraph-client.ts';
 import type { Trust } from './subgraph/subgraph-pool.ts';
-import { subgraphSettings } from './subgraph/subgraph-settings.ts';
 import { loadSupergraph } from './supergraph/load-supergraph.ts';
 
 export interface RouterOptions {
@@ -49,6 +51,7 @@ export interface RouterOptions {
   readonly mtlsStatus: () => object;
   /** Reads a file that the configuration names. */
   readonly readText: (path: string) => Promise<string>;
+  readonly readBytes: ReadBytes;
   /** Prometheus text. */
   readonly metricsText?: () => string | Promise<string>;
   /** Look-up ids of failures; random unless given. */
@@ -106,32 +109,19 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     signatures: new SignatureCache(),
     allowed: (peer) => judgePeer(peer, revocation, clock.now()),
   };
-  const openClient = (of: RouterConfig, name: string, url: string | undefined) => {
-    const own = options.svidsOf?.get(name);
-    const settings = subgraphSettings(of, name, url);
-    return new SubgraphClient(
-      settings,
-      own === undefined ? trust : { ...trust, svids: own },
-      meter,
-    );
-  };
+  const { svidsOf, readBytes } = options;
+  const calling = { trust, svidsOf, meter, readBytes };
 
   // 2. Supergraph and engine: everything that a reload replaces as a whole.
-  const openEngine = async (of: RouterConfig, before: ReadonlyMap<string, SubgraphClient>) => {
-    const opened = new Map<string, SubgraphClient>();
-    const clientOf = (name: string, url?: string) => {
-      const known = opened.get(name);
-      if (known !== undefined) return known;
-      const fresh = openClient(of, name, url);
-      const old = before.get(name);
-      const client = old !== undefined && isSame(old, fresh) ? old : fresh;
-      opened.set(name, client);
-      return client;
-    };
+  const openEngine = async (of: RouterConfig, before: ReadonlyMap<string, Subgraph>) => {
+    const subgraphs = await openSubgraphs(of, before, calling);
     const { readText } = options;
-    const supergraph = await loadSupergraph({ config: of, readText, clientOf });
-    for (const [name, url] of supergraph.subgraphs) clientOf(name, url);
-    for (const { name } of of.subgraphs) {
+    const sdlOf = (name: string) => subgraphs.of(name).sdl();
+    const supergraph = await loadSupergraph({ config: of, readText, sdlOf });
+    for (const [name, url] of supergraph.subgraphs) subgraphs.of(name, url);
+    for (const { name, grpc } of of.subgraphs) {
+      // What describes a gRPC service is needed whoever composed the supergraph.
+      if (grpc !== undefined) await sdlOf(name);
       if (supergraph.subgraphs.has(name)) continue;
       throw new CountersignError(
         'ERR_ROUTER_SUPERGRAPH',
@@ -141,7 +131,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     return await RouterEngine.open({
       supergraph,
       config: of,
-      clients: opened,
+      clients: subgraphs.all,
       newId,
       draw,
       clock,
@@ -385,11 +375,6 @@ function tellPlaintext({ clients }: RouterEngine, log: Log): void {
   if (plain.length === 0) return;
   const subgraphs = plain.map(({ settings }) => settings.name);
   log.warn({ subgraphs }, 'mTLS is switched off: these subgraphs are called in plaintext');
-}
-
-function isSame(old: SubgraphClient, fresh: SubgraphClient): boolean {
-  const textOf = ({ settings }: SubgraphClient) => JSON.stringify(settings);
-  return textOf(old) === textOf(fresh) && old.trust.svids === fresh.trust.svids;
 }
 
 function checkReloadable(old: RouterConfig, next: RouterConfig): void {

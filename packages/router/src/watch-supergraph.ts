@@ -19,9 +19,11 @@ const intervalMs = 1000;
  * @returns the function that ends it
  */
 export function watchSupergraph({ config, reload, clock, log }: WatchOptions): () => void {
-  const files = [config.supergraph, ...config.subgraphs.map(({ schema }) => schema)].filter(
-    (path) => path !== undefined,
-  );
+  const ofSubgraphs = config.subgraphs.flatMap(({ schema, grpc }) => [
+    schema,
+    grpc?.descriptor_set,
+  ]);
+  const files = [config.supergraph, ...ofSubgraphs].filter((path) => path !== undefined);
   const stopping = new AbortController();
   const { signal } = stopping;
   if (files.length > 0) void watch();

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { parseRouterConfig, type RouterConfig } from '@countersign/router';
+import { parseRouterConfig, type ReadFiles, type RouterConfig } from '@countersign/router';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
 
@@ -23,9 +23,12 @@ export async function readRouterFiles(
   return port === undefined ? placed : { ...placed, listen: { ...placed.listen, port } };
 }
 
-/** Reads a file that `router.yaml` names. */
-export function routerTextReader(cli: Cli): (path: string) => Promise<string> {
-  return async (path) => Buffer.from(await readInput(cli, path, 'router')).toString('utf8');
+/** Reads files that `router.yaml` names. */
+export function routerReader(cli: Cli): ReadFiles {
+  return {
+    readText: async (path) => Buffer.from(await readInput(cli, path, 'router')).toString('utf8'),
+    readBytes: (path) => readInput(cli, path, 'router'),
+  };
 }
 
 /**
@@ -39,11 +42,12 @@ export async function checkRouterFiles(cli: Cli, text: string, file: string): Pr
   if (!config.mtls.enabled) notes.push('mtls.enabled is false: subgraphs are called in plaintext');
   if (config.mtls.allow_fallback) notes.push('mtls.allow_fallback is refused in production');
   const isOfFiles =
-    config.supergraph !== undefined || config.subgraphs.every(({ schema }) => schema !== undefined);
+    config.supergraph !== undefined ||
+    config.subgraphs.every(({ schema, grpc }) => (schema ?? grpc?.descriptor_set) !== undefined);
   if (!isOfFiles)
     return [...notes, 'the supergraph is composed of what the subgraphs say, unchecked here'];
   const { checkSupergraph } = await import('@countersign/router');
-  return [...notes, ...(await checkSupergraph(config, routerTextReader(cli)))];
+  return [...notes, ...(await checkSupergraph(config, routerReader(cli)))];
 }
 
 function placedBeside(config: RouterConfig, file: string): RouterConfig {
@@ -60,7 +64,13 @@ function placedBeside(config: RouterConfig, file: string): RouterConfig {
       ...placed('ca_key_path', mtls.ca_key_path),
       ...placed('trust_bundle_path', mtls.trust_bundle_path),
     },
-    subgraphs: config.subgraphs.map((each) => ({ ...each, ...placed('schema', each.schema) })),
+    subgraphs: config.subgraphs.map((each) => ({
+      ...each,
+      ...placed('schema', each.schema),
+      ...(each.grpc !== undefined && {
+        grpc: { ...each.grpc, ...placed('descriptor_set', each.grpc.descriptor_set) },
+      }),
+    })),
     ...(jwt !== undefined && { jwt: { ...jwt, jwks: at(jwt.jwks) } }),
     ...(authority !== undefined && {
       authority: {

@@ -4,7 +4,7 @@ import { type Router, type RouterConfig, startRouter, watchSupergraph } from '@c
 import type { Cli } from '../cli.ts';
 import type { Running } from './long-running.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
-import { type RouterFilesOptions, readRouterFiles, routerTextReader } from './router-files.ts';
+import { type RouterFilesOptions, readRouterFiles, routerReader } from './router-files.ts';
 import { openRouterIdentity } from './router-identity.ts';
 
 export interface RunRouterOptions extends RouterFilesOptions {
@@ -42,10 +42,10 @@ export async function runRouter(options: RunRouterOptions, tools: Tools): Promis
   let admin: AdminServer | undefined;
   try {
     const { svids, svidsOf, bundles, revocation, status: mtlsStatus } = identity;
-    const readText = routerTextReader(cli);
+    const files = routerReader(cli);
     await Promise.race([identity.ready, clock.sleep(feedPatienceMs, { ref: false })]);
     router = await startRouter({
-      ...{ config, svids, svidsOf, bundles, revocation, mtlsStatus, readText, clock, log, meter },
+      ...{ config, svids, svidsOf, bundles, revocation, mtlsStatus, ...files, clock, log, meter },
     });
     if (options.adminPort !== undefined) {
       const { status } = router;

@@ -3,7 +3,7 @@ import { parseSpiffeId } from '@countersign/spiffe';
 import type { Cli } from '../cli.ts';
 import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
-import { readRouterFiles, routerTextReader } from '../serve/router-files.ts';
+import { readRouterFiles, routerReader } from '../serve/router-files.ts';
 import { ExitWith, type Verb } from '../verb.ts';
 
 interface ExplainOptions {
@@ -42,8 +42,8 @@ async function explain(cli: Cli, written: string, options: ExplainOptions): Prom
       ? written
       : Buffer.from(await readInput(cli, source, 'router explain')).toString('utf8');
   const config = await readRouterFiles(cli, options);
-  const readText = routerTextReader(cli);
-  const explained = await explainOperation({ config, readText, query, operationName, as });
+  const files = routerReader(cli);
+  const explained = await explainOperation({ config, files, query, operationName, as });
   const isJson = options.output === 'json';
   await cli.out(
     isJson ? `${JSON.stringify(explained, null, 2)}\n` : formatOperationExplanation(explained),

@@ -3,6 +3,7 @@ import { parseDuration } from '@countersign/base';
 import { durationSchema } from '@countersign/config';
 import { revocationSchema } from '@countersign/revocation';
 import { z } from 'zod';
+import { grpcSchema } from './grpc-config-schema.ts';
 
 const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
 const count = (fallback: number, most: number) => z.int().min(1).max(most).default(fallback);
@@ -80,10 +81,12 @@ const subgraphSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_-]*$/, 'expected a name of letters, digits, "_" and "-"'),
-  /** `https://host[:port][/path]`; of the supergraph unless given. */
+  /** `https://host[:port][/path]`, or `grpcs://host[:port]`; of the supergraph unless given. */
   url: z.string().optional(),
   /** Path of its SDL, Federation 1 or 2; fetched by introspection where absent and there is no `supergraph`. */
   schema: path.optional(),
+  /** It speaks gRPC: its methods are the fields. */
+  grpc: grpcSchema.optional(),
   mtls: subgraphMtlsSchema.default({}),
   /** Who must answer there: one, or any of several. */
   spiffe_id: z.union([z.string(), z.array(z.string()).min(1)]).optional(),

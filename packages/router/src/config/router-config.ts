@@ -14,6 +14,7 @@ import { routerSchema } from './router-config-schema.ts';
 /** `router.yaml`, read and checked. Durations are milliseconds, sizes bytes; paths are as written. */
 export type RouterConfig = z.output<typeof routerSchema>;
 export type SubgraphConfig = RouterConfig['subgraphs'][number];
+export type GrpcConfig = NonNullable<SubgraphConfig['grpc']>;
 export type RouterLimits = RouterConfig['limits'];
 
 /**
@@ -97,7 +98,15 @@ function checkSubgraph(document: SourceDocument, config: RouterConfig, index: nu
   const subgraph = config.subgraphs[index];
   if (subgraph === undefined) return;
   const at = (...rest: (string | number)[]) => ['subgraphs', index, ...rest];
-  if (subgraph.url !== undefined) checkUrl(document, at('url'), subgraph.url);
+  if (subgraph.url !== undefined) {
+    checkUrl(document, at('url'), subgraph.url, subgraph.grpc !== undefined);
+  }
+  if (subgraph.grpc !== undefined) {
+    checkGrpc(document, at('grpc'), subgraph.grpc);
+    if (subgraph.schema !== undefined) {
+      fail(document, at('schema'), 'is not read, "grpc" describes the subgraph');
+    }
+  }
   const { trust_domain: domain } = subgraph.mtls;
   if (domain !== undefined) checkTrustDomain(document, at('mtls', 'trust_domain'), domain);
   for (const id of [subgraph.spiffe_id ?? []].flat()) {
@@ -113,11 +122,27 @@ function checkSubgraph(document: SourceDocument, config: RouterConfig, index: nu
   }
 }
 
-function checkUrl(document: SourceDocument, path: ConfigPath, text: string): void {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:';
-  if (isHttp && url?.username === '' && url.hash === '') return;
-  fail(document, path, `expected https://host[:port][/path], found "${text}"`);
+function checkUrl(document: SourceDocument, path: ConfigPath, text: string, isGrpc: boolean): void {
+  const url = readSubgraphUrl(text, isGrpc);
+  if (url?.username === '' && url.hash === '') return;
+  const expected = isGrpc ? 'grpcs://host[:port]' : 'https://host[:port][/path]';
+  fail(document, path, `expected ${expected}, found "${text}"`);
+}
+
+/** With gRPC `grpcs:` and `grpc:` stand for `https:` and `http:`, and there is no path; undefined: no URL of a subgraph. */
+export function readSubgraphUrl(text: string, isGrpc: boolean): URL | undefined {
+  const written = isGrpc ? text.replace(/^grpc(s?):/i, 'http$1:') : text;
+  const url = URL.canParse(written) ? new URL(written) : undefined;
+  if (url?.protocol !== 'https:' && url?.protocol !== 'http:') return undefined;
+  return isGrpc && (url.pathname !== '/' || url.search !== '') ? undefined : url;
+}
+
+function checkGrpc(document: SourceDocument, path: ConfigPath, grpc: GrpcConfig): void {
+  const isFile = grpc.descriptor_set !== undefined;
+  if (isFile === grpc.reflection) {
+    const found = isFile ? 'both are given' : 'neither is';
+    fail(document, path, `"descriptor_set" or "reflection: true" is expected, ${found}`);
+  }
 }
 
 function checkTrustDomain(document: SourceDocument, path: ConfigPath, text: string): void {

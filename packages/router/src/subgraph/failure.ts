@@ -29,6 +29,7 @@ export type FailureReason =
   | 'unreachable'
   | 'timeout'
   | 'broke-off'
+  | 'status'
   | 'response';
 
 /** What the dialer says of who answered, as a reason. */
@@ -54,6 +55,7 @@ const transportReasons: Readonly<Record<string, readonly [ErrorCode, FailureReas
   UND_ERR_BODY_TIMEOUT: ['ERR_SUBGRAPH_TIMEOUT', 'timeout'],
   ERR_SUBGRAPH_TIMEOUT: ['ERR_SUBGRAPH_TIMEOUT', 'timeout'],
   ERR_SUBGRAPH_RESPONSE: ['ERR_SUBGRAPH_RESPONSE', 'response'],
+  ERR_SUBGRAPH_STATUS: ['ERR_SUBGRAPH_STATUS', 'status'],
 };
 
 /** What undici, the dialer or a response's reader threw, as one failure with one reason. */

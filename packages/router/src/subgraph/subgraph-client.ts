@@ -3,12 +3,18 @@ import type { Duplex } from 'node:stream';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { type Dispatcher, Pool } from 'undici';
+import type { SubgraphAnswer } from '../execute/response-error.ts';
+import type { EventRequest } from '../subscribe/sse-source.ts';
+import { subgraphEvents } from '../subscribe/subgraph-events.ts';
 import { failureOf, isOfMtls, type SubgraphFailure } from './failure.ts';
+import { fetchSdl } from './fetch-sdl.ts';
 import { type SubgraphResponse, sendRequest } from './send-request.ts';
+import type { Subgraph } from './subgraph.ts';
 import { type SubgraphEndpoint, SubgraphPool, type Trust } from './subgraph-pool.ts';
 import { type LastFailure, SubgraphRecord } from './subgraph-record.ts';
 
 export interface SubgraphSettings extends SubgraphEndpoint {
+  readonly protocol: 'graphql' | 'grpc';
   /** `mtls`, or plaintext that the operator chose. */
   readonly transport: 'mtls' | 'plaintext';
   /** Plaintext where mTLS fails. */
@@ -48,10 +54,14 @@ export interface SentRequest {
   /** Whether it may be sent again: a query. */
   readonly isRepeatable: boolean;
   readonly signal: AbortSignal | undefined;
+  readonly report: ReportFailure;
 }
 
+/** Tells the operator of a part of the answer that failed; gives the id that the caller is told. */
+export type ReportFailure = (failure: SubgraphFailure) => string;
+
 /** One subgraph: its connections, retries, and what became of its requests. */
-export class SubgraphClient {
+export class SubgraphClient implements Subgraph {
   readonly settings: SubgraphSettings;
   readonly #trust: Trust;
   readonly #pool: SubgraphPool;
@@ -83,6 +93,14 @@ export class SubgraphClient {
     }
     ended(outcome.ok ? undefined : outcome.failure);
     return outcome;
+  }
+
+  events(request: EventRequest): AsyncGenerator<SubgraphAnswer> {
+    return subgraphEvents(this, request);
+  }
+
+  sdl(): Promise<string> {
+    return fetchSdl(this);
   }
 
   /** Where subscriptions are opened. @throws CountersignError */

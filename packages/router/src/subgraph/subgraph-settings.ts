@@ -1,5 +1,5 @@
 import { CountersignError } from '@countersign/base';
-import { expectedIds, type RouterConfig } from '../config/router-config.ts';
+import { expectedIds, type RouterConfig, readSubgraphUrl } from '../config/router-config.ts';
 import type { SubgraphSettings } from './subgraph-client.ts';
 
 /**
@@ -14,7 +14,7 @@ export function subgraphSettings(
   announcedUrl: string | undefined,
 ): SubgraphSettings {
   const own = config.subgraphs.find((each) => each.name === name);
-  const url = readUrl(name, own?.url ?? announcedUrl);
+  const url = readUrl(name, own?.url ?? announcedUrl, own?.grpc !== undefined);
   const isMtls = own?.mtls.enabled ?? config.mtls.enabled;
   const allowFallback = own?.mtls.allow_fallback ?? config.mtls.allow_fallback;
   if (isMtls && url.protocol !== 'https:') {
@@ -24,6 +24,7 @@ export function subgraphSettings(
   return {
     name,
     url,
+    protocol: own?.grpc === undefined ? 'graphql' : 'grpc',
     transport: isMtls ? 'mtls' : 'plaintext',
     spiffeIds: expectedIds(config, name),
     verifyHostname: own?.mtls.verify_hostname ?? config.mtls.verify_hostname,
@@ -40,12 +41,13 @@ export function subgraphSettings(
   };
 }
 
-function readUrl(name: string, text: string | undefined): URL {
-  const url = text !== undefined && URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url;
+function readUrl(name: string, text: string | undefined, isGrpc: boolean): URL {
+  const url = text === undefined ? undefined : readSubgraphUrl(text, isGrpc);
+  if (url !== undefined) return url;
+  const expected = isGrpc ? 'grpcs://host[:port]' : 'https://host[:port][/path]';
   throw new CountersignError(
     'ERR_ROUTER_SUPERGRAPH',
-    `subgraph "${name}" has the URL "${text ?? ''}", https://host[:port][/path] is expected`,
+    `subgraph "${name}" has the URL "${text ?? ''}", ${expected} is expected`,
     { hint: 'set subgraphs[].url in router.yaml' },
   );
 }

@@ -1,11 +1,12 @@
 import { CountersignError } from '@countersign/base';
-import type { SubgraphClient } from '../subgraph/subgraph-client.ts';
+import type { ReportFailure, SubgraphClient } from '../subgraph/subgraph-client.ts';
 
 export interface EventRequest {
   readonly body: string;
   /** Names and values alternating. */
   readonly headers: readonly string[];
   readonly signal: AbortSignal;
+  readonly report: ReportFailure;
 }
 
 /** Longest event that is taken, in characters. */

@@ -1,10 +1,6 @@
 import { type Execution, executePlan, takeRoot } from '../execute/execute-plan.ts';
 import type { SubgraphAnswer } from '../execute/response-error.ts';
-import { readAnswer } from '../execute/subgraph-answer.ts';
 import type { FetchPlan, Plan } from '../plan/plan.ts';
-import type { SubgraphClient } from '../subgraph/subgraph-client.ts';
-import { type EventRequest, sseEvents } from './sse-source.ts';
-import { wsEvents } from './ws-source.ts';
 
 /** A subscription's plan: the one field that gives events, and what completes each. */
 export interface SubscriptionPlan {
@@ -17,21 +13,6 @@ export function subscriptionPlan(plan: Plan): SubscriptionPlan {
   const [first, ...rest] = plan.kind === 'sequence' ? plan.nodes : [];
   if (first?.kind === 'subscription') return { primary: first.primary, rest };
   throw new TypeError('a plan that does not begin with its subscription');
-}
-
-/** The answers that a subgraph gives to a subscription, as it says them. */
-export async function* subgraphEvents(
-  client: SubgraphClient,
-  request: EventRequest,
-): AsyncGenerator<SubgraphAnswer> {
-  const { protocol } = client.settings.subscriptions;
-  const texts = protocol === 'sse' ? sseEvents(client, request) : wsEvents(client, request);
-  for await (const text of texts) {
-    yield readAnswer(text) ?? {
-      data: null,
-      errors: [{ message: 'an event that is no GraphQL response' }],
-    };
-  }
 }
 
 /** Completes one event by what other subgraphs know of it. */
