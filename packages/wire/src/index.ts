@@ -210,11 +210,13 @@ export {
   mostHoldersNamed,
   parseRotationRequest,
   parseRotationResponse,
+  type RotationCarriedRequest,
   type RotationGeneration,
   type RotationHolder,
   type RotationRequest,
   type RotationResponse,
   type RotationStep,
+  type RotationTaken,
   rotationSteps,
 } from './rotation-messages.ts';
 export { findRoute, type Route, type RouteAuth, type RouteName, routes } from './routes.ts';

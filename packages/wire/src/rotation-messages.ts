@@ -16,6 +16,30 @@ export interface RotationRequest {
   readonly drop?: boolean;
   /** Who orders it, for the audit trail. Default `operator`. */
   readonly by?: string;
+  /** Of `prepare` under an offline root: PEM that was carried here, each with the name of its file. At most 64. */
+  readonly carried?: readonly { readonly file: string; readonly text: string }[];
+}
+
+/** What is to be carried to an offline key, to be signed there. */
+export interface RotationCarriedRequest {
+  /** Its name as a file. */
+  readonly file: string;
+  /** Who is to sign it. */
+  readonly by: string;
+  /** SHA-256 of that key, lowercase hex. */
+  readonly issuerKey: string;
+  /** SHA-256 of the DER that it asks with, lowercase hex. */
+  readonly sha256: string;
+  readonly text: string;
+}
+
+/** A certificate that was carried back. */
+export interface RotationTaken {
+  readonly subject: string;
+  readonly by: string;
+  readonly serial: string;
+  /** SHA-256 of its DER, lowercase hex. */
+  readonly sha256: string;
 }
 
 /** Somebody who lacks the trust bundle of now, or whose certificate leads to the old key. */
@@ -67,6 +91,10 @@ export interface RotationResponse {
     readonly until: number;
     readonly holders: readonly RotationHolder[];
   };
+  /** Under an offline root: what waits to be carried to it. */
+  readonly requests?: readonly RotationCarriedRequest[];
+  /** What was carried back by this step. */
+  readonly taken?: readonly RotationTaken[];
   /** What comes next, for people. */
   readonly next: string;
 }
@@ -89,6 +117,9 @@ export function parseRotationRequest(json: unknown): RotationRequest {
     const force = m.optional('force', (name) => m.boolean(name));
     const drop = m.optional('drop', (name) => m.boolean(name));
     const by = m.optional('by', (name) => m.text(name, { max: 256 }));
+    const carried = m.optional('carried', (name) =>
+      m.list(name, { maxItems: mostCarried }, readCarried),
+    );
     return {
       step: m.oneOf('step', rotationSteps),
       authority: m.text('authority', nameRule),
@@ -96,6 +127,7 @@ export function parseRotationRequest(json: unknown): RotationRequest {
       ...(force === undefined ? {} : { force }),
       ...(drop === undefined ? {} : { drop }),
       ...(by === undefined ? {} : { by }),
+      ...(carried === undefined ? {} : { carried }),
     };
   });
 }
@@ -111,6 +143,9 @@ export function parseRotationResponse(json: unknown): RotationResponse {
     (m) => {
       const uptake = m.optional('uptake', (name) => readUptake(m.object(name)));
       const living = m.optional('living', (name) => readLiving(m.object(name)));
+      const many = { maxItems: 10_000 } as const;
+      const requests = m.optional('requests', (name) => m.list(name, many, readRequest));
+      const taken = m.optional('taken', (name) => m.list(name, many, readTaken));
       return {
         done: m.boolean('done'),
         authority: m.text('authority', nameRule),
@@ -120,6 +155,8 @@ export function parseRotationResponse(json: unknown): RotationResponse {
         anchors: m.listOfTexts('anchors', { maxItems: 64, max: 64 }),
         ...(uptake === undefined ? {} : { uptake }),
         ...(living === undefined ? {} : { living }),
+        ...(requests === undefined ? {} : { requests }),
+        ...(taken === undefined ? {} : { taken }),
         next: m.text('next'),
       };
     },
@@ -134,6 +171,45 @@ export function formatRotationResponse(response: RotationResponse): string {
     ...(uptake && { uptake: { ...uptake, lacking: uptake.lacking.slice(0, mostHoldersNamed) } }),
     ...(living && { living: { ...living, holders: living.holders.slice(0, mostHoldersNamed) } }),
   });
+}
+
+const mostCarried = 64;
+const pemText = { max: 64 * 1024 } as const;
+
+function readCarried(item: unknown, at: string): { file: string; text: string } {
+  return readMessage(`rotation request ${at}`, item, (m) => ({
+    file: m.text('file', { max: 4096 }),
+    text: m.text('text', pemText),
+  }));
+}
+
+function readRequest(item: unknown, at: string): RotationCarriedRequest {
+  return readMessage(
+    `rotation response ${at}`,
+    item,
+    (m) => ({
+      file: m.text('file', { pattern: /^[A-Za-z][A-Za-z0-9_.-]{0,120}$/, form: 'a file name' }),
+      by: m.text('by', { max: 64 }),
+      issuerKey: m.text('issuerKey', { max: 64 }),
+      sha256: m.text('sha256', { max: 64 }),
+      text: m.text('text', pemText),
+    }),
+    tolerant,
+  );
+}
+
+function readTaken(item: unknown, at: string): RotationTaken {
+  return readMessage(
+    `rotation response ${at}`,
+    item,
+    (m) => ({
+      subject: m.text('subject', { max: 64 }),
+      by: m.text('by', { max: 64 }),
+      serial: m.text('serial', { max: 64 }),
+      sha256: m.text('sha256', { max: 64 }),
+    }),
+    tolerant,
+  );
 }
 
 function readUptake(json: unknown): NonNullable<RotationResponse['uptake']> {

@@ -238,7 +238,7 @@ export const routes = {
     method: 'POST',
     path: '/v1/admin/rotation',
     auth: 'admin',
-    maxBodyBytes: 4 * kib,
+    maxBodyBytes: 1024 * kib,
     maxAnswerBytes: 8192 * kib,
     answer: 'application/json',
   },

@@ -1,13 +1,15 @@
 import { CountersignError, errorOfDenial } from '@countersign/base';
-import { takeRotationStep } from '@countersign/ca';
+import { stateLayout, takeRotationStep } from '@countersign/ca';
 import type { RotationRequest, RotationResponse, RotationStep } from '@countersign/wire';
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli.ts';
+import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
 import { asOperator } from '../state/open-state.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
 import { takingPart, whoOption } from '../state/who-option.ts';
 import type { Verb } from '../verb.ts';
+import { carriedText, readCarried, writeRequests } from './carried-files.ts';
 import { rotationText } from './rotation-text.ts';
 
 interface RotationOptions extends StateOptions {
@@ -16,12 +18,15 @@ interface RotationOptions extends StateOptions {
   readonly force?: true;
   readonly drop?: true;
   readonly by?: readonly string[];
+  readonly import?: readonly string[];
+  readonly out?: string;
   readonly output: string;
 }
 
 /** What a step takes beside the state, and its help. */
 interface StepWords {
   readonly takesThreshold?: true;
+  readonly takesCarried?: true;
   readonly force?: string;
   readonly drop?: string;
   readonly help: string;
@@ -45,6 +50,16 @@ export function rotationVerb(step: RotationStep, words: StepWords): Verb {
       }
       if (words.force !== undefined) command.option('--force', words.force);
       if (words.drop !== undefined) command.option('--drop', words.drop);
+      if (words.takesCarried === true) {
+        command
+          .addOption(
+            listOption('--import <file>', 'what was carried here from an offline root; repeatable'),
+          )
+          .option(
+            '--out <dir>',
+            'where to write requests for an offline root; requests in the data directory unless given',
+          );
+      }
       if (step !== 'show') command.addOption(whoOption());
       command
         .addOption(outputOption())
@@ -56,12 +71,17 @@ export function rotationVerb(step: RotationStep, words: StepWords): Verb {
 
 async function take(cli: Cli, step: RotationStep, options: RotationOptions): Promise<void> {
   const { intermediate: authority = 'root', threshold, force, drop, by } = options;
+  const carried = await readCarried(cli, options.import ?? []);
+  const { requests: directory } = stateLayout(options.data);
+  const out = options.out ?? directory;
+  const who = takingPart(by);
   const request: RotationRequest = {
     ...{ step, authority },
     ...(threshold === undefined ? {} : { threshold }),
     ...(force === undefined ? {} : { force }),
     ...(drop === undefined ? {} : { drop }),
-    ...(step === 'show' ? {} : { by: `operator ${takingPart(by).join(', ')}`.slice(0, 256) }),
+    ...(step === 'show' ? {} : { by: `operator ${who.join(', ')}`.slice(0, 256) }),
+    ...(carried.length > 0 && { carried }),
   };
   const answer = await asOperator(cli, options, {
     server: (client) => client.rotate(request),
@@ -72,8 +92,10 @@ async function take(cli: Cli, step: RotationStep, options: RotationOptions): Pro
       return response;
     },
   });
+  if (step === 'prepare') await writeRequests(answer.requests ?? [], out);
   if (options.output === 'json') return await cli.out(`${JSON.stringify(answer, null, 2)}\n`);
   await cli.out(rotationText(cli, step, answer));
+  if (step === 'prepare') await cli.out(carriedText(cli, answer, { out, who }));
 }
 
 function percentOf(text: string): number {

@@ -1,10 +1,16 @@
-import { CountersignError, type Secret } from '@countersign/base';
+import {
+  CountersignError,
+  proveReplaceable,
+  type Secret,
+  writeFileDurably,
+} from '@countersign/base';
 import {
   completeInit,
   formatCeremony,
   type Initialised,
   initAuthority,
   initOffline,
+  makeRootKey,
 } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { listOption } from '../list-option.ts';
@@ -18,7 +24,8 @@ import type { Verb } from '../verb.ts';
 
 interface InitVerbOptions {
   readonly config?: string;
-  readonly data: string;
+  readonly data?: string;
+  readonly request?: string;
   readonly passphrase?: string;
   readonly keyFile?: string;
   readonly offlineRoot?: boolean;
@@ -33,7 +40,7 @@ export const initVerb: Verb = {
   define(command, cli) {
     command
       .option('--config <file>', 'ca.yaml; needed but with --signed')
-      .requiredOption('--data <dir>', 'where the authority keeps its state: missing or empty')
+      .option('--data <dir>', 'where the authority keeps its state: missing or empty')
       .option('--passphrase <secret>', 'seals the keys: @FILE or - for standard input')
       .option(
         '--key-file <file>',
@@ -41,6 +48,7 @@ export const initVerb: Verb = {
       )
       .option('--offline-root', 'make the root apart, with requests that it is to sign')
       .option('--root-out <dir>', 'where the offline root goes: missing or empty')
+      .option('--request <file>', 'instead of --data: the key of a next root, and a request by it')
       .option('--root-passphrase <secret>', "seals the offline root's key: @FILE or -")
       .addOption(whoOption())
       .addOption(
@@ -58,12 +66,19 @@ key file that is made for it.
 With --offline-root the root and its key are made in --root-out, to be carried to where no network is, and state/requests
 holds what it is to sign (countersign sign). The certificates carried back complete the init.
 
+With --request instead of --data no authority is made: the key of a root that is to follow the offline root of an authority
+that there is (countersign root prepare --import).
+
 Example:
   countersign init --config ca.yaml --data state
   countersign init --config ca.yaml --data state --offline-root --root-out /media/vault/root
   countersign init --data state --signed production.pem`;
 
-function init(cli: Cli, options: InitVerbOptions): Promise<void> {
+function init(cli: Cli, given: InitVerbOptions): Promise<void> {
+  const { data, request } = given;
+  if (request !== undefined) return makeNext(cli, { ...given, request });
+  if (data === undefined) throw usage('--data is missing');
+  const options = { ...given, data };
   const { config, offlineRoot, rootOut, rootPassphrase, by, signed } = options;
   if (signed !== undefined) {
     refuse('--signed', { config, offlineRoot, rootOut, rootPassphrase, by });
@@ -78,10 +93,41 @@ function init(cli: Cli, options: InitVerbOptions): Promise<void> {
   return initWhole(cli, { ...options, config });
 }
 
-async function initWhole(
+/** Where the offline root is kept: the next one, whose key no authority ever sees. */
+async function makeNext(
   cli: Cli,
-  options: InitVerbOptions & { readonly config: string },
+  options: InitVerbOptions & { readonly request: string },
 ): Promise<void> {
+  const { config, data, offlineRoot, rootOut, request, rootPassphrase } = options;
+  const { passphrase, keyFile, signed } = options;
+  refuse('--request', { data, passphrase, keyFile, signed });
+  if (offlineRoot !== true || rootOut === undefined || config === undefined) {
+    throw usage('--request goes with --offline-root, --root-out and --config');
+  }
+  await proveReplaceable(request, `write the request to "${request}"`);
+  const { text, config: parsed } = await readCaConfig(cli, config);
+  const secret = await readSeal(cli, rootPassphrase, '--root-passphrase');
+  const made = await makeRootKey({
+    config: parsed,
+    configText: text,
+    rootOut,
+    by: takingPart(options.by),
+    clock: cli.clock,
+    secrets: secretPlaces(cli),
+    log: createLog(cli, 'warn'),
+    ...(secret !== undefined && { rootPassphrase: secret }),
+  });
+  await writeFileDurably(request, made.request);
+  if (made.keyFile !== undefined) {
+    cli.err(`its key is sealed with the key file "${made.keyFile}"\n`);
+  }
+  cli.err(`carry "${request}" to the authority: countersign root prepare --import ${request}\n`);
+  await cli.out(formatCeremony(made.record));
+}
+
+type WithData = InitVerbOptions & { readonly data: string };
+
+async function initWhole(cli: Cli, options: WithData & { readonly config: string }): Promise<void> {
   const { text, config } = await readCaConfig(cli, options.config);
   const made = await initAuthority({
     config,
@@ -94,7 +140,7 @@ async function initWhole(
 
 async function initApart(
   cli: Cli,
-  options: InitVerbOptions & { readonly config: string; readonly rootOut: string },
+  options: WithData & { readonly config: string; readonly rootOut: string },
 ): Promise<void> {
   const { rootOut, rootPassphrase, data } = options;
   const { text, config } = await readCaConfig(cli, options.config);
@@ -119,7 +165,7 @@ async function initApart(
 
 async function complete(
   cli: Cli,
-  options: InitVerbOptions & { readonly signed: readonly string[] },
+  options: WithData & { readonly signed: readonly string[] },
 ): Promise<void> {
   const signed: { file: string; pem: string }[] = [];
   for (const file of options.signed) {
@@ -129,7 +175,7 @@ async function complete(
   await tellMade(cli, await completeInit({ signed, ...(await sharedOptions(cli, options)) }));
 }
 
-async function sharedOptions(cli: Cli, { data, passphrase, keyFile }: InitVerbOptions) {
+async function sharedOptions(cli: Cli, { data, passphrase, keyFile }: WithData) {
   const secret = await readSeal(cli, passphrase, '--passphrase');
   return {
     data,

@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { CountersignError, proveReplaceable, writeFileDurably } from '@countersign/base';
 import { formatCeremony, formatRootList, signRequest, signRootList } from '@countersign/ca';
 import { type RevocationReason, revocationReasons } from '@countersign/x509';
@@ -6,6 +8,7 @@ import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
 import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
+import { filesOf } from '../rotation/carried-files.ts';
 import { readLastingSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { secretPlaces } from '../state/secret-places.ts';
@@ -16,6 +19,7 @@ import type { Verb } from '../verb.ts';
 interface SignOptions {
   readonly root: string;
   readonly csr?: string;
+  readonly otherRoot?: string;
   readonly crl?: true;
   readonly revoke?: string[];
   readonly validity?: number;
@@ -32,7 +36,14 @@ export const signVerb: Verb = {
     addSealOptions(
       command
         .requiredOption('--root <dir>', 'the offline root, made by init --offline-root --root-out')
-        .option('--csr <file>', 'a request that was carried here: requests/NAME.csr')
+        .option(
+          '--csr <file>',
+          'a request that was carried here: requests/NAME.csr; or a directory of them',
+        )
+        .option(
+          '--other-root <dir>',
+          "the other root's directory, where a request is for that one's key",
+        )
         .option('--crl', 'or the list of what it revoked, instead of a request')
         .addOption(
           new Option(
@@ -49,7 +60,7 @@ export const signVerb: Verb = {
         )
         .requiredOption(
           '--out <file>',
-          'where to write the certificate or list, to be carried back',
+          'where to write the certificate or list, to be carried back; a directory beside one of requests',
         ),
     )
       .addOption(whoOption())
@@ -63,6 +74,9 @@ const help = `
 Signs exactly what the root's own ca.yaml has for that intermediate, each request once; the record of the ceremony is
 printed, and kept in the root's directory.
 
+When a root is replaced, the old and the new one sign each other: each vouches for its key by its directory, --other-root.
+Of a directory of requests those are signed that are for this root.
+
 Example:
   countersign sign --root /media/vault/root --csr production.csr --out production.pem --by "Alice Adams" --by "Bob Berg"
   countersign sign --root /media/vault/root --crl --revoke 01…=cACompromise --out root.crl --by "Alice Adams"`;
@@ -70,10 +84,14 @@ Example:
 async function sign(cli: Cli, options: SignOptions): Promise<void> {
   const { root, csr, crl, out, passphrase, keyFile } = options;
   if ((csr === undefined) === (crl === undefined)) throw usage('exactly one of --csr and --crl');
+  if (csr === undefined && options.otherRoot !== undefined) {
+    throw usage('--other-root does nothing beside --crl');
+  }
   if (crl === undefined && (options.revoke ?? options.validity) !== undefined) {
     throw usage('--revoke and --validity are about a list, which --crl signs');
   }
-  await proveReplaceable(out, `sign to "${out}"`);
+  const requests = csr === undefined ? undefined : await requestFiles(csr);
+  if (requests === undefined) await proveReplaceable(out, `sign to "${out}"`);
   const shared = {
     directory: root,
     by: takingPart(options.by),
@@ -88,16 +106,65 @@ async function sign(cli: Cli, options: SignOptions): Promise<void> {
     }),
   };
   if (csr === undefined) return signList(cli, options, shared);
-  const bytes = await readInput(cli, csr, 'read request');
+  const { otherRoot } = options;
+  if (requests === undefined) {
+    return tell(cli, options, await signOne(cli, csr, out, { ...shared, otherRoot }));
+  }
+  await mkdir(out, { recursive: true, mode: 0o700 });
+  let signed = 0;
+  for (const file of requests) {
+    const to = join(out, basename(file).replace(/\.csr$/, '.pem'));
+    await proveReplaceable(to, `sign to "${to}"`);
+    const one = await signOne(cli, file, to, { ...shared, otherRoot }).catch((thrown: unknown) => {
+      if (!isForAnotherKey(thrown)) throw thrown;
+      cli.err(`note: "${file}" is for another root to sign\n`);
+      return undefined;
+    });
+    if (one === undefined) continue;
+    signed += 1;
+    await tell(cli, options, one);
+  }
+  if (signed > 0) return;
+  throw new CountersignError('ERR_CEREMONY_REQUEST', `no request in "${csr}" is for "${root}"`);
+}
+
+type Shared = Omit<Parameters<typeof signRequest>[0], 'request' | 'file'>;
+
+interface SignedFile extends Awaited<ReturnType<typeof signRequest>> {
+  readonly out: string;
+}
+
+async function signOne(cli: Cli, file: string, out: string, shared: Shared): Promise<SignedFile> {
+  const bytes = await readInput(cli, file, 'read request');
   const request = Buffer.from(bytes).toString('utf8');
-  const signed = await signRequest({ ...shared, request, file: csr });
+  const signed = await signRequest({ ...shared, request, file });
   await writeFileDurably(out, signed.pem);
-  if (signed.repeated) cli.err('note: it was signed before; this is that certificate again\n');
-  const { record, name } = signed;
+  return { ...signed, out };
+}
+
+async function tell(cli: Cli, { output }: SignOptions, signed: SignedFile): Promise<void> {
+  const { record, name, repeated, out } = signed;
+  if (repeated) cli.err('note: it was signed before; this is that certificate again\n');
   await cli.out(
-    options.output === 'json'
-      ? `${JSON.stringify({ name, out, repeated: signed.repeated, record }, null, 2)}\n`
+    output === 'json'
+      ? `${JSON.stringify({ name, out, repeated, record }, null, 2)}\n`
       : formatCeremony(record),
+  );
+}
+
+/** Of a directory; a root by itself comes first, for what it signs is held to its own certificate. */
+async function requestFiles(given: string): Promise<string[] | undefined> {
+  const all = await filesOf(given, '.csr');
+  if (all[0] === given) return undefined;
+  const rank = (file: string) => (/^(.+)-by-\1\.csr$/.test(basename(file)) ? 0 : 1);
+  return all.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function isForAnotherKey(thrown: unknown): boolean {
+  return (
+    thrown instanceof CountersignError &&
+    thrown.code === 'ERR_CEREMONY_REQUEST' &&
+    thrown.fields?.wantedKey !== undefined
   );
 }
 

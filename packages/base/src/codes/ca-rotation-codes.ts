@@ -26,7 +26,7 @@ export const caRotationCodes = {
   },
   ERR_ROTATION_OFFLINE: {
     meaning: 'A key that is offline was to sign here.',
-    hint: 'it cannot be rotated yet: make a new data directory with init --offline-root (docs/offline-root.md)',
+    hint: 'make the key of the next root beside it: countersign init --offline-root --root-out DIR --request FILE, then countersign root prepare --import FILE (docs/offline-root.md)',
     exit: 2,
   },
   ERR_ROTATION_PROOF: {

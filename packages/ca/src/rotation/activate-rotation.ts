@@ -81,7 +81,9 @@ export async function makeActive(
       const [first] = below.certificates;
       if (first === undefined) continue;
       const { spki } = first.certificate;
-      const certificate = await certifyBelow(intermediate, spki, next, document, context);
+      const certificate = context.keys.has(next)
+        ? await certifyBelow(intermediate, spki, next, document, context)
+        : carriedBefore(below, next);
       document = withGeneration(document, withCertificate(below, next, certificate));
       if (name === rootName) proveBelow(certificate, next, active);
     }
@@ -99,6 +101,15 @@ export async function makeActive(
   });
   const detail = `${ledgerNameOf(next)} in the place of ${ledgerNameOf(active)}`;
   await context.commit(document, { ...said, subject: name, detail });
+}
+
+/** An offline key has signed what is below it when it was prepared. */
+function carriedBefore(below: Generation, by: Generation): Certificate {
+  const known = certifiedBy(below, by);
+  if (known !== undefined) return known;
+  const [who, signer] = [ledgerNameOf(below), ledgerNameOf(by)];
+  const message = `activate "${signer}": it is offline, and has not signed "${who}"`;
+  throw new CountersignError('ERR_ROTATION_OFFLINE', message, { fields: { who, signer } });
 }
 
 /** How many of those who hold the bundle hold that of now. */

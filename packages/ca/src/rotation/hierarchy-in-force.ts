@@ -140,13 +140,17 @@ async function rootFor(
 
 /**
  * What goes behind an intermediate's chain while the root before is trusted: the new root by that one, and for verifiers
- * that count a self-issued certificate in the path length, the topmost intermediate by that one.
+ * that count a self-issued certificate in the path length, the topmost intermediate by that one. And while the new root
+ * is prepared, the active one by that, where it has signed it: for those who were given the new one alone.
  */
 function behindChains(
   document: RotationDocument,
   name: string,
   config: CaConfig,
 ): readonly Certificate[] {
+  const prepared = inPhase(document, rootName, 'prepared');
+  const back = prepared && certifiedBy(activeOf(document, rootName), prepared);
+  if (back !== undefined) return [back];
   const replaced = inPhase(document, rootName, 'replaced');
   if (replaced === undefined) return [];
   let top = name;

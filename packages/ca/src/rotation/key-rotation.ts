@@ -10,7 +10,7 @@ import {
   hierarchyInForce,
 } from './hierarchy-in-force.ts';
 import { isRotating } from './hierarchy-view.ts';
-import { prepareRotation, type StepResult } from './prepare-rotation.ts';
+import { type PrepareOrder, prepareRotation, type StepResult } from './prepare-rotation.ts';
 import { type EndOrder, retireRotation } from './retire-rotation.ts';
 import { type RollBackOrder, rollBackRotation } from './roll-back-rotation.ts';
 import type { RotationContext } from './rotation-context.ts';
@@ -77,9 +77,9 @@ export class KeyRotation {
     return this.#inTurn(() => showRotation(name, this.#context()));
   }
 
-  /** Denials: ERR_ROTATION_STEP, ERR_ROTATION_OFFLINE. */
-  prepare(name: string, { by }: { readonly by: string }): Promise<StepResult> {
-    return this.#inTurn(() => prepareRotation(name, by, this.#context()));
+  /** Denials: ERR_ROTATION_STEP, ERR_ROTATION_OFFLINE, ERR_CEREMONY_*. */
+  prepare(name: string, order: PrepareOrder): Promise<StepResult> {
+    return this.#inTurn(() => prepareRotation(name, order, this.#context()));
   }
 
   /** Denials: ERR_ROTATION_STEP, ERR_ROTATION_UPTAKE. */

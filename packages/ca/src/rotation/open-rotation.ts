@@ -71,5 +71,5 @@ export function madeDocument(config: CaConfig, made: StateCertificates): Rotatio
     const by = issuerNameOf(name, config);
     return [{ ...first, name, spans, certificates: [{ by, certificate }] }];
   });
-  return { sequence: 1, generations: [root, ...intermediates] };
+  return { sequence: 1, generations: [root, ...intermediates], orders: [] };
 }

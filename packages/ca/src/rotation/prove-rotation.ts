@@ -30,6 +30,12 @@ export function proveRotation({ generations }: RotationDocument, rootFingerprint
       later.delete(generation);
     }
   }
+  // Two roots may have signed each other: what was passed over is looked at once both are known.
+  for (const generation of generations) {
+    if (generation.certificates.some(({ by, certificate }) => !isBy(by, certificate, proved))) {
+      later.add(generation);
+    }
+  }
   const [unproved] = later;
   if (unproved !== undefined) {
     const name = ledgerNameOf(unproved);
@@ -62,12 +68,20 @@ function isProved(
       if (isFirstRoot && fingerprintOf(certificate) !== rootFingerprint) return false;
       continue;
     }
-    const signer = proved.get(by);
     if (name === rootName && configNameOf(by) !== rootName) return false;
-    if (signer === undefined || !isSignedBy(certificate, signer)) return false;
-    isVouchedFor = true;
+    if (proved.has(by) && !isBy(by, certificate, proved)) return false;
+    if (proved.has(by)) isVouchedFor = true;
   }
   return isVouchedFor;
+}
+
+function isBy(
+  by: string,
+  certificate: Certificate,
+  proved: ReadonlyMap<string, Certificate>,
+): boolean {
+  const signer = proved.get(by);
+  return signer !== undefined && isSignedBy(certificate, signer);
 }
 
 function isSignedBy(certificate: Certificate, signer: Certificate): boolean {

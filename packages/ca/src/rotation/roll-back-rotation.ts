@@ -1,5 +1,6 @@
 import { denial } from '@countersign/base';
 import { makeActive } from './activate-rotation.ts';
+import { giveUpOrders } from './carried-orders.ts';
 import { activeOf, certifiedBy, inPhase, rootName, withGeneration } from './hierarchy-view.ts';
 import type { StepResult } from './prepare-rotation.ts';
 import { type EndOrder, refusalByLiving } from './retire-rotation.ts';
@@ -46,11 +47,13 @@ export async function rollBackRotation(
   if (given !== undefined) {
     const living = await refusalByLiving(given, 'roll back', order, context);
     if (living !== undefined) return living;
+    const others = await giveUpOrders(given, context);
     const dropped = { ...given, phase: 'dropped', since: context.clock.now() } as const;
     const wasTrusted = name === rootName && prepared !== undefined;
     const sequence = document.sequence + (wasTrusted ? 1 : 0);
     const said = { by, asked: 'rollback', subject: name, detail: ledgerNameOf(given) };
-    await context.commit({ ...withGeneration(document, dropped), sequence }, said);
+    const orders = others;
+    await context.commit({ ...withGeneration(document, dropped), sequence, orders }, said);
     await revokeDropped(dropped, context);
     return { ok: true, done: true };
   }

@@ -43,11 +43,32 @@ export interface Span {
   readonly to: number | undefined;
 }
 
+/** A certificate that was ordered of a key that is offline: the request is carried there, the certificate back. */
+export interface CarriedOrder {
+  /** Ledger name of the key that is certified. */
+  readonly subject: string;
+  /** Ledger name of the key that is to sign. */
+  readonly by: string;
+  /** Position of its intent. */
+  readonly intent: number;
+  readonly serialHex: string;
+  /** Whole seconds, milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** DER of a request by the subject's key; of its certificate, where it is a root that has one. */
+  readonly asks: Uint8Array;
+  readonly isCertificate: boolean;
+  /** Once it was carried back. */
+  readonly certificate: Certificate | undefined;
+}
+
 /** The whole hierarchy, every key of it: all processes over a ledger share it. */
 export interface RotationDocument {
   /** Of the trust bundle: it grows with every change of it. */
   readonly sequence: number;
   readonly generations: readonly Generation[];
+  /** For keys in the making. */
+  readonly orders: readonly CarriedOrder[];
 }
 
 /** As the ledger calls the issuer of certificates: the first keeps the plain name. No configured name has a dot. */
@@ -60,7 +81,8 @@ export function configNameOf(ledgerName: string): string {
   return ledgerName.split('.', 1)[0] ?? ledgerName;
 }
 
-export function formatRotationDocument({ sequence, generations }: RotationDocument): string {
+export function formatRotationDocument(document: RotationDocument): string {
+  const { sequence, generations, orders } = document;
   return JSON.stringify({
     format,
     version: 1,
@@ -72,6 +94,13 @@ export function formatRotationDocument({ sequence, generations }: RotationDocume
         der: toBase64(certificate.raw),
       })),
     })),
+    ...(orders.length > 0 && {
+      orders: orders.map(({ asks, certificate, ...rest }) => ({
+        ...rest,
+        asks: toBase64(asks),
+        ...(certificate !== undefined && { der: toBase64(certificate.raw) }),
+      })),
+    }),
   });
 }
 
@@ -89,7 +118,8 @@ export function parseRotationDocument(text: string, what: string): RotationDocum
     if (!Number.isSafeInteger(json.sequence) || !Array.isArray(json.generations)) {
       throw new TypeError('a member is missing or malformed');
     }
-    return { sequence: json.sequence, generations: json.generations.map(readGeneration) };
+    const orders = (json.orders ?? []).map(readOrder);
+    return { sequence: json.sequence, generations: json.generations.map(readGeneration), orders };
   } catch (thrown) {
     throw new CountersignError('ERR_STATE_BROKEN', `read ${what}: ${messageOf(thrown)}`, {
       cause: thrown,
@@ -133,5 +163,25 @@ function readGeneration(json: Record<string, unknown>): Generation {
       from: Number(from),
       to: to === undefined ? undefined : Number(to),
     })),
+  };
+}
+
+function readOrder(json: Record<string, unknown>): CarriedOrder {
+  const { subject, by, intent, serialHex, notBefore, notAfter, asks, isCertificate, der } = json;
+  const [request, certificate] = [asks, der].map((text) =>
+    typeof text === 'string' ? fromBase64(text) : undefined,
+  );
+  const isWhole =
+    typeof subject === 'string' &&
+    typeof by === 'string' &&
+    typeof serialHex === 'string' &&
+    typeof isCertificate === 'boolean' &&
+    [intent, notBefore, notAfter].every(Number.isSafeInteger);
+  if (!isWhole || request === undefined) throw new TypeError('an order is malformed');
+  return {
+    ...{ subject, by, serialHex, isCertificate, asks: request, intent: Number(intent) },
+    notBefore: Number(notBefore),
+    notAfter: Number(notAfter),
+    certificate: certificate === undefined ? undefined : parseCertificate(certificate),
   };
 }

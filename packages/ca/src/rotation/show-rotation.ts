@@ -1,5 +1,6 @@
 import { type Certificate, fingerprintOf, formatKeyKind, keyKindOf } from '@countersign/x509';
 import { uptakeOf } from './activate-rotation.ts';
+import { type WaitingRequest, waitingRequests } from './carried-orders.ts';
 import { issuerNameOf } from './certify-generation.ts';
 import {
   anchorsOf,
@@ -36,6 +37,8 @@ export interface RotationReport {
   readonly uptake: Uptake | undefined;
   /** What leads to the key that is to go: the replaced one, or a prepared one that was active before. */
   readonly living: Living | undefined;
+  /** What is to be carried to an offline key; empty where nothing waits. */
+  readonly requests: readonly WaitingRequest[];
   /** What comes next, for people. */
   readonly next: string;
 }
@@ -62,15 +65,19 @@ export async function showRotation(
   const uptake = isRootUnderWay ? await uptakeOf(context) : undefined;
   const going = replaced ?? (prepared?.spans.length ? prepared : undefined);
   const living = going === undefined ? undefined : await livingUnderGeneration(going, context);
+  const own = making && ledgerNameOf(making);
+  const orders = document.orders.filter(({ subject, by }) => subject === own || by === own);
+  const requests = waitingRequests({ ...document, orders });
   return {
     authority: name,
     state,
+    requests,
     generations: generationsOf(document, name).map((each) => reportOf(each, context)),
     sequence: document.sequence,
     anchors: anchorsOf(document).map(fingerprintOf),
     uptake,
     living,
-    next: nextStep(name, state, uptake, living),
+    next: requests.length > 0 ? carryStep(requests) : nextStep(name, state, uptake, living),
   };
 }
 
@@ -90,6 +97,12 @@ function reportOf(generation: Generation, context: RotationContext): GenerationR
     key: kind === undefined ? undefined : formatKeyKind(kind),
     notAfter: certificate?.notAfter,
   };
+}
+
+function carryStep(requests: readonly WaitingRequest[]): string {
+  const signers = [...new Set(requests.map(({ by }) => `"${by}"`))].join(', ');
+  const what = requests.length === 1 ? '1 request' : `${requests.length} requests`;
+  return `carry ${what} to ${signers}, countersign sign there, then root prepare --import what comes back`;
 }
 
 function nextStep(

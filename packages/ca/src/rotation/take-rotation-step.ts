@@ -27,7 +27,9 @@ export async function takeRotationStep(
   }
   const result = await steps[request.step](keys, request);
   if (!result.ok) return result;
-  return { ok: true, ...responseOf(await keys.show(request.authority), result.done) };
+  const answer = responseOf(await keys.show(request.authority), result.done);
+  const { taken = [] } = result;
+  return { ok: true, ...answer, ...(taken.length > 0 && { taken }) };
 }
 
 const steps: {
@@ -37,7 +39,8 @@ const steps: {
   ) => Promise<StepResult>;
 } = {
   show: async () => ({ ok: true, done: false }),
-  prepare: (keys, { authority, by = operator }) => keys.prepare(authority, { by }),
+  prepare: (keys, { authority, by = operator, carried }) =>
+    keys.prepare(authority, { by, carried }),
   activate: (keys, { authority, threshold, force, by = operator }) =>
     keys.activate(authority, { threshold, force, by }),
   retire: (keys, { authority, force, by = operator }) => keys.retire(authority, { force, by }),
@@ -49,6 +52,7 @@ const operator = 'operator';
 
 function responseOf(report: RotationReport, done: boolean): RotationResponse {
   const { authority, state, sequence, anchors, uptake, living, next, generations } = report;
+  const { requests } = report;
   return {
     ...{ done, authority, state, sequence, anchors, next },
     generations: generations.map(({ name, phase, since, fingerprint, key, notAfter }) => ({
@@ -57,6 +61,7 @@ function responseOf(report: RotationReport, done: boolean): RotationResponse {
       ...(key === undefined ? {} : { key }),
       ...(notAfter === undefined ? {} : { notAfter }),
     })),
+    ...(requests.length > 0 && { requests }),
     ...(uptake === undefined
       ? {}
       : {
