@@ -34,6 +34,8 @@ export interface IssueQuestion {
   readonly requester: Requester;
   /** Asked for by name; undefined: chosen by the request. */
   readonly profile: string | undefined;
+  /** Of a renewal: that of its certificate, where it was asked for by name. */
+  readonly kept?: string | undefined;
   /** Name of the intermediate that is to sign; undefined: the first that admits the names. */
   readonly issuer: string | undefined;
   readonly ttlMs: number | undefined;
@@ -78,7 +80,10 @@ export function* decideIssue<I extends DecidingIssuer>(
   const chosen = isOwn
     ? ({ ok: true, profile: config.defaultProfile } as const)
     : chooseProfile(
-        { asked: question.profile, requester, names, issuerDefault: issuer?.profile },
+        {
+          ...{ asked: question.profile, kept: question.kept, requester, names },
+          issuerDefault: issuer?.profile,
+        },
         config,
       );
   if (!chosen.ok) yield chosen;
@@ -143,6 +148,7 @@ function* ownIssuer<I extends DecidingIssuer>(
 }
 
 function nameQuestionOf(question: IssueQuestion): NameQuestion {
-  const { at, names, requester, profile, issuer, kind, ttlMs = 0 } = question;
+  const { at, names, requester, kept, issuer, kind, ttlMs = 0 } = question;
+  const profile = question.profile ?? kept;
   return { at, names, requester, profile, issuer, kind, ttlMs };
 }

@@ -13,7 +13,7 @@ import {
   writtenNames,
 } from './certificate-names.ts';
 import type { EntryRegistry } from './entries/entry-registry.ts';
-import type { Grant, Ledger, TokenRecord } from './ledger/ledger.ts';
+import type { Grant, Ledger, OrderedFacts, TokenRecord } from './ledger/ledger.ts';
 import type { LifetimeQuestion } from './lifetime-policy.ts';
 import type { Requester } from './policy/who.ts';
 
@@ -55,6 +55,8 @@ export interface Granted {
   /** For the ledger; a renewal's own word there, which keeps the first one's name. */
   readonly provisioner: string;
   readonly requester: Requester;
+  /** Of a renewal: name of the profile that its certificate was asked for by. */
+  readonly profile?: string | undefined;
   /** What it says about lifetimes beside the policy. */
   readonly lifetime: Pick<LifetimeQuestion, 'grantedMs' | 'renewed' | 'limits'>;
 }
@@ -83,7 +85,7 @@ export async function checkJoinToken(
 }
 
 interface GrantContext {
-  readonly config: Pick<CaConfig, 'asksProvisioner' | 'api'>;
+  readonly config: Pick<CaConfig, 'asksProvisioner' | 'api' | 'profiles'>;
   readonly ledger: Pick<Ledger, 'checkToken' | 'certificateStatus'>;
   readonly entries: Pick<EntryRegistry, 'grants'>;
   /** SHA-256 of each root in the trust bundle, lowercase hex. */
@@ -123,6 +125,7 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     // The present names, whatever the request says: a renewal changes the key and the dates alone.
     const named = namesOf(peer.names);
     if (!named.ok) return named;
+    const renewed = await whatIsRenewed(peer, { config, ledger });
     return {
       ok: true,
       names: named.names,
@@ -130,9 +133,10 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       ledgerGrant: { kind: 'renewal', serialHex: peer.serialHex },
       provisioner: 'renewal',
       requester: {
-        provisioner: config.asksProvisioner ? await firstProvisioner(peer, ledger) : 'renewal',
+        provisioner: (config.asksProvisioner ? renewed?.provisioner : undefined) ?? 'renewal',
         caller: peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`,
       },
+      profile: renewed?.profile,
       lifetime: { renewed: peer.leaf },
     };
   },
@@ -247,11 +251,12 @@ function orderedNames(names: WrittenNames, csr: CertificateRequest): NamesResult
   return namesOf(csr.subjectAltNames);
 }
 
-/** Who vouched for the certificate that is renewed; one that the ledger does not know is refused there. */
-async function firstProvisioner(
+/** What the ledger has of the certificate that is renewed, where the policy asks; one that it does not know is refused there. */
+async function whatIsRenewed(
   { serialHex }: VerifiedPeer,
-  ledger: GrantContext['ledger'],
-): Promise<string> {
+  { config, ledger }: Pick<GrantContext, 'config' | 'ledger'>,
+): Promise<OrderedFacts | undefined> {
+  if (!config.asksProvisioner && config.profiles.length === 0) return undefined;
   const status = await ledger.certificateStatus(serialHex);
-  return status.status === 'unknown' ? 'renewal' : status.certificate.provisioner;
+  return status.status === 'unknown' ? undefined : status.certificate;
 }

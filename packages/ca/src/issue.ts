@@ -30,7 +30,7 @@ export interface IssueRequest {
   readonly csr: Uint8Array;
   /** Absent: the policy's default; for a renewal, the lifetime that its certificate had. */
   readonly ttlMs?: number | undefined;
-  /** Name of the profile; absent: the one that is for such a request. */
+  /** Name of the profile; absent: the one that its certificate was asked for by, else the one for such a request. */
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs; absent: the first in file order that admits the names. */
   readonly issuer?: string | undefined;
@@ -132,6 +132,7 @@ async function issueInSteps(
     names: granted.judged ?? names,
     requester,
     profile: request.profile,
+    kept: granted.profile,
     issuer: request.issuer,
     ttlMs: request.ttlMs,
     request: { csr, grantedBy: granted.describe },
@@ -166,6 +167,7 @@ async function issueInSteps(
     provisioner: granted.provisioner,
     issuer: issuer.ledgerName,
     notAfter,
+    profile: request.profile ?? granted.profile,
     refuseReusedKey: config.requests.reusedKeys === 'refuse' && !question.isOwn,
   });
   if (!intent.ok) return intent;

@@ -48,6 +48,7 @@ export async function explainIssue(
     names,
     requester,
     profile: request.profile,
+    kept: granted.profile,
     issuer: request.issuer,
     ttlMs: request.ttlMs,
     kind,

@@ -1,7 +1,13 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type Denial, denial } from '@countersign/base';
 import { parseIssuerValue } from '@countersign/wire/revocation-kinds';
-import type { CoveredFacts, Grant, RevocationBy, RevocationRecord } from './ledger.ts';
+import type {
+  CoveredFacts,
+  Grant,
+  OrderedFacts,
+  RevocationBy,
+  RevocationRecord,
+} from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import type { LedgerTransaction } from './ledger-transaction.ts';
 import { coveringRevocation, standing, standingWide } from './standing-revocations.ts';
@@ -20,7 +26,7 @@ interface Wanted {
   readonly issuer?: string;
 }
 
-type Shown = { readonly ok: true; readonly facts: CoveredFacts } | Denial;
+type Shown = { readonly ok: true; readonly facts: OrderedFacts } | Denial;
 
 /** A certificate that was issued here. Denials: ERR_LEDGER_CERTIFICATE_UNKNOWN. */
 export function issuedFacts(

@@ -1,5 +1,6 @@
 import { CountersignError, type Denial, denial, toHex } from '@countersign/base';
 import { serialForPosition } from '@countersign/spiffe/serial-position';
+import { defaultProfileName } from '../profile/certificate-profile.ts';
 import type { Asked } from './asked.ts';
 import type { AuditRow, AuditSaid } from './audit-trail.ts';
 import { contradictions } from './checks/contradictions.ts';
@@ -73,6 +74,10 @@ export const ledgerWrites = {
             ? refusalOfRenewal(tx, renewed.facts, wanted)
             : undefined;
     if (refused !== undefined) return refused;
+    const kept = renewed?.facts.profile;
+    if (kept !== undefined && draft.profile === undefined && kept !== defaultProfileName) {
+      return denial('ERR_POLICY_PROFILE', `profile "${kept}" ${ofRenewed}`, { profile: kept });
+    }
     const reused = draft.refuseReusedKey === true ? refusalOfReuse(tx, draft) : undefined;
     if (reused !== undefined) return reused;
 
@@ -93,6 +98,7 @@ export const ledgerWrites = {
       grantedBy: grantedBy(draft.grant, renewed?.facts.token),
       issuer: draft.issuer,
       notAfter: Math.trunc(draft.notAfter),
+      profile: draft.profile ?? kept,
     };
     tx.store.addIntent(intent);
     trail(tx, intent, saidOf(asked));
@@ -331,6 +337,8 @@ function crowdOf(tx: LedgerTransaction, spiffeId: string): Denial | undefined {
   const sides = `holds ${held} leases, at most ${mostLeasesEach} are given to one identity`;
   return denial('ERR_LEDGER_LEASE', `"${spiffeId}" ${sides}`, { held, most: mostLeasesEach });
 }
+
+const ofRenewed = 'is that of the certificate to renew, there are no profiles any more';
 
 function mustBeOpen(tx: LedgerTransaction, position: number) {
   const intent = tx.store.intent(position);

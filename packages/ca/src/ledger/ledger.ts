@@ -69,7 +69,8 @@ export interface Ledger extends EdgeState {
    * one transaction. Nothing may be signed before it resolved.
    *
    * Denials: `ERR_TOKEN_UNKNOWN`, `ERR_TOKEN_SPENT`, `ERR_TOKEN_EXPIRED`, `ERR_TOKEN_VOID`, `ERR_LEDGER_BLOCKED`,
-   * `ERR_LEDGER_REVOKED`, `ERR_LEDGER_NEEDS_TOKEN`, `ERR_LEDGER_CERTIFICATE_UNKNOWN`, `ERR_CSR_KEY_REUSED`.
+   * `ERR_LEDGER_REVOKED`, `ERR_LEDGER_NEEDS_TOKEN`, `ERR_LEDGER_CERTIFICATE_UNKNOWN`, `ERR_POLICY_PROFILE`,
+   * `ERR_CSR_KEY_REUSED`.
    */
   intend(draft: IntentDraft): Promise<Intent | Denial>;
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type Denial, systemClock } from '@countersign/base';
 import type { LedgerUnderTest } from './ledger.suite.ts';
 import type { Intent, IntentDraft, Ledger, RevocationOrder } from './ledger.ts';
+import { verifyAudit } from './verify-audit.ts';
 
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 const payments = 'spiffe://example.com/ns/prod/sa/payments';
@@ -91,6 +92,25 @@ export function orderSuite(name: string, subject: LedgerUnderTest): void {
       assert.equal(codeOf(await order({ ...strict, spiffeId: winner })), 'ordered');
       assert.equal(codeOf(await order({ ...strict, spiffeId: loser })), 'ERR_CSR_KEY_REUSED');
       assert.equal(codeOf(await order({ spkiHash, spiffeId: loser })), 'ordered');
+    });
+
+    it('keeps the profile that was asked for from one renewal to the next, and in the audit trail', async () => {
+      const first = await issue({ profile: 'web' });
+      const renew = (serialHex: string, profile?: string) =>
+        order({ grant: { kind: 'renewal', serialHex }, profile });
+      const silent = await renew(first.serialHex);
+      assert.equal(codeOf(silent), 'ERR_POLICY_PROFILE');
+      assert.match('detail' in silent ? silent.detail : '', /^profile "web" is that of the/);
+      const { serialHex } = await issue({
+        grant: { kind: 'renewal', serialHex: first.serialHex },
+        profile: 'web',
+      });
+      const status = await ledger.certificateStatus(serialHex);
+      assert.equal(status.status === 'good' && status.certificate.profile, 'web');
+      assert.equal((await ledger.certificate(serialHex))?.profile, 'web');
+      const [record] = await ledger.recordsAfter(0, 1);
+      assert.equal(record?.kind === 'intent' && record.profile, 'web');
+      assert.deepEqual((await verifyAudit(ledger)).findings, []);
     });
 
     it('forgets a key whose order was given up', async () => {

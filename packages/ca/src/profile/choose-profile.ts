@@ -13,6 +13,8 @@ import {
 export interface ProfileQuestion {
   /** Asked for by name. */
   readonly asked: string | undefined;
+  /** That of the certificate which is renewed, where it was asked for by name. */
+  readonly kept?: string | undefined;
   readonly requester: Requester;
   readonly names: CertificateNames;
   /** The default of the intermediate that signs. */
@@ -22,9 +24,9 @@ export interface ProfileQuestion {
 type Profiles = Pick<CaConfig, 'profiles' | 'defaultProfile'>;
 
 /**
- * The profile of a certificate: the one that is asked for, where it is for the requester; else the first in file order
- * that is for such a request; else the default of the intermediate that signs; else `service_certificates`. Whoever
- * holds the state may name any.
+ * The profile of a certificate: the one that is asked for, where it is for the requester; else, of a renewal, the one
+ * that was asked for its certificate; else the first in file order that is for such a request; else the default of the
+ * intermediate that signs; else `service_certificates`. Whoever holds the state may name any.
  *
  * Denials: ERR_POLICY_PROFILE.
  */
@@ -32,12 +34,13 @@ export function chooseProfile(
   question: ProfileQuestion,
   config: Profiles,
 ): { readonly ok: true; readonly profile: CertificateProfile } | Denial {
-  const { asked, requester } = question;
+  const { asked, kept, requester } = question;
   const unasked = profileFor(question, config);
-  if (asked === undefined || asked === unasked.name) return { ok: true, profile: unasked };
-  const found = profileOf(asked, config);
-  if (found === undefined) return unknownProfile(asked, config);
-  const mayName = requester.caller === 'operator' || isFor(found, question);
+  const wanted = asked ?? kept;
+  if (wanted === undefined || wanted === unasked.name) return { ok: true, profile: unasked };
+  const found = profileOf(wanted, config);
+  if (found === undefined) return unknownProfile(wanted, asked === undefined, config);
+  const mayName = wanted === kept || requester.caller === 'operator' || isFor(found, question);
   return mayName ? { ok: true, profile: found } : notFor(found, question);
 }
 
@@ -69,12 +72,13 @@ function hasAll({ names: patterns }: ProfileUse, names: CertificateNames): boole
   return givenNames(names).every((name) => patterns.some((pattern) => pattern.matches(name)));
 }
 
-function unknownProfile(asked: string, { profiles }: Profiles): Denial {
+function unknownProfile(asked: string, isKept: boolean, { profiles }: Profiles): Denial {
   const known = [...profiles.map(({ name }) => name), defaultProfileName];
   const nearest = nearestWord(asked, known);
   const then =
     nearest === undefined ? `there is ${quotedList(known)}` : `the nearest is "${nearest}"`;
-  return denial('ERR_POLICY_PROFILE', `profile "${asked}" is asked for, ${then}`, {
+  const why = isKept ? 'is that of the certificate to renew' : 'is asked for';
+  return denial('ERR_POLICY_PROFILE', `profile "${asked}" ${why}, ${then}`, {
     profile: asked,
     known,
   });

@@ -13,6 +13,7 @@ import {
   testAuthority,
 } from '../../test/authority-under-test.ts';
 import { parseCaConfig } from '../index.ts';
+import { chooseProfile } from './choose-profile.ts';
 
 const hour = 3_600_000;
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
@@ -121,6 +122,44 @@ describe('a profile', () => {
     refused(await renew('web'), 'ERR_POLICY_PROFILE', /only operators name it/);
     refused(await renew('wbe'), 'ERR_POLICY_PROFILE', /"wbe" is asked for, the nearest is "web"/);
     issuedOf(await renew('default'));
+  });
+
+  it('that an operator named is kept by renewals, though its holder may not name it', async () => {
+    const slow = '{ validity: "2h", max_validity: "3h", keys: [ECDSA P-384] }';
+    const authority = await testAuthority({
+      yaml: `${exampleYaml}\nprofiles: { slow: ${slow} }\n`,
+    });
+    const csr = () => request({ key: { type: 'EC', curve: 'P-384' } });
+    const asked = { csr: await csr(), spiffeId: payments, profile: 'slow' };
+    let issued = issuedOf(await authority.issue(asked));
+    for (const profile of [undefined, 'slow', undefined]) {
+      const peer = peerOf(authority, issued);
+      issued = issuedOf(await authority.renew({ csr: await csr(), peer, profile }));
+      assert.equal((await authority.ledger.certificate(issued.serialHex))?.profile, 'slow');
+      assert.ok(Math.abs(issued.notAfter - Date.now() - 2 * hour) < 60_000);
+    }
+    // What it demands is asked for again.
+    const peer = peerOf(authority, issued);
+    const another = { csr: await request(), peer };
+    refused(await authority.renew(another), 'ERR_POLICY_KEY_KIND', /"slow"/);
+    issuedOf(await authority.renew({ ...another, profile: 'default' }));
+  });
+
+  it('that is no more is named by the refusal to renew under it', async () => {
+    const question = {
+      asked: undefined,
+      requester: { provisioner: 'renewal', caller: orders },
+      names: { spiffeId: undefined, dns: ['a.prod.internal'], ip: [], email: [], uri: [] },
+      issuerDefault: undefined,
+    };
+    const config = parseCaConfig(base + profiles, 'ca.yaml');
+    const kept = chooseProfile({ ...question, kept: 'web' }, config);
+    assert.equal(kept.ok && kept.profile.name, 'web');
+    refused(
+      chooseProfile({ ...question, kept: 'wbe' }, config),
+      'ERR_POLICY_PROFILE',
+      /^profile "wbe" is that of the certificate to renew, the nearest is "web"$/,
+    );
   });
 
   it('of an enrolment is the one for tokens', async () => {
