@@ -56,7 +56,7 @@ const longestRetryMs = 60_000;
 /** A clock that is set is noticed so soon. */
 const longestSleepMs = 30_000;
 /** Signing and writing take part of the time that a revocation has to reach its list. */
-const marginMs = 50;
+const marginMs = 150;
 /** Lists that are made at once, and whose numbers are kept by one write. */
 const together = 16;
 

@@ -1,7 +1,9 @@
 import { CountersignError, messageOf } from '@countersign/base';
 import type { Client } from 'pg';
+import type { OperationName } from '../ledger-front.ts';
 import type { DatabaseConnection } from './connection.ts';
 import { troubleOf } from './database-error.ts';
+import type { FreshRevocations } from './fresh-revocations.ts';
 import type { Answers, StoredIntent } from './question.ts';
 import { emptyHead, foresee, type Outcome, runOperations } from './run-operations.ts';
 import { load, together } from './transaction.ts';
@@ -11,12 +13,15 @@ export interface BatchReaderOptions {
   readonly connection: DatabaseConnection;
   readonly schema: string;
   readonly known: ReadonlyMap<number, StoredIntent>;
+  readonly fresh: FreshRevocations;
   readonly onAway: (thrown: unknown) => void;
   readonly onAnswers: (answers: Answers) => void;
 }
 
 const largestBatch = 512;
 const mostRounds = 8;
+/** Reads of those who follow revocations. */
+const followed: ReadonlySet<string> = new Set<OperationName>(['revokedAfter', 'revocationsAfter']);
 
 /**
  * Reads, by the same rules: what is asked for in one turn is loaded together. They see what is committed; where an answer
@@ -34,6 +39,7 @@ export class BatchReader {
   }
 
   add(waiting: Waiting): void {
+    if (followed.has(waiting.name) && this.#answerFresh(waiting)) return;
     this.#waiting.push(waiting);
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -57,6 +63,31 @@ export class BatchReader {
   reject(thrown: unknown): void {
     this.#stopped = true;
     for (const waiting of this.#waiting.splice(0)) waiting.reject(thrown);
+  }
+
+  /** Answers whoever follows revocations out of what this process has just committed. */
+  #answerFresh(waiting: Waiting): boolean {
+    const { fresh, known } = this.#options;
+    const answers: Answers = new Map();
+    for (let round = 0; round < mostRounds; round += 1) {
+      const { store, outcomes } = runOperations([waiting], emptyHead, answers);
+      if (store.missing.size === 0) {
+        waiting.settle(outcomes[0]);
+        return true;
+      }
+      for (const [key, { name, with: asked }] of store.missing) {
+        // Of an intent nothing else is wanted here than what never changes.
+        const found =
+          name === 'revocationsAfter'
+            ? fresh.after(...(asked as [number, number]))
+            : name === 'intent'
+              ? known.get(asked[0] as number)
+              : undefined;
+        if (found === undefined) return false;
+        answers.set(key, found);
+      }
+    }
+    return false;
   }
 
   #begin(batch: readonly Waiting[]): void {

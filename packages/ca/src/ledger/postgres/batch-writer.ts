@@ -111,10 +111,10 @@ export class BatchWriter {
         });
         const tried = attempt.outcomes === doubtful?.outcomes ? doubtful.operations : operations;
         if (attempt.kind === 'done') return this.#settle(tried, attempt);
-        const { outcomes, delta } = attempt;
-        doubtful = { outcomes, delta, operations: tried };
+        const { kind: _, cause, ...done } = attempt;
+        doubtful = { ...done, operations: tried };
         connection.drop(client);
-        events.onAway(attempt.cause);
+        events.onAway(cause);
       } catch (thrown) {
         if (client === undefined) {
           events.onAway(thrown);

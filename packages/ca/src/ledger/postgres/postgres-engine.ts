@@ -9,6 +9,7 @@ import { BatchWriter } from './batch-writer.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { DatabaseConnection } from './connection.ts';
 import { describeTrouble, troubleOf } from './database-error.ts';
+import { FreshRevocations } from './fresh-revocations.ts';
 import type { Answers, StoredIntent } from './question.ts';
 import { migrate } from './schema.ts';
 import type { Done } from './transaction.ts';
@@ -52,6 +53,7 @@ export class PostgresEngine implements LedgerEngine {
   readonly #longReader: BatchReader;
   readonly #id = randomUUID();
   readonly #known = new Map<number, StoredIntent>();
+  readonly #fresh = new FreshRevocations();
   readonly #metrics;
   #watch: Watch | undefined;
   #ledger = '';
@@ -76,7 +78,7 @@ export class PostgresEngine implements LedgerEngine {
     this.#watched = connections.watch;
     this.#connections = Object.values(connections);
     const onAway = (thrown: unknown): void => this.#onAway(thrown);
-    const base = { schema, known: this.#known };
+    const base = { schema, known: this.#known, fresh: this.#fresh };
     const onAnswers = (answers: Answers): void => this.#remember(answers.values());
     this.#reader = new BatchReader({ ...base, connection: connections.reader, onAway, onAnswers });
     this.#longReader = new BatchReader({
@@ -224,16 +226,20 @@ export class PostgresEngine implements LedgerEngine {
     };
   }
 
-  #onCommitted({ outcomes: _, delta }: Done, operations: number): void {
+  #onCommitted({ answers, delta }: Done, operations: number): void {
     this.#metrics.operations.add(operations);
     this.#position = Math.max(this.#position, delta.head.position);
+    this.#remember(answers.values());
     this.#remember([...delta.intents.values()].map((record) => ({ record, outcome: undefined })));
+    if (delta.archive.moves.length > 0) this.#fresh.clear();
+    this.#fresh.add(delta.revocations);
     this.#tell(delta.head.revocation);
   }
 
   #tell(revocation: number): void {
     if (revocation <= this.#told) return;
     this.#told = revocation;
+    this.#fresh.expect(revocation);
     this.#committed(revocation);
   }
 

@@ -33,6 +33,8 @@ export interface Batch {
 export interface Done {
   readonly outcomes: readonly Outcome[];
   readonly delta: Delta;
+  /** What was read for it. */
+  readonly answers: Answers;
 }
 
 export type Attempt =
@@ -77,8 +79,7 @@ export async function attemptBatch(client: Client, batch: Batch): Promise<Attemp
   const last = Number((noted as QueryResult).rows[0]?.batch ?? 0);
   if (doubtful !== undefined && last === batch.number) {
     await client.query('ROLLBACK');
-    const { outcomes, delta } = doubtful;
-    return { kind: 'done', outcomes, delta };
+    return { ...doubtful, kind: 'done' };
   }
 
   // 3. The rules, until they have every answer that they want.
@@ -89,7 +90,7 @@ export async function attemptBatch(client: Client, batch: Batch): Promise<Attemp
     run = decide(operations, head, answers);
   }
   const { delta, writes } = run.store;
-  const done: Done = { outcomes: run.outcomes, delta };
+  const done: Done = { outcomes: run.outcomes, delta, answers };
   if (writes === 0) {
     await client.query('ROLLBACK');
     return { kind: 'done', ...done };
