@@ -31,12 +31,16 @@ import type { SubgraphOutcome } from './subgraph/subgraph-client.ts';
 import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
 import { completeEvent, subscriptionPlan } from './subscribe/subscribe.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
+import { type ForwardedFiles, forwardFiles, multipartBody } from './uploads/forward-files.ts';
+import type { IncomingFiles } from './uploads/incoming-files.ts';
 
 /** One operation as it was asked for. */
 export interface GraphqlRequest {
   readonly query: string;
   readonly operationName: string | undefined;
   readonly variables: Readonly<Record<string, unknown>>;
+  /** Files that come with it, which its variables name. */
+  readonly files?: IncomingFiles | undefined;
 }
 
 /** Around an operation: who asks, and how long. */
@@ -120,8 +124,10 @@ export class RouterEngine {
     if (!ready.ok) return refusedResult(ready);
     const { prepared, variables } = ready;
     if (prepared.kind === 'subscription') return refusedResult(notStreamed);
+    const forwarded = request.files && this.#forward(prepared, variables, request.files);
+    if (forwarded !== undefined && 'ok' in forwarded) return refusedResult(forwarded);
     // 3. fetch
-    const execution = this.#execution(variables, asking);
+    const execution = this.#execution(variables, asking, forwarded);
     if (prepared.plan !== undefined) await executePlan(prepared.plan, execution);
     // 4. what of it the caller asked for, and may see
     return { refusal: undefined, prepared, body: this.#complete(prepared, execution) };
@@ -225,13 +231,29 @@ export class RouterEngine {
     return errors.length === 0 ? { data: projected } : { errors, data: projected };
   }
 
-  #execution(variables: Variables, asking: Asking): Execution {
+  #forward(
+    { plan }: PreparedOperation,
+    variables: Variables,
+    files: IncomingFiles,
+  ): ForwardedFiles | RefusedOperation | undefined {
+    const found = forwardFiles(plan, variables, files);
+    if (found === undefined) return undefined;
+    if ('ok' in found) return refused(found);
+    const { subgraph } = found.operation;
+    if (this.#clientOf(subgraph).settings.protocol === 'graphql') return found;
+    return refused(
+      denial('ERR_GRAPHQL_UPLOAD', `"${subgraph}" is a gRPC subgraph, which takes no files`),
+    );
+  }
+
+  #execution(variables: Variables, asking: Asking, forwarded?: ForwardedFiles): Execution {
     const toldBySubgraph = new Map<string, Told>();
     const key = callerKey(asking.caller);
     const { types } = this.#parts.supergraph;
     return {
       ...{ data: {}, errors: [], variables, types },
-      ask: (operation, body) => this.#ask(operation, body, { ...asking, key, toldBySubgraph }),
+      ask: (operation, body) =>
+        this.#ask(operation, body, { ...asking, key, toldBySubgraph, forwarded }),
     };
   }
 
@@ -278,6 +300,7 @@ export class RouterEngine {
     asking: Asking & {
       readonly key: string;
       readonly toldBySubgraph: Map<string, Told>;
+      readonly forwarded: ForwardedFiles | undefined;
     },
   ): Promise<SubgraphAnswer> {
     const { subgraph, operationKind } = operation;
@@ -291,9 +314,11 @@ export class RouterEngine {
     }
     const { headers } = told;
     const { signal } = asking;
-    const isRepeatable = operationKind === 'query';
+    const stream =
+      asking.forwarded?.operation === operation ? multipartBody(asking.forwarded, body) : undefined;
+    const isRepeatable = operationKind === 'query' && stream === undefined;
     const report = (failure: SubgraphFailure) => this.#report(subgraph, failure, asking);
-    const request = { body, headers, isRepeatable, report };
+    const request = { body, headers, isRepeatable, report, stream };
     // Shared among callers of one identity whose headers say the same: nobody gets what another may see.
     const key = told.key + body;
     const kept = isRepeatable ? this.#cache?.get(key) : undefined;

@@ -187,6 +187,14 @@ export const routerSchema = z.strictObject({
     .optional(),
   limits: limitsSchema.prefault({}),
   headers: headerRules.prefault({}),
+  /** Requests with files (GraphQL multipart request specification) are let through, streamed to one subgraph; not unless given. */
+  uploads: z
+    .strictObject({
+      max_files: count(10, 1000),
+      /** Of each file. */
+      max_file_bytes: count(10_485_760, 1 << 30),
+    })
+    .optional(),
   /** Whether the schema may be asked for. */
   introspection: z.boolean().default(true),
   /** GraphiQL at `listen.path` for browsers; loopback alone. */

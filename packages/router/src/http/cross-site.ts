@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
 import type { RouterConfig } from '../config/router-config.ts';
-import type { RefusedRequest } from './read-request.ts';
+import { isMultipart, type RefusedRequest } from './read-request.ts';
 
 /** Headers that a page can send to another site only after its browser has asked that site. */
 const preflighted = [
@@ -20,6 +20,12 @@ export function judgeCrossSite(
 ): RefusedRequest | undefined {
   if (!isOn) return undefined;
   const { headers } = request;
+  const isAsked = preflighted.some((name) => headers[name] !== undefined);
+  // A form is what a page can send anywhere, and an older browser says nothing of where it comes from.
+  if (isMultipart(headers['content-type']) && !isAsked) {
+    const detail = `files without a header "${preflighted[0]}" or "${preflighted[2]}"`;
+    return { ...denial('ERR_GRAPHQL_CSRF', detail), status: 403 };
+  }
   const site = headers['sec-fetch-site'];
   const { origin } = headers;
   if (site === undefined && origin === undefined) return undefined;
@@ -28,7 +34,7 @@ export function judgeCrossSite(
   if (site === undefined && isOwnOrigin(origin, headers.host)) return undefined;
   // A JSON body cannot be sent across sites without a preflight, and that one is answered by CORS.
   if (/^application\/(graphql\+)?json\b/i.test(headers['content-type'] ?? '')) return undefined;
-  if (preflighted.some((name) => headers[name] !== undefined)) return undefined;
+  if (isAsked) return undefined;
   const from = origin ?? site;
   return {
     ...denial('ERR_GRAPHQL_CSRF', `request from "${from}" without a preflight`),

@@ -4,6 +4,7 @@ import type { RouterConfig } from '../config/router-config.ts';
 import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody, GraphqlResult, RouterEngine } from '../router-engine.ts';
 import type { RouterMetrics } from '../router-metrics.ts';
+import type { IncomingFiles } from '../uploads/incoming-files.ts';
 import { judgeCrossSite } from './cross-site.ts';
 import { streamEvents } from './event-stream.ts';
 import { acceptedTypes, type ResponseType } from './negotiate.ts';
@@ -57,7 +58,7 @@ export async function handleGraphql(
   const json = accepted.find(({ type }) => type.startsWith('application/'));
   const type = json?.type ?? best.type;
   // 3. the parameters
-  const read = await readRequest(request, config.limits);
+  const read = await readRequest(request, config);
   if (!read.ok) return answerRefusal(response, read, type);
   // 4. the operations, side by side
   const giveUp = new AbortController();
@@ -68,11 +69,18 @@ export async function handleGraphql(
     ...{ caller, headers: request.headers, signal: giveUp.signal },
     identity: around.identityFor(caller),
   };
+  if (best.type === 'text/event-stream' && read.files !== undefined) {
+    const detail = 'an operation with files is not streamed, application/json is expected';
+    return answerRefusal(response, wrong(406, detail), 'application/json');
+  }
   if (best.type === 'text/event-stream')
     return await streamEvents(around, request, response, read, asking, best.parts);
   const overdue = setTimeoutOf(around, giveUp);
   try {
     const [first] = read.operations;
+    if (read.files !== undefined && first !== undefined) {
+      return await answerWithFiles(around, request, response, first, asking, read.files);
+    }
     if (!read.isBatch && first !== undefined) {
       const multipart = accepted.find((each) => each.type === 'multipart/mixed');
       const isSent =
@@ -94,19 +102,38 @@ export async function handleGraphql(
 
 type Outcome = GraphqlResult | RefusedRequest;
 
+/** The files are read to their end before the answer: only then is it known that the request is one. */
+async function answerWithFiles(
+  around: HandlingSurroundings,
+  request: IncomingMessage,
+  response: ServerResponse,
+  parameters: OperationParameters,
+  asking: Asking,
+  files: IncomingFiles,
+): Promise<void> {
+  const outcome = await runOperation(around, request, parameters, asking, files);
+  const isRefused = 'status' in outcome || outcome.refusal !== undefined;
+  const wrongWith = isRefused ? files.refusal : await files.settle(asking.signal);
+  // What is left of an unread body would be taken for the next request.
+  if (!files.isOver) response.setHeader('connection', 'close');
+  files.abandon();
+  answer(around, response, wrongWith ?? outcome, 'application/json');
+}
+
 /** One operation: its document, whether its method may carry it, its execution, its line in the log. */
 async function runOperation(
   around: HandlingSurroundings,
   request: IncomingMessage,
   parameters: OperationParameters,
   asking: Asking,
+  files?: IncomingFiles,
 ): Promise<Outcome> {
   const { clock, metrics, log, config } = around;
   const startedAt = clock.monotonic();
   const found = around.operations.find(parameters);
   if (!found.ok) return found;
   const { operationName, variables } = parameters;
-  const asked = { query: found.query, operationName, variables };
+  const asked = { query: found.query, operationName, variables, files };
   const engine = around.engine();
   if (request.method === 'GET') {
     const prepared = await engine.preparer.prepare(asked.query, operationName, asking.caller);

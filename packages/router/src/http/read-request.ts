@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { type Denial, denial } from '@countersign/base';
-import type { RouterLimits } from '../config/router-config.ts';
+import type { RouterConfig, RouterLimits } from '../config/router-config.ts';
+import type { IncomingFiles } from '../uploads/incoming-files.ts';
+import { readMultipart } from '../uploads/read-multipart.ts';
 
 /** The parameters of one operation as they were sent (GraphQL over HTTP §5.3). */
 export interface OperationParameters {
@@ -14,6 +16,8 @@ export interface ReadRequest {
   readonly ok: true;
   readonly isBatch: boolean;
   readonly operations: readonly OperationParameters[];
+  /** Files that come with it. */
+  readonly files?: IncomingFiles;
 }
 
 /** A refusal and the status that says so. */
@@ -27,11 +31,15 @@ export interface RefusedRequest extends Denial {
  */
 export async function readRequest(
   request: IncomingMessage,
-  limits: RouterLimits,
+  { limits, uploads }: Pick<RouterConfig, 'limits' | 'uploads'>,
 ): Promise<ReadRequest | RefusedRequest> {
   if (request.method === 'GET') return readQuery(request.url ?? '/');
   if (request.method !== 'POST')
     return wrong(405, `method ${request.method}, GET or POST is expected`);
+  if (isMultipart(request.headers['content-type'])) {
+    if (uploads !== undefined) return await readMultipart(request, limits, uploads);
+    return wrong(415, 'files are not let through, "uploads" of router.yaml says whether they are');
+  }
   const unfit = wrongWithContentType(request.headers['content-type']);
   if (unfit !== undefined) return unfit;
   if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
@@ -85,6 +93,10 @@ function wrongWithContentType(text: string | undefined): RefusedRequest | undefi
     .replaceAll('"', '');
   if (charset === undefined || charset === 'utf-8' || charset === 'utf8') return undefined;
   return wrong(415, `charset "${charset}", "utf-8" is expected`);
+}
+
+export function isMultipart(contentType: string | undefined): boolean {
+  return /^\s*multipart\/form-data\b/i.test(contentType ?? '');
 }
 
 function readBody(

@@ -33,7 +33,7 @@ async function whoAnswers(field: string, draws: number[], configured: OverrideLa
   const { limits, introspection } = parseRouterConfig('supergraph: s.graphql', 'router.yaml', {});
   const left = [...draws];
   const preparer = new OperationPreparer({
-  held: new HeldPlanner('', noLog),
+    held: new HeldPlanner('', noLog),
     ...{ schema, planner, limits, introspection, access: new AccessRules(supergraph, schema) },
     override: new ProgressiveOverride(planner.overrides, configured, () => left.shift() ?? 0),
   });

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { CountersignError } from '@countersign/base';
 import type { Dispatcher } from 'undici';
 
@@ -5,7 +6,7 @@ export interface SubgraphRequest {
   readonly path: string;
   /** Names and values alternating. */
   readonly headers: readonly string[];
-  readonly body: string;
+  readonly body: string | Readable;
   readonly maxResponseBytes: number;
   readonly signal: AbortSignal | undefined;
 }

@@ -6,6 +6,7 @@ import { type Dispatcher, Pool } from 'undici';
 import type { SubgraphAnswer } from '../execute/response-error.ts';
 import type { EventRequest } from '../subscribe/sse-source.ts';
 import { subgraphEvents } from '../subscribe/subgraph-events.ts';
+import type { StreamedBody } from '../uploads/forward-files.ts';
 import { failureOf, isOfMtls, type SubgraphFailure } from './failure.ts';
 import { fetchSdl } from './fetch-sdl.ts';
 import { type SubgraphResponse, sendRequest } from './send-request.ts';
@@ -54,6 +55,8 @@ export interface SentRequest {
   /** Whether it may be sent again: a query. */
   readonly isRepeatable: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Instead of the body: files, which can be sent once. */
+  readonly stream?: StreamedBody | undefined;
   readonly report: ReportFailure;
 }
 
@@ -137,7 +140,7 @@ export class SubgraphClient implements Subgraph {
     const outcome = await this.#sendOver(() => this.dispatcher(), request);
     const { transport, allowFallback, name } = this.settings;
     if (outcome.ok || transport === 'plaintext' || !allowFallback) return outcome;
-    if (!isOfMtls(outcome.failure)) return outcome;
+    if (!isOfMtls(outcome.failure) || request.stream !== undefined) return outcome;
     this.#record.fallback(this.settings.url.origin);
     const { reason, detail } = outcome.failure;
     this.#log.warn({ subgraph: name, reason, detail }, 'mTLS failed: falling back to plaintext');
@@ -148,7 +151,9 @@ export class SubgraphClient implements Subgraph {
     try {
       const { maxResponseBytes } = this.settings;
       const response = await sendRequest(dispatcher(), {
-        ...{ path: this.#path, headers: request.headers, body: request.body },
+        path: this.#path,
+        headers: request.stream === undefined ? request.headers : headersOf(request),
+        body: request.stream?.body ?? request.body,
         ...{ maxResponseBytes, signal: request.signal },
       });
       const wrong = wrongWith(response);
@@ -186,10 +191,23 @@ export function describeSubgraph(
   };
 }
 
+/** A form could come from any web page: the header tells a subgraph that looks for it that this one does not. */
+function headersOf({ headers, stream }: SentRequest): readonly string[] {
+  const told = headers.flatMap((name, i) => {
+    if (i % 2 === 1) return [];
+    const value = name === 'content-type' ? stream?.contentType : headers[i + 1];
+    return [name, value ?? ''];
+  });
+  return [...told, 'apollo-require-preflight', 'true'];
+}
+
 const repeatableStatuses = new Set([502, 503, 504]);
 
-function mayRepeat(outcome: SubgraphOutcome, { isRepeatable, signal }: SentRequest): boolean {
-  if (outcome.ok || signal?.aborted === true) return false;
+function mayRepeat(
+  outcome: SubgraphOutcome,
+  { isRepeatable, signal, stream }: SentRequest,
+): boolean {
+  if (outcome.ok || signal?.aborted === true || stream !== undefined) return false;
   const { failure } = outcome;
   if (failure.reason === 'unreachable') return true;
   if (!isRepeatable) return false;
