@@ -156,10 +156,9 @@ export class GrpcChannel {
     try {
       await new Promise<void>((resolve, reject) => {
         session.once('remoteSettings', () => resolve());
-        session.once('close', () => {
-          const detail = 'closed before it spoke HTTP/2';
-          reject(reason ?? new CountersignError('ERR_TLS_ABORTED', detail));
-        });
+        session.once('close', () =>
+          reject(this.#isPlaintext ? closedEarly(reason) : refused(reason)),
+        );
         const ms = Math.min(timeoutMs, 10_000);
         this.#trust.clock.sleep(ms, { signal: over.signal, ref: false }).then(
           () => reject(new CountersignError('ERR_DIAL_TIMEOUT', `no HTTP/2 within ${ms} ms`)),
@@ -175,6 +174,17 @@ export class GrpcChannel {
     session.setLocalWindowSize(connectionWindow);
     return session;
   }
+}
+
+function closedEarly(reason: Error | undefined): Error {
+  return reason ?? new Error('closed before it spoke HTTP/2');
+}
+
+/** All that a server without an alert for us says of a certificate that it does not take. */
+function refused(reason: Error | undefined): CountersignError {
+  const told = reason === undefined ? '' : `: ${reason.message}`;
+  const detail = `closed once it had our certificate, before it spoke HTTP/2${told}`;
+  return new CountersignError('ERR_SUBGRAPH_IDENTITY', detail, { cause: reason });
 }
 
 async function closed(session: ClientHttp2Session, end: () => void): Promise<void> {

@@ -41,6 +41,7 @@ const identityReasons: Readonly<Partial<Record<ErrorCode, FailureReason>>> = {
   ERR_PEER_REVOKED: 'revoked',
   ERR_REVOCATION_UNKNOWN: 'revocation-unknown',
   ERR_SERVER_CERTIFICATE_MISSING: 'no-certificate',
+  ERR_SUBGRAPH_IDENTITY: 'refused-us',
 };
 
 const transportReasons: Readonly<Record<string, readonly [ErrorCode, FailureReason]>> = {
@@ -93,6 +94,8 @@ function identityReason(thrown: CountersignError): FailureReason {
     // OpenSSL's words for an answer that is no TLS record: HTTP most often.
     if (/WRONG_VERSION_NUMBER|PACKET_LENGTH|HTTP_REQUEST|NOT_TLS/i.test(cause + message))
       return 'plaintext';
+    // An alert about what is spoken, not about us.
+    if (/NO_APPLICATION_PROTOCOL/i.test(cause + message)) return 'tls';
     return /ALERT/i.test(cause + message) ? 'refused-us' : 'tls';
   }
   return 'tls';

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ChangeSignal, type RevocationSource } from '@countersign/spiffe';
+import { createClient } from 'graphql-ws';
+import { Agent, fetch } from 'undici';
+import { WebSocket } from 'ws';
+import { clientPem, routerWorld, type World, type WorldOptions } from '../router-world.suite.ts';
+import { type ShopService, serveShop, shopSet, untilWatched } from './shop-service.suite.ts';
+
+const forever = 'subscription { watchUsers(count: 0) { userId fullName } }';
+const user = (id: string) => ({ data: { watchUsers: { userId: id, fullName: `User ${id}` } } });
+
+async function shopWorld(
+  use: (world: World, shop: ShopService) => Promise<void>,
+  options: Partial<WorldOptions> = {},
+  entry = 'grpc: { descriptor_set: shop.pb }',
+): Promise<void> {
+  let shop: ShopService | undefined;
+  const world = await routerWorld({
+    sources: [{ name: 'shop', sdl: '', resolvers: {} }],
+    impostors: {
+      async shop(ca) {
+        shop = await serveShop({ ca, name: 'shop', hasReflection: true });
+        return shop;
+      },
+    },
+    entries: { shop: entry },
+    binaries: { 'shop.pb': shopSet },
+    yaml: 'listen: { port: 0, client_mtls: required }',
+    ...options,
+  });
+  try {
+    await use(world, shop as ShopService);
+  } finally {
+    await world.close();
+  }
+}
+
+/** The events of a subscription over SSE, as they come. */
+async function* events(world: World, query: string, as = 'web'): AsyncGenerator<unknown> {
+  const agent = new Agent({ connect: { ...clientPem(world.ca, as), rejectUnauthorized: false } });
+  try {
+    const response = await fetch(`${world.router.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: JSON.stringify({ query }),
+      dispatcher: agent,
+    });
+    let text = '';
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk as Uint8Array).toString('utf8');
+      const all = text.split('\n\n');
+      text = all.pop() ?? '';
+      for (const event of all) {
+        const [name, data = ''] = event.split('\n');
+        if (name === 'event: next') yield JSON.parse(data.slice('data: '.length));
+        if (name === 'event: complete') yield 'complete';
+      }
+    }
+  } finally {
+    await agent.destroy();
+  }
+}
+
+test('a server stream is a subscription over SSE, and ends as the stream ends', async () => {
+  await shopWorld(async (world) => {
+    const found: unknown[] = [];
+    const query = 'subscription { watchUsers(count: 2) { userId fullName } }';
+    for await (const event of events(world, query)) found.push(event);
+    assert.deepEqual(found, [user('u0'), user('u1'), 'complete']);
+  });
+});
+
+test('and over graphql-ws; a caller that has enough cancels the call', async () => {
+  await shopWorld(async (world, shop) => {
+    const client = createClient({
+      url: `${world.router.url.replace('http', 'ws')}/graphql`,
+      webSocketImpl: class extends WebSocket {
+        constructor(url: string, protocol: string) {
+          super(url, protocol, { rejectUnauthorized: false, ...clientPem(world.ca, 'web') });
+        }
+      },
+      retryAttempts: 0,
+    });
+    const stream = client.iterate({ query: forever });
+    const first = stream.next();
+    await untilWatched(shop, 1);
+    shop.push('u5');
+    assert.deepEqual((await first).value, user('u5'));
+    await stream.return?.();
+    await untilWatched(shop, 0);
+    await client.dispose();
+  });
+});
+
+test('a stream outlives a rotation of our identity, and new calls go over a new connection', async () => {
+  await shopWorld(async (world, shop) => {
+    const stream = events(world, forever);
+    const first = stream.next();
+    await untilWatched(shop, 1);
+    shop.push('u1');
+    assert.deepEqual((await first).value, user('u1'));
+    world.identity.rotate();
+    const { data } = await world.ask('{ getUser(userId: "u9") { userId } }', { as: 'web' });
+    assert.deepEqual(data, { getUser: { userId: 'u9' } });
+    assert.equal(world.router.status().connections.subgraphs, 2);
+    shop.push('u2');
+    assert.deepEqual((await stream.next()).value, user('u2'));
+    await stream.return(undefined);
+  });
+});
+
+for (const whom of ['the caller', 'the service']) {
+  test(`revoking ${whom} cuts its open stream`, async () => {
+    const changes = new ChangeSignal(() => {});
+    let revoked = '';
+    const revocation: RevocationSource & { onChange: ChangeSignal['onChange'] } = {
+      check: ({ spiffeId }) =>
+        spiffeId?.path === revoked
+          ? { status: 'revoked', reason: 'keyCompromise', by: 'spiffe-id', at: 0 }
+          : { status: 'good' },
+      onChange: (listener) => changes.onChange(listener),
+    };
+    await shopWorld(
+      async (world, shop) => {
+        const stream = events(world, forever, 'caller');
+        const first = stream.next();
+        await untilWatched(shop, 1);
+        shop.push('u1');
+        assert.deepEqual((await first).value, user('u1'));
+        revoked = whom === 'the caller' ? '/ns/default/sa/caller' : '/ns/default/sa/shop';
+        changes.notify();
+        if (whom === 'the caller') {
+          await assert.rejects(stream.next());
+        } else {
+          const { value } = (await stream.next()) as {
+            value: { errors: [{ extensions: object }] };
+          };
+          const [{ extensions }] = value.errors;
+          assert.equal((extensions as { code: string }).code, 'ERR_SUBGRAPH_UNAVAILABLE');
+        }
+        await untilWatched(shop, 0);
+        await stream.return(undefined);
+      },
+      { revocation },
+    );
+  });
+}
+
+test('a service that reflects needs no file, and answers the same', async () => {
+  await shopWorld(
+    async (world) => {
+      const { data } = await world.ask('{ getUser(userId: "u3") { role } }', { as: 'web' });
+      assert.deepEqual(data, { getUser: { role: 'ADMIN' } });
+    },
+    { binaries: {} },
+    'grpc: { reflection: true }',
+  );
+});
