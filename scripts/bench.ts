@@ -2,6 +2,7 @@
 // Words choose rows by a part of their name: `npm run bench -- issue cut`.
 import { type ApiIssuanceLoad, measureApiIssuance } from '../apps/cli/bench/api-issuance.bench.ts';
 import { measureEntryToStream } from '../apps/cli/bench/entry-to-stream.bench.ts';
+import { measureEphemeral } from '../apps/cli/bench/ephemeral.bench.ts';
 import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
 import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
@@ -140,6 +141,17 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
         `${f.madeMostMs.toFixed(1)} ms at most of ${f.rounds}, goal 200 ms`,
         `a deleted one is off it after ${f.deletedP50Ms.toFixed(1)} ms`,
         `${f.deletedMostMs.toFixed(1)} ms at most`,
+      ].join('; ');
+    },
+  },
+  {
+    name: 'ephemeral, from a token to the first request',
+    async run() {
+      const f = await measureEphemeral();
+      return [
+        `first mTLS request answered ${f.firstRequestMs.toFixed(1)} ms after the call (middle of ${f.instances} new processes), goal 50 ms`,
+        `enrolled after ${f.enrolledMs.toFixed(1)} ms`,
+        `floor ${f.floorMs.toFixed(1)} ms (a key and three handshakes, code loaded); ${times(f.firstRequestMs / f.floorMs)} the floor`,
       ].join('; ');
     },
   },

@@ -14,7 +14,7 @@ import type { Identity } from './identity.ts';
 import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
 import { keepIssued } from './keep-issued.ts';
 import { learnRoot } from './learn-root.ts';
-import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
+import { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 import { proveIssued } from './prove-issued.ts';
 
 export interface EnrolOptions {
@@ -26,6 +26,8 @@ export interface EnrolOptions {
   readonly fingerprint?: string;
   /** ECDSA P-256 unless given. */
   readonly keyKind?: KeyKind;
+  /** Key and request that were made before; `keyKind` is not looked at then. */
+  readonly ownRequest?: OwnRequest;
   /** Wished lifetime; the authority's default unless given. */
   readonly ttlMs?: number;
   /** Name of a profile of the authority; the one that is for such a request unless given. */
@@ -61,7 +63,8 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
   const place = out === undefined ? undefined : await prepareIdentityDirectory(out);
   try {
     // 3. a key of our own
-    const { privateKey, csr } = await makeOwnRequest(options.keyKind ?? defaultKeyKind);
+    const { privateKey, csr } =
+      options.ownRequest ?? (await makeOwnRequest(options.keyKind ?? defaultKeyKind));
     // 4. the root, from anybody, compared with the pin
     const abort = signal === undefined ? {} : { signal };
     const pinnedRoot = await learnRoot({ address, fingerprint, timeoutMs, ...abort });

@@ -12,6 +12,7 @@ export {
 } from './authority-transport.ts';
 export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
+export { type EphemeralOptions, ephemeralIdentity } from './ephemeral-identity.ts';
 export { expectAuthority } from './expect-authority.ts';
 export type { FetchBundle } from './follow-bundle.ts';
 export {

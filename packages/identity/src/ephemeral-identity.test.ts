@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Clock, systemClock } from '@countersign/base';
+import { revealJoinToken } from '@countersign/wire';
+import { type HttpsDouble, httpsDouble, paymentsId } from './authority-double.suite.ts';
+import { identity } from './identity-entry.ts';
+
+let authority: HttpsDouble;
+before(async () => {
+  authority = await httpsDouble();
+});
+after(() => authority.close());
+
+/** A clock that can be set forward, as it is for an instance that was frozen. */
+function frozenClock(): Clock & { ahead: number } {
+  return {
+    ahead: 0,
+    now() {
+      return systemClock.now() + this.ahead;
+    },
+    monotonic: () => systemClock.monotonic(),
+    sleep: (ms, options) => systemClock.sleep(ms, options),
+  };
+}
+
+test('an instance enrols once, whoever asks, and fetches its token while the key is made', async () => {
+  let fetched = 0;
+  const options = {
+    url: authority.url,
+    token: async () => {
+      fetched += 1;
+      return revealJoinToken(authority.token);
+    },
+  };
+  const [first, second] = await Promise.all([
+    identity.ephemeral(options),
+    identity.ephemeral(options),
+  ]);
+  const third = await identity.ephemeral(options);
+  assert.equal(first, second);
+  assert.equal(first, third);
+  assert.equal(fetched, 1);
+  assert.equal(first.current().svid.spiffeId.toString(), paymentsId);
+  await first.stop();
+});
+
+test('an instance that was frozen past half of its certificate renews, past its end enrols anew', async () => {
+  const clock = frozenClock();
+  let fetched = 0;
+  const options = {
+    ...{ url: authority.url, spiffeId: paymentsId, clock },
+    token: () => {
+      fetched += 1;
+      return revealJoinToken(authority.token);
+    },
+  };
+  const live = await identity.ephemeral(options);
+  const serials = [live.svid().serialHex];
+  clock.ahead = authority.ttlMs * 0.6;
+  serials.push((await identity.ephemeral(options)).svid().serialHex);
+  assert.equal(fetched, 1);
+  authority.answer = (path, response) => {
+    if (path !== '/v1/renew') return false;
+    response.destroy();
+    return true;
+  };
+  clock.ahead = 0;
+  authority.ttlMs = 1;
+  const short = await identity.ephemeral({ ...options, url: `${authority.url}/` });
+  await systemClock.sleep(5);
+  authority.ttlMs = 3_600_000;
+  clock.ahead = 2000;
+  const anew = await identity.ephemeral({ ...options, url: `${authority.url}/` });
+  assert.notEqual(anew, short);
+  assert.equal(fetched, 3);
+  assert.equal(new Set([...serials, anew.svid().serialHex]).size, 3);
+  authority.answer = undefined;
+  await Promise.all([live.stop(), anew.stop()]);
+});
+
+test('a failure is told, and not remembered', async () => {
+  const options = { url: `${authority.url}/` };
+  const failing = identity.ephemeral({
+    ...options,
+    token: () => Promise.reject(new Error('no metadata server')),
+  });
+  await assert.rejects(failing, { code: 'ERR_IDENTITY_TOKEN', message: /no metadata server/ });
+  await assert.rejects(identity.ephemeral({ ...options, token: 'cst1.x' }), {
+    code: 'ERR_WIRE_TOKEN',
+  });
+  const live = await identity.ephemeral({ ...options, token: revealJoinToken(authority.token) });
+  assert.equal(live.svid().spiffeId.toString(), paymentsId);
+  await live.stop();
+});

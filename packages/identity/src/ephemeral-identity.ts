@@ -1,0 +1,110 @@
+import {
+  type Clock,
+  CountersignError,
+  type Log,
+  type Meter,
+  messageOf,
+  noLog,
+  noMeter,
+  systemClock,
+} from '@countersign/base';
+import type { KeyKind } from '@countersign/x509';
+import { enrol } from './enrol.ts';
+import { type LiveIdentity, liveIdentity } from './live/live-identity.ts';
+import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
+import { renewOverMtls } from './renewal.ts';
+import { type RotatingIdentity, startRotation } from './start-rotation.ts';
+
+export interface EphemeralOptions {
+  /** The authority: `https://HOST:PORT`. */
+  readonly url: string;
+  /**
+   * One-time join token, or where to get one. It is asked for while the key is made, and only where this instance has no
+   * identity that still holds.
+   */
+  readonly token: string | (() => string | Promise<string>);
+  /** The SPIFFE ID that the token is expected to be for; instances of several keep several. */
+  readonly spiffeId?: string;
+  /** Wished lifetime; the authority's default unless given. */
+  readonly ttlMs?: number;
+  /** ECDSA P-256 unless given. */
+  readonly keyKind?: KeyKind;
+  /** For each of the calls. 15,000 unless given. */
+  readonly timeoutMs?: number;
+  readonly clock?: Clock;
+  readonly log?: Log;
+  readonly meter?: Meter;
+}
+
+/**
+ * An identity for an instance that begins with nothing and ends without notice: a function, a job, a container. In memory
+ * alone. Asked again, the instance answers with what it has: at once where that holds, after a renewal where it is past
+ * half of its life (an instance may have been frozen meanwhile), after a new enrolment where it has ended.
+ *
+ * @throws CountersignError ERR_IDENTITY_TOKEN, and what `enrol` throws; a failure is not remembered
+ */
+export function ephemeralIdentity(options: EphemeralOptions): Promise<LiveIdentity> {
+  const key = `${options.url} ${options.spiffeId ?? ''}`;
+  const known = instances.get(key);
+  const begun = known === undefined ? begin(options) : stillGood(known, options);
+  instances.set(key, begun);
+  begun.catch(() => {
+    if (instances.get(key) === begun) instances.delete(key);
+  });
+  return begun.then(({ live }) => live);
+}
+
+interface Instance {
+  readonly rotation: RotatingIdentity;
+  readonly live: LiveIdentity;
+}
+
+/** Of this process. */
+const instances = new Map<string, Promise<Instance>>();
+
+async function begin(options: EphemeralOptions): Promise<Instance> {
+  const { url, spiffeId, ttlMs, timeoutMs } = options;
+  const { clock = systemClock, log = noLog, meter = noMeter } = options;
+  const ttl = ttlMs === undefined ? {} : { ttlMs };
+  // 1. the key is made while the token is fetched
+  const [ownRequest, token] = await Promise.all([
+    makeOwnRequest(options.keyKind ?? defaultKeyKind),
+    tokenOf(options),
+  ]);
+  // 2. the enrolment
+  const identity = await enrol({
+    ...{ url, token, ownRequest, clock, ...ttl },
+    ...(spiffeId === undefined ? {} : { spiffeId }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
+  // 3. fresh for as long as the instance runs
+  const renew = renewOverMtls({ url, clock, ...ttl });
+  const rotation = startRotation({ identity, renew, clock, log, meter });
+  return { rotation, live: liveIdentity(rotation) };
+}
+
+async function stillGood(known: Promise<Instance>, options: EphemeralOptions): Promise<Instance> {
+  const instance = await known.catch(() => undefined);
+  if (instance === undefined) return begin(options);
+  const { clock = systemClock } = options;
+  const { leaf } = instance.rotation.svid();
+  const now = clock.now();
+  if (now < leaf.notBefore + (leaf.notAfter - leaf.notBefore) / 2) return instance;
+  const renewed = await instance.rotation.renewNow().then(
+    () => true,
+    () => false,
+  );
+  if (renewed || clock.now() <= instance.rotation.svid().notAfter) return instance;
+  await instance.rotation.stop();
+  return begin(options);
+}
+
+async function tokenOf({ token, url }: EphemeralOptions): Promise<string> {
+  if (typeof token === 'string') return token;
+  try {
+    return await token();
+  } catch (thrown) {
+    const message = `fetch a token for "${url}": ${messageOf(thrown)}`;
+    throw new CountersignError('ERR_IDENTITY_TOKEN', message, { cause: thrown });
+  }
+}
