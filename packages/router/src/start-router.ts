@@ -15,7 +15,7 @@ import {
 import type { BundleSource, RevocationSource, SvidSource, VerifiedPeer } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { CallerHeaders } from './caller-of.ts';
-import { TokenVerifier } from './claims/token-verifier.ts';
+import { openTokens } from './claims/open-tokens.ts';
 import type { RouterConfig } from './config/router-config.ts';
 import type { ReadBytes } from './grpc/grpc-subgraph.ts';
 import { allowOrigin, answerPreflight } from './http/cross-site.ts';
@@ -195,7 +195,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }
     allowOrigin(request, response, config.cors);
     if (request.method === 'OPTIONS') return answerPreflight(request, response, config.cors);
-    const claimed = withClaims(known, request);
+    const claimed = await withClaims(known, request);
     if (!claimed.ok) {
       log.warn({ code: claimed.code, caller: known.spiffeId }, claimed.detail);
       response.setHeader('www-authenticate', 'Bearer error="invalid_token"');
@@ -227,10 +227,10 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }
   }
   /** The caller with what a token adds; a token that does not verify is worse than none. */
-  function withClaims(caller: Caller, { headers: sent }: IncomingMessage) {
+  async function withClaims(caller: Caller, { headers: sent }: IncomingMessage) {
     const text = sent[config.jwt?.header ?? 'authorization'];
     if (tokens === undefined || text === undefined) return { ok: true as const, caller };
-    const verdict = tokens.verify(String(text));
+    const verdict = await tokens.verifier.verify(String(text));
     return verdict.ok
       ? { ok: true as const, caller: { ...caller, claims: verdict.claims } }
       : verdict;
@@ -263,8 +263,15 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const webSockets = openWebSocketDoor(() => around);
   const front = createHttpFront({ onRequest, onUpgrade, log });
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    upgrade(request, socket, head).catch((thrown) => {
+      log.error({ err: thrown }, 'upgrade failed');
+      socket.destroy();
+    });
+  }
+  async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
-    const claimed = withClaims(door.callerOf(request), request);
+    const claimed = await withClaims(door.callerOf(request), request);
     const caller = claimed.ok ? claimed.caller : undefined;
     const isHere = door.judge(request).ok && (path === config.listen.path || path === '/');
     if (isHere && caller !== undefined && isCaller(caller))
@@ -318,12 +325,13 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       const fresh = await openEngine(next, engine.clients);
       const [store, verifier] = await Promise.all([
         openStore(next, options.readText),
-        openTokens(next, options),
+        openTokens(next, options, tokens),
       ]).catch((thrown) => {
         fresh.retire();
         throw thrown;
       });
       const old = engine;
+      if (tokens !== undefined && tokens.keys !== verifier?.keys) tokens.keys.stop?.();
       [engine, config, operations, tokens] = [fresh, next, store, verifier];
       around = surroundings();
       old.retire();
@@ -339,19 +347,12 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       webSockets.close();
       await door.close(drainMs);
       engine.retire();
+      tokens?.keys.stop?.();
       unfollow();
       await Promise.all([...engine.clients.values()].map((client) => client.destroy()));
       outbound.destroyAll();
     },
   };
-}
-
-async function openTokens(
-  { jwt }: RouterConfig,
-  { readText, clock }: Pick<RouterOptions, 'readText' | 'clock'>,
-): Promise<TokenVerifier | undefined> {
-  if (jwt === undefined) return undefined;
-  return new TokenVerifier({ ...jwt, jwks: await readText(jwt.jwks), clock });
 }
 
 async function openStore(

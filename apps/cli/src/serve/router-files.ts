@@ -71,7 +71,13 @@ function placedBeside(config: RouterConfig, file: string): RouterConfig {
         grpc: { ...each.grpc, ...placed('descriptor_set', each.grpc.descriptor_set) },
       }),
     })),
-    ...(jwt !== undefined && { jwt: { ...jwt, jwks: at(jwt.jwks) } }),
+    ...(jwt !== undefined && {
+      jwt: {
+        ...jwt,
+        jwks: /^https:/i.test(jwt.jwks) ? jwt.jwks : at(jwt.jwks),
+        ...placed('ca', jwt.ca),
+      },
+    }),
     ...(authority !== undefined && {
       authority: {
         ...authority,

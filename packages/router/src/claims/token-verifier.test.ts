@@ -3,6 +3,7 @@ import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:cryp
 import { after, before, test } from 'node:test';
 import { systemClock } from '@countersign/base';
 import { routerWorld, type World } from '../router-world.suite.ts';
+import { readKeySet } from './key-set.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -35,15 +36,20 @@ function token(
   return `Bearer ${signed}.${octets.toString('base64url')}`;
 }
 
-test('a token of the issuer, for us and now, gives its claims; every other is refused', () => {
-  const verifier = new TokenVerifier({ jwks, issuer, audience, clock: systemClock });
-  const read = verifier.verify(token(claims));
+test('a token of the issuer, for us and now, gives its claims; every other is refused', async () => {
+  const verifier = new TokenVerifier({
+    keys: { keys: () => readKeySet(jwks) },
+    issuer,
+    audience,
+    clock: systemClock,
+  });
+  const read = await verifier.verify(token(claims));
   assert.deepEqual(read.ok && [read.claims.subject, [...read.claims.scopes]], [
     'ada',
     ['read:mail', 'write'],
   ]);
   assert.equal(
-    verifier.verify(token(claims, { alg: 'RS256', kid: 'rsa' }, rsa.privateKey)).ok,
+    (await verifier.verify(token(claims, { alg: 'RS256', kid: 'rsa' }, rsa.privateKey))).ok,
     true,
   );
   const [, unsigned = ''] = token(claims).split(' ');
@@ -68,7 +74,7 @@ test('a token of the issuer, for us and now, gives its claims; every other is re
     'Bearer x',
   ];
   for (const each of refused) {
-    const verdict = verifier.verify(each);
+    const verdict = await verifier.verify(each);
     assert.equal(verdict.ok ? 'ok' : verdict.code, 'ERR_GRAPHQL_TOKEN', each);
   }
 });

@@ -178,8 +178,14 @@ export const routerSchema = z.strictObject({
   /** Bearer tokens as a second source of claims, for `@authenticated` and `@requiresScopes`. */
   jwt: z
     .strictObject({
-      /** Path of the issuer's JWKS. */
+      /** Path of the issuer's JWKS, or its https: URL. */
       jwks: path,
+      /** Of a URL: path of who vouches for its server, PEM; the system's roots unless given. */
+      ca: path.optional(),
+      /** Of a URL: how often it is fetched; sooner for a key that is not in it. */
+      refresh: duration('10m'),
+      /** Of a URL: how long keys are used that could not be fetched again. */
+      max_stale: duration('1d'),
       issuer: z.string().min(1),
       audience: z.string().min(1),
       header: headerName.default('authorization'),

@@ -28,6 +28,7 @@ export function parseRouterConfig(text: string, file: string, env: Environment):
   const config = readDocument(routerSchema, document);
   checkMtls(document, config);
   checkSources(document, config);
+  checkJwt(document, config);
   config.subgraphs.forEach((_, index) => void checkSubgraph(document, config, index));
   return config;
 }
@@ -71,6 +72,14 @@ function checkMtls(document: SourceDocument, config: RouterConfig): void {
   if (authority.url !== undefined && (authority.token ?? authority.identity) === undefined) {
     fail(document, ['authority'], '"token" or "identity" is missing beside "url"');
   }
+}
+
+function checkJwt(document: SourceDocument, { jwt }: RouterConfig): void {
+  if (jwt === undefined || /^https:/i.test(jwt.jwks)) return;
+  if (/^[a-z]+:\/\//i.test(jwt.jwks)) {
+    fail(document, ['jwt', 'jwks'], `expected a path or https://…, found "${jwt.jwks}"`);
+  }
+  if (jwt.ca !== undefined) fail(document, ['jwt', 'ca'], 'is for a URL, "jwks" is a path');
 }
 
 function checkSources(document: SourceDocument, { supergraph, subgraphs }: RouterConfig): void {
