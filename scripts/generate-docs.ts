@@ -20,6 +20,8 @@ function errorsDocument(): string {
     '',
     'Generated from the code table by `npm run docs`; `countersign explain CODE` says the same offline.',
     'The exit code of a command that ends with it: 1 the answer is no, 2 usage or configuration, 3 could not find out.',
+    'A file of the command line that cannot be read as what it is to be ends it with 2 whatever the code, but for what',
+    '`verify` judges: a certificate that cannot be read is not valid.',
   ];
   for (const [family, rows] of Object.entries(codeFamilies)) {
     if (Object.keys(rows).length === 0) continue;

@@ -18,14 +18,26 @@ export async function readCertificates(
   attempted: string,
 ): Promise<readonly Certificate[]> {
   const bytes = await readInput(cli, source, attempted);
-  return within(`${attempted}: read ${inputName(source)}`, () =>
-    looksLikeJson(bytes) ? bundleOf(bytes).authorities : certificatesOf(bytes),
-  );
+  return readAs(`${attempted}: read ${inputName(source)}`, () => certificatesIn(bytes));
+}
+
+/** Those that `verify` judges: one that cannot be read is not valid, so that the answer is no. */
+export async function readJudged(
+  cli: Cli,
+  source: string,
+  attempted: string,
+): Promise<readonly Certificate[]> {
+  const bytes = await readInput(cli, source, attempted);
+  return within(`${attempted}: read ${inputName(source)}`, () => certificatesIn(bytes));
+}
+
+function certificatesIn(bytes: Uint8Array): readonly Certificate[] {
+  return looksLikeJson(bytes) ? bundleOf(bytes).authorities : certificatesOf(bytes);
 }
 
 export async function readCrls(cli: Cli, source: string, attempted: string): Promise<Crl[]> {
   const bytes = await readInput(cli, source, attempted);
-  return within(`${attempted}: read ${inputName(source)}`, () => crlsOf(bytes));
+  return readAs(`${attempted}: read ${inputName(source)}`, () => crlsOf(bytes));
 }
 
 /** @throws CountersignError ERR_PEM_*, ERR_DER_*, ERR_CERT_*, ERR_CLI_INPUT_KIND */
@@ -75,7 +87,7 @@ function wrongKind(reason: string): CountersignError {
 }
 
 /** Puts what was attempted in front of the reason that a room below gives, which does not know the file. */
-export function within<T>(attempted: string, act: () => T): T {
+export function within<T>(attempted: string, act: () => T, exit?: 2): T {
   try {
     return act();
   } catch (thrown) {
@@ -84,6 +96,12 @@ export function within<T>(attempted: string, act: () => T): T {
       fields: thrown.fields,
       hint: thrown.hint,
       cause: thrown,
+      exit: exit ?? thrown.exit,
     });
   }
+}
+
+/** The same for a file of the command line: one that cannot be read as what it is to be is no answer, whatever is wrong. */
+export function readAs<T>(attempted: string, parse: () => T): T {
+  return within(attempted, parse, 2);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -54,6 +54,11 @@ test('an authority that serves is audited and backed up; what is restored is sou
   const restored = await countersign(again);
   assert.equal(restored.code, 0, restored.stderr);
   assert.match(restored.stdout, /^sound: \d+ ledger records, \d+ certificates, \d+ audit rows\n$/);
+  // with another configuration, which is then the one that is kept
+  await writeFile(file('next.yaml'), `${authorityYaml()}# after the restore\n`);
+  const next = ['restore', '--from', file('copy'), '--data', file('next')];
+  assert.equal((await countersign([...next, '--config', file('next.yaml')])).code, 0);
+  assert.match(await readFile(join(file('next'), 'ca.yaml'), 'utf8'), /# after the restore\n$/);
   const expected = ['audit', 'verify', '--data', file('again'), '--expect', head];
   assert.equal((await countersign(expected)).code, 0);
   const more = ['issue', '--data', file('again'), '--spiffe-id', id('b'), '--out', file('two')];

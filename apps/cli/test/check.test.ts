@@ -125,3 +125,48 @@ test('a gateway is checked with the policies that it names: their findings, and 
   assert.match(twice.message, /policies\.yaml and .*again\.yaml/);
   assert.deepEqual([lame.file, lame.line], [file('bad-policies.yaml'), 6]);
 });
+
+test('every finding of a file is listed with its place, those behind a bad duration too', async () => {
+  await writeFile(
+    file('many-ca.yaml'),
+    good['ca.yaml']!.replace('87600h', '10 years')
+      .replace('services: { curve: P-256', 'services: { curve: P-999, validity: 1x')
+      .replace('48h', 'two')
+      .replace('example.com }', 'Example }'),
+  );
+  await writeFile(
+    file('many-gateway.yaml'),
+    `${good['gateway.yaml']}  - match: { pathPrefix: /, host: a }
+    upstream: { url: 'https://127.0.0.1:9001/x', spiffeId: spiffe//a, timeout: 3z }
+limits: { idleTimeout: 1 h }
+ca: http://127.0.0.1
+`,
+  );
+  const ran = await countersign([
+    'check',
+    file('many-ca.yaml'),
+    file('many-gateway.yaml'),
+    '-o',
+    'json',
+  ]);
+  assert.equal(ran.code, 1, ran.stderr);
+  const [ca, gateway] = JSON.parse(ran.stdout).files.map(
+    (each: { findings: { path: string; line: number }[] }) =>
+      each.findings.map(({ path, line }) => `${line} ${path}`),
+  );
+  assert.deepEqual(ca, [
+    '3 ca.root.validity',
+    '5 ca.intermediate.services.curve',
+    '5 ca.intermediate.services.validity',
+    '8 service_certificates.max_validity',
+    '9 service_certificates.san_policies.spiffe_trust_domain',
+  ]);
+  assert.deepEqual(gateway, [
+    '6 routes.1.match',
+    '7 routes.1.upstream.url',
+    '7 routes.1.upstream.spiffeId',
+    '7 routes.1.upstream.timeout',
+    '8 limits.idleTimeout',
+    '9 ca',
+  ]);
+});

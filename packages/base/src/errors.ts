@@ -8,6 +8,8 @@ export interface CountersignErrorOptions {
   readonly fields?: Fields;
   /** Replaces the table's hint where this place knows a better next step. */
   readonly hint?: string;
+  /** Replaces the table's exit code: 2 for a file of the command line that cannot be read as what it is to be. */
+  readonly exit?: ExitCode;
   readonly cause?: unknown;
 }
 
@@ -19,6 +21,7 @@ export class CountersignError extends Error {
   readonly code: ErrorCode;
   readonly fields: Fields;
   readonly #hint: string | undefined;
+  readonly #exit: ExitCode | undefined;
 
   constructor(code: ErrorCode, message: string, options: CountersignErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -26,6 +29,7 @@ export class CountersignError extends Error {
     this.code = code;
     this.fields = options.fields ?? {};
     this.#hint = options.hint;
+    this.#exit = options.exit;
   }
 
   get hint(): string {
@@ -33,7 +37,7 @@ export class CountersignError extends Error {
   }
 
   get exit(): ExitCode {
-    return codeTable[this.code].exit;
+    return this.#exit ?? codeTable[this.code].exit;
   }
 }
 

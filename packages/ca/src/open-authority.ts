@@ -35,6 +35,7 @@ import type { KeyDescription } from './signers/key-store.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
 import { noSecretPlaces, type SecretPlaces } from './signers/secret-source.ts';
 import { watchKeyStores } from './signers/watch-key-stores.ts';
+import { mustBeOpenToUs } from './state-access.ts';
 import { checkStateConfig } from './state-config.ts';
 import {
   readStateManifest,
@@ -64,8 +65,8 @@ export interface OpenOptions {
  * Opens an authority: everything is proved to fit together before the first request. The root's key
  * stays where it is, until there is a list to sign with it.
  *
- * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN, ERR_STATE_CONFIG, ERR_KEY_SEALED, ERR_KEY_FILE,
- *   ERR_SIGNER_*, ERR_LEDGER_LOCKED and the others of the ledger
+ * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_ACCESS, ERR_STATE_BROKEN, ERR_STATE_CONFIG, ERR_KEY_SEALED,
+ *   ERR_KEY_FILE, ERR_SIGNER_*, ERR_LEDGER_LOCKED and the others of the ledger
  */
 export async function openAuthority(options: OpenOptions): Promise<Authority> {
   const { config, data, clock, log, meter } = options;
@@ -73,6 +74,9 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
 
   // 1. What is there, and whether it is what the configuration describes.
   const manifest = await readStateManifest(data);
+  const attempted = `open the authority in "${data}"`;
+  await mustBeOpenToUs(layout.intermediates, attempted, 'read');
+  if (manifest.ledger === undefined) await mustBeOpenToUs(layout.ledger, attempted);
   const root = await readCertificate(layout.rootCertificate);
   checkRoot(root, manifest, layout);
   const intermediates = new Map<string, Certificate>();

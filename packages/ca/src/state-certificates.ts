@@ -4,6 +4,7 @@ import { type Certificate, certificatesFromPem } from '@countersign/x509';
 import { activeOf, newestCertificate, rootName } from './rotation/hierarchy-view.ts';
 import type { RotationDocument } from './rotation/rotation-document.ts';
 import { readCopy } from './rotation/rotation-keeper.ts';
+import { accessRefused, isRefusedAccess } from './state-access.ts';
 import type { StateCertificates } from './state-config.ts';
 import { readStateManifest, stateLayout } from './state-layout.ts';
 
@@ -42,6 +43,9 @@ async function readCertificate(file: string): Promise<Certificate> {
     if (certificate !== undefined) return certificate;
     throw new TypeError('it holds no certificate');
   } catch (thrown) {
+    if (isRefusedAccess(thrown)) {
+      throw await accessRefused(file, 'read a certificate of the authority', thrown);
+    }
     throw new CountersignError('ERR_STATE_BROKEN', `read "${file}": ${messageOf(thrown)}`, {
       fields: { file },
       cause: thrown,

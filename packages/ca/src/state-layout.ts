@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { CountersignError, messageOf } from '@countersign/base';
 import type { LedgerOfState } from './ledger/open-ledger.ts';
+import { accessRefused, isRefusedAccess } from './state-access.ts';
 
 /**
  * What stands in the data directory (mode 0700):
@@ -111,7 +112,7 @@ export function formatStateManifest(manifest: Omit<StateManifest, 'format' | 've
   return `${JSON.stringify({ format, version: 1, ...manifest }, undefined, 2)}\n`;
 }
 
-/** @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN */
+/** @throws CountersignError ERR_STATE_MISSING, ERR_STATE_ACCESS, ERR_STATE_BROKEN */
 export async function readStateManifest(directory: string): Promise<StateManifest> {
   const { manifest: file } = stateLayout(directory);
   const text = await readFile(file, 'utf8').catch(async (thrown: unknown) => {
@@ -122,6 +123,9 @@ export async function readStateManifest(directory: string): Promise<StateManifes
     if (waits) {
       const message = `open the authority in "${directory}": its init waits for the offline root to sign`;
       throw new CountersignError('ERR_CEREMONY_PENDING', message, { fields: { directory } });
+    }
+    if (isRefusedAccess(thrown)) {
+      throw await accessRefused(file, `open the authority in "${directory}"`, thrown);
     }
     throw new CountersignError(
       'ERR_STATE_MISSING',

@@ -33,6 +33,26 @@ export class ConfigError extends CountersignError {
   }
 }
 
+/**
+ * Runs every check, and throws what all of them found as one.
+ *
+ * @param checks each throws a ConfigError about the same file, or returns
+ * @throws ConfigError
+ */
+export function checkAll(file: string, checks: readonly (() => void)[]): void {
+  const issues: ConfigIssue[] = [];
+  for (const check of checks) {
+    try {
+      check();
+    } catch (thrown) {
+      if (!(thrown instanceof ConfigError)) throw thrown;
+      issues.push(...thrown.issues);
+    }
+  }
+  const [first, ...rest] = issues.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  if (first !== undefined) throw new ConfigError(file, [first, ...rest]);
+}
+
 /** `file:line:column: message`, as compilers write it, so that editors can jump there. */
 export function formatIssue(file: string, issue: ConfigIssue): string {
   return `${file}:${issue.line}:${issue.column}: ${issue.message}`;

@@ -1,4 +1,4 @@
-export { ConfigError, type ConfigIssue, formatIssue } from './config-error.ts';
+export { ConfigError, type ConfigIssue, checkAll, formatIssue } from './config-error.ts';
 export { durationSchema } from './duration-schema.ts';
 export {
   configIssue,

@@ -1,6 +1,7 @@
 import { meshSchema } from '@countersign/authz';
 import { messageOf, parseDuration } from '@countersign/base';
 import {
+  checkAll,
   configIssue,
   durationSchema,
   parseConfigText,
@@ -142,42 +143,64 @@ const gatewaySchema = z.strictObject({
  * Reads `gateway.yaml`. Relative paths in it are left as written.
  *
  * @param file as the operator named it, for messages
- * @throws ConfigError with every issue of the schema, or the first across keys
+ * @throws ConfigError with every issue of the schema, or every one across keys
  */
 export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   const document = parseConfigText(text, file);
   const { listen, listeners: several, ...config } = readDocument(gatewaySchema, document);
-  const listeners = listenersOf(document, listen, several);
-  if (config.routes.length === 0 && listeners.some(({ protocol }) => protocol !== 'tcp')) {
-    const path = document.value !== null && 'routes' in Object(document.value) ? ['routes'] : [];
-    const message = 'routes: missing, a listener that speaks HTTP goes by them';
-    throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
-  }
-  config.routes.forEach((route, index) => {
-    checkUpstream(document, route.upstream, index);
-    checkReached(document, config.routes, index);
-  });
-  checkProviders(document, config.authorization.providers);
-  if (config.ca !== undefined) checkOrigin(document, ['ca'], config.ca);
-  checkRevocationConfig(document, ['revocation'], config.revocation);
-  if (config.issuanceLog !== undefined) checkLogKey(document, config.issuanceLog.key);
+  const { routes, authorization, ca, revocation, issuanceLog } = config;
+  const listeners = listenersOf(listen, several);
+  checkAll(file, [
+    () => checkListened(document, listeners, { listen, several }),
+    () => checkRouted(document, listeners, routes),
+    ...routes.flatMap(({ upstream }, index) => [
+      () => checkOrigin(document, ['routes', index, 'upstream', 'url'], upstream.url),
+      () => checkUpstream(document, upstream, index),
+      () => checkReached(document, routes, index),
+    ]),
+    () => checkProviders(document, authorization.providers),
+    () => ca !== undefined && checkOrigin(document, ['ca'], ca),
+    () => checkRevocationConfig(document, ['revocation'], revocation),
+    () => issuanceLog !== undefined && checkLogKey(document, issuanceLog.key),
+  ]);
   return { ...config, listeners };
 }
 
-function listenersOf(
+interface WrittenListeners {
+  readonly listen: z.output<typeof listenSchema> | undefined;
+  readonly several: readonly ListenerConfig[] | undefined;
+}
+
+function checkRouted(
   document: SourceDocument,
-  listen: z.output<typeof listenSchema> | undefined,
-  several: readonly ListenerConfig[] | undefined,
-): GatewayConfig['listeners'] {
+  listeners: GatewayConfig['listeners'],
+  routes: readonly RouteConfig[],
+): void {
+  if (routes.length > 0 || listeners.every(({ protocol }) => protocol === 'tcp')) return;
+  const path = document.value !== null && 'routes' in Object(document.value) ? ['routes'] : [];
+  const message = 'routes: missing, a listener that speaks HTTP goes by them';
+  throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
+}
+
+function checkListened(
+  document: SourceDocument,
+  listeners: GatewayConfig['listeners'],
+  { listen, several }: WrittenListeners,
+): void {
   if (listen !== undefined && several !== undefined) {
     const message = 'listeners: "listen" is there as well, expected one of both';
     throw configIssue(document, ['listeners'], 'ERR_CONFIG_VALUE', message);
   }
+  checkListeners(document, several === undefined ? ['listen'] : ['listeners'], listeners);
+}
+
+function listenersOf(
+  listen: WrittenListeners['listen'],
+  several: WrittenListeners['several'],
+): GatewayConfig['listeners'] {
   const one = { name: 'gateway', ...(listen ?? listenSchema.parse({})) };
   const [first = one, ...others] = several ?? [];
-  const listeners = [first, ...others] as const;
-  checkListeners(document, several === undefined ? ['listen'] : ['listeners'], listeners);
-  return [...listeners];
+  return [first, ...others];
 }
 
 /** The address of an upstream, as it is dialled. */
@@ -198,7 +221,6 @@ export function spiffeIdsOf(upstream: UpstreamConfig): readonly string[] {
 
 function checkUpstream(document: SourceDocument, upstream: UpstreamConfig, index: number): void {
   const path = ['routes', index, 'upstream'];
-  checkOrigin(document, [...path, 'url'], upstream.url);
   for (const id of spiffeIdsOf(upstream)) {
     if (spiffeIdOf(id)?.toString() === id) continue;
     const message = `${[...path, 'spiffeId'].join('.')}: expected a SPIFFE ID such as spiffe://example.com/orders, found "${id}"`;

@@ -1,9 +1,10 @@
 import { CountersignError } from '@countersign/base';
-import { formatIssue } from '@countersign/config';
+import { ConfigError, formatIssue } from '@countersign/config';
+import { everyIssue } from '../check-every-finding.ts';
 import { type Finding, findingsOf } from '../check-finding.ts';
 import type { PolicySurroundings } from '../check-policies.ts';
 import type { Cli } from '../cli.ts';
-import { configKindOf } from '../config-kinds.ts';
+import { type ConfigKind, configKindOf } from '../config-kinds.ts';
 import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
 import { ExitWith, type Verb } from '../verb.ts';
@@ -56,9 +57,11 @@ Example:
 
 async function checkFile(cli: Cli, file: string, around: PolicySurroundings): Promise<Checked> {
   let kind: string | null = null;
+  let read: { readonly text: string; readonly found: ConfigKind } | undefined;
   try {
     const text = Buffer.from(await readInput(cli, file, 'check')).toString('utf8');
     const found = configKindOf(text, file);
+    read = { text, found };
     kind = found.name;
     if (found.check !== undefined) {
       const { findings, notes } = await found.check(text, file, cli, around);
@@ -73,11 +76,28 @@ async function checkFile(cli: Cli, file: string, around: PolicySurroundings): Pr
       file,
       kind,
       ok: false,
-      findings: findingsOf(thrown, file),
+      findings: await everyFinding(cli, file, thrown, read),
       notes: [],
       exit: exitOf(thrown),
     };
   }
+}
+
+async function everyFinding(
+  cli: Cli,
+  file: string,
+  thrown: CountersignError,
+  read: { readonly text: string; readonly found: ConfigKind } | undefined,
+): Promise<readonly Finding[]> {
+  if (read === undefined || read.found.check !== undefined || !(thrown instanceof ConfigError)) {
+    return findingsOf(thrown, file);
+  }
+  const { text, found } = read;
+  const issues = await everyIssue(text, file, thrown, (rest) => found.read(rest, file, cli));
+  const [first = thrown.issues[0], ...more] = issues;
+  return first === undefined
+    ? []
+    : findingsOf(new ConfigError(thrown.file, [first, ...more]), file);
 }
 
 /** A finding is the answer no; what cannot be read, as a file or as YAML, is an error of whoever asked. */

@@ -7,11 +7,12 @@ import {
 } from '@countersign/base';
 import { adminClient, importIntoState, makeLists, publishedUrlOf } from '@countersign/ca';
 import type { ImportListResponse } from '@countersign/wire';
-import { crlsFromPem, encodePem, parseCrl } from '@countersign/x509';
+import { encodePem, parseCrl } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
 import { outputOption } from '../output-option.ts';
 import { fetchLists, type NamedList } from '../publish/fetch-lists.ts';
-import { readInput } from '../read-input.ts';
+import { crlsOf, readAs } from '../read-certificates.ts';
+import { inputName, readInput } from '../read-input.ts';
 import { formatRfc3339 } from '../rfc3339.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { openState, readStateConfig } from '../state/open-state.ts';
@@ -82,8 +83,8 @@ async function importInto(cli: Cli, options: CrlOptions, file: string): Promise<
     cli.err('note: no key is opened for a list that was signed elsewhere\n');
   }
   const bytes = await readInput(cli, file, 'read revocation list');
-  const isPem = Buffer.from(bytes.subarray(0, 11)).toString('latin1') === '-----BEGIN ';
-  const [list, second] = isPem ? crlsFromPem(bytes) : [{ raw: bytes }];
+  const attempted = `crl: read ${inputName(file)}`;
+  const [list, second] = readAs(attempted, () => crlsOf(bytes));
   if (list === undefined || second !== undefined) throw usage(`"${file}" holds not one list`);
   const imported = await imports(cli, { ...options, data }, list.raw);
   const { untold, number, nextUpdate, path, repeated } = imported;

@@ -8,7 +8,7 @@ import {
 import { formatInspection } from '../inspect/inspection.ts';
 import { outputOption } from '../output-option.ts';
 import { presentedChain, tlsAddressOf } from '../presented-chain.ts';
-import { within } from '../read-certificates.ts';
+import { readAs, within } from '../read-certificates.ts';
 import { inputName, readInput } from '../read-input.ts';
 import type { Verb } from '../verb.ts';
 
@@ -41,7 +41,7 @@ async function readAndInspect(cli: Cli, source: string): Promise<InspectedInput>
   const address = tlsAddressOf(source);
   if (address === undefined) {
     const bytes = await readInput(cli, source, attempted);
-    return within(attempted, () => inspectInput(bytes, now));
+    return readAs(attempted, () => inspectInput(bytes, now));
   }
   const chain = await presentedChain(address, attempted);
   return within(attempted, () =>

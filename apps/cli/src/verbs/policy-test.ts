@@ -1,13 +1,14 @@
 import { CountersignError, messageOf } from '@countersign/base';
 import { type PolicyTrial, readStateCertificates, tryPolicy } from '@countersign/ca';
 import { parseSpiffeId } from '@countersign/spiffe';
-import { certificateRequestFromPem } from '@countersign/x509';
+import { certificateRequestFromPem, parseCertificateRequest } from '@countersign/x509';
 import { Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
-import { readInput } from '../read-input.ts';
+import { readAs } from '../read-certificates.ts';
+import { inputName, readInput } from '../read-input.ts';
 import { readCaConfig, readStateConfig } from '../state/open-state.ts';
 import { tellExplanation } from '../state/tell-explanation.ts';
 import type { Verb } from '../verb.ts';
@@ -111,5 +112,6 @@ async function whatIsTried(
 async function readCsr(cli: Cli, file: string): Promise<Uint8Array> {
   const bytes = await readInput(cli, file, 'read certificate request');
   // A SEQUENCE of DER begins with this octet, no text does.
-  return bytes[0] === 0x30 ? bytes : certificateRequestFromPem(bytes).raw;
+  const read = bytes[0] === 0x30 ? parseCertificateRequest : certificateRequestFromPem;
+  return readAs(`policy test: read ${inputName(file)}`, () => read(bytes).raw);
 }

@@ -18,7 +18,10 @@ export const restoreVerb: Verb = {
     command
       .requiredOption('--from <dir>', 'what `countersign backup` made')
       .requiredOption('--data <dir>', 'the data directory to make; it must not be there')
-      .option('--config <file>', 'ca.yaml to go on with; without it, that of the backup')
+      .option(
+        '--config <file>',
+        'ca.yaml to go on with, which is kept; without it, that of the backup',
+      )
       .addHelpText('after', help)
       .action((options: RestoreVerbOptions) => run(cli, options));
   },
@@ -33,11 +36,12 @@ Example:
 
 async function run(cli: Cli, options: RestoreVerbOptions): Promise<void> {
   const { from, data } = options;
-  const { config } = await readCaConfig(cli, options.config ?? join(from, 'ca.yaml'));
+  const { config, text } = await readCaConfig(cli, options.config ?? join(from, 'ca.yaml'));
   const restored = await restoreState({
     from,
     data,
     config,
+    ...(options.config !== undefined && { configText: text }),
     secrets: secretPlaces(cli),
     clock: cli.clock,
     log: createLog(cli, 'warn'),

@@ -16,7 +16,7 @@ import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
 import { presentedChain, type TlsAddress, tlsAddressOf } from '../presented-chain.ts';
 import { printable } from '../printable.ts';
-import { readCertificates, readCrls } from '../read-certificates.ts';
+import { readCertificates, readCrls, readJudged } from '../read-certificates.ts';
 import { inputName } from '../read-input.ts';
 import { validityAt } from '../relative-time.ts';
 import { failureOfDenial, reportFailure } from '../report-error.ts';
@@ -141,7 +141,7 @@ async function readRequest(
   const crls: Crl[] = await readEach(options.crl, (file) => readCrls(cli, file, attempted));
   const [leaf, ...presented] =
     address === undefined
-      ? await readCertificates(cli, source, attempted)
+      ? await readJudged(cli, source, attempted)
       : (await presentedChain(address, attempted)).map((der) => parseCertificate(der));
   if (leaf === undefined) throw usage(`"${source}" holds no certificate`);
   const names = given ?? (address === undefined ? [] : [nameOfHost(address.host)]);

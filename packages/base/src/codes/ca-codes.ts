@@ -136,6 +136,12 @@ export const caCodes = {
     hint: 'make one with countersign init --config ca.yaml --data DIR',
     exit: 2,
   },
+  ERR_STATE_ACCESS: {
+    meaning:
+      'The data directory, or a file of it, may not be opened by the user who runs the command.',
+    hint: 'run it as the user who owns the data directory',
+    exit: 2,
+  },
   ERR_STATE_BROKEN: {
     meaning: 'The files of the data directory do not fit together.',
     hint: 'restore the directory from a backup as a whole; nothing was changed',

@@ -111,12 +111,14 @@ function readSubject(pem: string, file: string): CarriedSubject {
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
     const message = `read the request in "${file}": ${messageOf(thrown)}`;
-    throw new CountersignError(thrown.code, message, { fields: thrown.fields, cause: thrown });
+    const { code, fields } = thrown;
+    throw new CountersignError(code, message, { fields, cause: thrown, exit: 2 });
   }
 }
 
 function malformed(file: string, wrong: string): CountersignError {
   return new CountersignError('ERR_CEREMONY_REQUEST', `carried request "${file}" ${wrong}`, {
     fields: { file },
+    exit: 2,
   });
 }

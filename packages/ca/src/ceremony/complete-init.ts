@@ -179,7 +179,8 @@ function certificatesOf(pem: string, file: string): Certificate[] {
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
     const message = `read the certificate in "${file}": ${thrown.message}`;
-    throw new CountersignError(thrown.code, message, { fields: thrown.fields, cause: thrown });
+    const { code, fields } = thrown;
+    throw new CountersignError(code, message, { fields, cause: thrown, exit: 2 });
   }
 }
 

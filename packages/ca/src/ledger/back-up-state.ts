@@ -66,6 +66,8 @@ export interface RestoreOptions {
   readonly data: string;
   /** The configuration to go on with: it says where the ledger goes, which may be another kind of database. */
   readonly config: CaConfig;
+  /** Its text, where it is another than that of the backup: kept as `ca.yaml` in the data directory. */
+  readonly configText?: string | undefined;
   readonly secrets: SecretPlaces;
   readonly clock: Clock;
   readonly log: Log;
@@ -86,7 +88,7 @@ export interface Restored {
  * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_LEDGER_BACKUP, ERR_FILE, and those of the ledger
  */
 export async function restoreState(options: RestoreOptions): Promise<Restored> {
-  const { from, config, secrets, clock, log } = options;
+  const { from, config, configText, secrets, clock, log } = options;
   const data = resolve(options.data);
   await readStateManifest(from);
   await mustBeFree(data, 'restore');
@@ -107,6 +109,7 @@ export async function restoreState(options: RestoreOptions): Promise<Restored> {
       const { ledger: _, ...manifest } = JSON.parse(await readFile(layout.manifest, 'utf8'));
       const now = state === undefined ? manifest : { ...manifest, ledger: state };
       await writeFileDurably(layout.manifest, `${JSON.stringify(now, undefined, 2)}\n`);
+      if (configText !== undefined) await writeFileDurably(layout.config, configText);
       await ledger.close();
       await rename(staging, data);
       const { records, issued } = audit;

@@ -1,6 +1,7 @@
 import type { Clock, Log } from '@countersign/base';
 import type { CaConfig } from '../ca-config.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
+import { mustBeOpenToUs } from '../state-access.ts';
 import { readStateManifest, stateLayout } from '../state-layout.ts';
 import type { Ledger } from './ledger.ts';
 import { openLedger } from './open-ledger.ts';
@@ -8,7 +9,7 @@ import { openLedger } from './open-ledger.ts';
 /**
  * The ledger of a data directory alone, for audit and backup: no key is opened for it.
  *
- * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_BROKEN, ERR_STATE_CONFIG, and those of the ledger
+ * @throws CountersignError ERR_STATE_MISSING, ERR_STATE_ACCESS, ERR_STATE_BROKEN, ERR_STATE_CONFIG, and those of the ledger
  */
 export async function openStateLedger(options: {
   readonly config: CaConfig;
@@ -20,5 +21,6 @@ export async function openStateLedger(options: {
   const { config, data, secrets, clock, log } = options;
   const { ledger: state } = await readStateManifest(data);
   const file = stateLayout(data).ledger;
+  if (state === undefined) await mustBeOpenToUs(file, `open the ledger of "${data}"`);
   return openLedger({ config: config.ledger, state, file, secrets, clock, log });
 }

@@ -1,17 +1,20 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { CountersignError, nodeHttp } from '@countersign/base';
 import { AuthorityClient, type Transport } from '@countersign/wire';
+import { accessRefused, isRefusedAccess } from '../state-access.ts';
 import { adminSocketOf } from './admin-socket.ts';
 
 /**
  * The client of the authority that serves this data directory, over its admin socket; undefined when none does. The
  * caller is the operator: whoever may open the socket.
  *
- * @throws CountersignError ERR_API_SOCKET where a server is there and the socket may not be opened
+ * @throws CountersignError ERR_STATE_ACCESS, ERR_STATE_MISSING (no directory), ERR_API_SOCKET
  */
 export async function adminClient(dataDir: string): Promise<AuthorityClient | undefined> {
   const path = await adminSocketOf(dataDir);
-  if (!(await answers(path))) return undefined;
+  if (!(await answers(path, dataDir))) return undefined;
   return new AuthorityClient({ url: `unix:${path}`, transport: socketTransport(path) });
 }
 
@@ -42,7 +45,28 @@ const nobodyThere: ReadonlySet<string | undefined> = new Set([
   'ECONNRESET',
 ]);
 
-function answers(path: string): Promise<boolean> {
+async function answers(path: string, dataDir: string): Promise<boolean> {
+  try {
+    return await connects(path);
+  } catch (thrown) {
+    const attempted = `open the authority in "${dataDir}"`;
+    if (isRefusedAccess(thrown)) {
+      const isInside = await access(dataDir, constants.X_OK).then(
+        () => true,
+        () => false,
+      );
+      throw await accessRefused(isInside ? path : dataDir, attempted, thrown);
+    }
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR') {
+      throw new CountersignError('ERR_STATE_MISSING', `${attempted}: it is no directory`);
+    }
+    const message = `open the admin socket "${path}": ${code}`;
+    throw new CountersignError('ERR_API_SOCKET', message, { cause: thrown });
+  }
+}
+
+function connects(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     socket.once('connect', () => {
@@ -50,9 +74,8 @@ function answers(path: string): Promise<boolean> {
       resolve(true);
     });
     socket.once('error', (thrown: NodeJS.ErrnoException) => {
-      if (nobodyThere.has(thrown.code)) return resolve(false);
-      const message = `open the admin socket "${path}": ${thrown.code}`;
-      reject(new CountersignError('ERR_API_SOCKET', message, { cause: thrown }));
+      if (nobodyThere.has(thrown.code)) resolve(false);
+      else reject(thrown);
     });
   });
 }
