@@ -7,6 +7,7 @@ import type {
   OrderedFacts,
   RevocationBy,
   RevocationRecord,
+  TokenRecord,
 } from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import type { LedgerTransaction } from './ledger-transaction.ts';
@@ -108,6 +109,13 @@ export function refusalOfToken(
     `token "${token.id}" was created at position ${token.position}, ${by} "${value}" was revoked at ${position}`,
     { by, value, token: token.position, revocation: position },
   );
+}
+
+/** Whether nothing was revoked since that would have a token refused. */
+export function isRedeemable(tx: LedgerTransaction, token: TokenRecord): boolean {
+  const { spiffeId, provisioner, position, id } = token;
+  const wanted = { spiffeId, provisioner, spkiHash: undefined };
+  return revokedSince(tx, wanted, position) === undefined && standing(tx, 'token', id).length === 0;
 }
 
 /** Denials: ERR_LEDGER_REVOKED, ERR_LEDGER_NEEDS_TOKEN. */

@@ -251,6 +251,12 @@ export class MemoryStore implements LedgerStore {
     return [...this.#holders.values()].filter(({ instance }) => instance !== '');
   }
 
+  openTokens(at: number, limit: number): readonly TokenRecord[] {
+    return [...this.#tokens.values()]
+      .filter(({ spentBy, expiresAt }) => spentBy === undefined && expiresAt > at)
+      .slice(0, limit);
+  }
+
   unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {
     const found: LiveCertificate[] = [];
     for (const record of this.#records.slice(after)) {

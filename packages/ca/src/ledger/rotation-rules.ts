@@ -1,6 +1,8 @@
 import { type Denial, denial } from '@countersign/base';
 import type { Asked } from './asked.ts';
 import { forgetLostDocuments, markOf, proveDocuments, provenDocument } from './document-mark.ts';
+import { isRedeemable } from './grant-refusals.ts';
+import type { TokenRecord } from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
 import type { BundleHolder, BundleReport, DocumentChange, LivePage } from './rotation-records.ts';
@@ -53,6 +55,9 @@ export const rotationReads = {
       next: found.length < most ? undefined : last?.position,
     };
   },
+
+  openTokens: (tx: LedgerTransaction, limit: number): readonly TokenRecord[] =>
+    tx.store.openTokens(tx.at, boundedLimit(limit)).filter((token) => isRedeemable(tx, token)),
 
   leaseHolders: (tx: LedgerTransaction): readonly BundleHolder[] => tx.store.leaseHolders(),
 } as const;

@@ -96,6 +96,33 @@ export function rotationSuite(name: string, subject: LedgerUnderTest): void {
       assert.deepEqual([gateway?.instance, gateway?.digest, gateway?.at], ['gw-1', 'new', now]);
     });
 
+    it('tells tokens that could be redeemed', async () => {
+      const token = (name: string, endsInMs = 1000) =>
+        ledger.createToken({
+          ...{ id: name, secretHash: hash('sha256', name), names: [], provisioner: 'operator' },
+          spiffeId: `spiffe://example.com/${name}`,
+          expiresAt: now + endsInMs,
+        });
+      const held = '0123456789abcdef';
+      for (const name of ['open', 'spent', 'void', held]) await token(name);
+      await token('over', 10);
+      const grant = { kind: 'token', id: 'spent', secretHash: hash('sha256', 'spent') } as const;
+      const draft = { grant, names: [], provisioner: 'operator', issuer: 'services' };
+      const spkiHash = hash('sha256', 'key');
+      const spiffeId = 'spiffe://example.com/spent';
+      assert.ok((await ledger.intend({ ...draft, spiffeId, spkiHash, notAfter: now + 9000 })).ok);
+      const reason = 'keyCompromise' as const;
+      const by = 'spiffe-id' as const;
+      const orderedBy = 'operator';
+      await ledger.revoke({ by, value: 'spiffe://example.com/void', reason, orderedBy });
+      await ledger.revoke({ by: 'token', value: held, reason, orderedBy });
+      now += 20;
+      assert.deepEqual(
+        (await ledger.openTokens(100)).map(({ id }) => id),
+        ['open'],
+      );
+    });
+
     it('forgets what was said of bundles when a change says so', async () => {
       const serialHex = await issue('orders');
       await ledger.reportBundle({ serialHex, instance: '', digest: 'new' });

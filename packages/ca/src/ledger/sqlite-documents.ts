@@ -1,4 +1,5 @@
 import { type DocumentMark, type MarkedDocument, markOfRow } from './document-mark.ts';
+import type { TokenRecord } from './ledger.ts';
 import * as rows from './ledger-rows.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 import type { SqliteAccess } from './sqlite-access.ts';
@@ -55,6 +56,12 @@ export class SqliteDocuments extends SqliteEdges {
 
   leaseHolders(): readonly BundleHolder[] {
     return this.#all("SELECT * FROM bundle_holders WHERE instance <> ''").map(rows.holderOf);
+  }
+
+  openTokens(at: number, limit: number): readonly TokenRecord[] {
+    const text =
+      'SELECT * FROM tokens WHERE spent_by IS NULL AND expires_at > ? ORDER BY position LIMIT ?';
+    return this.#all(text, at, limit).map(rows.tokenOf);
   }
 
   unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {

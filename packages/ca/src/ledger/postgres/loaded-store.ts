@@ -344,6 +344,10 @@ export class LoadedStore implements LedgerStore {
     return this.#ask('leaseHolders', [], []);
   }
 
+  openTokens(at: number, limit: number): readonly TokenRecord[] {
+    return this.#ask('openTokens', [at, limit], []);
+  }
+
   unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {
     return this.#ask('unexpired', [after, at, limit], []);
   }

@@ -215,6 +215,15 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
     },
   ],
 
+  openTokens: (asked, s) =>
+    asked.map(([at, limit]) => ({
+      name: 'open-tokens',
+      text: `SELECT * FROM ${s}.tokens WHERE spent_by IS NULL AND expires_at > $1
+        ORDER BY position LIMIT $2`,
+      values: [at, limit],
+      read: one('openTokens', [at, limit], (found) => found.map(rows.tokenOf)),
+    })),
+
   unexpired: (asked, s) =>
     asked.map(([after, at, limit]) => ({
       name: 'unexpired',
