@@ -23,6 +23,11 @@ const cases: readonly {
     data: { me: { name: 'Ada', reviews: [{ body: 'good' }] } },
   },
   {
+    what: 'an alias that is a key is not taken for it',
+    query: '{ user(id: "u1") { id: name name: id reviews { id: body } } }',
+    data: { user: { id: 'Ada', name: 'u1', reviews: [{ id: 'good' }] } },
+  },
+  {
     what: '@requires takes fields of one subgraph to another',
     query: '{ product(upc: "p1") { ... on Book { postage } } }',
     data: { product: { postage: 12 } },
@@ -160,4 +165,10 @@ test('equal entities are asked for once', async () => {
   assert.equal(answer.errors, undefined);
   const asked = requests.slice(before).flatMap(({ body }) => Object.values(body.variables ?? {}));
   assert.deepEqual(asked, [[{ __typename: 'User', id: 'u1' }]]);
+});
+
+test('an error stands at the alias that the caller gave, whatever the field is fetched as', async () => {
+  const { data, errors } = await world.ask('{ price: broken { upc } }');
+  assert.equal(data, null);
+  assert.deepEqual(errors?.[0]?.path, ['price']);
 });

@@ -4,6 +4,7 @@ import { HeldPlanner } from './defer/held-planner.ts';
 import type { GrpcSchema } from './grpc/grpc-schema.ts';
 import type { ReadBytes } from './grpc/grpc-subgraph.ts';
 import { AccessRules } from './operation/access.ts';
+import { PlannerAliases } from './operation/planner-alias.ts';
 import { OperationPreparer } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
 import { ProgressiveOverride } from './plan/progressive-override.ts';
@@ -58,6 +59,7 @@ export async function openOffline(config: RouterConfig, files: ReadFiles): Promi
   );
   const preparer = new OperationPreparer({
     ...{ schema, planner, access, override, limits, introspection },
+    aliases: new PlannerAliases(supergraph.requiredNames),
     held: new HeldPlanner(supergraph.sdl, noLog),
   });
   const unknownLabels = ProgressiveOverride.unknown(

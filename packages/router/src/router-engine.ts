@@ -13,6 +13,7 @@ import { missingAnswer, readAnswer } from './execute/subgraph-answer.ts';
 import { AccessRules } from './operation/access.ts';
 import { type Caller, callerKey } from './operation/caller.ts';
 import { beyond } from './operation/document-limits.ts';
+import { atAnswer, PlannerAliases } from './operation/planner-alias.ts';
 import {
   OperationPreparer,
   type PreparedOperation,
@@ -107,11 +108,12 @@ export class RouterEngine {
     const held = new HeldPlanner(supergraph.sdl, parts.log);
     const schema = publicSchemaOf(planner.publicSdl);
     const access = new AccessRules(supergraph, schema);
+    const aliases = new PlannerAliases(supergraph.requiredNames);
     const { limits, introspection } = config;
     const override = new ProgressiveOverride(planner.overrides, config.override_labels, parts.draw);
     tellUnknownLabels(planner.overrides.labels, parts);
     const preparer = new OperationPreparer({
-      ...{ schema, planner, held, access, override, limits, introspection },
+      ...{ schema, planner, held, access, override, limits, introspection, aliases },
     });
     return new RouterEngine(parts, schema, preparer, [planner, held]);
   }
@@ -201,6 +203,7 @@ export class RouterEngine {
       ...{ deferred, format, errors, schema: this.schema, data: execution.data },
       ready: fetchParts(deferred, execution, (each) => errors.add(each)),
       ...{ variables: request.variables, isRefused: prepared.isRefused, signal: asking.signal },
+      aliases: this.preparer.aliases,
     });
     return { ok: true, prepared, parts };
   }
@@ -216,6 +219,9 @@ export class RouterEngine {
 
   /** An answer of what an execution has fetched. */
   #complete(prepared: PreparedOperation, { data, errors, variables }: Execution): GraphqlBody {
+    errors.forEach((error, i) => {
+      errors[i] = atAnswer(error);
+    });
     const projected = projectData(data, prepared.projection, variables, errors);
     if (prepared.introspection !== undefined && projected !== null) {
       const shown = executeSync({

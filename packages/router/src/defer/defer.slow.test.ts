@@ -18,7 +18,7 @@ const queries = [
   '{ top { __typename upc title price ... on Book { pages weight reviews { id author { nickname } } maker { country } } ... on Lamp { watts } } }',
   '{ search { __typename ... on User { name reviews { id } } ... on Book { title reviews { body } } ... on Lamp { watts title } } }',
   '{ latest { id body author { id nickname email } of { upc title stock } } me { name } }',
-  'query Q($id: ID!) { a: user(id: $id) { label: name n: id r: reviews { id } } product(upc: "p1") { upc ... on Book { p: postage } } }',
+  'query Q($id: ID!) { a: user(id: $id) { id: name n: id r: reviews { id } } product(upc: "p1") { upc ... on Book { p: postage } } }',
   'mutation { rename(id: "u2", name: "Grace") { id name email reviews { id body } nickname } }',
 ];
 

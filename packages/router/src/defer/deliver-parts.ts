@@ -11,6 +11,7 @@ import {
   responsePathAsArray,
 } from 'graphql';
 import type { Data } from '../execute/project-data.ts';
+import type { PlannerAliases } from '../operation/planner-alias.ts';
 import type { ErrorBook } from './error-book.ts';
 import type { DeferredOperation } from './plan-deferred.ts';
 
@@ -34,6 +35,7 @@ export interface Delivery {
   /** As the caller gave them. */
   readonly variables: Readonly<Record<string, unknown>>;
   readonly isRefused: (coordinate: string, field: FieldNode) => boolean;
+  readonly aliases: PlannerAliases;
   readonly signal: AbortSignal;
 }
 
@@ -64,7 +66,7 @@ export async function* deliverParts(delivery: Delivery): AsyncGenerator<AnswerPa
 }
 
 function resolverOf(delivery: Delivery): GraphQLFieldResolver<Data, unknown> {
-  const { deferred, ready, isRefused, errors, schema } = delivery;
+  const { deferred, ready, isRefused, errors, schema, aliases } = delivery;
   const done = new Set<number>();
   for (const [part, each] of ready.entries()) void each.then(() => done.add(part));
   return async function resolvePart(source, _args, _context, info) {
@@ -78,7 +80,7 @@ function resolverOf(delivery: Delivery): GraphQLFieldResolver<Data, unknown> {
         extensions: { code: 'ERR_GRAPHQL_DENIED' },
       });
     }
-    const { key } = info.path;
+    const key = aliases.keyOf(info.fieldNodes[0] as FieldNode);
     const raw = Object.hasOwn(source, key) ? source[key] : undefined;
     const value = shown(raw, info.returnType, schema);
     if (value !== undefined && value !== null) return value;

@@ -1,4 +1,5 @@
 import type { ResponseError } from '../execute/response-error.ts';
+import { atAnswer } from '../operation/planner-alias.ts';
 
 type ErrorPath = readonly (string | number)[];
 
@@ -7,7 +8,8 @@ export class ErrorBook {
   readonly #byPath = new Map<string, ResponseError[]>();
 
   add(errors: readonly ResponseError[]): void {
-    for (const error of errors) {
+    for (const each of errors) {
+      const error = atAnswer(each);
       const key = JSON.stringify(error.path ?? []);
       const known = this.#byPath.get(key) ?? [];
       known.push(error);

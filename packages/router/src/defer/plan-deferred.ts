@@ -15,6 +15,7 @@ import {
   visitWithTypeInfo,
 } from 'graphql';
 import type { Variables } from '../execute/project-data.ts';
+import type { PlannerAliases } from '../operation/planner-alias.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Rollout } from '../plan/progressive-override.ts';
 import type { QueryPlanner } from '../plan/query-planner.ts';
@@ -64,9 +65,10 @@ export interface DeferSurroundings {
   readonly entities: ReadonlySet<string>;
   readonly isDropped: (typeName: string, field: FieldNode) => boolean;
   readonly rollout: Rollout;
+  readonly aliases: PlannerAliases;
 }
 
-const keyPrefix = '_countersign_';
+const keyPrefix = '_countersign_key_';
 
 /**
  * Plans an operation in parts: the first is an operation like any other, and what is deferred on entities is one that
@@ -227,19 +229,22 @@ async function planOf(
 /** What is to be fetched at all, every object of an abstract type saying which it is. */
 function withoutDropped(
   operation: OperationDefinitionNode,
-  { schema, isDropped }: DeferSurroundings,
+  { schema, isDropped, aliases }: DeferSurroundings,
 ): OperationDefinitionNode {
   const typeInfo = new TypeInfo(schema);
   return visit(
     operation,
     visitWithTypeInfo(typeInfo, {
-      Field(node) {
-        const parent = typeInfo.getParentType();
-        const name = node.name.value;
-        if (name === '__schema' || name === '__type') return null;
-        return parent !== undefined && parent !== null && isDropped(parent.name, node)
-          ? null
-          : undefined;
+      Field: {
+        enter(node) {
+          const parent = typeInfo.getParentType();
+          const name = node.name.value;
+          if (name === '__schema' || name === '__type') return null;
+          return parent !== undefined && parent !== null && isDropped(parent.name, node)
+            ? null
+            : undefined;
+        },
+        leave: (node) => aliases.rename(node),
       },
       SelectionSet: {
         leave(node: SelectionSetNode) {

@@ -36,9 +36,9 @@ class Projector {
     const out: Data = {};
     for (const field of fields) {
       if (field.conditions.length > 0 && !holds(field.conditions, this.#variables)) continue;
-      const { key } = field;
+      const { key, source } = field;
       this.#path.push(key);
-      const raw = field.isInherited && !Object.hasOwn(data, key) ? undefined : data[key];
+      const raw = field.isInherited && !Object.hasOwn(data, source) ? undefined : data[source];
       const value = field.kind === 'typename' ? typename : this.#field(raw, field);
       this.#path.pop();
       if (value === null && field.shape.nonNull) return null;

@@ -8,6 +8,7 @@ import { ProgressiveOverride } from '../plan/progressive-override.ts';
 import { AccessRules } from './access.ts';
 import { stranger } from './caller.ts';
 import { judgeDocument } from './document-limits.ts';
+import { PlannerAliases } from './planner-alias.ts';
 import { OperationPreparer } from './prepare-operation.ts';
 
 const { limits } = parseRouterConfig('supergraph: x', 'router.yaml', {});
@@ -16,6 +17,7 @@ const overrides = { labels: [], percentages: [] };
 const planner = { publicSdl: '', plan: async () => undefined, overrides, retire() {} };
 const preparer = new OperationPreparer({
   held: new HeldPlanner('', noLog),
+  aliases: new PlannerAliases(new Set()),
   ...{ schema, planner, limits, introspection: false },
   access: new AccessRules({ rules: new Map() }, schema),
   override: new ProgressiveOverride(overrides, {}, () => 0),

@@ -12,6 +12,7 @@ import {
   visit,
   visitWithTypeInfo,
 } from 'graphql';
+import type { PlannerAliases } from './planner-alias.ts';
 
 const typenameOnly: SelectionNode = {
   kind: Kind.FIELD,
@@ -23,6 +24,7 @@ export interface PlannerWishes {
   readonly isDropped: (typeName: string, field: FieldNode) => boolean;
   /** Whether every value of an interface or union has to say its type, for rules go by it. */
   readonly asksTypes: boolean;
+  readonly aliases: PlannerAliases;
 }
 
 /**
@@ -35,7 +37,7 @@ export function plannerDocument(
   document: DocumentNode,
   operation: OperationDefinitionNode,
   schema: GraphQLSchema,
-  { isDropped, asksTypes }: PlannerWishes,
+  { isDropped, asksTypes, aliases }: PlannerWishes,
 ): string | undefined {
   const typeInfo = new TypeInfo(schema);
   let isRootEmpty = false;
@@ -51,6 +53,7 @@ export function plannerDocument(
             ? null
             : undefined;
         },
+        leave: (node) => aliases.rename(node),
       },
       SelectionSet: {
         leave(node: SelectionSetNode) {
@@ -74,13 +77,14 @@ export function plannerDocument(
 }
 
 /** Whether {@link plannerDocument} changes nothing, as for most documents. */
-export function isPlannerDocument(document: DocumentNode): boolean {
+export function isPlannerDocument(document: DocumentNode, aliases: PlannerAliases): boolean {
   let isChanged = false;
   visit(document, {
     OperationDefinition(node) {
       if (!node.selectionSet.selections.every(isNoTypename)) isChanged = true;
     },
     Field(node) {
+      if (aliases.isRenamed(node)) isChanged = true;
       if (node.name.value === '__schema' || node.name.value === '__type') isChanged = true;
     },
   });

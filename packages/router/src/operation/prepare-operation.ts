@@ -30,6 +30,7 @@ import { type AccessRules, judgeRule } from './access.ts';
 import type { Caller } from './caller.ts';
 import { judgeDocument, judgeLength } from './document-limits.ts';
 import { LruCache } from './lru-cache.ts';
+import type { PlannerAliases } from './planner-alias.ts';
 import { introspectionDocument, isPlannerDocument, plannerDocument } from './planner-document.ts';
 import { Projection } from './projection.ts';
 import { judgeSelections } from './selection-limits.ts';
@@ -62,6 +63,7 @@ export interface OperationSurroundings {
   readonly held: HeldPlanner;
   readonly access: AccessRules;
   readonly override: ProgressiveOverride;
+  readonly aliases: PlannerAliases;
   readonly limits: RouterLimits;
   readonly introspection: boolean;
 }
@@ -100,6 +102,10 @@ export class OperationPreparer {
 
   constructor(around: OperationSurroundings) {
     this.#around = around;
+  }
+
+  get aliases(): PlannerAliases {
+    return this.#around.aliases;
   }
 
   prepare(
@@ -169,7 +175,7 @@ export class OperationPreparer {
       ...{ text, document, operation, fragments },
       rules: access.isEmpty ? [] : rulesOf(document, schema, access),
       introspection: introspectionDocument(document, operation, fragments),
-      isPlannerText: isPlannerDocument(document),
+      isPlannerText: isPlannerDocument(document, this.#around.aliases),
       variants: new Map(),
     };
   }
@@ -180,7 +186,7 @@ export class OperationPreparer {
     refusedRules: ReadonlySet<AccessRule>,
     refusals: readonly Denial[],
   ): Promise<PreparedOperation | RefusedOperation> {
-    const { schema, planner, access } = this.#around;
+    const { schema, planner, access, aliases } = this.#around;
     const { document, operation, fragments } = read;
     const isRefusedOn = (typeName: string, field: FieldNode) =>
       refusedRules.size > 0 && access.of(typeName, field).some((rule) => refusedRules.has(rule));
@@ -195,7 +201,7 @@ export class OperationPreparer {
       read.isPlannerText && refusedRules.size === 0
         ? read.text
         : plannerDocument(document, operation, schema, {
-            isDropped,
+            ...{ isDropped, aliases },
             asksTypes: refusedRules.size > 0,
           });
     const isRefused = (coordinate: string, field: FieldNode) => {
@@ -213,7 +219,7 @@ export class OperationPreparer {
         ...{ kind: operation.operation, name, operation, refusals },
         plan: text === undefined ? undefined : await planner.plan(text, name, rollout),
         projection: new Projection(root, [{ set: operation.selectionSet, conditions: [] }], {
-          ...{ schema, fragments, isRefused },
+          ...{ schema, aliases, fragments, isRefused },
         }),
         deferral: this.#deferral(read, rollout, isDropped),
         isRefused,
@@ -234,7 +240,7 @@ export class OperationPreparer {
     if (operation.operation === 'subscription') return undefined;
     const { isDeferred, variables: conditions } = deferConditions(operation, fragments);
     if (!isDeferred) return undefined;
-    const { schema, held } = this.#around;
+    const { schema, held, aliases } = this.#around;
     const known = new Map<string, Promise<DeferredOperation>>();
     return (variables) => {
       const key = conditions.map((name) => (variables[name] === true ? '1' : '0')).join('');
@@ -243,7 +249,7 @@ export class OperationPreparer {
       if (known.size >= maxDeferrals) known.clear();
       const made = held.open().then(({ planner, entities }) =>
         planDeferred(operation, fragments, variables, {
-          ...{ schema, planner, entities, isDropped, rollout },
+          ...{ schema, planner, entities, isDropped, rollout, aliases },
         }),
       );
       known.set(key, made);

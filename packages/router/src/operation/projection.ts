@@ -16,6 +16,7 @@ import {
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
+import type { PlannerAliases } from './planner-alias.ts';
 
 /** `@skip` or `@include` by a variable: the field is there where the variable is `wanted`. */
 export interface Condition {
@@ -26,6 +27,8 @@ export interface Condition {
 /** One field of the answer, for one object type. */
 export interface ProjectedField {
   readonly key: string;
+  /** Its key in what is fetched. */
+  readonly source: string;
   /** Whether every object answers to the key, such as `constructor`. */
   readonly isInherited: boolean;
   readonly conditions: readonly Condition[];
@@ -45,6 +48,7 @@ export type Shape =
 
 export interface ProjectionContext {
   readonly schema: GraphQLSchema;
+  readonly aliases: PlannerAliases;
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   /** Whether `Type.field` is not for this caller. */
   readonly isRefused: (coordinate: string, field: FieldNode) => boolean;
@@ -153,9 +157,11 @@ export class Projection {
     const field = (selected[0] as Selected).field;
     const name = field.name.value;
     const coordinate = `${type.name}.${name}`;
-    const isInherited = key in plain;
+    const source = this.#context.aliases.keyOf(field);
+    const isInherited = source in plain;
     const bare = {
       key,
+      source,
       isInherited,
       conditions,
       coordinate,

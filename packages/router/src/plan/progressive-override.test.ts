@@ -5,6 +5,7 @@ import { parseRouterConfig } from '../config/router-config.ts';
 import { HeldPlanner } from '../defer/held-planner.ts';
 import { AccessRules } from '../operation/access.ts';
 import { stranger } from '../operation/caller.ts';
+import { PlannerAliases } from '../operation/planner-alias.ts';
 import { OperationPreparer } from '../operation/prepare-operation.ts';
 import { publicSchemaOf } from '../operation/public-schema.ts';
 import { composeSupergraph } from '../supergraph/compose-supergraph.ts';
@@ -34,6 +35,7 @@ async function whoAnswers(field: string, draws: number[], configured: OverrideLa
   const left = [...draws];
   const preparer = new OperationPreparer({
     held: new HeldPlanner('', noLog),
+    aliases: new PlannerAliases(new Set()),
     ...{ schema, planner, limits, introspection, access: new AccessRules(supergraph, schema) },
     override: new ProgressiveOverride(planner.overrides, configured, () => left.shift() ?? 0),
   });

@@ -8,6 +8,8 @@ export interface Supergraph {
   /** By name, with the URL that the supergraph says. */
   readonly subgraphs: ReadonlyMap<string, string>;
   readonly types: TypeTable;
+  /** Names of the fields that keys and requirements are made of. */
+  readonly requiredNames: ReadonlySet<string>;
   /** By schema coordinate. */
   readonly rules: ReadonlyMap<string, readonly AccessRule[]>;
 }
@@ -50,7 +52,10 @@ export function readSupergraph(sdl: string, from: string): Supergraph {
       { hint: 'give a composed supergraph; SDL of one subgraph goes into subgraphs[].schema' },
     );
   }
-  return { sdl, subgraphs, types: readTypes(document), rules: readRules(document) };
+  return {
+    ...{ sdl, subgraphs, types: readTypes(document), rules: readRules(document) },
+    requiredNames: readRequiredNames(document),
+  };
 }
 
 function parseSupergraph(sdl: string, from: string): DocumentNode {
@@ -73,6 +78,24 @@ function readSubgraphs(document: DocumentNode): Map<string, string> {
       const name = argumentOf(graph, 'name');
       if (name !== undefined) found.set(name, argumentOf(graph, 'url') ?? '');
     }
+  }
+  return found;
+}
+
+function readRequiredNames(document: DocumentNode): Set<string> {
+  const found = new Set<string>();
+  const take = (directives: readonly ConstDirectiveNode[] = []) => {
+    for (const each of directives) {
+      for (const name of ['key', 'requires']) {
+        const selection = argumentOf(each, name) ?? '';
+        for (const [field] of selection.matchAll(/[A-Za-z_]\w*/g)) found.add(field);
+      }
+    }
+  };
+  for (const definition of document.definitions) {
+    if (!('fields' in definition)) continue;
+    take(definition.directives);
+    for (const field of definition.fields ?? []) take(field.directives);
   }
   return found;
 }
