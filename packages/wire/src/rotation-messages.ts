@@ -44,16 +44,16 @@ export interface RotationTaken {
 
 /** Somebody who lacks the trust bundle of now, or whose certificate leads to the old key. */
 export interface RotationHolder {
-  readonly kind: 'workload' | 'gateway';
-  /** SPIFFE ID, or the first name of a certificate without one. */
+  readonly kind: 'workload' | 'gateway' | 'token';
+  /** SPIFFE ID, or the first name of a certificate or token without one. */
   readonly name: string;
   /** Of its certificate. */
   readonly serial?: string;
-  /** The process, of a gateway. */
+  /** The process, of a gateway; the id, of a join token. */
   readonly instance?: string;
   /** When it was last heard, or given its certificate; milliseconds since the epoch. */
   readonly lastSeen: number;
-  /** When its certificate ends, or its lease. */
+  /** When its certificate ends, or its lease, or it can be redeemed no more. */
   readonly until: number;
 }
 
@@ -85,7 +85,7 @@ export interface RotationResponse {
     readonly holding: number;
     readonly lacking: readonly RotationHolder[];
   };
-  /** Certificates in use that lead to the key that is to go. At most 1000 are named. */
+  /** Certificates in use that lead to the key that is to go, and join tokens that pin it. At most 1000 are named. */
   readonly living?: {
     readonly count: number;
     readonly until: number;
@@ -243,7 +243,7 @@ function readHolder(item: unknown, at: string): RotationHolder {
     `rotation response ${at}`,
     item,
     (m) => ({
-      kind: m.oneOf('kind', ['workload', 'gateway']),
+      kind: m.oneOf('kind', ['workload', 'gateway', 'token']),
       name: m.text('name'),
       ...optionalText(m, 'serial'),
       ...optionalText(m, 'instance'),

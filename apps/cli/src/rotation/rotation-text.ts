@@ -44,22 +44,30 @@ export function rotationText(cli: Cli, step: RotationStep, answer: RotationRespo
   }
   if (living !== undefined && living.count > 0) {
     const until = formatRfc3339(living.until);
-    lines.push(
-      `${count(living.count, 'certificate')} in use lead to the key that goes, until ${until}`,
-    );
+    const tokens = living.holders.filter(({ kind }) => kind === 'token').length;
+    const pins = tokens === 0 ? '' : ` and ${count(tokens, 'join token')}`;
+    const what = `${count(living.count - tokens, 'certificate')}${pins}`;
+    lines.push(`${what} in use lead to the key that goes, until ${until}`);
     lines.push(...holderLines(living.holders, living.count, now));
   }
   lines.push(`next: ${next}`);
   return `${lines.join('\n')}\n`;
 }
 
+const untilWords: Readonly<Record<RotationHolder['kind'], string>> = {
+  workload: 'certificate',
+  gateway: 'lease',
+  token: 'redeemable',
+};
+
 function holderLines(holders: readonly RotationHolder[], total: number, now: number): string[] {
   const shown = holders
     .slice(0, mostShown)
     .map(({ kind, name, serial, instance, lastSeen, until }) => {
       const which = instance ?? serial;
-      const seen = `last seen ${roughDuration(now - lastSeen)} ago`;
-      const what = kind === 'gateway' ? 'lease' : 'certificate';
+      const ago = `${roughDuration(now - lastSeen)} ago`;
+      const seen = kind === 'token' ? `made ${ago}` : `last seen ${ago}`;
+      const what = untilWords[kind];
       return `  ${kind} ${name}${which === undefined ? '' : ` (${which})`}, ${seen}, ${what} until ${formatRfc3339(until)}`;
     });
   return total > shown.length ? [...shown, `  and ${total - shown.length} more`] : shown;

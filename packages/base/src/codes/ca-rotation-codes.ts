@@ -20,8 +20,9 @@ export const caRotationCodes = {
     exit: 1,
   },
   ERR_ROTATION_LIVE: {
-    meaning: 'A key was not given up, since certificates that are in use lead to it.',
-    hint: 'run countersign root show, which names them and says until when; wait, renew or revoke them',
+    meaning:
+      'A key was not given up, since certificates that are in use lead to it, or join tokens pin it.',
+    hint: 'run countersign root show, which names them and says until when; wait, renew or revoke them (revoke --token ID)',
     exit: 1,
   },
   ERR_ROTATION_OFFLINE: {

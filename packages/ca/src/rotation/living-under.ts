@@ -5,7 +5,8 @@ import type { RotationContext } from './rotation-context.ts';
 import { configNameOf, type Generation, ledgerNameOf, type Span } from './rotation-document.ts';
 
 /**
- * Certificates in use whose chain, as it was given with them, ends at a generation or goes through it. For one below, that
+ * Certificates in use whose chain, as it was given with them, ends at a generation or goes through it; and of a root, join
+ * tokens that pin it, for each pins the root that signed when it was made. For one below, that
  * follows from when it was issued; at the edges of that time either generation may be meant, and both are.
  */
 export function livingUnderGeneration(
@@ -14,13 +15,16 @@ export function livingUnderGeneration(
 ): Promise<Living> {
   const { ledger, config, settleMs } = context;
   const own = ledgerNameOf(generation);
-  return livingUnder(ledger, config.trustDomain, function leadsToIt({ issuer, at }) {
-    if (issuer === own) return true;
-    return (
-      isBelow(configNameOf(issuer), generation.name, context) &&
-      generation.spans.some((span) => isWithin(at, span, settleMs))
-    );
-  });
+  const signedThen = (at: number) => generation.spans.some((span) => isWithin(at, span, settleMs));
+  return livingUnder(
+    ledger,
+    config.trustDomain,
+    function leadsToIt({ issuer, at }) {
+      if (issuer === own) return true;
+      return isBelow(configNameOf(issuer), generation.name, context) && signedThen(at);
+    },
+    ({ at }) => generation.name === rootName && signedThen(at),
+  );
 }
 
 function isWithin(at: number, { from, to }: Span, settleMs: number): boolean {

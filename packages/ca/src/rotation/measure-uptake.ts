@@ -1,19 +1,19 @@
 import { authorityPath } from '@countersign/spiffe';
 import { ownProvisioners } from '../ledger/covers.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, TokenRecord } from '../ledger/ledger.ts';
 import type { LiveCertificate } from '../ledger/rotation-records.ts';
 
 /** Somebody who lacks the new trust bundle, or whose certificate leads to the old key. */
 export interface Holder {
-  readonly kind: 'workload' | 'gateway';
-  /** The first name of a certificate without a SPIFFE ID. */
+  readonly kind: 'workload' | 'gateway' | 'token';
+  /** The first name of a certificate or token without a SPIFFE ID. */
   readonly name: string;
   readonly serial: string | undefined;
-  /** The process, of a gateway. */
+  /** The process, of a gateway; the id, of a token. */
   readonly instance: string | undefined;
   /** When it was last heard, or issued its certificate, in milliseconds since the epoch. */
   readonly lastSeen: number;
-  /** When its certificate ends, or its lease. */
+  /** When its certificate ends, or its lease, or it can be redeemed no more. */
   readonly until: number;
 }
 
@@ -27,7 +27,9 @@ export interface Uptake {
 }
 
 export interface Living {
+  /** Certificates, and join tokens among them. */
   readonly count: number;
+  readonly tokens: number;
   readonly until: number | undefined;
   readonly holders: readonly Holder[];
 }
@@ -67,20 +69,28 @@ export async function measureUptake(
   return { holders, holding, share: holders === 0 ? 1 : holding / holders, lacking };
 }
 
-/** Certificates in use for which `leads` says that they lead to a key. */
+/**
+ * Certificates in use for which `leads` says that they lead to a key, and join tokens for which `pins` says that they pin
+ * it: whoever redeems one knows the authority by that root alone.
+ */
 export async function livingUnder(
   ledger: Ledger,
   trustDomain: string,
   leads: (certificate: LiveCertificate) => boolean,
+  pins: (token: TokenRecord) => boolean,
 ): Promise<Living> {
   const found = (await usedCertificates(ledger, trustDomain, wasHeardOf)).filter(leads);
-  const ends = found.map(({ notAfter }) => notAfter);
+  const tokens = (await ledger.openTokens(mostTokens)).filter(pins);
+  const holders = [...tokens.map(tokenHolder), ...found.map(workloadOf)];
   return {
-    count: found.length,
-    until: ends.length === 0 ? undefined : ends.reduce((a, b) => Math.max(a, b)),
-    holders: found.map(workloadOf),
+    count: holders.length,
+    tokens: tokens.length,
+    until: holders.length === 0 ? undefined : holders.reduce((a, b) => Math.max(a, b.until), 0),
+    holders,
   };
 }
+
+const mostTokens = 10_000;
 
 /** Whether the holder of a certificate has moved on to what it was renewed to. */
 type MovedOn = (successor: LiveCertificate, before: LiveCertificate) => boolean;
@@ -133,6 +143,11 @@ async function usedCertificates(
 
 /** Of certificates that the authority orders for itself. */
 const authorities: ReadonlySet<string> = new Set([...ownProvisioners, 'ocsp']);
+
+function tokenHolder({ id, spiffeId, names, at, expiresAt }: TokenRecord): Holder {
+  const name = spiffeId ?? names[0] ?? id;
+  return { kind: 'token', name, serial: undefined, instance: id, lastSeen: at, until: expiresAt };
+}
 
 function workloadOf({ spiffeId, names, serialHex, holder, at, notAfter }: LiveCertificate): Holder {
   return {

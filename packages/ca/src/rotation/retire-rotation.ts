@@ -7,7 +7,7 @@ import { mustBeKnown, type RotationContext } from './rotation-context.ts';
 import { type Generation, ledgerNameOf } from './rotation-document.ts';
 
 export interface EndOrder {
-  /** Although certificates are in use that lead to it. */
+  /** Although certificates are in use that lead to it, or tokens that pin it. */
   readonly force?: boolean | undefined;
   readonly by: string;
 }
@@ -60,14 +60,17 @@ export async function refusalByLiving(
   { force = false, by }: EndOrder,
   context: RotationContext,
 ): Promise<Denial | undefined> {
-  const { count, until, holders } = await livingUnderGeneration(generation, context);
+  const { count, tokens, until, holders } = await livingUnderGeneration(generation, context);
   if (count === 0) return undefined;
   const ledgerName = ledgerNameOf(generation);
-  const named = holders
-    .slice(0, mostNamed)
-    .map(({ name, until: end }) => `"${name}" until ${new Date(end).toISOString()}`);
+  const named = holders.slice(0, mostNamed).map(({ kind, name, instance, until: end }) => {
+    const who = kind === 'token' ? `token "${instance}" for "${name}"` : `"${name}"`;
+    return `${who} until ${new Date(end).toISOString()}`;
+  });
   const more = count > mostNamed ? ` and ${count - mostNamed} more` : '';
-  const sides = `${count} certificates in use lead to it: ${named.join(', ')}${more}`;
+  const pin = tokens === 0 ? [] : [`${tokens} join tokens pin it`];
+  const lead = count === tokens ? [] : [`${count - tokens} certificates in use lead to it`];
+  const sides = `${[...pin, ...lead].join(' and ')}: ${named.join(', ')}${more}`;
   if (force) {
     context.log.error({ by, generation: ledgerName, count, until }, `forced: ${sides}`);
     return undefined;
@@ -76,6 +79,7 @@ export async function refusalByLiving(
     ...{
       generation: ledgerName,
       count,
+      tokens,
       until,
       names: holders.slice(0, 100).map((each) => each.name),
     },

@@ -243,6 +243,28 @@ describe('replacing the root', () => {
     issuedOf(await authority.renew({ csr: await request(), peer }));
     await authority.close();
   });
+
+  it('is not retired while a token could be redeemed that pins the old one', async () => {
+    const { authority, keys, clock } = await begin();
+    const token = (ttlMs: number) => authority.createToken({ spiffeId: payments, ttlMs });
+    const [spent, open, long] = [await token(9e6), await token(9e6), await token(9e7)];
+    assert.ok(spent.ok && open.ok && long.ok);
+    issuedOf(await authority.enrol({ csr: await request(), token: spent.token }));
+    await done(keys.prepare('root', { by }));
+    await done(keys.activate('root', { by, force: true }));
+    await clock.advance(2 * 3_600_000);
+    assert.ok((await token(9e6)).ok);
+    const answer = await keys.retire('root', { by });
+    refused(answer, 'ERR_ROTATION_LIVE', /2 join tokens pin it: token "[0-9a-f]{16}" for "spiffe/);
+    assert.ok(!answer.ok && answer.detail.includes(open.token.id));
+    assert.ok(!answer.detail.includes(spent.token.id));
+    await clock.advance(1 * 3_600_000);
+    refused(await keys.retire('root', { by }), 'ERR_ROTATION_LIVE', /1 join tokens pin it/);
+    const order = { by: 'token', value: long.token.id, reason: 'superseded' } as const;
+    assert.ok((await authority.revoke(order, { kind: 'operator' })).ok);
+    await done(keys.retire('root', { by }));
+    await authority.close();
+  });
 });
 
 describe('replacing an intermediate', () => {
