@@ -106,7 +106,13 @@ export class GrpcSubgraph implements Subgraph {
       contextValue: contextOf({ ...request, isRepeatable: false }),
     });
     if (!(Symbol.asyncIterator in results)) return yield answerOf(results);
-    for await (const result of results) yield answerOf(result);
+    try {
+      for await (const result of results) yield answerOf(result);
+    } catch (thrown) {
+      // A call that broke off is told already.
+      if (!(thrown instanceof GraphQLError)) throw thrown;
+      yield answerOf({ data: null, errors: [thrown] });
+    }
   }
 
   status(): SubgraphStatus {
