@@ -61,7 +61,7 @@ test('what was asked about before a revocation leaves nothing that makes the rec
   await waitUntil(clock, () => follower.acknowledged === 20);
   const copy = `${statePath}.copy`;
   await writeFile(copy, await readFile(statePath));
-  const opened = await FeedRecord.open(copy);
+  const opened = await FeedRecord.open(copy, { clock: testClock() });
   await opened.record.close();
   assert.equal(opened.damaged, undefined);
   assert.equal(opened.set.position, 20);
@@ -127,11 +127,11 @@ test('a record torn at any byte gives a true prefix or nothing, and is written a
   const copy = `${statePath}.copy`;
   for (let length = 0; length < crashed.byteLength; length += 7) {
     await writeFile(copy, crashed.subarray(0, length));
-    const { record, set, damaged } = await FeedRecord.open(copy);
+    const { record, set, damaged } = await FeedRecord.open(copy, { clock: testClock() });
     await record.close();
     assert.equal(damaged, undefined);
     assert.ok(set.position === 0 || set.position === 10);
-    const again = await FeedRecord.open(copy);
+    const again = await FeedRecord.open(copy, { clock: testClock() });
     await again.record.close();
     assert.equal(again.set.position, set.position);
   }
@@ -204,4 +204,47 @@ test('a record that could not be opened is not there for the next start either',
   const { follower } = await following(t, { statePath });
   await follower.ready;
   await assert.rejects(stat(statePath), { code: 'ENOENT' });
+});
+
+test('a record drops what has ended, at its start and whenever it has doubled, and goes on as before', async (t) => {
+  const path = await statePathFor(t);
+  const clock = testClock();
+  const day = 86_400_000;
+  const revocation = (position: number, previous: number, more: object = {}) =>
+    ({
+      ...{ type: 'revocation', by: 'serial', reason: 'superseded', at: clock.now() },
+      ...{ position, previous, value: `01${String(position).padStart(6, '0')}`, ...more },
+    }) as const;
+  const hello = { type: 'hello', trustDomain: 'example.com' } as const;
+  const first = await FeedRecord.open(path, { clock, compactAtBytes: 4096 });
+  const anchors = ['ab'.repeat(32)];
+  await first.record.append({ ...hello, position: 0, heartbeatMs: 5000, anchors });
+  let previous = 0;
+  for (let position = 1; position <= 200; position += 1) {
+    // Every tenth is of a key, and stays.
+    const isKey = position % 10 === 0;
+    const key = { by: 'key', value: String(position).padStart(64, '0') };
+    const more = isKey ? key : { until: clock.now() - 2 * day };
+    await first.record.append(revocation(position, previous, more) as never);
+    previous = position;
+    await first.record.append({ type: 'heartbeat', position, at: clock.now() + day });
+  }
+  await first.record.append(revocation(201, 200, { until: clock.now() - 2 * day }) as never);
+  await first.record.close();
+  // Compacted on the way, more than once: 400 lines are some 50 kB.
+  assert.ok((await stat(path)).size < 10_000);
+
+  const again = await FeedRecord.open(path, { clock });
+  await again.record.close();
+  assert.equal(again.damaged, undefined);
+  assert.equal(again.set.position, 201);
+  assert.equal(again.set.size, 20);
+  assert.equal((await readFile(path, 'utf8')).trimEnd().split('\n').length, 1 + 20 + 1 + 1);
+
+  // One of those lines missing is still found out.
+  const lines = (await readFile(path, 'utf8')).split('\n');
+  await writeFile(path, lines.toSpliced(5, 1).join('\n'));
+  const torn = await FeedRecord.open(path, { clock });
+  await torn.record.close();
+  assert.match(torn.damaged ?? '', /follows/);
 });

@@ -1,5 +1,5 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
-import { CountersignError, messageOf, writeFileDurably } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, writeFileDurably } from '@countersign/base';
 import {
   type FeedFrame,
   formatFeedFrame,
@@ -7,6 +7,7 @@ import {
   maxFrameBytes,
   parseFeedLine,
 } from '@countersign/wire';
+import { compactFrames } from './compact-record.ts';
 import { RevokedSet } from './revoked-set.ts';
 
 /**
@@ -18,28 +19,39 @@ import { RevokedSet } from './revoked-set.ts';
  * Durable when {@link append} resolved. A crash in between leaves a part of a line at the end, which the next start
  * drops. Opening replays the frames through the same checks as the feed itself, so that what was lost, doubled or added
  * in the middle is found. Owned by one process at a time. 0600: who writes it decides who is believed to be revoked.
+ *
+ * It holds no more than is needed: opening drops what has ended, and so does the record whenever it has doubled.
  */
 export class FeedRecord {
   readonly #path: string;
-  readonly #file: FileHandle;
+  readonly #options: RecordOptions;
+  #file: FileHandle;
+  #bytes: number;
+  #boundBytes: number;
   #waiting: string[] = [];
   #writing: Promise<void> | undefined;
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, file: FileHandle, bytes: number, options: RecordOptions) {
     this.#path = path;
+    this.#options = options;
     this.#file = file;
+    this.#bytes = bytes;
+    this.#boundBytes = boundOf(bytes, options);
   }
 
   /**
-   * Opens the file, or makes it, and replays what it has. All heartbeats but the last are dropped on the way.
+   * Opens the file, or makes it, and replays what it has. All heartbeats but the last are dropped on the way, and what
+   * has ended.
    *
    * @throws CountersignError ERR_REVOCATION_STATE where the file cannot be read or written at all
    */
-  static async open(path: string): Promise<OpenedRecord> {
+  static async open(path: string, options: RecordOptions): Promise<OpenedRecord> {
     try {
-      const replayed = replay(await contentOf(path));
-      await writeFileDurably(path, replayed.lines.join(''), { mode: 0o600 });
-      return { ...replayed, record: new FeedRecord(path, await open(path, 'a', 0o600)) };
+      const replayed = replay(await contentOf(path), options.clock.now());
+      const text = replayed.lines.join('');
+      await writeFileDurably(path, text, { mode: 0o600 });
+      const file = await open(path, 'a', 0o600);
+      return { ...replayed, record: new FeedRecord(path, file, text.length, options) };
     } catch (thrown) {
       throw failed(`open revocation state "${path}"`, path, thrown);
     }
@@ -80,12 +92,38 @@ export class FeedRecord {
     if (lines.length === 0) return;
     this.#waiting = [];
     try {
-      await this.#file.appendFile(lines.join(''));
+      const text = lines.join('');
+      await this.#file.appendFile(text);
       await this.#file.datasync();
+      this.#bytes += text.length;
+      if (this.#bytes > this.#boundBytes) await this.#compact();
     } catch (thrown) {
       throw failed(`write revocation state "${this.#path}"`, this.#path, thrown);
     }
   }
+
+  /** In one step: killed at any moment, the file is the old one or the new one. */
+  async #compact(): Promise<void> {
+    const { damaged, lines } = replay(await readFile(this.#path), this.#options.clock.now());
+    if (damaged !== undefined) throw new Error(damaged);
+    const text = lines.join('');
+    await writeFileDurably(this.#path, text, { mode: 0o600 });
+    const before = this.#file;
+    this.#file = await open(this.#path, 'a', 0o600);
+    await before.close();
+    this.#bytes = text.length;
+    this.#boundBytes = boundOf(text.length, this.#options);
+  }
+}
+
+export interface RecordOptions {
+  readonly clock: Pick<Clock, 'now'>;
+  /** It is compacted when it has doubled, and is larger than this. Default 1 MiB. */
+  readonly compactAtBytes?: number;
+}
+
+function boundOf(bytes: number, { compactAtBytes = 1 << 20 }: RecordOptions): number {
+  return Math.max(compactAtBytes, 2 * bytes);
 }
 
 interface Replayed {
@@ -111,9 +149,9 @@ async function contentOf(path: string): Promise<Uint8Array> {
   }
 }
 
-function replay(content: Uint8Array): Replayed {
+function replay(content: Uint8Array, now: number): Replayed {
   const set = new RevokedSet();
-  const lines: string[] = [];
+  const frames: FeedFrame[] = [];
   let freshUntil: number | undefined;
   try {
     // What has no line feed was being written when the process ended: it was never acknowledged.
@@ -131,12 +169,14 @@ function replay(content: Uint8Array): Replayed {
       if (frame.type === 'hello') set.greet(frame);
       else if (frame.type === 'covered') set.cover(frame);
       else set.apply(frame);
-      lines.push(formatFeedFrame(frame));
+      frames.push(frame);
     }
   } catch (thrown) {
     const damaged = messageOf(thrown);
     return { set: new RevokedSet(), freshUntil: undefined, damaged, lines: [] };
   }
+  set.forget(now);
+  const lines = compactFrames(frames, now).map(formatFeedFrame);
   if (freshUntil !== undefined) {
     // Revocations that came after it do not make the set older.
     lines.push(formatFeedFrame({ type: 'heartbeat', position: set.position, at: freshUntil }));

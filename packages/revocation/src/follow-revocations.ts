@@ -357,7 +357,7 @@ class Follower implements RevocationFollower {
     const { statePath } = this.#options;
     if (statePath === undefined) return;
     try {
-      const opened = await FeedRecord.open(statePath);
+      const opened = await FeedRecord.open(statePath, { clock: this.#options.clock });
       this.#record = opened.record;
       this.#set = opened.set;
       this.#lease.resumeAt(opened.set.position);

@@ -30,7 +30,7 @@ export interface JudgedCertificate {
 export type RevokedStatus = Extract<RevocationStatus, { readonly status: 'revoked' }>;
 
 /** How long entries stay after the end of their certificates: clocks differ. */
-const keptAfterEndMs = 86_400_000;
+export const keptAfterEndMs = 86_400_000;
 /** Ends that are let go of together. */
 const boxMs = 3_600_000;
 
