@@ -70,6 +70,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/renew.ts')).renewVerb,
   },
   {
+    name: 'exec',
+    summary: 'run a program with an identity that stays fresh',
+    load: async () => (await import('./verbs/exec.ts')).execVerb,
+  },
+  {
     name: 'issue',
     summary: 'make key and certificate, for whoever holds the state',
     load: async () => (await import('./verbs/issue.ts')).issueVerb,

@@ -8,12 +8,12 @@ export interface Verb {
 
 /**
  * What an action ends with when the answer was no, without being an error: `check` with findings, `verify` refused.
- * The verb has printed its answer itself.
+ * The verb has printed its answer itself. `exec` hands on the code of the program that it ran, from 0 to 255.
  */
 export class ExitWith extends Error {
-  readonly exitCode: 0 | 1 | 2 | 3;
+  readonly exitCode: number;
 
-  constructor(exitCode: 0 | 1 | 2 | 3) {
+  constructor(exitCode: number) {
     super(`exit with ${exitCode}`);
     this.exitCode = exitCode;
   }

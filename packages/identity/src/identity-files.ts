@@ -88,12 +88,21 @@ async function makePlace(directory: string): Promise<string | undefined> {
   return makeDirectory(resolve(directory, versions));
 }
 
+export interface FileModes {
+  /** Permission bits of what is no secret; 0o644 unless given. The key is 0o600 whatever it is. */
+  readonly mode?: number;
+}
+
 /** @throws CountersignError ERR_IDENTITY_FILES; the version before is then untouched */
-export async function writeIdentity(directory: string, identity: Identity): Promise<void> {
+export async function writeIdentity(
+  directory: string,
+  identity: Identity,
+  { mode }: FileModes = {},
+): Promise<void> {
   const { svid, bundle, ca } = identity;
   const { spiffeId, chain, privateKey } = svid;
   await swapIn(directory, {
-    ...{ chain, privateKey, bundle },
+    ...{ chain, privateKey, bundle, mode },
     meta: { spiffeId, trustDomain: bundle.trustDomain, ...(ca === undefined ? {} : { ca }) },
   });
 }
@@ -112,6 +121,7 @@ export async function writeNamedCertificate(
 }
 
 interface Written extends NamedCertificate {
+  readonly mode?: number | undefined;
   readonly meta: Readonly<Record<string, unknown>>;
 }
 
@@ -226,9 +236,9 @@ function authorityOf(meta: string, svid: X509Svid): string | undefined {
 }
 
 async function writeVersion(directory: string, written: Written): Promise<void> {
-  const { chain, privateKey, bundle, meta } = written;
+  const { chain, privateKey, bundle, meta, mode: usual = 0o644 } = written;
   await mkdir(directory);
-  const write = (name: string, text: string, mode = 0o644) =>
+  const write = (name: string, text: string, mode = usual) =>
     writeFileDurably(join(directory, name), text, { mode });
   await write(identityFiles.key, encodePrivateKey(privateKey), 0o600);
   await write(identityFiles.cert, pemOf([chain[0]]));

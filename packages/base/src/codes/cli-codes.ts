@@ -16,6 +16,21 @@ export const cliCodes = {
     hint: 'one JSON object a line: {"name": "payments-1", "spiffeId": "spiffe://…", "dns": ["…"], "ttl": "1h"}',
     exit: 2,
   },
+  ERR_EXEC_PROGRAM: {
+    meaning: 'The program that was to be run could not be started.',
+    hint: 'write it after --, as a path or as a name that PATH finds: countersign exec … -- PROGRAM',
+    exit: 2,
+  },
+  ERR_EXEC_DIRECTORY: {
+    meaning: 'There is no place for a directory that this user alone can read.',
+    hint: 'name one with --directory, best in memory such as under /run',
+    exit: 2,
+  },
+  ERR_EXEC_AGENT: {
+    meaning: 'Nobody answers at the socket of the agent.',
+    hint: 'start `countersign agent`, and give the path that it says after ready',
+    exit: 3,
+  },
   ERR_CLI_INPUT_KIND: {
     meaning: 'An input holds nothing of the kind that the command needs.',
     hint: '`countersign inspect FILE` says what a file holds; PEM, DER and SPIFFE bundle documents are read',
