@@ -48,6 +48,7 @@ import { BundleReports } from './rotation/bundle-reports.ts';
 import type { HierarchyInForce } from './rotation/hierarchy-in-force.ts';
 import type { KeyRotation } from './rotation/key-rotation.ts';
 import { nameOf } from './serve/api-call.ts';
+import type { KeyStores } from './signers/key-stores.ts';
 
 export interface AuthorityParts {
   readonly config: CaConfig;
@@ -62,6 +63,8 @@ export interface AuthorityParts {
   readonly keyLists?: KeyLists | undefined;
   /** The stores of its keys, where something could be wrong with them; closed with the authority. */
   readonly keys?: AuthorityKeys | undefined;
+  /** Where keys of further authorities are made; absent: nowhere. */
+  readonly stores?: KeyStores | undefined;
   /** What it issued, for everybody to see; closed with the authority. */
   readonly issuanceLog?: IssuanceLog | undefined;
   /** Of tokens, where `config` has them. */
@@ -144,7 +147,7 @@ export class Authority {
     this.entries = entryRegistryOf(parts);
     this.issuanceLog = parts.issuanceLog;
     this.tokens = new TokenDesk(parts.jwtKeys, () => this.#context);
-    this.doors = new DoorDesk(() => this.#context);
+    this.doors = new DoorDesk(() => this.#context, parts.stores);
     this.#keys = parts.keys;
     this.#context = {
       config,

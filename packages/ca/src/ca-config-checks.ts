@@ -18,6 +18,7 @@ import { interpretPublish } from './publish/publish-config.ts';
 import { interpretRequests } from './requests/requests-config.ts';
 import { interpretServices } from './service-config.ts';
 import { readStorages } from './storages-of-config.ts';
+import { interpretVault } from './vault/interpret-vault.ts';
 
 /** What is wrong at a place of the file; `which` chooses the key or its value (default). */
 export interface Finding {
@@ -96,6 +97,10 @@ export function interpretCaConfig(
       ...tell,
       trustDomain,
       profiles: profiles.map(({ name }) => name),
+    }),
+    vault: interpretVault(written.vault, {
+      ...tell,
+      intermediates: signing.map(({ name }) => name),
     }),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),

@@ -9,6 +9,7 @@ import { profilesSchema } from './profile/profile-schema.ts';
 import { publishSchema } from './publish/publish-config.ts';
 import { requestsSchema } from './requests/requests-schema.ts';
 import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
+import { vaultSchema } from './vault/vault-schema.ts';
 
 /** A number, also where it is written in quotes. */
 const wholeNumber = z.union(
@@ -110,6 +111,7 @@ export const caConfigSchema = z.strictObject({
   publish: publishSchema.nullish(),
   jwt: jwtSchema.nullish(),
   acme: acmeSchema.nullish(),
+  vault: vaultSchema.nullish(),
   ledger: ledgerSchema.nullish(),
 });
 

@@ -12,6 +12,7 @@ import type { PublishConfig } from './publish/publish-config.ts';
 import type { RequestsConfig } from './requests/requests-config.ts';
 import type { SecretSource } from './signers/secret-source.ts';
 import type { StorageConfig } from './signers/storage-config.ts';
+import type { VaultConfig } from './vault/vault-config.ts';
 
 /** `ca.yaml`, read and checked; every default is filled in. Durations are milliseconds. */
 export interface CaConfig {
@@ -38,6 +39,8 @@ export interface CaConfig {
   readonly jwt: JwtConfig | undefined;
   /** Undefined: no ACME. */
   readonly acme: AcmeConfig | undefined;
+  /** Undefined: none of Vault's API. */
+  readonly vault: VaultConfig | undefined;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   readonly ledger: LedgerConfig;

@@ -13,6 +13,7 @@ import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { judgeNames } from './name-policy.ts';
 import type { Requester } from './policy/who.ts';
+import type { KeyStores } from './signers/key-stores.ts';
 
 export type Vouched = Omit<Extract<IssueGrant, { by: 'door' }>, 'by' | 'names'>;
 
@@ -20,8 +21,12 @@ export type Vouched = Omit<Extract<IssueGrant, { by: 'door' }>, 'by' | 'names'>;
 export class DoorDesk {
   readonly #context: () => IssueContext;
 
-  constructor(context: () => IssueContext) {
+  /** Where keys of further authorities are made; undefined: nowhere. */
+  readonly stores: KeyStores | undefined;
+
+  constructor(context: () => IssueContext, stores: KeyStores | undefined) {
     this.#context = context;
+    this.stores = stores;
   }
 
   /** Within the policy for the edge's provisioner. `issuers`: instead of the hierarchy's own. */

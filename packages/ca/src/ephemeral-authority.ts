@@ -43,6 +43,7 @@ export async function ephemeralAuthority(options: EphemeralOptions): Promise<Aut
     root: root.certificate,
     issuers,
     rotation,
+    stores,
     ledger,
     keyLists: await openKeyLists(config.requests, { clock, log }),
     jwtKeys:

@@ -4,7 +4,7 @@ import { constraintsOf } from './constraints/name-constraints.ts';
 import { type ServiceTemplate, serviceTemplate } from './draft.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
 import { NarrowedTemplates, type UsageWish } from './profile/narrow-usages.ts';
-import { publicationOf } from './publish/certificate-publication.ts';
+import { type Publication, publicationOf } from './publish/certificate-publication.ts';
 
 /** An intermediate with its key. */
 export interface SigningPair {
@@ -60,14 +60,16 @@ export function makeIssuers(
   return pairs.map((pair) => makeIssuer(pair, chainOf(pair.name), root, config));
 }
 
-function makeIssuer(
+/** `chain`: its own certificate first. `named`: what its certificates name instead of what the configuration says. */
+export function makeIssuer(
   { name, certificate, signer, ledgerName = name, behind = [] }: SigningPair,
   chain: readonly Certificate[],
   root: Certificate,
   { intermediates, defaultProfile, profiles, publish }: IssuerConfig,
+  named?: Publication,
 ): Issuer {
   const configured = intermediates.find((each) => each.name === name);
-  const publication = publicationOf(publish, { name, certificate }, 'services');
+  const publication = named ?? publicationOf(publish, { name, certificate }, 'services');
   const links = chain.map(constraintsOf);
   const authority = { certificate, links };
   const ofOwn = { ...defaultProfile, extKeyUsage: ['serverAuth', 'clientAuth'] };

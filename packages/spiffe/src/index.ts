@@ -7,6 +7,7 @@ export {
   type JwsAlgorithm,
   jwsAlgorithm,
   jwsAlgorithmOf,
+  verifyJws,
 } from './jwt/jws-algorithms.ts';
 export {
   type JwtClaims,

@@ -26,7 +26,9 @@ import { apiContext } from './api-context.ts';
 import { cutRevokedPeers, type RevokedPeerCutter } from './cut-revoked-peers.ts';
 import type { FeedLimits } from './feed-hub.ts';
 import type { GuessLimits } from './guess-limiter.ts';
+import { answerListRequests } from './list-requests.ts';
 import { openAcme } from './open-acme.ts';
+import { openVault } from './open-vault.ts';
 import { OwnIdentity } from './own-identity.ts';
 import { answerProblem } from './problem-answer.ts';
 import { watchClock } from './watch-clock.ts';
@@ -107,6 +109,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   });
 
   const acme = await openAcme(options);
+  const vault = await openVault({ ...options, version: options.version ?? 'unknown' });
 
   // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP
   // name, further names where ca.yaml gives them
@@ -129,6 +132,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const address = socket.remoteAddress ?? '';
     const caller = callers.get(socket) ?? { kind: 'anonymous', address };
     const refusal = refusals.get(socket);
+    // Whose certificate is of others may show it there, and log in by it.
+    if (vault?.has(request.url ?? '') === true) return void vault.answer(request, response);
     if (refusal === undefined) {
       if (acme?.has(request.url ?? '') === true) return void acme.answer(request, response);
       return void answerRequest(context, caller, request, response);
@@ -165,6 +170,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     },
   });
   enforceHttpTimeouts(web);
+  if (vault !== undefined) answerListRequests(web, { edge: vault.edge, clock, log });
 
   // 4. revoke and cut, here too
   const { ledger } = authority;
@@ -208,6 +214,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     await retention?.stop();
     await publishing?.close(drainMs);
     await acme?.close();
+    await vault?.close();
     await keepPublishedUrl(options.dataDir, undefined);
     // Not listening, so it has nothing to close; what it checks time-outs with ends.
     web.close();

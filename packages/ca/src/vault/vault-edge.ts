@@ -1,0 +1,58 @@
+import type { Clock, Log } from '@countersign/base';
+import type { Authority } from '../authority.ts';
+import { KeySets } from '../bearer/key-sets.ts';
+import { GuessLimiter } from '../serve/guess-limiter.ts';
+import { answerVault, type VaultHttp, type VaultReply } from './answer-vault.ts';
+import { AuthMethods } from './auth/auth-methods.ts';
+import { isOwnPath } from './mount-path.ts';
+import { Mounts } from './mounts.ts';
+import { Lists } from './pki/lists.ts';
+import { MadeKeys } from './pki/made-keys.ts';
+import { Policies } from './policies.ts';
+import { Tokens } from './tokens.ts';
+import type { VaultConfig } from './vault-config.ts';
+import type { VaultContext } from './vault-context.ts';
+import { VaultStore } from './vault-store.ts';
+
+export interface VaultEdgeOptions {
+  readonly config: VaultConfig;
+  readonly authority: Authority;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The API of Vault's PKI secrets engine in front of an authority. Whoever serves it brings HTTP and TLS. */
+export class VaultEdge {
+  readonly #context: VaultContext;
+
+  constructor({ config, authority, version, clock, log }: VaultEdgeOptions) {
+    const store = new VaultStore(authority.ledger);
+    const { failedLogins: burst, failedLoginMs: refillMs } = config.limits;
+    this.#context = {
+      ...{ config, authority, store, version, clock, log },
+      tokens: new Tokens({ store, config, clock, log }),
+      policies: new Policies(store, clock),
+      mounts: new Mounts(store, config),
+      authMethods: new AuthMethods(store),
+      madeKeys: new MadeKeys(store, authority),
+      lists: new Lists(authority, clock, log),
+      keySets: new KeySets({ allow: config.allow, clock }),
+      guesses: new GuessLimiter(clock, { burst, refillMs }),
+    };
+  }
+
+  /** Whether a request's path is below `/v1/` and not the authority's own. */
+  has(path: string): boolean {
+    const first = /^\/v1\/([^/?]+)/.exec(path)?.[1];
+    return first !== undefined && !isOwnPath(first);
+  }
+
+  answer(http: VaultHttp): Promise<VaultReply> {
+    return answerVault(this.#context, http);
+  }
+
+  close(): Promise<void> {
+    return this.#context.lists.close();
+  }
+}
