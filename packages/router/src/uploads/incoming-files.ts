@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { denial } from '@countersign/base';
-import { Busboy, type BusboyFileStream } from '@fastify/busboy';
+import { Busboy, type BusboyFileStream, type BusboyInstance } from '@fastify/busboy';
 import type { RefusedRequest } from '../http/read-request.ts';
 import type { ArrivingFile } from './uploaded-file.ts';
 
@@ -122,7 +122,7 @@ export function openParser(
   request: IncomingMessage,
   { max_files: files, max_file_bytes: fileSize }: UploadLimits,
   maxFieldBytes: number,
-): Busboy | undefined {
+): BusboyInstance | undefined {
   try {
     return new Busboy({
       headers: { ...request.headers, 'content-type': request.headers['content-type'] ?? '' },
