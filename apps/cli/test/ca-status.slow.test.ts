@@ -12,7 +12,8 @@ test('ca status says what an authority holds, with a server and without, and exi
   const state = file('state');
   const config = file('ca.yaml');
   const publish =
-    'publish: { url: "http://pki.example.com" }\nledger: { retention: { keep: 720h } }\n';
+    'publish: { url: "http://pki.example.com" }\nledger: { retention: { keep: 720h } }\n' +
+    `api: { admins: [${id('me')}] }\n`;
   await writeFile(config, `${authorityYaml()}${publish}`);
   const made = await countersign(['init', '--config', config, '--data', state]);
   assert.equal(made.code, 0, made.stderr);
@@ -54,6 +55,13 @@ test('ca status says what an authority holds, with a server and without, and exi
   assert.ok(served.uptimeMs > 0);
   assert.deepEqual(served.findings, []);
   assert.equal(served.retention.enabled, true);
+  const plain = ['issue', '--data', state, '--spiffe-id', id('plain'), '--out', file('plain')];
+  assert.equal((await countersign(plain)).code, 0);
+  const own = await countersign(['ca', 'status', '--ca', url, '--identity', file('plain')]);
+  assert.equal(own.code, 0, own.stderr);
+  assert.match(own.stdout, /^you {12}spiffe:\/\/example\.com\/plain .*; the authority is well$/m);
+  assert.doesNotMatch(own.stdout, /^(findings|retention|list|keys) /m);
+  assert.match(server.stderr(), /ca\.yaml says nothing under api\.gateways/);
   const operator = await read('--data', state);
   for (const { number, nextUpdate } of operator.lists) {
     assert.match(number, /^\d+$/);

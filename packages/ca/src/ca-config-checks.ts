@@ -225,8 +225,15 @@ function readApi(
     const path = ['api', 'bundleRefresh'];
     report(path, `${path.join('.')}: expected 1s to 24h, found ${formatDuration(bundleRefreshMs)}`);
   }
+  const { feedStreams = 16 } = written;
+  if (feedStreams < 1 || feedStreams > 4096) {
+    const path = ['api', 'feedStreams'];
+    report(path, `${path.join('.')}: expected 1 to 4096, found ${feedStreams}`);
+  }
   return {
     bundleRefreshMs,
+    feedStreams,
+    isAnyGateway: written.gateways === undefined || written.gateways === null,
     admins: (written.admins ?? []).flatMap((text, index) =>
       readApiId(text, ['api', 'admins', index], trustDomain, report),
     ),

@@ -84,6 +84,7 @@ const api = z.strictObject({
   admins: z.array(z.string()).nullish(),
   registrars: z.array(z.string()).nullish(),
   gateways: z.array(z.string()).nullish(),
+  feedStreams: wholeNumber.optional(),
   bundleRefresh: durationSchema().optional(),
   address: z.string().min(1).optional(),
   port: wholeNumber.optional(),

@@ -112,6 +112,10 @@ export interface ApiConfig {
   readonly registrars: readonly string[];
   /** SPIFFE IDs, or beginnings that end in `*`, that may hold a lease. Default `*`. */
   readonly gateways: readonly string[];
+  /** Whether the file says nothing of gateways: then it is told at start-up what that means. */
+  readonly isAnyGateway: boolean;
+  /** Streams of the revocation feed that one identity may have open at an authority. Default 16, 1 to 4096. */
+  readonly feedStreams: number;
   /** Default 127.0.0.1. */
   readonly address: string;
   /** Default 8440; 0: any free port. */

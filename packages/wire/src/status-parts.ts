@@ -46,6 +46,15 @@ export interface RetentionOfLedger {
   readonly finishedAt: number;
 }
 
+/** What a workload is told of itself, and of the authority's health without the reasons. */
+export interface OwnState {
+  readonly spiffeId?: string | undefined;
+  readonly serial: string;
+  readonly notAfter: number;
+  /** Whether the authority has findings, which its operators are told. */
+  readonly isWell: boolean;
+}
+
 /** Something that an operator should look at. */
 export interface StatusFinding {
   /** What it is about: `ledger`, `signers`, `lists`, `log`, `retention`, `clock`, `certificates`, `gateways`. */
@@ -105,6 +114,15 @@ export const statusParts = {
       revocations: m.integer('revocations', { min: 0 }),
       endedBefore: m.integer('endedBefore', { min: 0 }),
       finishedAt: m.integer('finishedAt', { min: 0 }),
+    }),
+  ),
+  own: objectOf(
+    'own',
+    (m): OwnState => ({
+      ...(m.has('spiffeId') && { spiffeId: m.text('spiffeId', { max: 2048 }) }),
+      serial: m.text('serial', { max: 64 }),
+      notAfter: m.integer('notAfter', { min: 0 }),
+      isWell: m.boolean('isWell'),
     }),
   ),
   findings: listOf(

@@ -3,6 +3,7 @@ import {
   type CertificateState,
   type ListStateOfAuthority,
   type LogState,
+  type OwnState,
   type RetentionOfLedger,
   type SignerState,
   type StatusFinding,
@@ -27,7 +28,10 @@ export interface GatewayStatus {
   readonly maxSilenceMs?: number | undefined;
 }
 
-/** `GET /v1/status`, for who holds a certificate: it names the gateways, which is no business of strangers. */
+/**
+ * `GET /v1/status`, for who holds a certificate. Operators (`api.admins`, the admin socket) are told everything; others
+ * how the authority is, its public certificates, the leases that they hold themselves, and how their own certificate is.
+ */
 export interface StatusResponse {
   readonly version: string;
   readonly trustDomain: string;
@@ -54,6 +58,8 @@ export interface StatusResponse {
   readonly log?: LogState | undefined;
   readonly retention?: RetentionOfLedger | undefined;
   readonly findings?: readonly StatusFinding[] | undefined;
+  /** For who is no operator: its own certificate, and the members above that are of operators are missing. */
+  readonly own?: OwnState | undefined;
 }
 
 const fingerprint = { pattern: /^[0-9a-f]{64}$/, form: 'a SHA-256 in lowercase hexadecimal' };
@@ -78,6 +84,7 @@ export function parseStatusResponse(json: unknown): StatusResponse {
         log: statusParts.log(m),
         retention: statusParts.retention(m),
         findings: statusParts.findings(m),
+        own: statusParts.own(m),
       }),
     }),
     tolerant,

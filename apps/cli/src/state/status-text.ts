@@ -17,6 +17,16 @@ export function statusText(status: StatusResponse, now: number, style: Style): s
 type Section = (status: StatusResponse, now: number) => readonly string[];
 
 const sections: readonly Section[] = [
+  ({ own }, now) => {
+    if (own === undefined) return [];
+    const { spiffeId = 'certificate', serial, notAfter, isWell } = own;
+    const health = isWell
+      ? 'the authority is well'
+      : 'the authority has findings: ask its operators';
+    return [
+      `you            ${printable(spiffeId)}  ${validityAt(0, notAfter, now)}, serial ${serial}; ${health}`,
+    ];
+  },
   ({ trustDomain, version, uptimeMs }) => [
     `trust domain   ${printable(trustDomain)}`,
     `authority      ${uptimeMs > 0 ? `serves for ${roughDuration(uptimeMs)}` : 'nobody serves it'}, version ${printable(version)}`,

@@ -36,7 +36,8 @@ export const caStatusVerb: Verb = {
 
 const help = `
 Exits with 1 where there are findings. With --data and no server, the ledger is opened: lists and stores of keys are
-known to who serves alone.
+known to who serves alone. Over --ca, identities of api.admins are told everything; others how the authority is, and
+how their own certificate is.
 
 Example:
   countersign ca status --data state
@@ -49,7 +50,7 @@ async function status(cli: Cli, options: StatusOptions): Promise<void> {
       ? `${JSON.stringify(found, null, 2)}\n`
       : statusText(found, cli.clock.now(), cli.outStyle);
   await cli.out(text);
-  if ((found.findings ?? []).length > 0) throw new ExitWith(1);
+  if ((found.findings ?? []).length > 0 || found.own?.isWell === false) throw new ExitWith(1);
 }
 
 async function statusOf(cli: Cli, options: StatusOptions): Promise<StatusResponse> {

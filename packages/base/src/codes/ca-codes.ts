@@ -310,8 +310,9 @@ export const caCodes = {
     exit: 1,
   },
   ERR_API_FEED_LIMIT: {
-    meaning: 'The authority holds as many streams of the revocation feed as it may.',
-    hint: 'find who opens so many streams, or raise the limit',
+    meaning:
+      'The authority holds as many streams of the revocation feed as it may, of this caller or in all.',
+    hint: 'find who opens so many streams, or raise `api.feedStreams` of ca.yaml',
     exit: 3,
   },
   ERR_API_FEED_CURSOR: {

@@ -52,7 +52,10 @@ export function apiContext(options: ApiContextOptions): ApiContext {
     authority,
     clock,
     log,
-    feed: new Hub({ ledger: authority.ledger, clock, log, meter, limits: options.feed }),
+    feed: new Hub({
+      ...{ ledger: authority.ledger, clock, log, meter, limits: options.feed },
+      streamsEach: () => options.feed?.maxStreamsEach ?? authority.config.api.feedStreams,
+    }),
     leases: new Bell(),
     guesses: new GuessLimiter(clock, options.guesses),
     waitMs: options.waitMs,

@@ -17,7 +17,7 @@ export interface FeedLimits {
   readonly heartbeatMs?: number;
   /** Streams at once. Default 4096. */
   readonly maxStreams?: number;
-  /** Streams of one identity at once. Default 256. */
+  /** Streams of one identity at once; `api.feedStreams` of ca.yaml unless given. */
   readonly maxStreamsEach?: number;
   /** A reader that takes nothing for this long is dropped. Default 10,000. */
   readonly slowReaderMs?: number;
@@ -33,6 +33,9 @@ export interface FeedSeat {
   readonly dialect: number;
   leave(): void;
 }
+
+/** Who is refused a seat comes again when the streams of who went away were found dead. */
+const retryAfterS = 10;
 
 /** Readers stand at the head or a little behind it; who asks for any position it likes does not fill the memory. */
 const mostPages = 64;
@@ -50,7 +53,7 @@ export class FeedHub {
   readonly slowReaderMs: number;
   readonly #ledger: Ledger;
   readonly #maxStreams: number;
-  readonly #maxStreamsEach: number;
+  readonly #maxStreamsEach: () => number;
   readonly #seats = new Map<string, Seated>();
   readonly #seatsOf = new Map<string, number>();
   readonly #open: Gauge;
@@ -64,6 +67,8 @@ export class FeedHub {
     readonly log: Log;
     readonly meter: Meter;
     readonly limits?: FeedLimits | undefined;
+    /** Asked for each stream: a new configuration counts at once. */
+    readonly streamsEach?: () => number;
   }) {
     const { limits = {} } = options;
     this.#ledger = options.ledger;
@@ -72,7 +77,7 @@ export class FeedHub {
     this.heartbeatMs = limits.heartbeatMs ?? 5000;
     this.slowReaderMs = limits.slowReaderMs ?? 10_000;
     this.#maxStreams = limits.maxStreams ?? 4096;
-    this.#maxStreamsEach = limits.maxStreamsEach ?? 256;
+    this.#maxStreamsEach = options.streamsEach ?? (() => limits.maxStreamsEach ?? 16);
     this.#open = options.meter.gauge({
       name: 'countersign_feed_streams',
       help: 'Open streams of the revocation feed.',
@@ -95,11 +100,11 @@ export class FeedHub {
     const key = `${holder}\n${instance}`;
     this.#seats.get(key)?.end.abort();
     const held = this.#seatsOf.get(holder) ?? 0;
-    if (this.#seats.size >= this.#maxStreams || held >= this.#maxStreamsEach) {
-      return denial(
-        'ERR_API_FEED_LIMIT',
-        `${held} streams of "${holder}" and ${this.#seats.size} in all are open, at most ${this.#maxStreamsEach} and ${this.#maxStreams}`,
-      );
+    const each = this.#maxStreamsEach();
+    if (this.#seats.size >= this.#maxStreams || held >= each) {
+      const found = `${held} streams of "${holder}" and ${this.#seats.size} in all are open`;
+      const sides = `${found}, at most ${each} (api.feedStreams) and ${this.#maxStreams}`;
+      return denial('ERR_API_FEED_LIMIT', sides, { retryAfterS });
     }
     const end = new AbortController();
     this.#seats.set(key, { dialect, end });

@@ -37,6 +37,12 @@ describe('revocation feed', () => {
   afterEach(() => api.close());
   after(() => stop.abort());
 
+  const asGateway = (path: string) => ({
+    ...{ host: '127.0.0.1', port: api.server.port, path, agent: false as const },
+    ca: encodePem('CERTIFICATE', api.authority.root.raw),
+    ...{ cert: gateway.cert, key: gateway.key },
+  });
+
   async function revoke(value: string): Promise<RevocationRecord> {
     const outcome = await api.authority.ledger.revoke({
       by: 'spiffe-id',
@@ -197,6 +203,14 @@ describe('revocation feed', () => {
     for (const stream of streams) await next(stream);
     const fourth = client.feed({ after: 0, instance: 'gateway-4' }).next();
     await assert.rejects(fourth, { code: 'ERR_API_FEED_LIMIT' });
+    const told = await new Promise<string | undefined>((resolve, reject) => {
+      const asked = httpsRequest(asGateway('/v1/feed?after=0&instance=gateway-5'), (response) => {
+        response.resume();
+        resolve(response.headers['retry-after']);
+      });
+      asked.on('error', reject).end();
+    });
+    assert.equal(told, '10');
     const again = client.feed({ after: 0, instance: 'gateway-1' });
     await next(again);
     // The earlier stream of that instance has ended by itself.
@@ -210,15 +224,7 @@ describe('revocation feed', () => {
   it('drops a reader that takes nothing, and keeps the others', async () => {
     const long = 'x'.repeat(1900);
     for (let i = 0; i < 8000; i += 1) await revoke(`${orders}/${i}/${long}`);
-    const stuck = httpsRequest({
-      host: '127.0.0.1',
-      port: api.server.port,
-      path: '/v1/feed?after=0&instance=gateway-stuck',
-      ca: encodePem('CERTIFICATE', api.authority.root.raw),
-      cert: gateway.cert,
-      key: gateway.key,
-      agent: false,
-    });
+    const stuck = httpsRequest(asGateway('/v1/feed?after=0&instance=gateway-stuck'));
     stuck.on('error', () => {});
     stuck.on('response', (response) => response.pause());
     stuck.end();

@@ -76,11 +76,13 @@ export function answerProblem(response: ServerResponse, refusal: Refusal, log: L
     response.destroy();
     return refused.code;
   }
+  const { retryAfterS } = isDenial(cause) ? cause.fields : {};
   const body = formatProblem(problemFrom(refused, { id, audience, status }));
   response.writeHead(status, {
     'content-type': problemContentType,
     'cache-control': 'no-store',
     'content-length': Buffer.byteLength(body),
+    ...(retryAfterS !== undefined && { 'retry-after': String(retryAfterS) }),
   });
   response.end(body);
   return refused.code;

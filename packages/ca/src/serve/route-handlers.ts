@@ -20,6 +20,7 @@ import { entryHandlers } from '../entries/entry-handlers.ts';
 import type { Issued, Refusal } from '../issue.ts';
 import { jwtHandlers } from '../jwt/jwt-handlers.ts';
 import { answerLedgerRead } from '../ledger/ledger-pages.ts';
+import { ownStatus } from '../status/own-status.ts';
 import { servedStatus } from '../status/served-status.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
@@ -51,9 +52,12 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   revoke: answerRevoke,
   keyRevoke: answerKeyRevoke,
 
-  async status({ authority, clock, version, startedAt, running }) {
+  async status({ authority, clock, version, startedAt, running, isAdmin }, { caller }) {
     const parts = { authority, running: running(), version, startedAt, clock };
-    return { ok: true, body: formatStatusResponse(await servedStatus(parts)) };
+    const status = await servedStatus(parts);
+    const seesAll = caller.kind !== 'peer' || isAdmin(caller.peer);
+    const told = seesAll ? status : ownStatus(status, caller.peer);
+    return { ok: true, body: formatStatusResponse(told) };
   },
 
   async feed(context, call) {

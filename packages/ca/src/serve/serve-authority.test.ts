@@ -99,6 +99,15 @@ describe('authority api', () => {
     assert.equal(status.trustDomain, 'example.com');
     assert.equal(status.rootFingerprint, api.authority.rootFingerprint);
     assert.ok(status.ledger.issued > 0);
+    // It is no operator: how its own certificate is, and of the authority no more than that it is well.
+    assert.deepEqual(
+      Object.keys(status).filter((name) => /findings|signers|lists|log/.test(name)),
+      [],
+    );
+    const { own } = status;
+    assert.deepEqual([own?.spiffeId, own?.serial, own?.isWell], [orders, renewed.serial, true]);
+    const whole = await api.client(await api.enrol(admin)).status();
+    assert.deepEqual([whole.findings, whole.own], [[], undefined]);
   });
 
   it('wants a certificate for renewal, revocation, status, feed and lease, and tells a stranger nothing but an id', async () => {

@@ -72,6 +72,9 @@ export interface AuthorityServer {
   close(drainMs?: number): Promise<void>;
 }
 
+const anyGateway =
+  'ca.yaml says nothing under api.gateways: every workload may hold a lease, and each that holds one and ' +
+  'does not acknowledge delays every revocation; name the gateways, or write ["*"] where that is meant';
 const day = 86_400_000;
 const headTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
@@ -189,6 +192,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   });
 
   // 6. who follows the feed, for whoever watches
+  if (api.isAnyGateway) log.warn({ key: 'api.gateways' }, anyGateway);
   const watching = new AbortController();
   const { leases, liveLeases: live } = context;
   void watchLeases({ ledger, leases, live, clock, log }, watching.signal);
