@@ -65,6 +65,7 @@ export { openSqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite-ledg
 export { type AuditVerdict, type VerifyAuditOptions, verifyAudit } from './ledger/verify-audit.ts';
 export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';
 export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-files.ts';
+export { signedLog } from './log/signed-log.ts';
 export { type OpenOptions, openAuthority } from './open-authority.ts';
 export { importIntoState } from './publish/import-into-state.ts';
 export { publishedUrlOf } from './publish/published-url.ts';

@@ -1,5 +1,5 @@
 import { CountersignError } from '@countersign/base';
-import { type AuditHead, verifyAudit } from '@countersign/ca';
+import { type AuditHead, signedLog, verifyAudit } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { outputOption } from '../output-option.ts';
 import { type LedgerOptions, withLedger } from '../state/with-ledger.ts';
@@ -25,9 +25,10 @@ export const auditVerifyVerb: Verb = {
 
 const help = `
 Exits 1 where a row, a record, a counter, a document or what is beside the records (spent tokens, outcomes, the
-archive) was changed, is missing or was slipped in, and names each. Whoever can write to the database can also write
-the trail anew from some row on, or cut it: note the row and hash that this prints somewhere else, and give it as
---expect the next time.
+archive) was changed, is missing or was slipped in, and names each; also where the issuance log in the data directory
+was signed for certificates that the ledger lacks. Whoever can write to the database can also write the trail anew
+from some row on, or cut it: note the row and hash that this prints somewhere else, and give it as --expect the next
+time.
 
 Example:
   countersign audit verify --data state
@@ -35,7 +36,10 @@ Example:
 
 async function verify(cli: Cli, options: AuditVerifyOptions): Promise<void> {
   const expect = options.expect === undefined ? undefined : headOf(options.expect);
-  const verdict = await withLedger(cli, options, (ledger) => verifyAudit(ledger, { expect }));
+  const signed = await signedLog(options.data);
+  const verdict = await withLedger(cli, options, (ledger) =>
+    verifyAudit(ledger, { expect, signed }),
+  );
   const { findings, head, rows, records, unmarked } = verdict;
   const ok = findings.length === 0;
   if (options.output === 'json') {

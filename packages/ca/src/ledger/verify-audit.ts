@@ -1,4 +1,5 @@
-import { messageOf } from '@countersign/base';
+import { equalBytes, messageOf, toHex } from '@countersign/base';
+import { type Checkpoint, leafHash, TreeFrontier } from '@countersign/wire';
 import {
   type AuditHead,
   type AuditRow,
@@ -23,6 +24,8 @@ export interface AuditVerdict {
 export interface VerifyAuditOptions {
   /** A row that was seen before, by its number and hash: the trail must still have it. */
   readonly expect?: AuditHead | undefined;
+  /** What the issuance log has signed, read before: the ledger must still have those certificates. */
+  readonly signed?: Checkpoint | undefined;
 }
 
 const page = 1000;
@@ -36,7 +39,8 @@ type Verified = Pick<Ledger, 'auditAfter' | 'recordsAfter' | 'status' | 'contrad
  * Reads the whole audit trail and every ledger record beside it: each row follows from the one before, each record is the
  * one that its row was written about, and none is missing, on either side, up to where it began to be read; the counters
  * are those of the records, and what is beside records follows from them. Somebody who rewrites the trail from a row on to
- * its end is found by a row that was noted elsewhere (`expect`), and by nothing else.
+ * its end is found by a row that was noted elsewhere (`expect`), and as far as certificates go by what the issuance log has
+ * signed (`signed`); by nothing else.
  */
 export async function verifyAudit(
   ledger: Verified,
@@ -44,7 +48,7 @@ export async function verifyAudit(
 ): Promise<AuditVerdict> {
   // 1. What is written while this reads is left for the next time.
   const status = await headsOf(ledger);
-  const check = new Check(options.expect);
+  const check = new Check(options);
 
   // 2. What stands where there is no place for it, and what does not follow from the records.
   const { findings, unmarked } = await ledger.contradictions(0, positions);
@@ -82,6 +86,7 @@ async function walk(ledger: Verified, status: LedgerStatus, check: Check): Promi
   check.end(end);
   for (const record of await records.upTo(status.position)) check.unaudited(record);
   check.status(status);
+  check.log();
 }
 
 /** The trail is flushed first, and the record of no position is newer than its row. */
@@ -123,6 +128,8 @@ function recordsOf(ledger: Pick<Ledger, 'recordsAfter'>) {
 class Check {
   readonly #findings: string[] = [];
   readonly #expect: AuditHead | undefined;
+  readonly #signed: Checkpoint | undefined;
+  readonly #tree = new TreeFrontier();
   readonly #counts = { intent: 0, issued: 0, abandoned: 0, token: 0, revocation: 0 };
   #lastPosition = 0;
   #lastRevocation = 0;
@@ -131,8 +138,9 @@ class Check {
   #rows = 0;
   #records = 0;
 
-  constructor(expect: AuditHead | undefined) {
+  constructor({ expect, signed }: VerifyAuditOptions) {
     this.#expect = expect;
+    this.#signed = signed;
   }
 
   get mayGoOn(): boolean {
@@ -220,6 +228,21 @@ class Check {
     }
   }
 
+  /** A signature outlives what is cut off, or written anew. */
+  log(): void {
+    if (this.#signed === undefined) return;
+    const { size, root } = this.#signed;
+    if (this.#tree.size < size) {
+      const sides = `it was signed for ${size} certificates, the ledger has ${this.#tree.size}`;
+      this.#find(`issuance log: the ledger was cut: ${sides}`);
+    } else if (!equalBytes(this.#tree.root, root)) {
+      const sides = `the first ${size} certificates of the ledger lead to "${toHex(this.#tree.root)}"`;
+      this.#find(
+        `issuance log: the ledger was changed: it was signed with "${toHex(root)}", ${sides}`,
+      );
+    }
+  }
+
   /** Each version of a document was written with a row, if one that does not name it. */
   unmarked(documents: readonly UnmarkedDocument[]): void {
     const versions = documents.reduce((sum, { version }) => sum + version, 0);
@@ -233,6 +256,9 @@ class Check {
     this.#records += 1;
     this.#counts[record.kind] += 1;
     if (record.kind === 'revocation') this.#lastRevocation = record.position;
+    if (record.kind === 'issued' && this.#tree.size < (this.#signed?.size ?? 0)) {
+      this.#tree.append(leafHash(record.der));
+    }
   }
 
   #find(finding: string): void {

@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, it } from 'node:test';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import type { RotationStep } from '@countersign/wire';
+import { issuedOf, request } from '../../../test/authority-under-test.ts';
 import { parseCaConfig } from '../../ca-config.ts';
 import { initAuthority } from '../../init-authority.ts';
+import { signedLog } from '../../log/signed-log.ts';
 import { openAuthority } from '../../open-authority.ts';
 import { takeRotationStep } from '../../rotation/take-rotation-step.ts';
 import { stateLayout } from '../../state-layout.ts';
 import { backUpState, restoreState } from '../back-up-state.ts';
+import { openSqliteLedger } from '../sqlite-ledger.ts';
 import { verifyAudit } from '../verify-audit.ts';
 
 const yaml = `
@@ -88,6 +91,44 @@ describe('an authority whose root was replaced', () => {
       message: 'document "hierarchy": missing, the audit trail has version 4',
     });
     put(newest);
+  });
+
+  it('is told by its own log that the end of its ledger was cut off, head and trail with it', async () => {
+    const authority = await open();
+    const before = await authority.ledger.status();
+    for (let i = 0; i < 2; i += 1) {
+      const spiffeId = 'spiffe://example.com/ns/prod/sa/orders';
+      issuedOf(await authority.issue({ csr: await request(), spiffeId }));
+    }
+    await authority.issuanceLog?.flush();
+    const whole = await authority.ledger.status();
+    await authority.close();
+    const signed = await signedLog(data);
+    const cut = join(home, 'cut.db');
+    cpSync(stateLayout(data).ledger, cut);
+    const database = new DatabaseSync(cut);
+    const { hash } = before.audit;
+    database.exec(`PRAGMA foreign_keys = OFF;
+      DELETE FROM audit WHERE seq > ${before.audit.seq};
+      DELETE FROM intents WHERE position > ${before.position};
+      DELETE FROM certificates WHERE position > ${before.position};
+      UPDATE head SET position = ${before.position}, audit = ${before.audit.seq},
+        audit_hash = x'${hash}', intents = intents - 2, issued = issued - 2`);
+    database.close();
+    const ledger = await openSqliteLedger({ file: cut, clock: systemClock, log: noLog });
+    assert.deepEqual((await verifyAudit(ledger)).findings, []);
+    assert.match(
+      (await verifyAudit(ledger, { signed })).findings.join(),
+      /^issuance log: the ledger was cut: it was signed for \d+ certificates, the ledger has \d+$/,
+    );
+    assert.match(
+      (await verifyAudit(ledger, { expect: whole.audit })).findings.join(),
+      /^audit row \d+: missing, it was there before$/,
+    );
+    await ledger.close();
+    const sound = await open();
+    assert.deepEqual((await verifyAudit(sound.ledger, { signed })).findings, []);
+    await sound.close();
   });
 
   it('opens once it was restored, with the root of now', async () => {
