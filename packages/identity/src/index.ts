@@ -49,3 +49,8 @@ export {
   type RotationStats,
   startRotation,
 } from './start-rotation.ts';
+export {
+  type FollowWorkloadApiOptions,
+  followWorkloadApi,
+  type WorkloadApiIdentity,
+} from './workload-api/follow-workload-api.ts';

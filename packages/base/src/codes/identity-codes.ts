@@ -44,6 +44,11 @@ export const identityCodes = {
     hint: 'check that the directory was written by `countersign enrol` or `issue`, and who may read it',
     exit: 2,
   },
+  ERR_IDENTITY_WORKLOAD_API: {
+    meaning: 'A SPIFFE Workload API was called for an identity, and gave none.',
+    hint: 'check the socket and that the agent has an entry for this workload: `countersign entry list`; status 7 means that it has none',
+    exit: 3,
+  },
   ERR_IDENTITY_NOT_KEPT: {
     meaning:
       'A certificate was issued, and its files could not be written: its key is gone with the command.',
