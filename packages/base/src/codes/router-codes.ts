@@ -55,6 +55,12 @@ export const routerCodes = {
     hint: 'send content-type: application/json, or a header apollo-require-preflight or x-graphql-require-preflight',
     exit: 1,
   },
+  ERR_GRAPHQL_UPLOAD: {
+    meaning:
+      'A request with files is not as the GraphQL multipart request specification has it, or its files cannot be passed on.',
+    hint: 'send "operations", "map" and then each file of the map; files of one request go to one fetch of one subgraph',
+    exit: 1,
+  },
   ERR_GRAPHQL_LIMIT: {
     meaning: 'A request is deeper, larger or costlier than the limits of router.yaml.',
     hint: 'the message has the limit; `limits` in router.yaml sets them',
