@@ -32,6 +32,7 @@ import type { SubgraphOutcome } from './subgraph/subgraph-client.ts';
 import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
 import { completeEvent, subscriptionPlan } from './subscribe/subscribe.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
+import type { OperationWatch } from './telemetry/operation-watch.ts';
 import { type ForwardedFiles, forwardFiles, multipartBody } from './uploads/forward-files.ts';
 import type { IncomingFiles } from './uploads/incoming-files.ts';
 
@@ -51,6 +52,8 @@ export interface Asking {
   /** What subgraphs are told of the caller, names and values alternating. */
   readonly identity: (subgraph: string) => readonly string[];
   readonly signal: AbortSignal;
+  /** Told of every fetch. */
+  readonly watch?: OperationWatch;
 }
 
 export interface GraphqlResult {
@@ -122,7 +125,7 @@ export class RouterEngine {
   async execute(request: GraphqlRequest, asking: Asking): Promise<GraphqlResult> {
     // 1. limits, parse, validate, access, plan: remembered
     // 2. variables, by their types
-    const ready = await this.#ready(request, asking.caller);
+    const ready = await this.#ready(request, asking);
     if (!ready.ok) return refusedResult(ready);
     const { prepared, variables } = ready;
     if (prepared.kind === 'subscription') return refusedResult(notStreamed);
@@ -145,7 +148,7 @@ export class RouterEngine {
     asking: Asking,
     format?: PartFormat,
   ): AsyncGenerator<GraphqlBody | AnswerPart> {
-    const ready = await this.#ready(request, asking.caller);
+    const ready = await this.#ready(request, asking);
     if (!ready.ok) return yield { errors: ready.errors };
     const { prepared, variables } = ready;
     if (prepared.kind !== 'subscription' || prepared.plan === undefined) {
@@ -158,10 +161,15 @@ export class RouterEngine {
     const client = this.#clientOf(plan.primary.subgraph);
     const body = bodyOf(plan.primary, variables);
     const rules = subgraphHeaders(client.settings, asking.headers);
-    const headers = [...rules, ...asking.identity(client.settings.name)];
+    const watched = asking.watch?.fetch(client, 'subscription');
+    const traced = watched?.headers ?? [];
+    const headers = [...rules, ...asking.identity(client.settings.name), ...traced];
+    let result = 'ok';
     try {
-      const report = (failure: SubgraphFailure) =>
-        this.#report(plan.primary.subgraph, failure, asking);
+      const report = (failure: SubgraphFailure) => {
+        result = failure.reason;
+        return this.#report(plan.primary.subgraph, failure, asking);
+      };
       const events = client.events({ body, headers, signal: asking.signal, report });
       for await (const answer of events) {
         const execution = this.#execution(variables, asking);
@@ -170,8 +178,12 @@ export class RouterEngine {
       }
     } catch (thrown) {
       if (asking.signal.aborted) return;
-      const { errors } = this.#missing(plan.primary, failureOf(thrown), asking);
+      const failure = failureOf(thrown);
+      result = failure.reason;
+      const { errors } = this.#missing(plan.primary, failure, asking);
       yield { errors, data: null };
+    } finally {
+      watched?.end(result);
     }
   }
 
@@ -185,7 +197,7 @@ export class RouterEngine {
     asking: Asking,
     format: PartFormat,
   ): Promise<AnswerInParts | RefusedOperation | undefined> {
-    const ready = await this.#ready(request, asking.caller);
+    const ready = await this.#ready(request, asking);
     if (!ready.ok || ready.prepared.deferral === undefined) return undefined;
     const { prepared, variables } = ready;
     const deferred = await prepared.deferral?.(variables)?.catch((thrown) => {
@@ -210,10 +222,11 @@ export class RouterEngine {
 
   async #ready(
     { query, operationName, variables: given }: GraphqlRequest,
-    caller: Caller,
+    { caller, watch }: Asking,
   ): Promise<Ready | RefusedOperation> {
     const prepared = await this.preparer.prepare(query, operationName, caller);
     if (!prepared.ok) return prepared;
+    if (watch !== undefined) watch.operation = prepared;
     return this.#rejected(prepared) ?? this.#variablesOf(prepared, given);
   }
 
@@ -318,23 +331,34 @@ export class RouterEngine {
       told = { headers, key: `${subgraph}\n${asking.key}\n${rules.join('\n')}\n` };
       asking.toldBySubgraph.set(subgraph, told);
     }
-    const { headers } = told;
     const { signal } = asking;
+    const watched = asking.watch?.fetch(client, operationKind);
+    const traced = watched?.headers ?? [];
+    const headers = traced.length === 0 ? told.headers : [...told.headers, ...traced];
     const stream =
       asking.forwarded?.operation === operation ? multipartBody(asking.forwarded, body) : undefined;
     const isRepeatable = operationKind === 'query' && stream === undefined;
-    const report = (failure: SubgraphFailure) => this.#report(subgraph, failure, asking);
+    let partly: string | undefined;
+    const report = (failure: SubgraphFailure) => {
+      partly = failure.reason;
+      return this.#report(subgraph, failure, asking);
+    };
     const request = { body, headers, isRepeatable, report, stream };
     // Shared among callers of one identity whose headers say the same: nobody gets what another may see.
     const key = told.key + body;
     const kept = isRepeatable ? this.#cache?.get(key) : undefined;
     const known = kept === undefined ? undefined : readAnswer(kept);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      watched?.end('cached');
+      return known;
+    }
     const send = (signal: AbortSignal) => client.send({ ...request, signal });
     const shares = isRepeatable && this.#parts.config.deduplicate;
     const outcome = await (shares ? this.#inFlight.share(key, signal, send) : send(signal));
+    const answer = outcome.ok ? readAnswer(outcome.response.text) : undefined;
+    const unread = answer === undefined ? 'response' : undefined;
+    watched?.end(outcome.ok ? (partly ?? unread ?? 'ok') : outcome.failure.reason);
     if (!outcome.ok) return this.#missing(operation, outcome.failure, asking);
-    const answer = readAnswer(outcome.response.text);
     if (answer === undefined) {
       return this.#missing(operation, notGraphql(outcome.response), asking);
     }

@@ -1,4 +1,13 @@
-import { type Clock, type Fields, type Log, noLog, noMeter, systemClock } from '@countersign/base';
+import {
+  type Clock,
+  type Fields,
+  type Labels,
+  type Log,
+  type Meter,
+  noLog,
+  noMeter,
+  systemClock,
+} from '@countersign/base';
 import {
   type BundleSource,
   ChangeSignal,
@@ -64,6 +73,7 @@ export interface WorldOptions {
   readonly impostors?: Readonly<Record<string, (ca: TestCa) => Promise<TestSubgraph>>>;
   /** Files that router.yaml names, beside the SDL of the subgraphs. */
   readonly files?: Readonly<Record<string, string>>;
+  readonly meter?: Meter;
   readonly binaries?: Readonly<Record<string, Uint8Array>>;
 }
 
@@ -93,7 +103,7 @@ ${options.yaml ?? ''}
   for (const { name, sdl } of sources) files[`${name}.graphql`] = sdl;
   const config = parseRouterConfig(mergeListen(text), 'router.yaml', {});
   const started = startRouter({
-    ...{ config, svids: identity, bundles: identity, clock, log, meter: noMeter },
+    ...{ config, svids: identity, bundles: identity, clock, log, meter: options.meter ?? noMeter },
     revocation: options.revocation ?? neverRevoked,
     mtlsStatus: () => ({ enabled: isMtls, spiffeId: identity.svid().spiffeId.toString() }),
     readText: async (path) => {
@@ -176,6 +186,44 @@ function testIdentity(ca: TestCa): TestIdentity {
       svid = serviceSvid(ca, 'router');
       changes.notify();
     },
+  };
+}
+
+/** Counts, so that a test can ask. */
+export function collectingMeter(): {
+  readonly meter: Meter;
+  /** The sum over all series that have these labels. */
+  of(name: string, labels?: Labels): number;
+} {
+  const series: { name: string; labels: Labels; value: number }[] = [];
+  const find = (name: string, labels: Labels) => {
+    const text = JSON.stringify(labels);
+    const known = series.find((each) => each.name === name && JSON.stringify(each.labels) === text);
+    if (known !== undefined) return known;
+    const made = { name, labels, value: 0 };
+    series.push(made);
+    return made;
+  };
+  const plus = (name: string, by: number, labels: Labels) => {
+    find(name, labels).value += by;
+  };
+  return {
+    meter: {
+      counter: ({ name }) => ({ add: (by = 1, labels = {}) => plus(name, by, labels) }),
+      gauge: ({ name }) => ({
+        set(value, labels = {}) {
+          find(name, labels).value = value;
+        },
+      }),
+      histogram: ({ name }) => ({ observe: (_value, labels = {}) => plus(name, 1, labels) }),
+    },
+    of: (name, labels = {}) =>
+      series
+        .filter((each) => each.name === name)
+        .filter((each) =>
+          Object.entries(labels).every(([key, value]) => each.labels[key] === value),
+        )
+        .reduce((sum, { value }) => sum + value, 0),
   };
 }
 

@@ -142,7 +142,8 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   tellPlaintext(engine, log);
 
   // 3. Requests.
-  const metrics = routerMetrics(meter);
+  const metrics = routerMetrics(meter, config.telemetry);
+  const tracer = await openTracerOf(options);
   const subscriptions = new OpenSubscriptions(metrics);
   let operations = await openStore(config, options.readText);
   let tokens = await openTokens(config, options);
@@ -150,7 +151,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   let around = surroundings();
   function surroundings() {
     return {
-      ...{ config, operations, subscriptions, metrics, clock, log },
+      ...{ config, operations, subscriptions, metrics, tracer, clock, log },
       engine: () => engine,
       identityFor: (caller: Caller) => (subgraph: string) => {
         const client = engine.clients.get(subgraph);
@@ -351,6 +352,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       unfollow();
       await Promise.all([...engine.clients.values()].map((client) => client.destroy()));
       outbound.destroyAll();
+      await tracer?.close();
     },
   };
 }
@@ -378,8 +380,18 @@ function tellPlaintext({ clients }: RouterEngine, log: Log): void {
   log.warn({ subgraphs }, 'mTLS is switched off: these subgraphs are called in plaintext');
 }
 
+/** OpenTelemetry is loaded where a collector is configured. */
+async function openTracerOf({ config, svids, clock, log, meter }: RouterOptions) {
+  const { telemetry, listen } = config;
+  const { otlp } = telemetry;
+  if (otlp === undefined) return undefined;
+  const { openTracer } = await import('./telemetry/open-tracer.ts');
+  const own = listen.client_mtls === 'off' ? undefined : svids;
+  return openTracer({ telemetry, otlp, own, clock, log, meter });
+}
+
 function checkReloadable(old: RouterConfig, next: RouterConfig): void {
-  for (const key of ['listen', 'mtls', 'authority'] as const) {
+  for (const key of ['listen', 'mtls', 'authority', 'telemetry'] as const) {
     if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
     throw new CountersignError('ERR_ROUTER_RESTART', `"${key}" of the configuration has changed`, {
       fields: { key },

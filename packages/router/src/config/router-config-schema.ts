@@ -4,6 +4,7 @@ import { durationSchema } from '@countersign/config';
 import { revocationSchema } from '@countersign/revocation';
 import { z } from 'zod';
 import { grpcSchema } from './grpc-config-schema.ts';
+import { telemetrySchema } from './telemetry-config-schema.ts';
 
 const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
 const count = (fallback: number, most: number) => z.int().min(1).max(most).default(fallback);
@@ -235,6 +236,7 @@ export const routerSchema = z.strictObject({
         .default(0),
     })
     .prefault({}),
+  telemetry: telemetrySchema(principal).prefault({}),
   /** Operations slower than this are logged with where the time went. */
   slow_operation: duration('1s'),
 });

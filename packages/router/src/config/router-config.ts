@@ -14,6 +14,7 @@ import { routerSchema } from './router-config-schema.ts';
 /** `router.yaml`, read and checked. Durations are milliseconds, sizes bytes; paths are as written. */
 export type RouterConfig = z.output<typeof routerSchema>;
 export type SubgraphConfig = RouterConfig['subgraphs'][number];
+export type TelemetryConfig = RouterConfig['telemetry'];
 export type GrpcConfig = NonNullable<SubgraphConfig['grpc']>;
 export type RouterLimits = RouterConfig['limits'];
 
@@ -28,6 +29,7 @@ export function parseRouterConfig(text: string, file: string, env: Environment):
   const config = readDocument(routerSchema, document);
   checkMtls(document, config);
   checkSources(document, config);
+  checkTelemetry(document, config);
   checkJwt(document, config);
   config.subgraphs.forEach((_, index) => void checkSubgraph(document, config, index));
   return config;
@@ -80,6 +82,24 @@ function checkJwt(document: SourceDocument, { jwt }: RouterConfig): void {
     fail(document, ['jwt', 'jwks'], `expected a path or https://…, found "${jwt.jwks}"`);
   }
   if (jwt.ca !== undefined) fail(document, ['jwt', 'ca'], 'is for a URL, "jwks" is a path');
+}
+
+function checkTelemetry(document: SourceDocument, config: RouterConfig): void {
+  const { otlp } = config.telemetry;
+  if (otlp === undefined) return;
+  const { protocol, hostname } = new URL(otlp.endpoint);
+  const isNear = hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+  if (protocol === 'http:' && !isNear && Object.keys(otlp.headers).length > 0) {
+    const path = ['telemetry', 'otlp', 'headers'];
+    fail(document, path, `would go to "${hostname}" in the clear, https:// is expected`);
+  }
+  const isPropagated = (rules: RouterConfig['headers']) =>
+    rules.propagate.some((name) => name === 'traceparent' || name === 'tracestate');
+  const reason = 'hands on "traceparent", which "telemetry.otlp" does itself';
+  if (isPropagated(config.headers)) fail(document, ['headers', 'propagate'], reason);
+  config.subgraphs.forEach(({ headers }, i) => {
+    if (isPropagated(headers)) fail(document, ['subgraphs', i, 'headers', 'propagate'], reason);
+  });
 }
 
 function checkSources(document: SourceDocument, { supergraph, subgraphs }: RouterConfig): void {

@@ -1,4 +1,5 @@
 import { type Clock, CountersignError, type Meter, messageOf } from '@countersign/base';
+import type { VerifiedPeer } from '@countersign/spiffe';
 import type { ExecutionResult, GraphQLSchema } from 'graphql';
 import { type DocumentNode, execute, GraphQLError, parse, subscribe } from 'graphql';
 import type { GrpcConfig } from '../config/router-config.ts';
@@ -115,8 +116,12 @@ export class GrpcSubgraph implements Subgraph {
     }
   }
 
+  get peer(): VerifiedPeer | undefined {
+    return this.#channel.peer;
+  }
+
   status(): SubgraphStatus {
-    return { ...describeSubgraph(this.settings, this.#channel.peer), ...this.#record.counts() };
+    return { ...describeSubgraph(this.settings, this.peer), ...this.#record.counts() };
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
 import type { PartFormat } from '../defer/deliver-parts.ts';
 import type { Asking } from '../router-engine.ts';
+import { watchedStream } from '../telemetry/tell-operation.ts';
 import { answerRefusal, type HandlingSurroundings } from './handle-graphql.ts';
 import { type ReadRequest, wrong } from './read-request.ts';
 
@@ -51,7 +52,10 @@ export async function streamEvents(
   const caller = asking.caller.spiffeId;
   log.info({ operation: operationName, caller }, 'stream begins');
   try {
-    for await (const body of engine.stream(asked, asking, format)) {
+    const bodies = watchedStream(around, asking, 'sse', (watched) =>
+      engine.stream(asked, watched, format),
+    );
+    for await (const body of bodies) {
       if (response.destroyed) return;
       const isTaken = response.write(`event: next\ndata: ${JSON.stringify(body)}\n\n`);
       if (!isTaken) await once(response, 'drain', { signal: asking.signal }).catch(() => {});

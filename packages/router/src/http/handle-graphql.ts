@@ -4,6 +4,8 @@ import type { RouterConfig } from '../config/router-config.ts';
 import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody, GraphqlResult, RouterEngine } from '../router-engine.ts';
 import type { RouterMetrics } from '../router-metrics.ts';
+import type { Tracer } from '../telemetry/operation-watch.ts';
+import { tellOperation, watchOperation } from '../telemetry/tell-operation.ts';
 import type { IncomingFiles } from '../uploads/incoming-files.ts';
 import { judgeCrossSite } from './cross-site.ts';
 import { streamEvents } from './event-stream.ts';
@@ -27,6 +29,7 @@ export interface HandlingSurroundings {
   /** What subgraphs are told of the caller of this request, names and values alternating. */
   readonly identityFor: (caller: Caller) => Asking['identity'];
   readonly metrics: RouterMetrics;
+  readonly tracer: Tracer | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -128,8 +131,7 @@ async function runOperation(
   asking: Asking,
   files?: IncomingFiles,
 ): Promise<Outcome> {
-  const { clock, metrics, log, config } = around;
-  const startedAt = clock.monotonic();
+  const watch = watchOperation(around, asking, 'http');
   const found = around.operations.find(parameters);
   if (!found.ok) return found;
   const { operationName, variables } = parameters;
@@ -141,28 +143,10 @@ async function runOperation(
     if (prepared.ok && prepared.kind === 'mutation')
       return wrong(405, 'mutation by GET, POST is expected');
   }
-  const result = await engine.execute(asked, asking);
-  const elapsedMs = clock.monotonic() - startedAt;
-  const kind = result.prepared?.kind ?? 'refused';
-  metrics.operation(
-    kind,
-    result.refusal?.code ?? (result.body.errors === undefined ? 'none' : 'errors'),
-    elapsedMs / 1000,
-  );
-  const line = {
-    operation: result.prepared?.name ?? operationName,
-    ...{ kind, caller: asking.caller.spiffeId, serial: asking.caller.peer?.serialHex },
-    ...{ elapsedMs: Math.round(elapsedMs * 10) / 10, errors: result.body.errors?.length ?? 0 },
-    ...(result.refusal !== undefined && {
-      code: result.refusal.code,
-      reason: result.refusal.detail,
-    }),
-  };
-  for (const { detail, fields } of result.prepared?.refusals ?? []) {
-    log.info({ ...fields, caller: asking.caller.spiffeId }, `field refused: ${detail}`);
-  }
-  if (elapsedMs >= config.slow_operation) log.warn(line, 'slow operation');
-  else log.info(line, 'operation');
+  const result = await engine.execute(asked, { ...asking, watch });
+  const { prepared, refusal, body } = result;
+  const errors = body.errors?.length ?? 0;
+  tellOperation(around, asking, { watch, prepared, operationName, refusal, errors });
   return result;
 }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AnswerPart, PartFormat } from '../defer/deliver-parts.ts';
 import type { Asking } from '../router-engine.ts';
+import { tellOperation, watchOperation } from '../telemetry/tell-operation.ts';
 import { answerRefusal, type HandlingSurroundings, tooLarge } from './handle-graphql.ts';
 import type { OperationParameters } from './read-request.ts';
 
@@ -22,8 +23,7 @@ export async function sendParts(
   asking: Asking,
   format: PartFormat,
 ): Promise<boolean> {
-  const { clock, metrics, log, config } = around;
-  const startedAt = clock.monotonic();
+  const { config } = around;
   const found = around.operations.find(parameters);
   if (!found.ok) return false;
   const { operationName, variables } = parameters;
@@ -35,7 +35,8 @@ export async function sendParts(
     // GraphQL over HTTP §5.5: GET must not change anything, which the usual way says.
     if (!known.ok || known.kind === 'mutation') return false;
   }
-  const answer = await engine.inParts(asked, asking, format);
+  const watch = watchOperation(around, asking, 'http');
+  const answer = await engine.inParts(asked, { ...asking, watch }, format);
   if (answer === undefined) return false;
   if (!answer.ok) {
     answerRefusal(response, { ...answer, status: 400 }, 'application/json');
@@ -43,19 +44,9 @@ export async function sendParts(
   }
   const { prepared, parts } = answer;
   const sent = await writeParts(response, parts, format, asking, config.limits.max_response_bytes);
-  const elapsedMs = clock.monotonic() - startedAt;
-  metrics.operation(prepared.kind, sent.errors === 0 ? 'none' : 'errors', elapsedMs / 1000);
-  const { caller } = asking;
-  for (const { detail, fields } of prepared.refusals) {
-    log.info({ ...fields, caller: caller.spiffeId }, `field refused: ${detail}`);
-  }
-  const line = {
-    ...{ operation: prepared.name, kind: prepared.kind, ...sent },
-    ...{ caller: caller.spiffeId, serial: caller.peer?.serialHex },
-    elapsedMs: Math.round(elapsedMs * 10) / 10,
-  };
-  if (elapsedMs >= config.slow_operation) log.warn(line, 'slow operation');
-  else log.info(line, 'operation');
+  const { errors, ...fields } = sent;
+  const refusal = undefined;
+  tellOperation(around, asking, { watch, prepared, operationName, refusal, errors, fields });
   return true;
 }
 

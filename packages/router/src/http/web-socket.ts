@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody } from '../router-engine.ts';
+import { watchedStream } from '../telemetry/tell-operation.ts';
 import { type HandlingSurroundings, refusalBody } from './handle-graphql.ts';
 import { readParameters } from './read-request.ts';
 
@@ -155,9 +156,12 @@ class Conversation {
       identity: around.identityFor(this.#caller),
     };
     try {
-      for await (const body of around
-        .engine()
-        .stream({ query: found.query, operationName, variables }, asking)) {
+      const asked = { query: found.query, operationName, variables };
+      const engine = around.engine();
+      const bodies = watchedStream(around, asking, 'websocket', (watched) =>
+        engine.stream(asked, watched),
+      );
+      for await (const body of bodies) {
         if (this.#ws.readyState !== this.#ws.OPEN || giveUp.signal.aborted) return;
         // A request that never ran is an error of the protocol, which ends the operation.
         if (body.data === undefined) return this.#refuse(id, body as GraphqlBody);

@@ -123,8 +123,12 @@ export class SubgraphClient implements Subgraph {
     return this.#trust;
   }
 
+  get peer(): VerifiedPeer | undefined {
+    return this.#pool.peer;
+  }
+
   status(): SubgraphStatus {
-    return { ...describeSubgraph(this.settings, this.#pool.peer), ...this.#record.counts() };
+    return { ...describeSubgraph(this.settings, this.peer), ...this.#record.counts() };
   }
 
   /** Lets requests in flight end. */

@@ -1,3 +1,4 @@
+import type { VerifiedPeer } from '@countersign/spiffe';
 import type { SubgraphAnswer } from '../execute/response-error.ts';
 import type { EventRequest } from '../subscribe/sse-source.ts';
 import type {
@@ -12,6 +13,8 @@ import type { Trust } from './subgraph-pool.ts';
 export interface Subgraph {
   readonly settings: SubgraphSettings;
   readonly trust: Trust;
+  /** Who answered at the newest connection. */
+  readonly peer: VerifiedPeer | undefined;
   /** Never rejects. */
   send(request: SentRequest): Promise<SubgraphOutcome>;
   /** The answers to a subscription. @throws CountersignError and what breaks the connection */
