@@ -58,6 +58,9 @@ export {
   type KeyUsage,
   keyUsages,
 } from './key-usage.ts';
+export { buildJks } from './keystore/build-jks.ts';
+export { buildPkcs12 } from './keystore/build-pkcs12.ts';
+export type { KeyStoreContent } from './keystore/key-store.ts';
 export {
   type AttributeValue,
   attributeOf,
