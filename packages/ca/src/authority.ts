@@ -32,6 +32,7 @@ import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { BundleReport } from './ledger/rotation-records.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
+import { noIssuerLeft, ownAffected, revokedIn, standingIssuers } from './own-issuers.ts';
 import type { UsageWish } from './profile/narrow-usages.ts';
 import { type ImportedList, importList } from './publish/imported-list.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
@@ -123,6 +124,8 @@ export class Authority {
   /** Undefined where its keys stay what they are: in memory, or given from outside. */
   readonly rotation: KeyRotation | undefined;
   #context: IssueContext;
+  /** Name of the intermediate that signed the certificate that it serves with. */
+  #ownIssuer: string | undefined;
   #hierarchy: HierarchyInForce;
   #bundle: TrustBundle;
   readonly #publishers = new Map<string, PublishingIssuer>();
@@ -263,9 +266,25 @@ export class Authority {
     const { csr, ttlMs, dns, ip } = request;
     const names = { dns, ip, spiffeId: this.ownSpiffeId };
     const question = { asked: 'issue', subject: names.spiffeId, by: 'authority' } as const;
-    return decideNoted(this.ledger, question, () =>
-      issueCertificate({ csr, ttlMs, grant: { by: 'authority', names } }, this.#context),
-    );
+    return decideNoted(this.ledger, question, async () => {
+      const standing = await standingIssuers(this.#context.issuers, this.ledger);
+      const issuers = standing.length > 0 ? standing : this.#context.issuers;
+      const grant = { by: 'authority', names } as const;
+      const issued = await issueCertificate({ csr, ttlMs, grant }, { ...this.#context, issuers });
+      if (issued.ok) this.#ownIssuer = issued.issuer;
+      const isBlocked = !issued.ok && issued.code === 'ERR_LEDGER_BLOCKED';
+      return isBlocked ? noIssuerLeft(issued, issuers) : issued;
+    });
+  }
+
+  /** Which of these certificates of the authority's own is revoked, and whether another intermediate can sign anew. */
+  async judgeOwn(
+    chain: readonly Certificate[],
+  ): Promise<{ readonly revoked: Certificate | undefined; readonly canRenew: boolean }> {
+    const revoked = await revokedIn(chain.toReversed(), this.ledger);
+    if (revoked === undefined) return { revoked, canRenew: true };
+    const standing = await standingIssuers(this.#context.issuers, this.ledger);
+    return { revoked, canRenew: standing.length > 0 };
   }
 
   /** Has a list published that was signed elsewhere: that of a root which is offline. Denials: ERR_PUBLISH_IMPORT. */
@@ -288,7 +307,15 @@ export class Authority {
       by: nameOf(caller),
     } as const;
     const context = { ...this.#context, issuers: this.publishers() };
-    return decideNoted(this.ledger, question, () => revoke(order, caller, context, wait));
+    return decideNoted(this.ledger, question, async () => {
+      const answer = await revoke(order, caller, context, wait);
+      if (!answer.ok) return answer;
+      const { value } = answer;
+      const meant = { ...order, value, block: order.block ?? false, orderedBy: question.by };
+      const { issuers } = this.#context;
+      const own = await ownAffected(meant, this.#ownIssuer, issuers, this.ledger);
+      return own === undefined ? answer : { ...answer, own };
+    });
   }
 
   /**

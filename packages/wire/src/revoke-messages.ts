@@ -69,6 +69,11 @@ export interface RevokeResponse {
   readonly wouldClose?: number;
   /** When the earlier record was ordered that is answered instead of a new one, in milliseconds since the epoch. */
   readonly earlierAt?: number;
+  /**
+   * Present where the certificate that the authority serves with hangs on what is revoked: the intermediate that signed it,
+   * and the one that signs the next; without one, the authority cannot start again before an intermediate has a new key.
+   */
+  readonly own?: { readonly issuer: string; readonly next?: string };
   /** Present where nothing was ever issued under this SPIFFE ID. */
   readonly neverIssued?: true;
   /** With `neverIssued`: the SPIFFE ID that may have been meant. */
@@ -155,6 +160,7 @@ export function parseRevokeResponse(json: unknown): RevokeResponse {
       dryRun: m.boolean('dryRun'),
       ...(m.has('wouldClose') && { wouldClose: m.integer('wouldClose', { min: 0 }) }),
       ...(m.has('earlierAt') && { earlierAt: m.amount('earlierAt') }),
+      ...(m.has('own') && { own: readOwn(m.object('own')) }),
       ...(m.flag('neverIssued') && { neverIssued: true as const }),
       ...(m.has('nearest') && { nearest: m.text('nearest', { max: 2048 }) }),
     }),
@@ -164,6 +170,18 @@ export function parseRevokeResponse(json: unknown): RevokeResponse {
 
 export function formatRevokeResponse(response: RevokeResponse): string {
   return JSON.stringify(response);
+}
+
+function readOwn(json: unknown): NonNullable<RevokeResponse['own']> {
+  return readMessage(
+    'revoke response own',
+    json,
+    (m) => ({
+      issuer: m.text('issuer', { max: 64 }),
+      ...(m.has('next') && { next: m.text('next', { max: 64 }) }),
+    }),
+    { unknown: 'ignore' },
+  );
 }
 
 function readGateway(item: unknown, at: string): GatewayAcknowledgement {

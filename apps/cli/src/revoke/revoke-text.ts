@@ -81,10 +81,19 @@ function closedBy({ gateways, closed, acknowledgedBy, elapsedMs }: RevokeAnswer)
   return `${where} in ${formatMs(last)}, ${of}`;
 }
 
-function doubtOf({ value, neverIssued, nearest }: RevokeAnswer): string[] {
+function doubtOf({ value, neverIssued, nearest, own, dryRun }: RevokeAnswer): string[] {
+  if (own !== undefined) return [ownText(own, dryRun)];
   if (neverIssued !== true) return [];
   const meant = nearest === undefined ? '' : `; did you mean ${nearest}?`;
   return [`warning: nothing was ever issued under ${value}${meant}`];
+}
+
+function ownText({ issuer, next }: NonNullable<RevokeAnswer['own']>, dryRun: boolean): string {
+  const hangs = `warning: the authority's own TLS certificate hangs on "${issuer}"`;
+  if (next !== undefined) return `${hangs}: it is renewed under "${next}"`;
+  const [is, start] = dryRun ? ['would be', 'could not start again'] : ['is', 'cannot start again'];
+  const way = `countersign root prepare --intermediate ${issuer}, then root activate --intermediate ${issuer}`;
+  return `${hangs}, and no other intermediate ${is} left: it ${start} before ${way}`;
 }
 
 function nameOf({ id, spiffeId }: GatewayAcknowledgement): string {

@@ -30,6 +30,12 @@ export const caRotationCodes = {
     hint: 'make the key of the next root beside it: countersign init --offline-root --root-out DIR --request FILE, then countersign root prepare --import FILE (docs/offline-root.md)',
     exit: 2,
   },
+  ERR_ROTATION_NO_ISSUER: {
+    meaning:
+      "Every intermediate that could sign the authority's own certificate is revoked, so that it cannot serve.",
+    hint: 'give one a new key: countersign root prepare --intermediate NAME, then root activate --intermediate NAME; both work on the data directory while nothing serves',
+    exit: 1,
+  },
   ERR_ROTATION_PROOF: {
     meaning:
       'A root, intermediate or key of the ledger does not follow from the root that init made.',

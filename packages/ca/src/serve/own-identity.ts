@@ -17,7 +17,12 @@ import {
   verifyPeer,
   type X509Svid,
 } from '@countersign/spiffe';
-import { buildCertificateRequest, generateKeyPair, keySigner } from '@countersign/x509';
+import {
+  buildCertificateRequest,
+  fingerprintOf,
+  generateKeyPair,
+  keySigner,
+} from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 
 export interface OwnIdentityOptions {
@@ -45,6 +50,7 @@ export class OwnIdentity implements SvidSource, Changes {
   readonly #notAfter: Gauge;
   #current: X509Svid;
   #isDue = false;
+  #finding: string | undefined;
   #wake = new AbortController();
 
   private constructor(options: OwnIdentityOptions, first: X509Svid) {
@@ -88,6 +94,33 @@ export class OwnIdentity implements SvidSource, Changes {
     this.#wake.abort();
   }
 
+  /** Why whoever checks refuses what it serves with, where nothing can be done about it here. */
+  get finding(): string | undefined {
+    return this.#finding;
+  }
+
+  /** After a revocation: where it covers what is served with, that is renewed under what is left. Never rejects. */
+  async recheck(): Promise<void> {
+    const { authority, log } = this.#options;
+    const { chain } = this.#current;
+    try {
+      const { revoked, canRenew } = await authority.judgeOwn(chain);
+      if (revoked !== undefined && canRenew) return this.renewSoon();
+      const name = authority
+        .intermediates()
+        .find(
+          ({ fingerprint }) => revoked !== undefined && fingerprint === fingerprintOf(revoked),
+        )?.name;
+      this.#finding =
+        revoked === undefined
+          ? undefined
+          : `own TLS certificate hangs on "${name ?? revoked.serialHex}", which is revoked, and no other intermediate can sign one: ${wayOut(name)}`;
+      if (this.#finding !== undefined) log.error({}, this.#finding);
+    } catch (thrown) {
+      log.warn({ error: messageOf(thrown) }, 'own certificate not held against revocations');
+    }
+  }
+
   stop(): void {
     this.#stopped.abort();
   }
@@ -106,6 +139,7 @@ export class OwnIdentity implements SvidSource, Changes {
       try {
         this.#current = await issueProved(this.#options);
         this.#renewals.add(1, { result: 'renewed' });
+        this.#finding = undefined;
         this.#tellNotAfter();
         this.#changes.notify();
         retryMs = firstRetryMs;
@@ -132,6 +166,10 @@ export class OwnIdentity implements SvidSource, Changes {
   #tellNotAfter(): void {
     this.#notAfter.set(this.#current.notAfter / 1000, { certificate: 'authority' });
   }
+}
+
+function wayOut(name = 'NAME'): string {
+  return `countersign root prepare --intermediate ${name}, then root activate`;
 }
 
 async function issueProved(options: OwnIdentityOptions): Promise<X509Svid> {

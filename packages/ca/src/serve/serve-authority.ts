@@ -95,6 +95,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   let retention: Retention | undefined;
   const clockWatch = watchClock({ clock, log, meter });
   let revoked: RevokedWatch | undefined;
+  let own: OwnIdentity | undefined;
 
   // 1. what every handler works with
   const context = apiContext({
@@ -108,7 +109,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     guesses: options.guesses,
     closing: () => closing,
     cutter: () => cutter,
-    running: () => ({ publishing, retention, clockWatch, revoked }),
+    running: () => ({ publishing, retention, clockWatch, revoked, identity: own }),
   });
 
   const acme = await openAcme(options);
@@ -126,6 +127,8 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     log,
     meter,
   });
+
+  own = identity;
 
   // 3. HTTPS: the listener proves who calls, and hands on sockets; HTTP is spoken on them
   const callers = new WeakMap<TLSSocket, Caller>();
@@ -179,6 +182,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const { ledger } = authority;
   const { revocationPosition } = await ledger.status();
   const { connections } = listener;
+  const unlearn = ledger.onCommit(() => void identity.recheck());
   cutter = cutRevokedPeers({ ledger, connections, clock, log, from: revocationPosition });
 
   // 5. keys of the hierarchy that are replaced, here or by another process: the own certificate is replaced with them,
@@ -206,6 +210,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   const stop = async (drainMs: number): Promise<void> => {
     closing = true;
     identity.stop();
+    unlearn();
     unfollow();
     watching.abort();
     context.feed.close();
@@ -246,7 +251,11 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
       adminSocket: socket.path,
       publishUrl: publishing?.url,
       unwell: () =>
-        ledger.failure?.message ?? authority.unwell() ?? publishing?.unwell() ?? revoked?.finding(),
+        ledger.failure?.message ??
+        authority.unwell() ??
+        identity.finding ??
+        publishing?.unwell() ??
+        revoked?.finding(),
       async close(drainMs = 5000) {
         await socket.remove();
         await stop(drainMs);

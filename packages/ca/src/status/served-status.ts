@@ -18,6 +18,8 @@ export interface RunningParts {
   readonly retention: Retention | undefined;
   readonly clockWatch: ClockWatch | undefined;
   readonly revoked: RevokedWatch | undefined;
+  /** What it serves with. */
+  readonly identity: { readonly finding: string | undefined } | undefined;
 }
 
 /** The status of an authority that serves. */
@@ -41,6 +43,7 @@ export async function servedStatus(parts: {
     ...found('lists', publishing?.unwell()),
     ...found('retention', retention?.unwell()),
     ...found('clock', clockWatch?.finding()),
+    ...found('identity', running.identity?.finding),
     ...(ledger.failure === undefined ? await revokedOf(authority).catch(() => []) : []),
   ];
   return describeStatus({
