@@ -34,7 +34,7 @@ export const caCodes = {
   },
   ERR_LEDGER_TAMPERED: {
     meaning:
-      'A document of the ledger (its hierarchy, entries, keys for tokens, lists) is not the one that the audit trail says was written last.',
+      'A document of the ledger (hierarchy, entries, keys for tokens, lists) is not the one that its audit trail has as the newest.',
     hint: 'run `countersign audit verify --data DIR`, find out who could write to the database, and put its newest backup in its place (`countersign restore`)',
     exit: 1,
   },
