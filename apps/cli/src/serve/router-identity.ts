@@ -1,6 +1,7 @@
 import { CountersignError, type Log } from '@countersign/base';
 import {
   followIdentity,
+  followWorkloadApi,
   type RotatingIdentity,
   readIdentity,
   renewOverMtls,
@@ -55,6 +56,7 @@ interface Tools {
 export function openRouterIdentity(config: RouterConfig, tools: Tools): Promise<RouterIdentity> {
   if (!config.mtls.enabled) return Promise.resolve(noIdentity(config));
   if (config.authority === undefined) return localIdentity(config, tools);
+  if (config.authority.workload_api !== undefined) return workloadIdentity(config, tools);
   if (config.authority.url !== undefined) return authorityIdentity(config, tools);
   return fileIdentity(config, tools);
 }
@@ -176,6 +178,26 @@ async function fileIdentity(config: RouterConfig, tools: Tools): Promise<RouterI
     status: () => statusOf(live, config, clock.now()),
     ready: Promise.resolve(),
     refresh: () => live.look(),
+    async close() {
+      file?.stop();
+      live.stop();
+    },
+  };
+}
+
+/** Of an agent's socket: rotation, and the bundles of other trust domains, are its affair. */
+async function workloadIdentity(config: RouterConfig, tools: Tools): Promise<RouterIdentity> {
+  const { cli, log } = tools;
+  const { clock } = cli;
+  const { workload_api: address = '', spiffe_id: spiffeId } = config.authority ?? {};
+  const live = await followWorkloadApi({ address, spiffeId, clock, log });
+  const file = await bundleFile(config, live, tools);
+  return {
+    ...{ svids: live, svidsOf: new Map(), bundles: file ?? live, revocation: neverRevoked },
+    unwell: () => endOf(live, clock.now()),
+    status: () => ({ ...statusOf(live, config, clock.now()), trustDomains: live.trustDomains }),
+    ready: Promise.resolve(),
+    refresh: async () => {},
     async close() {
       file?.stop();
       live.stop();

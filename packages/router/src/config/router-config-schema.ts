@@ -115,6 +115,13 @@ const authoritySchema = z.strictObject({
   token: z.string().min(1).optional(),
   /** Directory of the identity: of `url`, or one that somebody else keeps fresh where there is no `url`. */
   identity: path.optional(),
+  /** Socket of a SPIFFE Workload API, `unix:///path/of/agent.sock`, whose agent keeps the identity and the bundles fresh. */
+  workload_api: z
+    .string()
+    .regex(/^(unix:(\/\/)?)?\/.+$/, 'expected unix:///path/of/agent.sock')
+    .optional(),
+  /** Which identity of the Workload API, where it gives several; the first, unless given. */
+  spiffe_id: z.string().startsWith('spiffe://').optional(),
 });
 
 const limitsSchema = z.strictObject({

@@ -68,8 +68,18 @@ function checkMtls(document: SourceDocument, config: RouterConfig): void {
   if (mtls.ca_cert_path !== undefined) {
     fail(document, ['authority'], '"mtls.ca_cert_path" names a local authority already');
   }
+  if (authority.workload_api !== undefined) {
+    for (const key of ['url', 'token', 'identity'] as const) {
+      if (authority[key] === undefined) continue;
+      fail(document, ['authority', key], 'the identity is that of "workload_api"');
+    }
+    return;
+  }
+  if (authority.spiffe_id !== undefined) {
+    fail(document, ['authority', 'spiffe_id'], 'chooses among those of a "workload_api"');
+  }
   if (authority.url === undefined && authority.identity === undefined) {
-    fail(document, ['authority'], '"url" or "identity" is missing');
+    fail(document, ['authority'], '"url", "identity" or "workload_api" is missing');
   }
   if (authority.url !== undefined && (authority.token ?? authority.identity) === undefined) {
     fail(document, ['authority'], '"token" or "identity" is missing beside "url"');
