@@ -35,16 +35,23 @@ const pingMs = 5000;
 export class GrpcChannel {
   readonly #endpoint: SubgraphEndpoint;
   readonly #trust: Trust;
+  readonly #onConnected: ((peer: VerifiedPeer) => void) | undefined;
   readonly #isPlaintext: boolean;
   readonly #sessions = new Set<ClientHttp2Session>();
   #held: Held | undefined;
   #opening: { readonly svid: X509Svid | undefined; readonly held: Promise<Held> } | undefined;
   #isClosed = false;
 
-  constructor(endpoint: SubgraphEndpoint, trust: Trust, isPlaintext: boolean) {
+  /** @param onConnected undefined: in plaintext, where nobody proves anything */
+  constructor(
+    endpoint: SubgraphEndpoint,
+    trust: Trust,
+    onConnected: ((peer: VerifiedPeer) => void) | undefined,
+  ) {
     this.#endpoint = endpoint;
     this.#trust = trust;
-    this.#isPlaintext = isPlaintext;
+    this.#onConnected = onConnected;
+    this.#isPlaintext = onConnected === undefined;
   }
 
   /** Who answered at the newest connection. */
@@ -131,6 +138,7 @@ export class GrpcChannel {
       throw new CountersignError('ERR_SUBGRAPH_RESPONSE', detail);
     }
     const session = await this.#greet(socket);
+    this.#onConnected?.(peer);
     return { session, svid, peer, renewAt: renewalOf(peer, this.#trust) };
   }
 

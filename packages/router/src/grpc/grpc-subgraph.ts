@@ -78,8 +78,10 @@ export class GrpcSubgraph implements Subgraph {
     this.trust = trust;
     this.#options = options;
     this.#clock = trust.clock;
-    this.#channel = new GrpcChannel(settings, trust, settings.transport === 'plaintext');
     this.#record = new SubgraphRecord(settings.name, trust.clock, meter);
+    const onConnected = (peer: VerifiedPeer) => this.#record.connected(peer);
+    const isMtls = settings.transport === 'mtls';
+    this.#channel = new GrpcChannel(settings, trust, isMtls ? onConnected : undefined);
   }
 
   /** Reads what describes it, once; must be through before the first request. @throws CountersignError */
@@ -249,7 +251,7 @@ export class GrpcSubgraph implements Subgraph {
       const { reason, detail } = failure;
       const told = 'mTLS failed: falling back to plaintext';
       this.trust.log.warn({ subgraph: name, reason, detail }, told);
-      this.#plain ??= new GrpcChannel(this.settings, this.trust, true);
+      this.#plain ??= new GrpcChannel(this.settings, this.trust, undefined);
       return await this.#attempt(this.#plain, path, message, context);
     }
   }

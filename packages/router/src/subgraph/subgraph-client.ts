@@ -77,10 +77,10 @@ export class SubgraphClient implements Subgraph {
   constructor(settings: SubgraphSettings, trust: Trust, meter: Meter) {
     this.settings = settings;
     this.#trust = trust;
-    this.#pool = new SubgraphPool(settings, trust);
     this.#clock = trust.clock;
     this.#log = trust.log;
     this.#record = new SubgraphRecord(settings.name, trust.clock, meter);
+    this.#pool = new SubgraphPool(settings, trust, (peer) => this.#record.connected(peer));
     this.#path = `${settings.url.pathname}${settings.url.search}`;
   }
 

@@ -53,15 +53,17 @@ const maxConnections = 256;
 export class SubgraphPool {
   readonly #endpoint: SubgraphEndpoint;
   readonly #trust: Trust;
+  readonly #onConnected: (peer: VerifiedPeer) => void;
   readonly #draining = new Set<Pool>();
   #pool: Pool | undefined;
   #svid: X509Svid | undefined;
   #renewAt = Number.POSITIVE_INFINITY;
   #peer: VerifiedPeer | undefined;
 
-  constructor(endpoint: SubgraphEndpoint, trust: Trust) {
+  constructor(endpoint: SubgraphEndpoint, trust: Trust, onConnected: (peer: VerifiedPeer) => void) {
     this.#endpoint = endpoint;
     this.#trust = trust;
+    this.#onConnected = onConnected;
   }
 
   /** Who answered at the newest connection. */
@@ -86,12 +88,14 @@ export class SubgraphPool {
   /** One connection outside of the pool, as those in it are dialled. */
   async dial(signal: AbortSignal): Promise<Dialled> {
     const { url } = this.#endpoint;
-    return await dialMtls({
+    const dialled = await dialMtls({
       ...dialOptionsOf(this.#endpoint, this.#trust),
       host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: url.port === '' ? 443 : Number(url.port),
       signal,
     });
+    this.#onConnected(dialled.peer);
+    return dialled;
   }
 
   /** Lets requests in flight end, then closes every connection. */
@@ -131,6 +135,7 @@ export class SubgraphPool {
 
   #dialled({ peer }: Dialled): void {
     this.#peer = peer;
+    this.#onConnected(peer);
     this.#renewAt = Math.min(this.#renewAt, renewalOf(peer, this.#trust));
   }
 }

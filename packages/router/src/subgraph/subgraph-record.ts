@@ -1,4 +1,5 @@
-import type { Clock, Counter, Histogram, Meter } from '@countersign/base';
+import type { Clock, Counter, Gauge, Histogram, Meter } from '@countersign/base';
+import type { VerifiedPeer } from '@countersign/spiffe';
 import type { SubgraphFailure } from './failure.ts';
 
 /** What became of the requests to one subgraph, for metrics and `/health/mtls`. */
@@ -8,6 +9,8 @@ export class SubgraphRecord {
   readonly #seconds: Histogram;
   readonly #results: Counter;
   readonly #fallbackCount: Counter;
+  readonly #connections: Counter;
+  readonly #notAfter: Gauge;
   #requests = 0;
   #failures = 0;
   #fallbacks = 0;
@@ -19,6 +22,8 @@ export class SubgraphRecord {
     this.#seconds = meter.histogram(metrics.seconds);
     this.#results = meter.counter(metrics.results);
     this.#fallbackCount = meter.counter(metrics.fallbacks);
+    this.#connections = meter.counter(metrics.connections);
+    this.#notAfter = meter.gauge(metrics.notAfter);
   }
 
   /** A request begins. @returns what is told of its end; a failure, or undefined */
@@ -34,6 +39,13 @@ export class SubgraphRecord {
       const at = new Date(this.#clock.now()).toISOString();
       this.#lastFailure = { reason: failure.reason, detail: failure.detail, at };
     };
+  }
+
+  /** A connection was made, to somebody who proved to be who is expected. */
+  connected(peer: VerifiedPeer): void {
+    const subgraph = this.#name;
+    this.#connections.add(1, { subgraph, peer: peer.spiffeId?.toString() ?? '' });
+    this.#notAfter.set(peer.notAfter / 1000, { subgraph });
   }
 
   fallback(origin: string): void {
@@ -67,6 +79,16 @@ const metrics = {
     name: 'countersign_subgraph_requests_total',
     help: 'Requests to subgraphs by what became of them.',
     labels: ['subgraph', 'result'],
+  },
+  connections: {
+    name: 'countersign_subgraph_connections_total',
+    help: 'Connections to subgraphs that were made, by who proved to answer there.',
+    labels: ['subgraph', 'peer'],
+  },
+  notAfter: {
+    name: 'countersign_subgraph_certificate_not_after_seconds',
+    help: 'When the certificate that a subgraph showed last ends, in seconds since the Unix epoch.',
+    labels: ['subgraph'],
   },
   fallbacks: {
     name: 'countersign_plaintext_fallbacks_total',

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { collectingMeter, routerWorld, type World } from './router-world.suite.ts';
+import { shop } from './shop.suite.ts';
+
+const counted = collectingMeter();
+let world: World;
+before(async () => {
+  world = await routerWorld({
+    sources: shop,
+    meter: counted.meter,
+    yaml: `
+listen: { port: 0, client_mtls: optional }
+slow_operation: 0
+telemetry: { max_operations: 2, max_callers: 1 }`,
+  });
+});
+after(() => world.close());
+
+const web = 'spiffe://example.org/ns/default/sa/web';
+
+test('a slow operation says in the log where its time went', async () => {
+  await world.ask('query Slow { me { name reviews { of { title } } } }', { as: 'web' });
+  const line = world.lines.find(({ operation }) => operation === 'Slow');
+  assert.equal(line?.msg, 'slow operation');
+  assert.equal(line?.caller, web);
+  const fetches = line?.fetches as { subgraph: string; atMs: number; ms: number; result: string }[];
+  assert.ok(fetches.length >= 2);
+  const asked = [...world.subgraphs.values()].filter(({ requests }) => requests.length > 0);
+  const names = new Set(fetches.map(({ subgraph }) => subgraph));
+  assert.deepEqual(names, new Set(asked.map(({ name }) => name)));
+  for (const { atMs, ms, result } of fetches) {
+    assert.equal(result, 'ok');
+    assert.ok(atMs >= 0 && ms >= 0 && atMs + ms <= Number(line?.elapsedMs) + 1);
+  }
+});
+
+test('operations are counted by name and by caller, strangers by what they are, and names of theirs are bounded', async () => {
+  await world.ask('query One { me { name } }', { as: 'web' });
+  for (const name of ['Two', 'Three', 'Four']) await world.ask(`query ${name} { me { name } }`);
+  await world.ask('{ me { name } }', { as: 'other' });
+  await world.ask('{ nothing }', { as: 'web' });
+  const named = (operation: string) =>
+    counted.of('countersign_named_operations_total', { operation });
+  assert.equal(named('Slow'), 1);
+  assert.equal(named('One'), 1);
+  assert.equal(named('other'), 3);
+  assert.equal(named('unnamed'), 2);
+  const by = (caller: string, result: string) =>
+    counted.of('countersign_caller_operations_total', { caller, result });
+  assert.equal(by(web, 'none'), 2);
+  assert.equal(by(web, 'ERR_GRAPHQL_DOCUMENT'), 1);
+  assert.equal(by('stranger', 'none'), 3);
+  assert.equal(by('other', 'none'), 1);
+  assert.equal(counted.of('countersign_named_operation_seconds', { operation: 'One' }), 1);
+  assert.equal(counted.of('countersign_operations_total', { kind: 'query', result: 'none' }), 6);
+});
+
+test('subgraphs are counted by result and by who answered, with the end of what they showed', async () => {
+  for (const { name, peer, peerNotAfter = '' } of world.router.status().subgraphs) {
+    if (peer === undefined) continue;
+    const expected = `spiffe://example.org/ns/default/sa/${name}`;
+    const connections = { subgraph: name, peer: expected };
+    assert.ok(counted.of('countersign_subgraph_connections_total', connections) > 0, name);
+    assert.equal(
+      counted.of('countersign_subgraph_certificate_not_after_seconds', { subgraph: name }),
+      Date.parse(peerNotAfter) / 1000,
+    );
+    assert.ok(
+      counted.of('countersign_subgraph_requests_total', { subgraph: name, result: 'ok' }) > 0,
+    );
+  }
+});
