@@ -35,7 +35,7 @@ export const caCodes = {
   ERR_LEDGER_TAMPERED: {
     meaning:
       'A document of the ledger (hierarchy, entries, keys for tokens, lists) is not the one that its audit trail has as the newest.',
-    hint: 'run `countersign audit verify --data DIR`, find out who could write to the database, and put its newest backup in its place (`countersign restore`)',
+    hint: 'run `countersign audit verify --data DIR`, find out who could write to the database, and restore its newest backup',
     exit: 1,
   },
   ERR_LEDGER_EDGE_RECORD: {
