@@ -159,6 +159,7 @@ export class Authority {
       keyLists: parts.keyLists ?? noKeyLists,
       rootFingerprint: this.rootFingerprint,
       anchorFingerprints: fingerprintsOf(this.#bundle),
+      haltOf: (name) => this.rotation?.haltOf(name),
       ledger,
       entries: this.entries,
       clock,

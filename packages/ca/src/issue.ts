@@ -65,6 +65,8 @@ export interface IssueContext {
   readonly rootFingerprint: string;
   /** Of every root in the trust bundle. */
   readonly anchorFingerprints: ReadonlySet<string>;
+  /** Why nothing may be signed by a key, by its name in the ledger. */
+  readonly haltOf?: ((ledgerName: string) => Denial | undefined) | undefined;
   readonly ledger: Ledger;
   readonly entries: Pick<EntryRegistry, 'grants'>;
   readonly clock: Clock;
@@ -78,7 +80,7 @@ export interface IssueContext {
  * From a request to a certificate that the ledger has, or the reason why not.
  *
  * Refusals: ERR_DER_*, ERR_CSR_*, ERR_POLICY_*, ERR_TOKEN_*, ERR_RENEW_FOREIGN, ERR_LEDGER_BLOCKED, ERR_LEDGER_REVOKED,
- * ERR_LEDGER_NEEDS_TOKEN, ERR_LEDGER_CERTIFICATE_UNKNOWN.
+ * ERR_LEDGER_NEEDS_TOKEN, ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_ROTATION_BEHIND.
  *
  * @throws CountersignError ERR_LINT, ERR_SIGNER, ERR_LEDGER_FAILED: nothing was handed out
  */
@@ -145,6 +147,8 @@ async function issueInSteps(
   const decided = firstAnswer(decideIssue(question, config, context.issuers));
   if (!decided.ok) return decided;
   const { issuer, profile, lifetime } = decided.answer;
+  const halted = context.haltOf?.(issuer.ledgerName);
+  if (halted !== undefined) return halted;
 
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;

@@ -30,6 +30,12 @@ export const caRotationCodes = {
     hint: 'make the key of the next root beside it: countersign init --offline-root --root-out DIR --request FILE, then countersign root prepare --import FILE (docs/offline-root.md)',
     exit: 2,
   },
+  ERR_ROTATION_BEHIND: {
+    meaning:
+      'This process cannot take up what replaced a key of the hierarchy, and issues nothing under what it has.',
+    hint: 'look at countersign ca status of this process: the key file or token of the new key is missing there; others go on',
+    exit: 3,
+  },
   ERR_ROTATION_NO_ISSUER: {
     meaning:
       "Every intermediate that could sign the authority's own certificate is revoked, so that it cannot serve.",

@@ -1,4 +1,11 @@
-import { type Clock, type Denial, type Log, messageOf } from '@countersign/base';
+import {
+  type Clock,
+  type Denial,
+  denial,
+  formatDuration,
+  type Log,
+  messageOf,
+} from '@countersign/base';
 import type { CaConfig } from '../ca-config.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { DocumentChange } from '../ledger/rotation-records.ts';
@@ -14,7 +21,7 @@ import { type PrepareOrder, prepareRotation, type StepResult } from './prepare-r
 import { type EndOrder, retireRotation } from './retire-rotation.ts';
 import { type RollBackOrder, rollBackRotation } from './roll-back-rotation.ts';
 import type { RotationContext } from './rotation-context.ts';
-import type { RotationDocument } from './rotation-document.ts';
+import { ledgerNameOf, type RotationDocument } from './rotation-document.ts';
 import type { RotationKeeper } from './rotation-keeper.ts';
 import { type RotationReport, showRotation } from './show-rotation.ts';
 
@@ -28,6 +35,13 @@ export interface KeyRotationOptions {
   readonly log: Log;
 }
 
+/**
+ * A process that has not found what is in force here to be the newest for so long issues nothing more: it may be that a
+ * key was replaced, and retired. `retire` waits for longer than that.
+ */
+const staleAfterMs = 15_000;
+const retireAfterMs = 20_000;
+
 /** How often a process looks for what another one changed. */
 const followMs = 1000;
 
@@ -38,12 +52,35 @@ export class KeyRotation {
   #takeUp: (hierarchy: HierarchyInForce) => void = () => {};
   #inForce: number;
   #failure: string | undefined;
+  /** Whether this process looks for what others change, and when it last was up to date. */
+  #isFollowing = false;
+  #freshAt: number;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: KeyRotationOptions) {
     this.#options = options;
     this.#config = options.config;
     this.#inForce = options.keeper.version;
+    this.#freshAt = options.clock.monotonic();
+  }
+
+  /**
+   * Why nothing may be issued under a key, by its name in the ledger: it was retired, or this process cannot tell.
+   *
+   * Denials: ERR_ROTATION_BEHIND.
+   */
+  haltOf(ledgerName: string): Denial | undefined {
+    const { generations } = this.document;
+    const found = generations.find((each) => ledgerNameOf(each) === ledgerName);
+    if (found?.phase === 'retired' || found?.phase === 'dropped') {
+      const message = `issue under "${ledgerName}": it was ${found.phase}, and what replaces it is not in force here`;
+      return denial('ERR_ROTATION_BEHIND', message, { issuer: ledgerName });
+    }
+    const staleMs = this.#options.clock.monotonic() - this.#freshAt;
+    if (!this.#isFollowing || staleMs < staleAfterMs) return undefined;
+    const reason = this.#failure ?? 'the hierarchy of the ledger was not read';
+    const message = `issue under "${ledgerName}": not up to date for ${formatDuration(Math.round(staleMs / 1000) * 1000)}: ${reason}`;
+    return denial('ERR_ROTATION_BEHIND', message, { issuer: ledgerName });
   }
 
   /** Whether any key is between two generations: then it matters who holds which trust bundle. */
@@ -100,24 +137,37 @@ export class KeyRotation {
   /** Takes up what other processes change, until the signal; never rejects. */
   async follow(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
+    this.#freshAt = clock.monotonic();
+    this.#isFollowing = true;
     while (!signal.aborted) {
       await clock.sleep(followMs, { signal, ref: false }).catch(() => {});
-      if (signal.aborted) return;
+      if (signal.aborted) break;
       try {
         await this.followOnce();
         this.#failure = undefined;
       } catch (thrown) {
-        const reason = `hierarchy of the ledger is not in force here: ${messageOf(thrown)}`;
+        const reason = `hierarchy of the ledger${this.#unknownKeys()} is not in force here: ${messageOf(thrown)}`;
         if (this.#failure !== reason) log.error({ err: thrown }, reason);
         this.#failure = reason;
       }
     }
+    this.#isFollowing = false;
+  }
+
+  /** By name, what signs by now and not here. */
+  #unknownKeys(): string {
+    const { keeper } = this.#options;
+    if (keeper.version === this.#inForce) return '';
+    const active = keeper.document.generations.filter(({ phase }) => phase === 'active');
+    return `, by which ${active.map((each) => `"${ledgerNameOf(each)}"`).join(', ')} sign,`;
   }
 
   async followOnce(): Promise<void> {
     await this.#inTurn(async () => {
+      const asked = this.#options.clock.monotonic();
       await this.#options.keeper.follow();
       await this.#putInForce();
+      this.#freshAt = asked;
     });
   }
 
@@ -143,6 +193,7 @@ export class KeyRotation {
       document: () => keeper.document,
       commit: (document, said) => this.#commit(document, said),
       settleMs: isShared ? 5 * followMs : followMs,
+      retireAfterMs: isShared ? retireAfterMs : 0,
     };
   }
 

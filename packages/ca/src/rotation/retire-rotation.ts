@@ -42,7 +42,15 @@ export async function retireRotation(
   const living = await refusalByLiving(replaced, 'retire', order, context);
   if (living !== undefined) return living;
 
-  // 3. In one step.
+  // 3. No other process signs by it: one that cannot take up what replaced it has stopped by then. No force against it.
+  const freeAt = replaced.since + context.retireAfterMs;
+  if (context.clock.now() < freeAt) {
+    const who = ledgerNameOf(replaced);
+    const sides = `another process may sign by it until ${new Date(freeAt).toISOString()}`;
+    return denial('ERR_ROTATION_STEP', `retire "${who}": ${sides}; then again`, { freeAt });
+  }
+
+  // 4. In one step.
   const document = withGeneration(context.document(), {
     ...replaced,
     phase: 'retired',

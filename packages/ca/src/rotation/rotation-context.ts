@@ -20,6 +20,8 @@ export interface RotationContext extends CertifyContext {
    * was in force before.
    */
   readonly settleMs: number;
+  /** For how long a process that has not heard of a key's end may go on to sign by it; 0 where there is one process. */
+  readonly retireAfterMs: number;
 }
 
 /** @throws CountersignError ERR_ROTATION_NAME */

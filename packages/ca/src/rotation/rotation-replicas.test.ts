@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { noLog, noMeter, systemClock } from '@countersign/base';
+import { type Clock, noLog, noMeter, systemClock } from '@countersign/base';
 import { bundleDigest } from '@countersign/spiffe';
 import { type PostgresServer, postgresServer } from '@countersign/testkit';
 import {
@@ -25,6 +25,7 @@ if ('skip' in found) it('two processes over one ledger', { skip: found.skip }, (
 else replicas(found);
 
 const by = 'operator';
+const domain = 'spiffe://example.com';
 
 function replicas(server: PostgresServer): void {
   describe('a rotation seen by two processes over one ledger', () => {
@@ -35,7 +36,13 @@ service_certificates: { san_policies: { spiffe_trust_domain: example.com } }
 ledger: { postgres: { url: "${server.url}", schema: ${schema} } }
 `;
     const config = parseCaConfig(yaml, 'ca.yaml');
-    const shared = { clock: systemClock, log: noLog, meter: noMeter };
+    let aheadMs = 0;
+    const clock: Clock = {
+      ...systemClock,
+      now: () => systemClock.now() + aheadMs,
+      monotonic: () => systemClock.monotonic() + aheadMs,
+    };
+    const shared = { clock, log: noLog, meter: noMeter };
     let home = '';
     const open = (data: string) => openAuthority({ config, data: join(home, data), ...shared });
     let [one, two]: [Authority, Authority] = [undefined as never, undefined as never];
@@ -80,6 +87,9 @@ ledger: { postgres: { url: "${server.url}", schema: ${schema} } }
     it('is one step of one process, however many try', async () => {
       refused(await one.rotation!.retire('root', { by }), 'ERR_ROTATION_LIVE');
       const retire = (each: Authority) => each.rotation!.retire('root', { by, force: true });
+      // By then a process that has not heard of the new one issues nothing more.
+      refused(await retire(one), 'ERR_ROTATION_STEP', /another process may sign by it until/);
+      aheadMs += 30_000;
       const both = await Promise.allSettled([retire(one), retire(two)]);
       const failed = both.filter((each) => each.status === 'rejected');
       assert.deepEqual(
@@ -113,6 +123,40 @@ ledger: { postgres: { url: "${server.url}", schema: ${schema} } }
       await one.ledger.changeDocument({ ...change, replaces: version + 1, body: good });
       await two.rotation!.followOnce();
       await stranger.close();
+    });
+
+    it('has a process that cannot take up a key issue nothing more, before the one it has is retired', async () => {
+      const issue = async () => two.issue({ csr: await request(), spiffeId: `${domain}/a` });
+      await one.rotation!.followOnce();
+      const rotation = two.rotation!;
+      const hierarchy = rotation.hierarchy.bind(rotation);
+      rotation.hierarchy = () => Promise.reject(new Error('no such key file'));
+      const ending = new AbortController();
+      const following = rotation.follow(ending.signal);
+      assert.ok((await one.rotation!.prepare('services', { by })).ok);
+      assert.ok((await one.rotation!.activate('services', { by })).ok);
+      while (rotation.failure?.includes('services.2') !== true) await systemClock.sleep(50);
+      assert.match(
+        two.unwell() ?? '',
+        /by which .*"services.2" sign, is not in force here: no such/,
+      );
+      issuedOf(await issue());
+      refused(await one.rotation!.retire('services', { by, force: true }), 'ERR_ROTATION_STEP');
+      aheadMs += 16_000;
+      refused(
+        await issue(),
+        'ERR_ROTATION_BEHIND',
+        /under "services": not up to date for .*no such/,
+      );
+      aheadMs += 10_000;
+      assert.ok((await one.rotation!.retire('services', { by, force: true })).ok);
+      ending.abort();
+      await following;
+      await assert.rejects(rotation.followOnce());
+      refused(await issue(), 'ERR_ROTATION_BEHIND', /"services": it was retired/);
+      rotation.hierarchy = hierarchy;
+      await rotation.followOnce();
+      assert.match(issuedOf(await issue()).issuer, /services/);
     });
 
     it('stands after a restart, and in the files for commands without a ledger', async () => {
