@@ -14,6 +14,8 @@ export interface RoleKind {
   readonly wrong: (values: Values) => VaultRefusal | undefined;
   /** Names of fields that a role is shown with, beside those of tokens. */
   readonly shown: readonly string[];
+  /** Of those, that are shown where they are set alone. */
+  readonly shownIfSet?: readonly string[];
 }
 
 /** Routes of the roles of a way to log in. */
@@ -40,7 +42,10 @@ export function roleRoutesOf(kind: RoleKind): readonly VaultRoute<AuthRecord>[] 
   async function readRole(context: VaultContext, { names }: VaultCall, method: AuthRecord) {
     const found = await authRole(context, method, names.role ?? '');
     if (found === undefined) return missing(`no role "${names.role}"`);
-    const own = Object.fromEntries(kind.shown.map((name) => [name, found[name] ?? null]));
+    const set = (kind.shownIfSet ?? []).filter((name) => (found[name] ?? '') !== '');
+    const own = Object.fromEntries(
+      [...kind.shown, ...set].map((name) => [name, shown(found[name])]),
+    );
     return { ok: true, data: { ...own, ...tokenFieldView(found) } } as const;
   }
 
@@ -95,4 +100,9 @@ export async function authConfig(
   { uuid }: AuthRecord,
 ): Promise<Values | undefined> {
   return (await store.find('vault-auth-config', uuid))?.value.values;
+}
+
+/** No list is shown where there would be nothing in it. */
+function shown(value: unknown): unknown {
+  return value === undefined || (Array.isArray(value) && value.length === 0) ? null : value;
 }

@@ -75,8 +75,8 @@ export const kubernetesRoutes: readonly VaultRoute<AuthRecord>[] = [
       'bound_service_account_names',
       'bound_service_account_namespace_selector',
       'bound_service_account_namespaces',
-      'audience',
     ],
+    shownIfSet: ['audience'],
     wrong(values) {
       const [names, spaces] = [
         'bound_service_account_names',

@@ -93,8 +93,10 @@ async function readCertificate(context: VaultContext, { names }: VaultCall, moun
   const status = await ledger.certificateStatus(found.serialHex);
   const certificate = pemOf(parseCertificate(found.der));
   const at = status.status === 'revoked' ? status.revocation.at : undefined;
+  const issuer = (await issuersOf(context, mount)).find((each) => each.ledgerName === found.issuer);
   const data = {
     certificate,
+    ...(at !== undefined && { issuer_id: issuer?.id ?? '' }),
     revocation_time: at === undefined ? 0 : Math.floor(at / 1000),
     revocation_time_rfc3339: at === undefined ? '' : new Date(at).toISOString(),
   };
@@ -178,7 +180,7 @@ async function revokeWithKey(context: VaultContext, call: VaultCall, mount: PkiM
   if (found === undefined) return badRequest(`certificate with serial ${serial.serial} not found.`);
   const spkiHash = spkiHashOf(pem);
   if (spkiHash !== found.spkiHash) {
-    const told = "provided private key type does not match certificate's public key type";
+    const told = "provided private key does not match certificate's public key";
     return refusal('ERR_VAULT_REQUEST', 400, `1 error occurred:\n\t* ${told}\n\n`);
   }
   return await revokeFound(context, found, { kind: 'key', spkiHash });

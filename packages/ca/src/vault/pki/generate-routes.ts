@@ -11,7 +11,7 @@ import { askedAuthority, authorityConfig, factsOf, rootPathLength } from './aske
 import { certificateAnswer } from './certificate-answer.ts';
 import { intermediateFields, requestFields, rootFields } from './generate-fields.ts';
 import { importCertificates } from './import-certificates.ts';
-import { certifyFor, keepIssuer, ledgerNameFor } from './keep-issuer.ts';
+import { certifyFor, keepIssuer, ledgerNameFor, withoutUrls } from './keep-issuer.ts';
 import { pemOf } from './mount-issuers.ts';
 import { signIntermediate } from './sign-intermediate.ts';
 
@@ -130,7 +130,8 @@ async function generateRoot(
     { mount: mount.path, issuer: issuer.id, by: call.caller?.token.who },
     'vault mount has a root of its own',
   );
-  return { ok: true, data, warnings: ignoredParameters(read.unknown) };
+  const warnings = [...ignoredParameters(read.unknown), ...(await withoutUrls(context, mount))];
+  return { ok: true, data, warnings };
 }
 
 async function generateRequest(
@@ -156,7 +157,8 @@ async function generateRequest(
   });
   const csr =
     asked.format === 'der' ? toBase64(der) : encodePem('CERTIFICATE REQUEST', der).trimEnd();
-  return { ok: true, data: { csr, key_id: record.id }, warnings: ignoredParameters(read.unknown) };
+  const warnings = [...ignoredParameters(read.unknown), ...(await withoutUrls(context, mount))];
+  return { ok: true, data: { csr, key_id: record.id }, warnings };
 }
 
 async function removeAll(

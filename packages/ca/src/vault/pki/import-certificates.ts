@@ -6,7 +6,7 @@ import type { VaultAnswer, VaultCall } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
 import { badRequest, unsupported, type VaultRefusal } from '../vault-refusal.ts';
 import { formatSerial } from './certificate-answer.ts';
-import { keepIssuer, ledgerNameFor } from './keep-issuer.ts';
+import { keepIssuer, ledgerNameFor, withoutUrls } from './keep-issuer.ts';
 import { idOf, issuersOf } from './mount-issuers.ts';
 
 /** Certificates of authorities, of which those whose key was made here sign from then on. */
@@ -67,7 +67,7 @@ export async function importCertificates(
     { mount: mount.path, issuers: imported, by: call.caller?.token.who },
     'vault mount has further issuers',
   );
-  return { ok: true, data };
+  return { ok: true, data, warnings: await withoutUrls(context, mount) };
 }
 
 /** Keys of a mount by the SHA-256 of their SubjectPublicKeyInfo. */

@@ -12,7 +12,7 @@ import { field, get, readFields } from '../vault-fields.ts';
 import { badRequest, missing, unsupported, type VaultRefusal } from '../vault-refusal.ts';
 import { listAs } from './authority-routes.ts';
 import { formatSerial } from './certificate-answer.ts';
-import { issuerBy, issuersOf, type MountIssuer } from './mount-issuers.ts';
+import { issuerBy, issuerKey, issuersOf, type MountIssuer } from './mount-issuers.ts';
 
 const everything = 'crl-signing,issuing-certificates,ocsp-signing,read-only';
 const issuerFields = {
@@ -210,10 +210,10 @@ async function nameIssuer(
   if (name !== '' && !/^\w(?:[\w.-]{0,62}\w)?$/.test(name))
     return badRequest(`issuer name "${name.slice(0, 100)}" is no name`);
   if (name === 'default') return badRequest('reserved issuer name: default');
-  const record = await store.mustFind('vault-issuer', found.id);
+  const record = await store.mustFind('vault-issuer', issuerKey(mount.record.uuid, found.id));
   await store.put(
     'vault-issuer',
-    found.id,
+    issuerKey(mount.record.uuid, found.id),
     { ...record.value, name },
     { owner: mount.record.uuid },
   );
@@ -227,7 +227,7 @@ async function removeIssuer(
   mount: PkiMount,
 ) {
   if (mount.configured !== undefined) return unsupported('delete', inFile);
-  await store.remove('vault-issuer', found.id);
+  await store.remove('vault-issuer', issuerKey(mount.record.uuid, found.id));
   log.warn(
     { mount: mount.path, issuer: found.id, by: call.caller?.token.who },
     'vault issuer removed',

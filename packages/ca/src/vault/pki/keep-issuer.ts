@@ -8,7 +8,7 @@ import type { VaultContext } from '../vault-context.ts';
 import type { IssuerRecord } from '../vault-objects.ts';
 import { badRequest, type VaultRefusal } from '../vault-refusal.ts';
 import { creating } from '../vault-store.ts';
-import { idOf } from './mount-issuers.ts';
+import { idOf, issuerKey } from './mount-issuers.ts';
 
 /** By the one flow of authorities; a draft that breaks a rule is the caller's, who asked for it. */
 export async function certifyFor(
@@ -62,7 +62,7 @@ export async function keepIssuer(
     ...{ id: idOf(certificate), name, keyId, ledgerName, createdAt: clock.now() },
     certificate: toBase64(certificate.raw),
   };
-  await store.change(creating('vault-issuer', record.id, record, { owner: uuid }));
+  await store.change(creating('vault-issuer', issuerKey(uuid, record.id), record, { owner: uuid }));
   const settings = await store.find('vault-pki-config', uuid);
   const hasDefault = (settings?.value.defaultIssuer ?? '') !== '';
   if (!hasDefault && keyId !== '') {
@@ -72,4 +72,19 @@ export async function keepIssuer(
     });
   }
   return record;
+}
+
+/** What an operator may have forgotten. */
+export async function withoutUrls(
+  { store }: VaultContext,
+  { record }: PkiMount,
+): Promise<string[]> {
+  const settings = await store.find('vault-pki-config', record.uuid);
+  const isSaid = Object.values(settings?.value.urls ?? {}).some(
+    (each) => Array.isArray(each) && each.length > 0,
+  );
+  if (isSaid) return [];
+  return [
+    'the mount has no config/urls: its certificates will not say where their issuer and its list are',
+  ];
 }

@@ -53,8 +53,12 @@ export class MadeKeys {
       await this.#store.remove('vault-key', id);
       this.#signers.delete(id);
     }
-    for (const { id } of await this.#store.all('vault-issuer', owner, (each) => each.id)) {
-      await this.#store.remove('vault-issuer', id);
+    for (const { id } of await this.#store.all(
+      'vault-issuer',
+      owner,
+      (each) => `${owner}.${each.id}`,
+    )) {
+      await this.#store.remove('vault-issuer', `${owner}.${id}`);
     }
     for (const { name } of await this.#store.all(
       'vault-role',

@@ -43,6 +43,11 @@ export async function issuersOf(
     : configuredIssuers(context, mount.configured.intermediate);
 }
 
+/** Of its record: one certificate may be in several mounts. */
+export function issuerKey(mount: string, id: string): string {
+  return `${mount}.${id}`;
+}
+
 /** By `default`, id or name. */
 export async function issuerBy(
   context: VaultContext,
@@ -92,7 +97,7 @@ async function madeIssuers(context: VaultContext, mount: PkiMount): Promise<Moun
   const { store, madeKeys, authority } = context;
   const { uuid } = mount.record;
   const [records, keys, settings] = await Promise.all([
-    store.all('vault-issuer', uuid, ({ id }) => id),
+    store.all('vault-issuer', uuid, ({ id }) => issuerKey(uuid, id)),
     madeKeys.all(mount),
     store.find('vault-pki-config', uuid),
   ]);

@@ -155,7 +155,9 @@ async function readTune({ mounts, authority }: VaultContext, call: VaultCall) {
 async function tune({ mounts }: VaultContext, call: VaultCall) {
   const found = (await mounts.all()).find((each) => each.path === pathOf(call));
   if (found === undefined) return badRequest(`no mount at "${pathOf(call)}/"`);
-  const read = readFields(tuneFields, call.body);
+  // What a client leaves alone it sends empty.
+  const body = Object.fromEntries(Object.entries(call.body).filter(([, each]) => isSet(each)));
+  const read = readFields(tuneFields, body);
   if (!read.ok) return read;
   const [other] = read.unknown;
   if (other !== undefined)

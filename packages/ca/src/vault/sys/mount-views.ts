@@ -18,17 +18,16 @@ export function tokenMethodView(version: string): Values {
   const record = { description, accessor: 'auth_token_builtin', uuid: '', path: 'token' };
   const view = common({ ...record, defaultLeaseMs: 0, maxLeaseMs: 0 }, version);
   const config = { ...(view.config as object), token_type: 'default-service' };
-  return { ...view, config, options: null, type: 'token' };
+  const { deprecation_status: _, ...shown } = view;
+  return { ...shown, config, options: null, type: 'token' };
 }
 
 export function systemView(version: string): Values {
   const description = 'system endpoints used for control, policy and debugging';
   const record = { description, accessor: 'system_builtin', uuid: '', path: 'sys' };
-  return {
-    ...common({ ...record, defaultLeaseMs: 0, maxLeaseMs: 0 }, version),
-    options: null,
-    type: 'system',
-  };
+  const view = common({ ...record, defaultLeaseMs: 0, maxLeaseMs: 0 }, version);
+  const { deprecation_status: _, ...shown } = view;
+  return { ...shown, options: null, type: 'system' };
 }
 
 function common(record: MountRecord, version: string): Values {
