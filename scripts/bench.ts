@@ -170,13 +170,14 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   {
     name: 'router, a query over mTLS',
     async run() {
-      const { ours, hive } = await measureRouterQuery();
+      const { ours, traced, hive } = await measureRouterQuery();
       const cpu = (value: number | undefined) => (value === undefined ? '–' : micros(value));
       const beside =
         hive.three === undefined
           ? 'Hive runtime not installed, .ci/foreign-tools does'
           : `Hive runtime ${cpu(hive.three)} / ${cpu(hive.one)}`;
-      return `${cpu(ours.three)} of router CPU with three fetches / ${cpu(ours.one)} with one; ${beside}`;
+      const spans = `with spans ${cpu(traced.three)} / ${cpu(traced.one)}`;
+      return `${cpu(ours.three)} of router CPU with three fetches / ${cpu(ours.one)} with one; ${spans}; ${beside}`;
     },
   },
 ];

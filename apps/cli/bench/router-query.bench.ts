@@ -2,6 +2,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +19,8 @@ export interface QueryFigures {
 
 export interface RouterFigures {
   readonly ours: QueryFigures;
+  /** With every operation and fetch a span that is exported. */
+  readonly traced: QueryFigures;
   readonly hive: QueryFigures;
 }
 
@@ -49,9 +52,10 @@ export async function measureRouterQuery(count = 3000): Promise<RouterFigures> {
   try {
     const place = await openPlace(directory, children);
     const ours = await figuresOf(place, await startOurs(place, children), count);
+    const traced = await figuresTraced(place, children, count);
     const hive = await startHive(place, children);
     const none = { three: undefined, one: undefined };
-    return { ours, hive: hive === undefined ? none : await figuresOf(place, hive, count) };
+    return { ours, traced, hive: hive === undefined ? none : await figuresOf(place, hive, count) };
   } finally {
     for (const child of children) child.kill('SIGKILL');
     await rm(directory, { recursive: true });
@@ -96,7 +100,28 @@ async function openPlace(directory: string, children: ChildProcess[]): Promise<P
   return { directory, agent, urls: ports.map((port) => `https://localhost:${port}/graphql`) };
 }
 
-async function startOurs({ directory, urls }: Place, children: ChildProcess[]): Promise<Served> {
+/** A collector that takes everything, in this process. */
+async function figuresTraced(place: Place, children: ChildProcess[], count: number) {
+  const collector = createServer((incoming, response) => {
+    incoming.resume().once('end', () => response.end());
+  });
+  collector.listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  const { port } = collector.address() as { port: number };
+  const yaml = `telemetry: { otlp: { endpoint: "http://127.0.0.1:${port}" } }`;
+  try {
+    return await figuresOf(place, await startOurs(place, children, yaml), count);
+  } finally {
+    collector.closeAllConnections();
+    collector.close();
+  }
+}
+
+async function startOurs(
+  { directory, urls }: Place,
+  children: ChildProcess[],
+  yaml = '',
+): Promise<Served> {
   const entries = subgraphNames.map(
     (name, i) => `  - { name: ${name}, url: "${urls[i]}", schema: ${name}.graphql }`,
   );
@@ -109,6 +134,7 @@ authority: { identity: router }
 deduplicate: false
 subgraphs:
 ${entries.join('\n')}
+${yaml}
 `,
   );
   const command = fileURLToPath(new URL('../bin/countersign.js', import.meta.url));
