@@ -43,9 +43,12 @@ test('an offline root signs a carried request, and the certificate completes ini
   assert.equal(name, 'services');
   assert.equal(record.root, made.stdout.trim());
   assert.equal(record.by[0], 'Bob Berg');
-  const again = await countersign([...sign, '--out', file('again.pem')]);
+  const again = await countersign([...sign, '--out', file('again.pem'), '--by', 'Carol Cox']);
   assert.equal(again.code, 0, again.stderr);
   assert.match(again.stdout, new RegExp(`certificate SHA-256 ${record.certificateSha256}`));
+  // Who signed stands there still, and beside it who was given it again.
+  assert.match(again.stdout, /who +Bob Berg, [\s\S]* given out again +\S+Z, to Carol Cox, /);
+  assert.match(await readFile(file('vault/ceremony.jsonl'), 'utf8'), /"again".*"Carol Cox"/);
   assert.equal(
     await readFile(file('again.pem'), 'utf8'),
     await readFile(file('services.pem'), 'utf8'),

@@ -1,6 +1,7 @@
 export { concatBytes, equalBytes, fromBase64, fromHex, toBase64, toHex } from './bytes.ts';
 export { type Clock, systemClock } from './clock.ts';
 export type { CodeFamily, CodeRow, ExitCode } from './code-row.ts';
+export { counted } from './counted.ts';
 export {
   makeDirectory,
   type PreparedDirectory,

@@ -1,4 +1,4 @@
-import { CountersignError, fromHex } from '@countersign/base';
+import { CountersignError, counted, fromHex } from '@countersign/base';
 import type { RevokeResponse } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import type { Children, Service } from './children.ts';
@@ -164,7 +164,7 @@ export async function tellStory(
   const cut = await streamEnd(cli, shop);
   expect(revoked.closed >= 1, `the gateway closed ${revoked.closed} connections`);
   const { closed, gateways, elapsedMs } = revoked;
-  const where = `${plural(closed, 'connection')} on ${plural(gateways.length, 'gateway')}`;
+  const where = `${counted(closed, 'connection')} on ${counted(gateways.length, 'gateway')}`;
   await narrator.step(
     'revoked',
     `shop: its stream was cut after ${cut.lines} lines, ${where}, ${formatMs(elapsedMs)} after the commit`,
@@ -199,10 +199,6 @@ function firstUrl(service: Service): string {
 function expect(happened: boolean, otherwise: string): void {
   if (happened) return;
   throw new CountersignError('ERR_CLI_DEMO_STEP', `demo: ${otherwise}`);
-}
-
-function plural(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 
 function formatMs(ms: number): string {

@@ -1,4 +1,4 @@
-import { toHex } from '@countersign/base';
+import { counted, toHex } from '@countersign/base';
 import {
   type Certificate,
   type DistributionPoint,
@@ -89,7 +89,9 @@ const sayings: Readonly<Record<string, (certificate: Certificate) => string | un
       .filter((part) => part !== false)
       .join(', '),
   inhibitAnyPolicy: ({ inhibitAnyPolicy: found }) =>
-    found === undefined ? undefined : `anyPolicy means nothing after ${found} certificates`,
+    found === undefined
+      ? undefined
+      : `anyPolicy means nothing after ${counted(found, 'certificate')}`,
 };
 
 function subtrees(word: string, list: readonly GeneralSubtree[]): string {

@@ -1,3 +1,4 @@
+import { counted } from '@countersign/base';
 import type { GatewayAcknowledgement, RevokeResponse } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { roughDuration } from '../relative-time.ts';
@@ -21,12 +22,12 @@ function previewLines(cli: Cli, answer: RevokeAnswer): string[] {
       ...doubtOf(answer).map(yellow),
     ];
   }
-  const told = `${count(gateways.length, 'gateway')} would be told`;
+  const told = `${counted(gateways.length, 'gateway')} would be told`;
   const said = gateways.filter(({ wouldClose }) => wouldClose !== undefined);
   const closing =
     wouldClose === undefined
       ? []
-      : [`would close ${count(wouldClose, 'connection')} on ${count(said.length, 'gateway')}`];
+      : [`would close ${counted(wouldClose, 'connection')} on ${counted(said.length, 'gateway')}`];
   return [
     `${bold(would)} ${coveredBy(answer)}; ${told}`,
     ...doubtOf(answer).map(yellow),
@@ -65,13 +66,13 @@ function doneLines(cli: Cli, answer: RevokeAnswer): string[] {
 }
 
 function coveredBy({ by, value, reason, matched }: RevokeAnswer): string {
-  return `${by} ${value} (${reason}): ${count(matched, 'unexpired certificate')}`;
+  return `${by} ${value} (${reason}): ${counted(matched, 'unexpired certificate')}`;
 }
 
 /** In the time to the last acknowledgement; how long was waited for others says nothing of what was closed. */
 function closedBy({ gateways, closed, acknowledgedBy, elapsedMs }: RevokeAnswer): string {
   const of = `acknowledged by ${acknowledgedBy} of ${gateways.length}`;
-  const where = `closed ${count(closed, 'connection')} on ${count(acknowledgedBy, 'gateway')}`;
+  const where = `closed ${counted(closed, 'connection')} on ${counted(acknowledgedBy, 'gateway')}`;
   if (acknowledgedBy === 0 && gateways.length > 0)
     return `${where}, ${of} within ${formatMs(elapsedMs)}`;
   const last = Math.max(
@@ -98,10 +99,6 @@ function ownText({ issuer, next }: NonNullable<RevokeAnswer['own']>, dryRun: boo
 
 function nameOf({ id, spiffeId }: GatewayAcknowledgement): string {
   return spiffeId === '' ? id : `${spiffeId} (${id})`;
-}
-
-function count(n: number, word: string): string {
-  return `${n} ${word}${n === 1 ? '' : 's'}`;
 }
 
 function formatMs(ms: number): string {

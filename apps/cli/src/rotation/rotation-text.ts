@@ -1,3 +1,4 @@
+import { counted } from '@countersign/base';
 import type { RotationHolder, RotationResponse, RotationStep } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { roughDuration } from '../relative-time.ts';
@@ -34,7 +35,7 @@ export function rotationText(cli: Cli, step: RotationStep, answer: RotationRespo
     if (fingerprint !== undefined) lines.push(`    SHA-256 ${fingerprint}`);
   }
   if (authority === 'root') {
-    lines.push(`trust bundle: sequence ${sequence}, ${count(anchors.length, 'root')}`);
+    lines.push(`trust bundle: sequence ${sequence}, ${counted(anchors.length, 'root')}`);
   }
   if (uptake !== undefined) {
     const { holders, holding, lacking } = uptake;
@@ -45,9 +46,10 @@ export function rotationText(cli: Cli, step: RotationStep, answer: RotationRespo
   if (living !== undefined && living.count > 0) {
     const until = formatRfc3339(living.until);
     const tokens = living.holders.filter(({ kind }) => kind === 'token').length;
-    const pins = tokens === 0 ? '' : ` and ${count(tokens, 'join token')}`;
-    const what = `${count(living.count - tokens, 'certificate')}${pins}`;
-    lines.push(`${what} in use lead to the key that goes, until ${until}`);
+    const pins = tokens === 0 ? '' : ` and ${counted(tokens, 'join token')}`;
+    const what = `${counted(living.count - tokens, 'certificate')}${pins}`;
+    const lead = living.count === 1 ? 'leads' : 'lead';
+    lines.push(`${what} in use ${lead} to the key that goes, until ${until}`);
     lines.push(...holderLines(living.holders, living.count, now));
   }
   lines.push(`next: ${next}`);
@@ -71,8 +73,4 @@ function holderLines(holders: readonly RotationHolder[], total: number, now: num
       return `  ${kind} ${name}${which === undefined ? '' : ` (${which})`}, ${seen}, ${what} until ${formatRfc3339(until)}`;
     });
   return total > shown.length ? [...shown, `  and ${total - shown.length} more`] : shown;
-}
-
-function count(n: number, word: string): string {
-  return `${n} ${word}${n === 1 ? '' : 's'}`;
 }

@@ -1,3 +1,4 @@
+import { counted } from '@countersign/base';
 import type { CertificateOfKey, RevokeResponse } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { printable } from '../printable.ts';
@@ -75,15 +76,15 @@ export function textOf({ outStyle }: Cli, report: Report): string {
   for (const { path, reason, code } of result.unread) {
     parts.push(`${yellow('not read')} ${printable(`${path}: ${reason}`)} ${dim(code)}\n`);
   }
-  const counted = [
-    `${count(findings.length, 'private key')} where ${findings.length === 1 ? 'it' : 'they'} should not be`,
+  const summary = [
+    `${counted(findings.length, 'private key')} where ${findings.length === 1 ? 'it' : 'they'} should not be`,
     ...(others.length > 0
       ? [`${others.length} where ${others.length === 1 ? 'it' : 'they'} may be`]
       : []),
-    `${count(result.files, 'file')}, ${formatBytes(result.bytes)}`,
+    `${counted(result.files, 'file')}, ${formatBytes(result.bytes)}`,
     ...(result.unread.length > 0 ? [`${result.unread.length} not read`] : []),
   ];
-  parts.push(`${counted.join('; ')}\n`);
+  parts.push(`${summary.join('; ')}\n`);
   if (matches === undefined && findings.some((key) => key.spkiHash !== undefined)) {
     parts.push(dim('with --data DIR, the certificates that were issued for them are named\n'));
   }
@@ -130,18 +131,14 @@ export function revocationsText(cli: Cli, answers: readonly RevokeResponse[]): s
   const { bold, green } = cli.outStyle;
   return answers
     .map(({ value, matched, gateways, closed, acknowledgedBy, dryRun }) => {
-      const covered = `key ${value}: ${count(matched, 'unexpired certificate')}`;
+      const covered = `key ${value}: ${counted(matched, 'unexpired certificate')}`;
       if (dryRun) {
-        return `${bold('would revoke')} ${covered}; ${count(gateways.length, 'gateway')} would be told\n`;
+        return `${bold('would revoke')} ${covered}; ${counted(gateways.length, 'gateway')} would be told\n`;
       }
-      const told = `acknowledged by ${acknowledgedBy} of ${count(gateways.length, 'gateway')}`;
-      return `${green('revoked')} ${covered}, closed ${count(closed, 'connection')}, ${told}\n`;
+      const told = `acknowledged by ${acknowledgedBy} of ${counted(gateways.length, 'gateway')}`;
+      return `${green('revoked')} ${covered}, closed ${counted(closed, 'connection')}, ${told}\n`;
     })
     .join('');
-}
-
-function count(n: number, word: string): string {
-  return `${n} ${word}${n === 1 ? '' : 's'}`;
 }
 
 export function formatBytes(bytes: number): string {

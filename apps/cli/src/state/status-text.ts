@@ -1,3 +1,4 @@
+import { counted } from '@countersign/base';
 import type { StatusResponse } from '@countersign/wire';
 import { printable } from '../printable.ts';
 import { roughDuration, validityAt } from '../relative-time.ts';
@@ -50,7 +51,7 @@ const sections: readonly Section[] = [
       ({ store, finding }) => `keys           ${printable(store)}  ${printable(finding ?? 'well')}`,
     ),
   ({ ledger }) => [
-    `ledger         position ${ledger.position}, ${ledger.issued} issued, ${ledger.revoked} revocations${
+    `ledger         position ${ledger.position}, ${ledger.issued} issued, ${counted(ledger.revoked, 'revocation')}${
       ledger.openIntents === undefined ? '' : `, ${ledger.openIntents} under way`
     }`,
     ...(ledger.audit === undefined
@@ -60,7 +61,7 @@ const sections: readonly Section[] = [
   ({ retention }) => {
     if (retention === undefined) return [];
     const { enabled, certificates, tokens, revocations, finishedAt, endedBefore } = retention;
-    const moved = `${certificates} certificates, ${tokens} tokens, ${revocations} revocations archived`;
+    const moved = `${counted(certificates, 'certificate')}, ${counted(tokens, 'token')}, ${counted(revocations, 'revocation')} archived`;
     const last =
       finishedAt === 0
         ? 'no round yet'
@@ -70,12 +71,14 @@ const sections: readonly Section[] = [
   ({ log }) =>
     log === undefined
       ? []
-      : [`log            ${printable(log.origin)}  ${log.size} entries  ${log.root}`],
+      : [
+          `log            ${printable(log.origin)}  ${counted(log.size, 'entry', 'entries')}  ${log.root}`,
+        ],
   ({ lists = [] }, now) =>
     lists.map(({ issuer, path, number, entries, thisUpdate, nextUpdate }) => {
       const hex = `0x${BigInt(number).toString(16)}`;
       const which = `${printable(issuer)} ${printable(path)}  ${hex}`;
-      return `list           ${which}  ${entries} entries  ${validityAt(thisUpdate, nextUpdate, now)}`;
+      return `list           ${which}  ${counted(entries, 'entry', 'entries')}  ${validityAt(thisUpdate, nextUpdate, now)}`;
     }),
   ({ gateways }) =>
     gateways.map(({ id, spiffeId, position, lastSeenMsAgo, maxSilenceMs }) => {

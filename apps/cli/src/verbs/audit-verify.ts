@@ -1,4 +1,4 @@
-import { CountersignError } from '@countersign/base';
+import { CountersignError, counted } from '@countersign/base';
 import { type AuditHead, signedLog, verifyAudit } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { outputOption } from '../output-option.ts';
@@ -45,7 +45,7 @@ async function verify(cli: Cli, options: AuditVerifyOptions): Promise<void> {
   if (options.output === 'json') {
     await cli.out(`${JSON.stringify({ ok, ...verdict }, null, 2)}\n`);
   } else {
-    const sound = `sound: ${rows} rows, ${records} ledger records, newest row ${head.seq}:${head.hash}\n`;
+    const sound = `sound: ${counted(rows, 'row')}, ${counted(records, 'ledger record')}, newest row ${head.seq}:${head.hash}\n`;
     const unvouched = unmarked
       .map(
         (name) => `document "${name}": not vouched for, it is older than its hash in the trail\n`,

@@ -1,5 +1,5 @@
 import { parseAuthzTable, type TableRow, TableTrial } from '@countersign/authz';
-import { CountersignError } from '@countersign/base';
+import { CountersignError, counted } from '@countersign/base';
 import {
   type AuthzOptions,
   addAuthzOptions,
@@ -78,7 +78,7 @@ async function print(
   for (const { name, expect, got, reason } of differing) {
     await cli.out(`${red('differs')} ${name}: expected ${expect}, got ${got}: ${reason}\n`);
   }
-  const rows = `${tried.length} ${tried.length === 1 ? 'row' : 'rows'}`;
+  const rows = counted(tried.length, 'row');
   const verdict =
     differing.length === 0 ? green('ok') : red(`${differing.length} of ${rows} differ`);
   await cli.out(differing.length === 0 ? `${verdict} ${rows} as expected\n` : `${verdict}\n`);

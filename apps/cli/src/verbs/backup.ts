@@ -1,3 +1,4 @@
+import { counted } from '@countersign/base';
 import { backUpState } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { type LedgerOptions, withLedger } from '../state/with-ledger.ts';
@@ -35,7 +36,7 @@ async function run(cli: Cli, options: BackupOptions): Promise<void> {
     backUpState({ data, out, ledger, withKeyFiles }),
   );
   const { seq, hash } = made.audit;
-  await cli.out(`${made.records} ledger records, newest audit row ${seq}:${hash}\n`);
+  await cli.out(`${counted(made.records, 'ledger record')}, newest audit row ${seq}:${hash}\n`);
   if (withKeyFiles === true) return;
   cli.err('key files are not in it: without them, or the passphrase, its keys cannot be opened\n');
 }

@@ -1,5 +1,6 @@
 import {
   CountersignError,
+  counted,
   errorOfDenial,
   noMeter,
   proveReplaceable,
@@ -67,7 +68,8 @@ async function crl(cli: Cli, options: CrlOptions): Promise<void> {
   if (out === undefined) return await cli.out(textOf(lists, options.output));
   const [list, second] = lists;
   if (list === undefined) throw usage(`there is no list of "${issuer}"`);
-  if (second !== undefined) throw usage(`"${issuer}" has ${lists.length} lists, --out holds one`);
+  if (second !== undefined)
+    throw usage(`"${issuer}" has ${counted(lists.length, 'list')}, --out holds one`);
   const content = out.endsWith('.pem') ? encodePem('X509 CRL', list.bytes) : list.bytes;
   await writeFileDurably(out, content);
   await cli.out(textOf(lists, options.output));
@@ -162,7 +164,7 @@ function textOf(lists: readonly NamedList[], output: string): string {
   return facts
     .map(({ issuer, number, thisUpdate, nextUpdate, entries, delta }) => {
       const kind = delta ? 'delta' : 'list';
-      const size = `${entries} ${entries === 1 ? 'certificate' : 'certificates'}`;
+      const size = counted(entries, 'certificate');
       return `${issuer} ${kind} ${number}: ${size}, from ${thisUpdate} until ${nextUpdate ?? 'further notice'}\n`;
     })
     .join('');

@@ -1,4 +1,4 @@
-import { CountersignError, errorOfDenial } from '@countersign/base';
+import { CountersignError, counted, errorOfDenial } from '@countersign/base';
 import {
   type Checkpoint,
   consistencyRanges,
@@ -96,7 +96,7 @@ async function proveInclusion(
   }
   if (found === undefined) {
     const what = certificate === undefined ? `serial "${serial}"` : `"${certificate}"`;
-    const message = `${attempted}: ${what} is not among the ${size} entries of "${head.origin}"`;
+    const message = `${attempted}: ${what} is not among the ${counted(size, 'entry', 'entries')} of "${head.origin}"`;
     throw new CountersignError('ERR_LOG_ENTRY_UNKNOWN', message);
   }
   const { index, entry } = found;
@@ -108,7 +108,10 @@ async function proveInclusion(
 
 async function proveGrowth(log: OpenedLog, from: Checkpoint, to: Checkpoint): Promise<LogProof> {
   if (from.size > to.size) {
-    throw usage(attempted, `--from is of ${from.size} entries, --to of ${to.size}`);
+    throw usage(
+      attempted,
+      `--from is of ${counted(from.size, 'entry', 'entries')}, --to of ${to.size}`,
+    );
   }
   const read = nodeReader(log.source, to.size);
   const hashes = await proofHashes(consistencyRanges(from.size, to.size), read);

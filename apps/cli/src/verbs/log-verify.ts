@@ -1,4 +1,4 @@
-import { type Denial, denial, equalBytes } from '@countersign/base';
+import { counted, type Denial, denial, equalBytes } from '@countersign/base';
 import {
   type Checkpoint,
   type LogProof,
@@ -108,10 +108,10 @@ async function judge(
 function otherHead(found: Checkpoint, wanted: Checkpoint, file: string): Denial | undefined {
   if (found.size === wanted.size && equalBytes(found.root, wanted.root)) return undefined;
   if (found.size === wanted.size) {
-    const detail = `two checkpoints of ${found.size} entries have different roots`;
+    const detail = `two checkpoints of ${counted(found.size, 'entry', 'entries')} have different roots`;
     return denial('ERR_LOG_INCONSISTENT', detail, { size: found.size });
   }
-  const sides = `leads to a checkpoint of ${found.size} entries, "${file}" is of ${wanted.size}`;
+  const sides = `leads to a checkpoint of ${counted(found.size, 'entry', 'entries')}, "${file}" is of ${wanted.size}`;
   return denial('ERR_LOG_PROOF', `the proof ${sides}`, { found: found.size, wanted: wanted.size });
 }
 
@@ -152,7 +152,9 @@ async function tell(
     await cli.out(`${JSON.stringify({ ok: true, origin, size, findings: [] }, null, 2)}\n`);
     return;
   }
-  await cli.out(`${cli.outStyle.green('ok')} ${origin}, ${size} entries${also}\n`);
+  await cli.out(
+    `${cli.outStyle.green('ok')} ${origin}, ${counted(size, 'entry', 'entries')}${also}\n`,
+  );
 }
 
 async function refuse(

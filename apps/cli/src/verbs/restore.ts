@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { counted } from '@countersign/base';
 import { restoreState } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { createLog } from '../serve/pino-log.ts';
@@ -48,7 +49,7 @@ async function run(cli: Cli, options: RestoreVerbOptions): Promise<void> {
   });
   const { records, issued, auditRows, withKeyFiles } = restored;
   await cli.out(
-    `sound: ${records} ledger records, ${issued} certificates, ${auditRows} audit rows\n`,
+    `sound: ${counted(records, 'ledger record')}, ${counted(issued, 'certificate')}, ${counted(auditRows, 'audit row')}\n`,
   );
   if (!withKeyFiles) cli.err('key files are not in the backup: put them in their place again\n');
 }

@@ -1,6 +1,10 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { CountersignError, proveReplaceable, writeFileDurably } from '@countersign/base';
+import {
+  CountersignError,
+  prepareDirectory,
+  proveReplaceable,
+  writeFileDurably,
+} from '@countersign/base';
 import { formatCeremony, formatRootList, signRequest, signRootList } from '@countersign/ca';
 import { type RevocationReason, revocationReasons } from '@countersign/x509';
 import { Option } from 'commander';
@@ -110,7 +114,7 @@ async function sign(cli: Cli, options: SignOptions): Promise<void> {
   if (requests === undefined) {
     return tell(cli, options, await signOne(cli, csr, out, { ...shared, otherRoot }));
   }
-  await mkdir(out, { recursive: true, mode: 0o700 });
+  await prepareDirectory(out, `sign to "${out}"`, { mode: 0o700 });
   let signed = 0;
   for (const file of requests) {
     const to = join(out, basename(file).replace(/\.csr$/, '.pem'));
@@ -142,13 +146,17 @@ async function signOne(cli: Cli, file: string, out: string, shared: Shared): Pro
   return { ...signed, out };
 }
 
+function againText({ at, by }: { readonly at: string; readonly by: readonly string[] }): string {
+  return `  ${'given out again'.padEnd(20)}${at}, to ${by.join(', ')}\n`;
+}
+
 async function tell(cli: Cli, { output }: SignOptions, signed: SignedFile): Promise<void> {
-  const { record, name, repeated, out } = signed;
+  const { record, name, repeated, again, out } = signed;
   if (repeated) cli.err('note: it was signed before; this is that certificate again\n');
   await cli.out(
     output === 'json'
-      ? `${JSON.stringify({ name, out, repeated, record }, null, 2)}\n`
-      : formatCeremony(record),
+      ? `${JSON.stringify({ name, out, repeated, record, again }, null, 2)}\n`
+      : `${formatCeremony(record)}${again === undefined ? '' : againText(again)}`,
   );
 }
 

@@ -108,10 +108,18 @@ export function formatCeremony(of: CeremonyRecord | RootKeyRecord): string {
   return `ceremony record\n${lines.join('\n')}\n`;
 }
 
+/** RFC 3339, and who took part. */
+export interface GivenAgain {
+  readonly at: string;
+  readonly by: readonly string[];
+}
+
 /** What the record file of an offline root holds, an entry a line. */
 export type CeremonyEntry =
   | { readonly kind: 'act'; readonly record: CeremonyRecord; readonly certificate: string }
   | { readonly kind: 'key'; readonly record: RootKeyRecord }
+  /** A certificate of an earlier act was given out again. */
+  | ({ readonly kind: 'again'; readonly serial: string } & GivenAgain)
   /** Before a signature is made: should the power fail then, the serial is known to be used. */
   | {
       readonly kind: 'intent';

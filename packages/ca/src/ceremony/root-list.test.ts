@@ -108,7 +108,13 @@ describe('the list of a root that is offline', () => {
         watch.finding() ?? '',
         /^certificate of "services", .*list \d+ of "root" \(cACom/,
       );
-      const running = { publishing, retention: undefined, clockWatch: undefined, revoked: watch };
+      const running = {
+        publishing,
+        retention: undefined,
+        clockWatch: undefined,
+        revoked: watch,
+        identity: undefined,
+      };
       const parts = { authority, running, version: '0', startedAt: 0, clock };
       const { findings = [] } = await servedStatus(parts);
       assert.ok(findings.some(({ detail }) => detail === watch.finding()));

@@ -29,6 +29,7 @@ import {
   appendCeremony,
   type CeremonyEntry,
   type CeremonyRecord,
+  type GivenAgain,
   readCeremony,
   recordOf,
 } from './ceremony-record.ts';
@@ -57,6 +58,8 @@ export interface SignedRequest {
   readonly record: CeremonyRecord;
   /** Whether it was signed before: then it is the same certificate again, and no further signature was made. */
   readonly repeated: boolean;
+  /** Who was given it again, and when: kept in the record beside those who signed. */
+  readonly again?: GivenAgain;
 }
 
 /** Clocks of the two machines may be this far apart. */
@@ -86,7 +89,10 @@ export async function signRequest(options: SignRequestOptions): Promise<SignedRe
     const earlier = earlierOf(entries, request, file);
     if (earlier !== undefined) {
       if (isOwn) await root.take(earlier.certificate);
-      return { ...earlier, name: request.name, repeated: true };
+      const again = { at: new Date(clock.now()).toISOString(), by };
+      const serial = earlier.record.serial;
+      await appendCeremony(root.ceremony, { kind: 'again', serial, ...again });
+      return { ...earlier, name: request.name, repeated: true, again };
     }
     if (isOwn && root.certificate !== undefined) {
       throw refusal(file, `is for a root that has its certificate, in "${root.directory}"`);

@@ -1,4 +1,4 @@
-import { equalBytes, toHex } from '@countersign/base';
+import { counted, equalBytes, toHex } from '@countersign/base';
 import { type Checkpoint, leafHash, TreeFrontier } from '@countersign/wire';
 import type { Ledger } from '../ledger/ledger.ts';
 
@@ -14,7 +14,10 @@ export async function proveLedger(
     const last = page.at(-1);
     if (last === undefined) {
       const sides = `the ledger has ${tree.size}`;
-      return { ok: false, wrong: `it was signed for ${head.size} certificates, ${sides}` };
+      return {
+        ok: false,
+        wrong: `it was signed for ${counted(head.size, 'certificate')}, ${sides}`,
+      };
     }
     position = last.position;
     for (const record of page) {

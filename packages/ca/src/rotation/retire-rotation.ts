@@ -1,4 +1,4 @@
-import { type Denial, denial } from '@countersign/base';
+import { counted, type Denial, denial } from '@countersign/base';
 import { mostNamed } from './activate-rotation.ts';
 import { inPhase, rootName, withGeneration } from './hierarchy-view.ts';
 import { livingUnderGeneration } from './living-under.ts';
@@ -76,8 +76,9 @@ export async function refusalByLiving(
     return `${who} until ${new Date(end).toISOString()}`;
   });
   const more = count > mostNamed ? ` and ${count - mostNamed} more` : '';
-  const pin = tokens === 0 ? [] : [`${tokens} join tokens pin it`];
-  const lead = count === tokens ? [] : [`${count - tokens} certificates in use lead to it`];
+  const pin =
+    tokens === 0 ? [] : [`${counted(tokens, 'join token')} ${tokens === 1 ? 'pins' : 'pin'} it`];
+  const lead = count === tokens ? [] : [inUse(count - tokens)];
   const sides = `${[...pin, ...lead].join(' and ')}: ${named.join(', ')}${more}`;
   if (force) {
     context.log.error({ by, generation: ledgerName, count, until }, `forced: ${sides}`);
@@ -92,4 +93,8 @@ export async function refusalByLiving(
       names: holders.slice(0, 100).map((each) => each.name),
     },
   });
+}
+
+function inUse(count: number): string {
+  return `${counted(count, 'certificate')} in use ${count === 1 ? 'leads' : 'lead'} to it`;
 }

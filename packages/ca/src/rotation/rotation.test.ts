@@ -200,7 +200,7 @@ describe('replacing the root', () => {
     refused(
       await keys.rollBack('root', { by, drop }),
       'ERR_ROTATION_LIVE',
-      /certificates in use lead/,
+      /1 certificate in use leads to it/,
     );
     await clock.advance(2 * 3_600_000);
     await done(keys.rollBack('root', { by, drop }));
@@ -259,7 +259,7 @@ describe('replacing the root', () => {
     assert.ok(!answer.ok && answer.detail.includes(open.token.id));
     assert.ok(!answer.detail.includes(spent.token.id));
     await clock.advance(1 * 3_600_000);
-    refused(await keys.retire('root', { by }), 'ERR_ROTATION_LIVE', /1 join tokens pin it/);
+    refused(await keys.retire('root', { by }), 'ERR_ROTATION_LIVE', /1 join token pins it/);
     const order = { by: 'token', value: long.token.id, reason: 'superseded' } as const;
     assert.ok((await authority.revoke(order, { kind: 'operator' })).ok);
     await done(keys.retire('root', { by }));

@@ -1,5 +1,6 @@
 import {
   type Clock,
+  counted,
   type Denial,
   denial,
   type Gauge,
@@ -102,7 +103,7 @@ export class FeedHub {
     const held = this.#seatsOf.get(holder) ?? 0;
     const each = this.#maxStreamsEach();
     if (this.#seats.size >= this.#maxStreams || held >= each) {
-      const found = `${held} streams of "${holder}" and ${this.#seats.size} in all are open`;
+      const found = `${counted(held, 'stream')} of "${holder}" and ${this.#seats.size} in all are open`;
       const sides = `${found}, at most ${each} (api.feedStreams) and ${this.#maxStreams}`;
       return denial('ERR_API_FEED_LIMIT', sides, { retryAfterS });
     }
