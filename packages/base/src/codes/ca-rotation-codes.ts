@@ -16,7 +16,7 @@ export const caRotationCodes = {
   ERR_ROTATION_UPTAKE: {
     meaning:
       'The new root was not made the issuing one, since holders of the trust bundle lack it.',
-    hint: 'run countersign root show, which names them; wait, or renew each where it runs (countersign renew --identity DIR), revoke those that are gone, lower --threshold',
+    hint: 'run countersign root show, which names them; wait, renew each where it runs, revoke those that are gone, or lower --threshold',
     exit: 1,
   },
   ERR_ROTATION_LIVE: {
@@ -27,7 +27,7 @@ export const caRotationCodes = {
   },
   ERR_ROTATION_OFFLINE: {
     meaning: 'A key that is offline was to sign here.',
-    hint: 'make the key of the next root beside it: countersign init --offline-root --root-out DIR --request FILE, then countersign root prepare --import FILE (docs/offline-root.md)',
+    hint: 'make the next key beside it: countersign init --offline-root --root-out DIR --request FILE, then root prepare --import FILE',
     exit: 2,
   },
   ERR_ROTATION_BEHIND: {
@@ -39,7 +39,7 @@ export const caRotationCodes = {
   ERR_ROTATION_NO_ISSUER: {
     meaning:
       "Every intermediate that could sign the authority's own certificate is revoked, so that it cannot serve.",
-    hint: 'give one a new key: countersign root prepare --intermediate NAME, then root activate --intermediate NAME; both work on the data directory while nothing serves',
+    hint: 'give one a new key: countersign root prepare --intermediate NAME, then root activate; both work while nothing serves',
     exit: 1,
   },
   ERR_ROTATION_PROOF: {

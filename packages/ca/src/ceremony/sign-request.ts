@@ -78,14 +78,14 @@ export async function signRequest(options: SignRequestOptions): Promise<SignedRe
   try {
     // 1. What is asked, and whether it is what this root is to sign.
     const request = parseCarriedRequest(options.request, file);
-    checkSigner(request, root, file);
+    const entries = await readCeremony(root.ceremony);
+    checkSigner(request, root, { entries, file });
     const act = await judgeRequest(request, root, options);
     const isOwn = act === 'root signed';
     const draft = draftOf(request, isOwn ? undefined : certificateOf(root), root);
     checkAsked(request, draft, file);
 
     // 2. A serial is used once. One that was signed already is given out again as it is.
-    const entries = await readCeremony(root.ceremony);
     const earlier = earlierOf(entries, request, file);
     if (earlier !== undefined) {
       if (isOwn) await root.take(earlier.certificate);
@@ -130,12 +130,15 @@ export async function signRequest(options: SignRequestOptions): Promise<SignedRe
 function checkSigner(
   { name, issuerKey }: CarriedRequest,
   { directory, spki }: OfflineRoot,
-  file: string,
+  { entries, file }: { readonly entries: readonly CeremonyEntry[]; readonly file: string },
 ): void {
   const found = keyHashOf(spki);
-  if (issuerKey === found || (issuerKey === undefined && name !== 'root')) return;
+  // Of an init, which has one root: never for one that follows another, which has signed that serial.
+  const isFirst = !entries.some((each) => each.kind === 'key');
+  if (issuerKey === found || (issuerKey === undefined && name !== 'root' && isFirst)) return;
   const sides = `the root in "${directory}" has the key "${found}"`;
-  throw refusal(file, `is for the key "${issuerKey ?? 'unnamed'}" to sign, ${sides}`);
+  const message = `is for the key "${issuerKey ?? 'unnamed'}" to sign, ${sides}`;
+  throw refusal(file, message, { wantedKey: issuerKey ?? 'unnamed', foundKey: found });
 }
 
 async function judgeRequest(
@@ -268,8 +271,8 @@ function keyHashOf({ raw }: SubjectPublicKeyInfo): string {
   return hash('sha256', raw);
 }
 
-function refusal(file: string, wrong: string): CountersignError {
+function refusal(file: string, wrong: string, fields: object = {}): CountersignError {
   return new CountersignError('ERR_CEREMONY_REQUEST', `carried request "${file}" ${wrong}`, {
-    fields: { file },
+    fields: { file, ...fields },
   });
 }

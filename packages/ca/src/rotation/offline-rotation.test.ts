@@ -38,6 +38,7 @@ describe('a rotation under an offline root', () => {
   let authority: Authority;
   let first: Certificate;
   let nextRequest = '';
+  let initRequest = '';
   const reopen = async () => {
     await authority?.close();
     authority = await openAuthority({ ...shared, config, data: at('state'), meter: noMeter });
@@ -78,6 +79,7 @@ describe('a rotation under an offline root', () => {
     const signed: { file: string; pem: string }[] = [];
     for (const file of requests) {
       const text = await readFile(file, 'utf8');
+      initRequest = text;
       const options = { ...shared, directory: at('root'), request: text, file, by: ['Alice'] };
       signed.push({ file, pem: (await signRequest(options)).pem });
     }
@@ -154,6 +156,7 @@ describe('a rotation under an offline root', () => {
         /its own certificate is not signed yet/,
       ],
       [() => sign('next', named(all, 'root-by-root.2.csr'), 'root'), /is not signed yet/],
+      [() => sign('next', { ...link, text: initRequest }), /is for the key "unnamed" to sign/],
     ];
     for (const [attempt, message] of refusals) await assert.rejects(attempt(), { message });
   });

@@ -111,10 +111,7 @@ export class OwnIdentity implements SvidSource, Changes {
         .find(
           ({ fingerprint }) => revoked !== undefined && fingerprint === fingerprintOf(revoked),
         )?.name;
-      this.#finding =
-        revoked === undefined
-          ? undefined
-          : `own TLS certificate hangs on "${name ?? revoked.serialHex}", which is revoked, and no other intermediate can sign one: ${wayOut(name)}`;
+      this.#finding = revoked && hangingOn(name ?? revoked.serialHex, name);
       if (this.#finding !== undefined) log.error({}, this.#finding);
     } catch (thrown) {
       log.warn({ error: messageOf(thrown) }, 'own certificate not held against revocations');
@@ -168,8 +165,10 @@ export class OwnIdentity implements SvidSource, Changes {
   }
 }
 
-function wayOut(name = 'NAME'): string {
-  return `countersign root prepare --intermediate ${name}, then root activate`;
+function hangingOn(what: string, name = 'NAME'): string {
+  const way = `countersign root prepare --intermediate ${name}, then root activate`;
+  const wrong = 'which is revoked, and no other intermediate can sign one';
+  return `own TLS certificate hangs on "${what}", ${wrong}: ${way}`;
 }
 
 async function issueProved(options: OwnIdentityOptions): Promise<X509Svid> {
