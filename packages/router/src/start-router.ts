@@ -19,9 +19,9 @@ import { openTokens } from './claims/open-tokens.ts';
 import type { RouterConfig } from './config/router-config.ts';
 import type { ReadBytes } from './grpc/grpc-subgraph.ts';
 import { allowOrigin, answerPreflight } from './http/cross-site.ts';
+import { type BrowserPages, browserPages, type PageFile, pageRoot } from './http/graphiql-page.ts';
 import { answerRefusal, handleGraphql } from './http/handle-graphql.ts';
 import { createHttpFront } from './http/http-front.ts';
-import { landingPage, landingPagePolicy } from './http/landing-page.ts';
 import { acceptedTypes } from './http/negotiate.ts';
 import { OpenSubscriptions } from './http/open-subscriptions.ts';
 import { OperationStore } from './http/operation-store.ts';
@@ -174,6 +174,11 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       );
     });
   }
+  let pages: Promise<BrowserPages> | undefined;
+  function openPages(): Promise<BrowserPages> {
+    pages ??= browserPages();
+    return pages;
+  }
   let underWay = 0;
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
@@ -191,6 +196,10 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     const known = door.callerOf(request);
     const shown = await showStatus(path, response);
     if (shown) return;
+    if (path.startsWith(pageRoot) && request.method === 'GET' && config.landing_page !== false) {
+      const file = (await openPages()).files.get(path);
+      if (file !== undefined) return showPage(response, file);
+    }
     if (path !== config.listen.path && path !== '/') {
       return answerRefusal(response, wrong(404, `nothing at "${path}"`), 'application/json');
     }
@@ -212,7 +221,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
         'application/json',
       );
     }
-    if (isForBrowser(request)) return showLandingPage(response);
+    if (isForBrowser(request)) return showPage(response, (await openPages()).page);
     if (underWay >= config.limits.max_operations) {
       const busy = {
         ...wrong(503, 'too many operations are under way'),
@@ -409,12 +418,13 @@ function answerJson(response: ServerResponse, body: { readonly ok: boolean }): v
   response.end(text);
 }
 
-function showLandingPage(response: ServerResponse): void {
+function showPage(response: ServerResponse, { type, policy, body }: PageFile): void {
   response.writeHead(200, {
-    'content-type': 'text/html; charset=utf-8',
-    'content-security-policy': landingPagePolicy,
-    'content-length': Buffer.byteLength(landingPage),
+    'content-type': type,
+    'content-security-policy': policy,
+    'x-content-type-options': 'nosniff',
+    'content-length': body.length,
     'cache-control': 'no-store',
   });
-  response.end(landingPage);
+  response.end(body);
 }

@@ -19,7 +19,10 @@ export async function readRouterFiles(
 ): Promise<RouterConfig> {
   const text = Buffer.from(await readInput(cli, file, 'router')).toString('utf8');
   const config = parseRouterConfig(text, file, cli.env);
-  const placed = placedBeside(config, file);
+  const read = placedBeside(config, file);
+  // A page for trying things out is for where things are tried out.
+  const hidesPage = read.landing_page === true && cli.env.NODE_ENV === 'production';
+  const placed = hidesPage ? { ...read, landing_page: false } : read;
   return port === undefined ? placed : { ...placed, listen: { ...placed.listen, port } };
 }
 

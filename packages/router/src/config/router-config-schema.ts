@@ -211,8 +211,8 @@ export const routerSchema = z.strictObject({
     .optional(),
   /** Whether the schema may be asked for. */
   introspection: z.boolean().default(true),
-  /** GraphiQL at `listen.path` for browsers; loopback alone. */
-  landing_page: z.boolean().default(true),
+  /** A page for browsers at `listen.path`: GraphiQL where it is installed. With NODE_ENV=production only if `always`. */
+  landing_page: z.union([z.boolean(), z.literal('always')]).default(true),
   /** Requests that a foreign web page could send without asking are refused. */
   csrf_prevention: z.boolean().default(true),
   cors: z
