@@ -59,6 +59,11 @@ test('an authority that serves is audited and backed up; what is restored is sou
   const next = ['restore', '--from', file('copy'), '--data', file('next')];
   assert.equal((await countersign([...next, '--config', file('next.yaml')])).code, 0);
   assert.match(await readFile(join(file('next'), 'ca.yaml'), 'utf8'), /# after the restore\n$/);
+  await writeFile(file('other.yaml'), authorityYaml().replace('services:', 'others:'));
+  const other = ['restore', '--from', file('copy'), '--data', file('other')];
+  const foreign = await countersign([...other, '--config', file('other.yaml')]);
+  assert.deepEqual([foreign.code, lastLine(foreign.stderr)], [2, 'ERR_STATE_CONFIG']);
+  assert.equal(existsSync(file('other')), false);
   const expected = ['audit', 'verify', '--data', file('again'), '--expect', head];
   assert.equal((await countersign(expected)).code, 0);
   const more = ['issue', '--data', file('again'), '--spiffe-id', id('b'), '--out', file('two')];

@@ -11,6 +11,8 @@ import {
 } from '@countersign/base';
 import type { CaConfig } from '../ca-config.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
+import { readStateCertificates } from '../state-certificates.ts';
+import { checkStateConfig } from '../state-config.ts';
 import { readStateManifest, stateLayout } from '../state-layout.ts';
 import { backUpLedger, type LedgerBackup, restoreLedger } from './back-up-ledger.ts';
 import type { LedgerPages } from './ledger-pages.ts';
@@ -85,12 +87,17 @@ export interface Restored {
  * Makes a data directory of a backup, fills a ledger and proves it sound before the directory gets its name. The ledger
  * goes into a file, or an empty schema of a database, as the configuration says.
  *
- * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_LEDGER_BACKUP, ERR_FILE, and those of the ledger
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_CONFIG, ERR_LEDGER_BACKUP, ERR_FILE, and those of
+ *   the ledger
  */
 export async function restoreState(options: RestoreOptions): Promise<Restored> {
   const { from, config, configText, secrets, clock, log } = options;
   const data = resolve(options.data);
-  await readStateManifest(from);
+  const kept = await readStateManifest(from);
+  // Another configuration must be one of this hierarchy, or nothing could be done with what is restored.
+  if (configText !== undefined) {
+    checkStateConfig(config, kept, await readStateCertificates(from), log);
+  }
   await mustBeFree(data, 'restore');
   const staging = stagingFor(data, 'restore');
   return wholeOrNot(staging, 'restore to', data, async function restoreAll() {
