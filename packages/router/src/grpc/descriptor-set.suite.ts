@@ -28,6 +28,15 @@ export function descriptorSetOf(files: Readonly<Record<string, string>>): Uint8A
   return descriptor.FileDescriptorSet.encode(described).finish();
 }
 
+/** Lines of a `.proto` file for files of `google/protobuf`. */
+export function imports(...files: readonly string[]): string {
+  const quoted = files.map((file) => JSON.stringify(`google/protobuf/${file}.proto`));
+  return quoted
+    .map((path) => ['import', path].join(' '))
+    .join(';\n')
+    .concat(';');
+}
+
 function commonOf(name: string): Record<string, protobuf.AnyNestedObject> {
   const known = protobuf.common.get(name);
   if (known?.nested !== undefined) return known.nested;

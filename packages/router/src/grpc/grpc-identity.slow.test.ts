@@ -104,7 +104,7 @@ before(async () => {
 after(() => world.close());
 
 for (const [name, reason] of Object.entries(expectedReasons)) {
-  test(`a gRPC service that is ${name} is told nothing: "${reason}" for the operator, a code for the caller, data of the others`, async () => {
+  test(`a gRPC service that is ${name} is told nothing: "${reason}" for the operator, a code for the caller`, async () => {
     const query = `{ ${name}(userId: "u1") { userId } healthy(userId: "u1") { userId } }`;
     const answer = await world.ask(query);
     assert.deepEqual(answer.data, { [name]: null, healthy: { userId: 'u1' } });

@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import protobuf from 'protobufjs';
-import { descriptorSetOf } from './descriptor-set.suite.ts';
+import { descriptorSetOf, imports } from './descriptor-set.suite.ts';
 import { readDescriptorSet } from './proto-schema.ts';
 import { ProtobufCodec } from './protobuf-codec.ts';
 
 const proto = `
 syntax = "proto3";
 package all.v1;
-import "google/protobuf/timestamp.proto";
-import "google/protobuf/duration.proto";
-import "google/protobuf/wrappers.proto";
-import "google/protobuf/struct.proto";
-import "google/protobuf/field_mask.proto";
-import "google/protobuf/empty.proto";
+${imports('timestamp', 'duration', 'wrappers', 'struct', 'field_mask', 'empty')}
 
 enum Colour { COLOUR_UNSPECIFIED = 0; RED = 1; GREEN = 2; }
 message Everything {

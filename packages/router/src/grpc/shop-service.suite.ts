@@ -13,14 +13,13 @@ import {
 import protobuf from 'protobufjs';
 import { serviceSvid } from '../router-world.suite.ts';
 import type { TestSubgraph } from '../subgraph.suite.ts';
-import { descriptorSetOf } from './descriptor-set.suite.ts';
+import { descriptorSetOf, imports } from './descriptor-set.suite.ts';
 
 /** A service as many write them: enums, oneofs, maps, repeated and well-known types, 64-bit numbers, a stream. */
 export const shopProto = `
 syntax = "proto3";
 package shop.v1;
-import "google/protobuf/timestamp.proto";
-import "google/protobuf/empty.proto";
+${imports('timestamp', 'empty')}
 
 service Users {
   rpc GetUser(GetUserRequest) returns (User);
