@@ -10,10 +10,11 @@ import { systemCli } from '../src/cli.ts';
 import { fullProgram } from '../src/program.ts';
 import { verbTable } from '../src/verb-table.ts';
 import { authorityYaml } from './authority-files.ts';
-import { bin, countersign, temporaryDirectory } from './countersign.ts';
+import { bin, countersign as startCommand, temporaryDirectory } from './countersign.ts';
+import { countersign } from './in-process.ts';
 
 test('an unknown command is refused with the nearest word, a hint and the code', async () => {
-  const ran = await countersign(['explian']);
+  const ran = await startCommand(['explian']);
   assert.equal(ran.code, 2);
   assert.equal(ran.stdout, '');
   assert.deepEqual(ran.stderr.trimEnd().split('\n'), [
@@ -72,7 +73,7 @@ test('a passphrase on the command line is told where others read it', async (t) 
   await writeFile(join(home, 'ca.yaml'), authorityYaml());
   await writeFile(join(home, 'secret'), 'correct horse\n');
   const init = (data: string, passphrase: string) =>
-    countersign(['init', '--config', 'ca.yaml', '--data', data, '--passphrase', passphrase], {
+    startCommand(['init', '--config', 'ca.yaml', '--data', data, '--passphrase', passphrase], {
       cwd: home,
     });
   const [open, quiet] = await Promise.all([init('one', 'correct horse'), init('two', '@secret')]);
@@ -83,7 +84,7 @@ test('a passphrase on the command line is told where others read it', async (t) 
 });
 
 test('--version prints the version, and no words at all print the help with exit code 2', async () => {
-  const [version, bare] = await Promise.all([countersign(['--version']), countersign([])]);
+  const [version, bare] = await Promise.all([startCommand(['--version']), startCommand([])]);
   assert.equal(version.code, 0);
   assert.match(version.stdout, /^countersign \d+\.\d+\.\d+\n$/);
   assert.equal(bare.code, 2);
