@@ -86,6 +86,7 @@ export class RouterEngine {
   readonly preparer: OperationPreparer;
   readonly #parts: EngineParts;
   readonly #planners: readonly Pick<QueryPlanner, 'retire'>[];
+  #running = 0;
   readonly #inFlight = new InFlight<SubgraphOutcome>();
   readonly #cache: AnswerCache | undefined;
 
@@ -133,7 +134,12 @@ export class RouterEngine {
     if (forwarded !== undefined && 'ok' in forwarded) return refusedResult(forwarded);
     // 3. fetch
     const execution = this.#execution(variables, asking, forwarded);
-    if (prepared.plan !== undefined) await executePlan(prepared.plan, execution);
+    this.#running += 1;
+    try {
+      if (prepared.plan !== undefined) await executePlan(prepared.plan, execution);
+    } finally {
+      this.#running -= 1;
+    }
     // 4. what of it the caller asked for, and may see
     return { refusal: undefined, prepared, body: this.#complete(prepared, execution) };
   }
@@ -143,10 +149,18 @@ export class RouterEngine {
    * it, of others the one, or its parts where the caller takes them. Ends when the subgraph ends it, or with the signal.
    * What breaks is a last answer with errors.
    */
-  async *stream(
+  stream(
     request: GraphqlRequest,
     asking: Asking,
     format?: PartFormat,
+  ): AsyncGenerator<GraphqlBody | AnswerPart> {
+    return this.#untilOver(this.#stream(request, asking, format));
+  }
+
+  async *#stream(
+    request: GraphqlRequest,
+    asking: Asking,
+    format: PartFormat | undefined,
   ): AsyncGenerator<GraphqlBody | AnswerPart> {
     const ready = await this.#ready(request, asking);
     if (!ready.ok) return yield { errors: ready.errors };
@@ -217,7 +231,7 @@ export class RouterEngine {
       ...{ variables: request.variables, isRefused: prepared.isRefused, signal: asking.signal },
       aliases: this.preparer.aliases,
     });
-    return { ok: true, prepared, parts };
+    return { ok: true, prepared, parts: this.#untilOver(parts) };
   }
 
   async #ready(
@@ -294,6 +308,25 @@ export class RouterEngine {
     }));
     const [first] = errors;
     return { ...denial('ERR_GRAPHQL_VARIABLES', first?.message ?? 'wrong variables'), errors };
+  }
+
+  /** Whether an operation may still ask the subgraphs of this engine. */
+  get isIdle(): boolean {
+    return this.#running === 0;
+  }
+
+  #untilOver<T>(all: AsyncGenerator<T>): AsyncGenerator<T> {
+    this.#running += 1;
+    const over = () => {
+      this.#running -= 1;
+    };
+    return (async function* untilOver() {
+      try {
+        yield* all;
+      } finally {
+        over();
+      }
+    })();
   }
 
   /** For what is under way when another takes over: it is planned yet, and then no more. */

@@ -21,7 +21,7 @@ import {
 } from '@countersign/spiffe';
 import { type Mutations, type TestCa, testCa } from '@countersign/testkit';
 import { Agent, fetch } from 'undici';
-import { parseRouterConfig } from './config/router-config.ts';
+import { parseRouterConfig, type RouterConfig } from './config/router-config.ts';
 import { type Router, startRouter } from './start-router.ts';
 import { type SubgraphSource, serveSubgraph, type TestSubgraph } from './subgraph.suite.ts';
 
@@ -29,6 +29,8 @@ export interface World {
   readonly ca: TestCa;
   readonly identity: TestIdentity;
   readonly router: Router;
+  /** As it was started with. */
+  readonly config: RouterConfig;
   readonly subgraphs: ReadonlyMap<string, TestSubgraph>;
   /** Log lines of the router, with their messages as `msg`. */
   readonly lines: (Fields & { readonly level: string; readonly msg: string })[];
@@ -132,7 +134,7 @@ ${options.yaml ?? ''}
     return agent;
   }
   return {
-    ...{ ca, identity, router, subgraphs, lines },
+    ...{ ca, identity, router, config, subgraphs, lines },
     async ask(query, { variables, headers, as } = {}) {
       const response = await fetch(`${router.url}/graphql`, {
         method: 'POST',

@@ -90,6 +90,8 @@ export interface RouterStatus {
 }
 
 const drainMs = 10_000;
+/** What was begun on an engine that is replaced has reached it by then. */
+const retireMs = 1000;
 
 /**
  * Trust → subgraphs → supergraph → engine → front door. Each request's story is `handleGraphql`'s.
@@ -100,6 +102,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const { svids, bundles, revocation, clock, log, meter } = options;
   const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
   const draw = options.draw ?? (() => randomInt(100_000_000) / 1_000_000);
+  const closing = new AbortController();
   let { config } = options;
 
   // 1. Trust: how subgraphs are called, and who may be talked to at all.
@@ -178,6 +181,13 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   function openPages(): Promise<BrowserPages> {
     pages ??= browserPages();
     return pages;
+  }
+  /** Operations under way end on the engine that they began on, with its connections. */
+  async function closeRetired(old: RouterEngine, retired: readonly Subgraph[]): Promise<void> {
+    const { signal } = closing;
+    do await clock.sleep(retireMs, { signal, ref: false }).catch(() => {});
+    while (!old.isIdle && !signal.aborted);
+    await Promise.all(retired.map((client) => client.close()));
   }
   let underWay = 0;
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -349,13 +359,14 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       const retired = [...old.clients.values()].filter((client) => !kept.has(client));
       tellPlaintext(fresh, log);
       log.info({ subgraphs: [...fresh.clients.keys()] }, 'configuration and supergraph in force');
-      void Promise.all(retired.map((client) => client.close())).catch((thrown) =>
+      void closeRetired(old, retired).catch((thrown) =>
         log.debug({ err: thrown }, 'a retired subgraph broke'),
       );
     },
     async close() {
       webSockets.close();
       await door.close(drainMs);
+      closing.abort();
       engine.retire();
       tokens?.keys.stop?.();
       unfollow();
