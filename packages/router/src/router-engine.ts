@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
-import { executeSync, type GraphQLSchema, getVariableValues } from 'graphql';
+import { executeSync, type GraphQLSchema } from 'graphql';
 import type { RouterConfig } from './config/router-config.ts';
 import { type AnswerPart, deliverParts, type PartFormat } from './defer/deliver-parts.ts';
 import { ErrorBook } from './defer/error-book.ts';
@@ -13,6 +13,7 @@ import { missingAnswer, readAnswer } from './execute/subgraph-answer.ts';
 import { AccessRules } from './operation/access.ts';
 import { type Caller, callerKey } from './operation/caller.ts';
 import { beyond } from './operation/document-limits.ts';
+import { operationVariables, type ReadyOperation } from './operation/operation-variables.ts';
 import { atAnswer, PlannerAliases } from './operation/planner-alias.ts';
 import {
   OperationPreparer,
@@ -237,11 +238,11 @@ export class RouterEngine {
   async #ready(
     { query, operationName, variables: given }: GraphqlRequest,
     { caller, watch }: Asking,
-  ): Promise<Ready | RefusedOperation> {
+  ): Promise<ReadyOperation | RefusedOperation> {
     const prepared = await this.preparer.prepare(query, operationName, caller);
     if (!prepared.ok) return prepared;
     if (watch !== undefined) watch.operation = prepared;
-    return this.#rejected(prepared) ?? this.#variablesOf(prepared, given);
+    return this.#rejected(prepared) ?? operationVariables(prepared, given, this.schema);
   }
 
   /** An answer of what an execution has fetched. */
@@ -288,26 +289,6 @@ export class RouterEngine {
       ask: (operation, body) =>
         this.#ask(operation, body, { ...asking, key, toldBySubgraph, forwarded }),
     };
-  }
-
-  /** The values of an operation's variables, or why they do not fit. */
-  #variablesOf(
-    prepared: PreparedOperation,
-    given: Readonly<Record<string, unknown>>,
-  ): Ready | RefusedOperation {
-    const definitions = prepared.operation.variableDefinitions ?? [];
-    if (definitions.length === 0) return { ok: true, prepared, variables: noVariables };
-    const result = getVariableValues(this.schema, definitions, given, { maxErrors: 10 });
-    if (result.errors === undefined) {
-      return { ok: true, prepared, variables: result.variableValues.coerced };
-    }
-    const errors = result.errors.map(({ message, locations }) => ({
-      message,
-      locations: locations?.map(({ line, column }) => ({ line, column })),
-      extensions: { code: 'ERR_GRAPHQL_VARIABLES' },
-    }));
-    const [first] = errors;
-    return { ...denial('ERR_GRAPHQL_VARIABLES', first?.message ?? 'wrong variables'), errors };
   }
 
   /** Whether an operation may still ask the subgraphs of this engine. */
@@ -435,15 +416,6 @@ interface Told {
   readonly headers: readonly string[];
   readonly key: string;
 }
-
-/** An operation that passed everything but its execution. */
-interface Ready {
-  readonly ok: true;
-  readonly prepared: PreparedOperation;
-  readonly variables: Variables;
-}
-
-const noVariables: Variables = {};
 
 const notStreamed = refused(
   denial(

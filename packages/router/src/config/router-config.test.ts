@@ -47,7 +47,15 @@ const refused: readonly (readonly [string, RegExp])[] = [
     /that of subgraphs\.0/,
   ],
   ['supergraph: s\nsubgraphs: [{ name: a, spiffe_id: "x" }]', /expected a SPIFFE ID/],
-  ['supergraph: s\nauthority: {}', /"url" or "identity" is missing/],
+  ['supergraph: s\nauthority: {}', /"url", "identity" or "workload_api" is missing/],
+  ['supergraph: s\nauthority: { workload_api: "tcp://x" }', /expected unix:/],
+  [
+    'supergraph: s\nauthority: { workload_api: unix:///a, identity: d }',
+    /the identity is that of "workload_api"/,
+  ],
+  ['supergraph: s\njwt: { jwks: "http://x/", issuer: i, audience: a }', /a path or https/],
+  ['supergraph: s\njwt: { jwks: k.json, ca: c.pem, issuer: i, audience: a }', /is for a URL/],
+  ['supergraph: s\noverride_labels: { a: 101 }', /override_labels/],
   ['supergraph: s\nrevocation: {}', /needs "authority\.url"/],
   [
     'supergraph: s\nmtls: { enabled: false }\nlisten: { client_mtls: required }',
