@@ -137,9 +137,11 @@ class PolicyReader {
       this.#expect('{');
       const settings = new Map<string, unknown>();
       for (let key = this.#next(); key !== '}'; key = this.#next()) {
-        if (this.#peek() === '{')
+        const isBlock = this.#peek() === '{';
+        if (!isBlock) this.#expect('=');
+        if (isBlock || this.#peek() === '{') {
           throw new PolicyWrong(`"${key}" of path "${path}" is not supported`);
-        this.#expect('=');
+        }
         settings.set(key.startsWith('"') ? unquoted(key) : key, this.#value());
       }
       paths.push({ path, settings });

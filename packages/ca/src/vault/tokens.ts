@@ -93,18 +93,8 @@ export class Tokens {
   async use(token: string): Promise<TokenRecord | undefined> {
     const found = (await this.find(hashOf(token))) ?? (await this.#configured(token));
     if (found === undefined || !found.isLimited) return found;
-    let wasLeft = false;
-    await this.#store.update(
-      'vault-token',
-      found.hash,
-      (present) => {
-        wasLeft = present.usesLeft > 0;
-        return wasLeft ? { ...present, usesLeft: present.usesLeft - 1 } : undefined;
-      },
-      endOf,
-    );
-    if (!wasLeft) return undefined;
-    if (found.usesLeft === 1) await this.revoke(found.hash);
+    if (!(await this.#store.takeUse('vault-token', found.hash))) return undefined;
+    if (found.usesLeft === 1) await this.#store.remove('vault-accessor', found.accessor);
     return found;
   }
 

@@ -82,6 +82,18 @@ export class VaultStore extends EdgeObjects<Kinds> {
     }
   }
 
+  /** One of the uses that a record has left; false where it has none, or is gone. The last takes it away. */
+  async takeUse(kind: 'vault-token' | 'vault-secret-id', id: string): Promise<boolean> {
+    for (;;) {
+      const found = await this.find(kind, id);
+      if (found === undefined || found.value.usesLeft <= 0) return false;
+      const usesLeft = found.value.usesLeft - 1;
+      const { expiresAt = forever } = found.value;
+      const body = usesLeft === 0 ? undefined : JSON.stringify({ ...found.value, usesLeft });
+      if (await this.change({ kind, id, replaces: found.version, expiresAt, body })) return true;
+    }
+  }
+
   /** Nothing happens where it is gone. */
   async remove(kind: VaultKind, id: string): Promise<void> {
     for (;;) {

@@ -150,21 +150,11 @@ async function prove(
   }
   if (!isWithin(found.value.cidrs, from))
     return no(`the secret id of role "${name}" is not for ${from}`);
-  // The last of its uses takes it away; whoever comes second finds that it was taken.
-  let wasLeft = true;
-  if (found.value.isLimited) {
-    const after = await store.update(
-      'vault-secret-id',
-      found.value.hash,
-      (present) => {
-        wasLeft = present.usesLeft > 0;
-        return wasLeft ? { ...present, usesLeft: present.usesLeft - 1, updatedAt: now } : undefined;
-      },
-      endOf,
-    );
-    if (after.usesLeft === 0) await store.remove('vault-secret-id', after.hash);
+  // Whoever comes second for the last of its uses finds that it was taken.
+  const { isLimited, hash: id } = found.value;
+  if (isLimited && !(await store.takeUse('vault-secret-id', id))) {
+    return no(`the secret id of role "${name}" was used as often as it is good`);
   }
-  if (!wasLeft) return no(`the secret id of role "${name}" was used as often as it is good`);
   const { metadata, tokenCidrs } = found.value;
   const bound = tokenCidrs.length === 0 ? role : { ...role, token_bound_cidrs: tokenCidrs };
   return { ok: true, role: bound, who: name, meta: { ...metadata, role_name: name } };

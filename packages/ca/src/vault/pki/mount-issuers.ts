@@ -7,6 +7,7 @@ import {
   parseCertificate,
   verifySignature,
 } from '@countersign/x509';
+import type { CaConfig } from '../../ca-config.ts';
 import { type Issuer, makeIssuer } from '../../issuer.ts';
 import { noPublication, type Publication } from '../../publish/certificate-publication.ts';
 import { configNameOf } from '../../rotation/rotation-document.ts';
@@ -117,8 +118,10 @@ async function madeIssuers(context: VaultContext, mount: PkiMount): Promise<Moun
         const root = chain.at(-1) ?? certificate;
         const below = isSelfIssued(root) && chain.length > 1 ? chain.slice(0, -1) : chain;
         const pair = { name: ledgerName, certificate, signer };
-        const named = publicationFrom(settings?.value.urls ?? {});
-        return makeIssuer(pair, below, root, authority.config, named);
+        const urls = settings?.value.urls ?? {};
+        return builtOnce(authority.config, JSON.stringify([id, below.length, urls]), (config) =>
+          makeIssuer(pair, below, root, config, publicationFrom(urls)),
+        );
       });
     return {
       id,
@@ -187,4 +190,17 @@ function publicationFrom(urls: Values): Publication {
     ],
     shard: undefined,
   };
+}
+
+/** By the configuration, whose profiles are worked out in an issuer, and by what else decides it. */
+const built = new WeakMap<CaConfig, Map<string, Issuer>>();
+const mostBuilt = 1000;
+
+function builtOnce(config: CaConfig, id: string, build: (config: CaConfig) => Issuer): Issuer {
+  const known = built.get(config) ?? new Map<string, Issuer>();
+  built.set(config, known);
+  const issuer = known.get(id) ?? build(config);
+  if (known.size >= mostBuilt) known.clear();
+  known.set(id, issuer);
+  return issuer;
 }
