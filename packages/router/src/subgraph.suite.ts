@@ -14,7 +14,7 @@ import {
   parse,
   subscribe,
 } from 'graphql';
-import { useServer } from 'graphql-ws/use/ws';
+import { useServer as serveOver } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
 
 type Resolver = GraphQLFieldResolver<Record<string, unknown>, unknown>;
@@ -151,7 +151,7 @@ export async function serveSubgraph(
     });
   });
   const sockets = new WebSocketServer({ server: front });
-  useServer({ schema }, sockets);
+  serveOver({ schema }, sockets);
   if (identity === undefined) {
     await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
     const { port } = front.address() as { port: number };

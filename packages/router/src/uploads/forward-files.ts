@@ -78,7 +78,8 @@ export function multipartBody(
         continue;
       }
       const type = /^[\w.+-]+\/[\w.+-]+$/.test(mimeType) ? mimeType : 'application/octet-stream';
-      yield `--${boundary}\r\ncontent-disposition: form-data; name="${forHeader(name)}"; filename="${forHeader(filename)}"\r\ncontent-type: ${type}\r\n\r\n`;
+      const named = `name="${forHeader(name)}"; filename="${forHeader(filename)}"`;
+      yield `--${boundary}\r\ncontent-disposition: form-data; ${named}\r\ncontent-type: ${type}\r\n\r\n`;
       // Left by the subgraph halfway, the rest is read away.
       try {
         for await (const chunk of stream) yield chunk as Buffer;
