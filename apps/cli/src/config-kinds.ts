@@ -5,7 +5,7 @@ import type { Cli } from './cli.ts';
 
 /** A kind of configuration file, told by its content rather than its name. */
 export interface ConfigKind {
-  readonly name: 'authority' | 'gateway' | 'router' | 'agent' | 'authorization policies';
+  readonly name: 'authority' | 'gateway' | 'router' | 'agent' | 'keep' | 'authorization policies';
   /** Reads the whole file as the command that uses it would, and the files that it names. Returns notes for the operator. */
   read(text: string, file: string, cli: Cli): Promise<readonly string[]>;
   /** Instead of `read`, where a file can be used and have findings all the same. */
@@ -18,6 +18,16 @@ export interface ConfigKind {
 }
 
 const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
+  {
+    name: 'keep',
+    recognise: (value) =>
+      'keep' in value || 'certificates' in value || value.kind === 'Certificate',
+    async read(text, file) {
+      const { parseKeepConfig } = await import('./keep/keep-config.ts');
+      parseKeepConfig(text, file);
+      return [];
+    },
+  },
   {
     name: 'authorization policies',
     recognise: (value) => 'kind' in value || 'apiVersion' in value,
@@ -85,7 +95,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const markers = [
   ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen'],
-  ...['listeners', 'agent', 'entries', 'kind', 'apiVersion'],
+  ...['listeners', 'agent', 'entries', 'keep', 'certificates', 'kind', 'apiVersion'],
 ];
 
 /**

@@ -1,7 +1,7 @@
 import type { KeyKind } from '@countersign/x509';
 import { Option } from 'commander';
 
-const keyTypes: Readonly<Record<string, KeyKind>> = {
+const keyTypes = {
   p256: { type: 'EC', curve: 'P-256' },
   p384: { type: 'EC', curve: 'P-384' },
   p521: { type: 'EC', curve: 'P-521' },
@@ -12,16 +12,24 @@ const keyTypes: Readonly<Record<string, KeyKind>> = {
   rsa2048: { type: 'RSA', bits: 2048 },
   rsa3072: { type: 'RSA', bits: 3072 },
   rsa4096: { type: 'RSA', bits: 4096 },
-};
+} as const satisfies Readonly<Record<string, KeyKind>>;
+
+export type KeyTypeName = keyof typeof keyTypes;
+
+export const keyTypeNames = Object.keys(keyTypes) as readonly KeyTypeName[];
+
+export function keyKindNamed(word: KeyTypeName): KeyKind {
+  return keyTypes[word];
+}
 
 /** `--key-type` of commands that make a key; {@link keyKindOfOption} turns the word into what it stands for. */
 export function keyTypeOption(otherwise: string): Option {
   return new Option(
     '--key-type <type>',
     `kind of the key that is made here; ${otherwise} unless given`,
-  ).choices(Object.keys(keyTypes));
+  ).choices(keyTypeNames);
 }
 
 export function keyKindOfOption(word: string | undefined): KeyKind | undefined {
-  return word === undefined ? undefined : keyTypes[word];
+  return word === undefined ? undefined : keyTypes[word as KeyTypeName];
 }

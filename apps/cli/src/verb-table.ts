@@ -75,6 +75,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/exec.ts')).execVerb,
   },
   {
+    name: 'keep',
+    summary: 'keep certificates in files fresh, and prove that they are served',
+    load: async () => (await import('./verbs/keep.ts')).keepVerb,
+  },
+  {
     name: 'issue',
     summary: 'make key and certificate, for whoever holds the state',
     load: async () => (await import('./verbs/issue.ts')).issueVerb,

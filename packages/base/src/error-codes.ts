@@ -14,6 +14,7 @@ import { gatewayCodes } from './codes/gateway-codes.ts';
 import { identityAdapterCodes } from './codes/identity-adapter-codes.ts';
 import { identityCodes } from './codes/identity-codes.ts';
 import { jwtCodes } from './codes/jwt-codes.ts';
+import { keepCodes } from './codes/keep-codes.ts';
 import { logCodes } from './codes/log-codes.ts';
 import { mtlsCodes } from './codes/mtls-codes.ts';
 import { providerCodes } from './codes/provider-codes.ts';
@@ -51,6 +52,7 @@ export const codeFamilies = {
   agent: agentCodes,
   provider: providerCodes,
   router: routerCodes,
+  keep: keepCodes,
   cli: cliCodes,
 } as const;
 
@@ -79,6 +81,7 @@ export const codeTable = {
   ...agentCodes,
   ...providerCodes,
   ...routerCodes,
+  ...keepCodes,
   ...cliCodes,
 } as const;
 
