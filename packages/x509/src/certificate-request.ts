@@ -14,6 +14,10 @@ export interface CertificateRequest extends DecodedExtensions {
   /** Of the extensionRequest attribute; empty where absent. */
   readonly extensions: readonly Extension[];
   readonly challengePassword: string | undefined;
+  /** Names the key that a key made for the requester is to be encrypted with: a shared one (RFC 4108 §2.2.5)… */
+  readonly decryptKeyId: Uint8Array | undefined;
+  /** …or the public one of its own (RFC 7030 §4.4.1.2). */
+  readonly asymmetricDecryptKeyId: Uint8Array | undefined;
   readonly signatureAlgorithm: AlgorithmIdentifier;
   readonly signature: Uint8Array;
 }

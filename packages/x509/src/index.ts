@@ -13,6 +13,14 @@ export {
 export { buildCrl, type CrlTemplate, type EncodedEntries } from './build-crl.ts';
 export type { Certificate } from './certificate.ts';
 export type { CertificateRequest } from './certificate-request.ts';
+export { buildCertsOnly } from './cms/build-certs-only.ts';
+export {
+  buildEnvelopedData,
+  type EnvelopedDataTemplate,
+  type Recipient,
+} from './cms/build-enveloped-data.ts';
+export { buildSignedData, type SignedDataTemplate } from './cms/build-signed-data.ts';
+export { cmsOids } from './cms/cms-oids.ts';
 export { type Crl, type CrlEntry, entriesOf } from './crl.ts';
 export { CrlEntryWriter, type RevokedCertificate } from './crl-entry-writer.ts';
 export type { DecodedExtensions } from './decoded-extensions.ts';

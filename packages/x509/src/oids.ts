@@ -36,6 +36,8 @@ export const oids = {
   extensionRequest: '1.2.840.113549.1.9.14',
   challengePassword: '1.2.840.113549.1.9.7',
   emailAddress: '1.2.840.113549.1.9.1',
+  decryptKeyId: '1.2.840.113549.1.9.16.2.37',
+  asymmetricDecryptKeyId: '1.2.840.113549.1.9.16.2.54',
   // keys
   ecPublicKey: '1.2.840.10045.2.1',
   rsaEncryption: '1.2.840.113549.1.1.1',

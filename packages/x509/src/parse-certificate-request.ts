@@ -43,7 +43,7 @@ export function parseCertificateRequest(
   }
   const subject = readName(inner, 'subject');
   const spki = readSpki(inner, 'subject public key');
-  const { extensions, challengePassword } = readAttributes(inner);
+  const attributes = readAttributes(inner);
   inner.end('certificate request');
 
   return {
@@ -51,9 +51,8 @@ export function parseCertificateRequest(
     tbs,
     subject,
     spki,
-    extensions,
-    ...decodeExtensions(reader, extensions, 'ERR_CSR_EXTENSION'),
-    challengePassword,
+    ...attributes,
+    ...decodeExtensions(reader, attributes.extensions, 'ERR_CSR_EXTENSION'),
     signatureAlgorithm,
     signature,
   };
@@ -78,6 +77,8 @@ export function verifyPossession(request: CertificateRequest): boolean {
 interface Attributes {
   extensions: readonly Extension[];
   challengePassword: string | undefined;
+  decryptKeyId: Uint8Array | undefined;
+  asymmetricDecryptKeyId: Uint8Array | undefined;
 }
 
 type ReadAttribute = (value: DerReader, into: Attributes) => void;
@@ -86,11 +87,18 @@ type ReadAttribute = (value: DerReader, into: Attributes) => void;
 const attributeReaders: ReadonlyMap<string, ReadAttribute> = new Map<string, ReadAttribute>([
   [oids.extensionRequest, readExtensionRequest],
   [oids.challengePassword, readChallengePassword],
+  [oids.decryptKeyId, readDecryptKeyId],
+  [oids.asymmetricDecryptKeyId, readAsymmetricDecryptKeyId],
 ]);
 
 // RFC 2986 §4.1: [0] IMPLICIT SET OF, there even where it is empty
 function readAttributes(reader: DerReader): Attributes {
-  const into: Attributes = { extensions: [], challengePassword: undefined };
+  const into: Attributes = {
+    extensions: [],
+    challengePassword: undefined,
+    decryptKeyId: undefined,
+    asymmetricDecryptKeyId: undefined,
+  };
   const seen = new Set<string>();
   reader.setOf('attributes', contextConstructed(0), (set) => {
     const attribute = set.sequence('attribute');
@@ -120,6 +128,16 @@ function readChallengePassword(value: DerReader, into: Attributes): void {
   const tag = value.nextTag;
   into.challengePassword = decodeString(tag, value.octetString('challengePassword', tag));
   if (into.challengePassword === undefined) refuse(oids.challengePassword, 'is no text');
+}
+
+// RFC 4108 §2.2.5
+function readDecryptKeyId(value: DerReader, into: Attributes): void {
+  into.decryptKeyId = value.octetString('decryptKeyIdentifier');
+}
+
+// RFC 7030 §4.4.1.2
+function readAsymmetricDecryptKeyId(value: DerReader, into: Attributes): void {
+  into.asymmetricDecryptKeyId = value.octetString('asymmetricDecryptKeyIdentifier');
 }
 
 function refuse(type: string, detail: string): never {
