@@ -57,6 +57,8 @@ export interface MtlsListenerOptions {
   readonly proxyProtocol?: { readonly trusts: (address: string) => boolean };
   /** From the TCP connection to the finished handshake; 10,000 unless given. */
   readonly handshakeTimeoutMs?: number;
+  /** How long {@link onRefused} may keep a connection; 5000 unless given. */
+  readonly refusedLingerMs?: number;
   /** Open TCP connections, handshakes included; further ones are dropped. 10,000 unless given. */
   readonly maxConnections?: number;
   readonly clock: Clock;
@@ -78,7 +80,7 @@ export interface MtlsListenerOptions {
   readonly onConnection: (socket: TLSSocket, peer: PeerOf, live: LiveConnection) => void;
   /**
    * Takes a refused connection, so that the client may be told an opaque code; it must end the socket, and the
-   * listener destroys what is left of it after five seconds. `peer` is who was verified before `admit` said no.
+   * listener destroys what is left of it after `refusedLingerMs`. `peer` is who was verified before `admit` said no.
    * Without this function refused connections are destroyed at once.
    */
   readonly onRefused?: (
@@ -206,7 +208,8 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
     handshakes('refused', refusal.code);
     log.warn({ ...facts, code: refusal.code, ...refusal.fields }, `refused: ${refusal.detail}`);
     if (options.onRefused === undefined) return void socket.destroy();
-    void clock.sleep(refusedLingerMs, { ref: false }).then(() => socket.destroy());
+    const lingerMs = options.refusedLingerMs ?? refusedLingerMs;
+    void clock.sleep(lingerMs, { ref: false }).then(() => socket.destroy());
     options.onRefused(socket, refusal, facts, peer);
   }
 

@@ -139,7 +139,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const caller = callers.get(socket) ?? { kind: 'anonymous', address };
     const refusal = refusals.get(socket);
     // Whose certificate is of others may show it there, and log in by it.
-    if (vault?.has(request.url ?? '') === true) return void vault.answer(request, response);
+    if (vault?.has(request.url ?? '') === true) {
+      if (refusal !== undefined) response.setHeader('connection', 'close');
+      return void vault.answer(request, response);
+    }
     if (refusal === undefined) {
       if (acme?.has(request.url ?? '') === true) return void acme.answer(request, response);
       return void answerRequest(context, caller, request, response);
@@ -159,6 +162,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     bundles,
     clientAuth: 'request',
     maxConnections: options.maxConnections ?? 10_000,
+    ...(vault !== undefined && { refusedLingerMs: requestTimeoutMs }),
     clock,
     log,
     meter,

@@ -34,6 +34,13 @@ export interface VaultReply {
   readonly body: Uint8Array | string;
 }
 
+/** What is known of a request by the time that it is refused. */
+interface Outcome {
+  by: string;
+  /** Of the mount that it is for. */
+  provisioner: string | undefined;
+}
+
 /** A policy, or a request for sixty names with its chain, fits well. */
 const maxBodyBytes = 256 * 1024;
 
@@ -41,7 +48,7 @@ const maxBodyBytes = 256 * 1024;
 export async function answerVault(context: VaultContext, http: VaultHttp): Promise<VaultReply> {
   const id = randomUUID();
   const path = pathOf(http.url);
-  const outcome: { by: string } = { by: 'anonymous' };
+  const outcome: Outcome = { by: 'anonymous', provisioner: undefined };
   let answer: VaultAnswer | VaultRefusal;
   try {
     answer = await answerOf(context, http, outcome);
@@ -49,7 +56,7 @@ export async function answerVault(context: VaultContext, http: VaultHttp): Promi
     answer = refusalOf(context, thrown, id, path);
   }
   if (!answer.ok) {
-    tell(context, answer, { id, path, from: http.from, by: outcome.by });
+    tell(context, answer, { id, path, from: http.from, ...outcome });
     const body = `${JSON.stringify({ errors: answer.errors })}\n`;
     return reply(answer.status, 'application/json', body, answer.headers);
   }
@@ -59,7 +66,7 @@ export async function answerVault(context: VaultContext, http: VaultHttp): Promi
 async function answerOf(
   context: VaultContext,
   http: VaultHttp,
-  outcome: { by: string },
+  outcome: Outcome,
 ): Promise<VaultAnswer | VaultRefusal> {
   // 1. What is asked, and of which mount.
   const url = new URL(http.url, 'https://localhost');
@@ -71,6 +78,7 @@ async function answerOf(
   }
   if (operation === undefined) return unsupportedOperation();
   const target = await targetOf(context, path);
+  outcome.provisioner = target.provisioner;
 
   // 2. By whom: what is not open to everybody needs a token whose policies let it.
   const isOpen = target.found?.route.open?.includes(operation) === true;
@@ -180,7 +188,7 @@ function reply(
 function tell(
   { log, authority }: VaultContext,
   refused: VaultRefusal,
-  asked: { readonly id: string; readonly path: string; readonly from: string; readonly by: string },
+  asked: Outcome & { readonly id: string; readonly path: string; readonly from: string },
 ): void {
   const { code, status, detail, fields } = refused;
   const { by, from, id } = asked;
@@ -189,7 +197,7 @@ function tell(
   if (status >= 500) log.error(line, `vault request failed: ${detail}`);
   else log.info(line, `vault request refused: ${detail}`);
   if (!noted.has(code)) return;
-  const note = { asked: 'vault', subject: path, code, detail };
+  const note = { asked: 'vault', subject: path, provisioner: asked.provisioner, code, detail };
   whileAskedBy({ by, from }, () => authority.ledger.noteRefusal(note));
 }
 

@@ -10,6 +10,8 @@ import { noHandler, unsupportedPath, type VaultRefusal } from './vault-refusal.t
 export interface Target {
   /** Whether there is a mount. */
   readonly ok: boolean;
+  /** Of a mount of certificates. */
+  readonly provisioner: string | undefined;
   readonly routes: readonly VaultRoute[];
   /** Below the mount. */
   readonly rest: string;
@@ -35,16 +37,24 @@ export async function targetOf(context: VaultContext, path: string): Promise<Tar
   const mount = await context.mounts.at(path);
   if (mount === undefined) return nowhere(path);
   const routes = pkiRoutes.map((route) => bound(route, mount));
-  return within(routes, path.slice(mount.path.length + 1));
+  const target = within(routes, path.slice(mount.path.length + 1));
+  return { ...target, provisioner: mount.provisioner };
 }
 
 function within(routes: readonly VaultRoute[], rest: string): Target {
   const found = findVaultRoute(routes, rest);
-  return { ok: true, routes, rest, found, refusal: unsupportedPath() };
+  return { ok: true, provisioner: undefined, routes, rest, found, refusal: unsupportedPath() };
 }
 
 function nowhere(path: string): Target {
-  return { ok: false, routes: [], rest: path, found: undefined, refusal: noHandler(path) };
+  return {
+    ok: false,
+    provisioner: undefined,
+    routes: [],
+    rest: path,
+    found: undefined,
+    refusal: noHandler(path),
+  };
 }
 
 function bound<M>(route: VaultRoute<M>, mount: M): VaultRoute {
