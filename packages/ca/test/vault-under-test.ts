@@ -65,6 +65,14 @@ export class VaultWorld {
     const tokenFile = join(directory, 'root.token');
     writeFileSync(tokenFile, `${rootToken}\n`, { mode: 0o600 });
     const authority = await testAuthority({ yaml: yaml(tokenFile), clock });
+    return VaultWorld.over(authority, { clock, directory });
+  }
+
+  /** In front of an authority whose configuration has the door. */
+  static over(
+    authority: Authority,
+    { clock = systemClock, directory = '' }: { clock?: Clock; directory?: string } = {},
+  ): VaultWorld {
     const config = authority.config.vault;
     assert.ok(config);
     const edge = new VaultEdge({ config, authority, version: '0.0.0', clock, log: noLog });
@@ -116,7 +124,7 @@ export class VaultWorld {
   async close(): Promise<void> {
     await this.edge.close();
     await this.authority.close();
-    rmSync(this.#directory, { recursive: true, force: true });
+    if (this.#directory !== '') rmSync(this.#directory, { recursive: true, force: true });
   }
 }
 
