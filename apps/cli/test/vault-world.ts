@@ -50,7 +50,11 @@ export interface AskMore {
   readonly key?: string;
 }
 
-export async function startVaultServer(t: TestContext): Promise<VaultServerUnderTest> {
+/** @param what `bare`: nothing is set up, and there is no credential but the first token */
+export async function startVaultServer(
+  t: TestContext,
+  what: 'bare' | 'set up' = 'set up',
+): Promise<VaultServerUnderTest> {
   const directory = await temporaryDirectory(t);
   const file = (name: string) => join(directory, name);
   const token = randomBytes(18).toString('base64url');
@@ -75,6 +79,45 @@ export async function startVaultServer(t: TestContext): Promise<VaultServerUnder
     return answer.body;
   }
 
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-new',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      file('web.key'),
+      '-subj',
+      '/CN=web.example.test',
+      '-addext',
+      'subjectAltName=DNS:web.example.test',
+      '-out',
+      file('web.csr'),
+    ],
+    { stdio: 'ignore' },
+  );
+  const first = {
+    ...{ VAULT_ADDR: url, BAO_ADDR: url, VAULT_TOKEN: token, BAO_TOKEN: token },
+    ...{ VAULT_CACERT: rootsFile, BAO_CACERT: rootsFile, VAULT_SIGN_PATH: 'pki/sign/web' },
+    ...{ CSR: file('web.csr'), HOME: directory },
+  };
+  const env = what === 'bare' ? first : { ...first, ...(await credentials(must, { ca, file })) };
+  return {
+    ...{ url, token, rootsFile, env, server, file, data: file('state') },
+    ask: (method, path, body, more) => askVault(url, ca, token, { method, path, body, more }),
+  };
+}
+
+type Must = (method: string, path: string, body?: unknown) => Promise<VaultApiAnswer['body']>;
+
+async function credentials(
+  must: Must,
+  { ca, file }: { readonly ca: string; readonly file: (name: string) => string },
+): Promise<Record<string, string>> {
   // 1. what may be had: names of example.test, by whoever has the policy
   await must('POST', 'pki/roles/web', {
     allowed_domains: 'example.test',
@@ -109,37 +152,10 @@ export async function startVaultServer(t: TestContext): Promise<VaultServerUnder
     bound_service_account_namespaces: 'shop',
     token_policies: 'web',
   });
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-new',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      file('web.key'),
-      '-subj',
-      '/CN=web.example.test',
-      '-addext',
-      'subjectAltName=DNS:web.example.test',
-      '-out',
-      file('web.csr'),
-    ],
-    { stdio: 'ignore' },
-  );
-  const env = {
-    ...{ VAULT_ADDR: url, BAO_ADDR: url, VAULT_TOKEN: token, BAO_TOKEN: token },
-    ...{ VAULT_CACERT: rootsFile, BAO_CACERT: rootsFile, VAULT_SIGN_PATH: 'pki/sign/web' },
+  return {
     ...{ VAULT_ROLE_ID: roleId, VAULT_SECRET_ID: secretId, VAULT_CERT_ROLE: 'web' },
     ...{ VAULT_CLIENT_CERT: file('client.pem'), VAULT_CLIENT_KEY: file('client.key') },
-    ...{ VAULT_K8S_ROLE: 'web', VAULT_K8S_JWT: jwt, CSR: file('web.csr'), HOME: directory },
-  };
-  return {
-    ...{ url, token, rootsFile, env, server, file, data: file('state') },
-    ask: (method, path, body, more) => askVault(url, ca, token, { method, path, body, more }),
+    ...{ VAULT_K8S_ROLE: 'web', VAULT_K8S_JWT: jwt },
   };
 }
 

@@ -145,6 +145,27 @@ test('the command line of OpenBao does what its users do', { skip: lacks(bao) },
   );
 });
 
+test('the commands of docs/vault.md work as they stand there', { skip: lacks(bao) }, async (t) => {
+  const [, commands = ''] = /```sh\n([\s\S]*?)```/.exec(await documentText()) ?? [];
+  const fresh = await startVaultServer(t as never, 'bare');
+  const script = `set -euo pipefail\nvault() { bao "$@"; }\n${commands}`;
+  const { stdout } = await run('bash', ['-c', script], {
+    cwd: fresh.file(''),
+    env: { ...fresh.env, PATH: `${join(foreign, 'vault/bin')}:${process.env.PATH ?? ''}` },
+    timeout: 120_000,
+  });
+  assert.match(stdout, /BEGIN CERTIFICATE/);
+  // A role id and a secret id, by which somebody can log in.
+  const [, roleId = '', secretId = ''] = /([0-9a-f-]{36})\s*([0-9a-f-]{36})\s*$/.exec(stdout) ?? [];
+  const login = await fresh.ask(
+    'POST',
+    'auth/approle/login',
+    { role_id: roleId, secret_id: secretId },
+    { token: '' },
+  );
+  assert.deepEqual(login.body.auth?.policies, ['default', 'web'], JSON.stringify(login.body));
+});
+
 test('a client certificate without a SPIFFE ID logs in, and opens nothing else', async () => {
   const [cert, key] = await Promise.all([
     readFile(world.file('client.pem'), 'utf8'),
@@ -242,10 +263,7 @@ test('OpenBao answers the same to every call, but for what docs/vault.md lists',
     const difference = a === undefined || b === undefined ? 'no answer' : differenceOf(a, b);
     return difference === undefined ? [] : [{ does, difference }];
   });
-  const text = await readFile(
-    fileURLToPath(new URL('../../../docs/vault.md', import.meta.url)),
-    'utf8',
-  );
+  const text = await documentText();
   const rows = text.slice(text.indexOf('| call |')).split('\n').slice(2).join('\n');
   const listed = [...rows.matchAll(/^\| ([a-z][^|]*?) \| ([^|]*?) \| ([^|]*?) \|$/gm)].map(
     (row) => row[1],
@@ -256,6 +274,10 @@ test('OpenBao answers the same to every call, but for what docs/vault.md lists',
   const gone = listed.filter((does) => !found.some((each) => each.does === does));
   assert.deepEqual(gone, [], 'listed in docs/vault.md, and no difference');
 });
+
+function documentText(): Promise<string> {
+  return readFile(fileURLToPath(new URL('../../../docs/vault.md', import.meta.url)), 'utf8');
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();

@@ -156,12 +156,13 @@ async function tune({ mounts }: VaultContext, call: VaultCall) {
   const found = (await mounts.all()).find((each) => each.path === pathOf(call));
   if (found === undefined) return badRequest(`no mount at "${pathOf(call)}/"`);
   // What a client leaves alone it sends empty.
-  const body = Object.fromEntries(Object.entries(call.body).filter(([, each]) => isSet(each)));
-  const read = readFields(tuneFields, body);
+  const said = Object.entries(call.body).filter(([, each]) => each !== '' && each !== null);
+  const read = readFields(tuneFields, Object.fromEntries(said));
   if (!read.ok) return read;
-  const [other] = read.unknown;
-  if (other !== undefined)
+  const other = read.unknown.find((each) => isSet(call.body[each]));
+  if (other !== undefined) {
     return unsupported(other.slice(0, 100), 'lifetimes and the description are tuned');
+  }
   const { values, given } = read;
   await mounts.tune(found, {
     ...(given.has('default_lease_ttl') && {
@@ -281,7 +282,7 @@ function readLeases(config: Values): Leases | VaultRefusal {
 
 /** Clients send what they leave at its default. */
 function isSet(value: unknown): boolean {
-  const empty = [undefined, null, '', false, 0, 'default-service'];
+  const empty = [undefined, null, '', false, 0, '0', '0s', 'default-service'];
   if (Array.isArray(value)) return value.length > 0;
   return typeof value === 'object' && value !== null
     ? Object.keys(value).length > 0
