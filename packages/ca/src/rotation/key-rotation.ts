@@ -56,6 +56,8 @@ export class KeyRotation {
   #isFollowing = false;
   #freshAt: number;
   #last: Promise<unknown> = Promise.resolve();
+  /** Steps of this process that wait or are under way. */
+  #steps = 0;
 
   constructor(options: KeyRotationOptions) {
     this.#options = options;
@@ -163,12 +165,23 @@ export class KeyRotation {
   }
 
   async followOnce(): Promise<void> {
+    // A step of this process may take long (a token makes a key, many certificates are read): nobody who issues waits.
+    if (this.#steps > 0) {
+      const asked = this.#options.clock.monotonic();
+      if (await this.#isUpToDate()) this.#freshAt = asked;
+      return;
+    }
     await this.#inTurn(async () => {
       const asked = this.#options.clock.monotonic();
       await this.#options.keeper.follow();
       await this.#putInForce();
       this.#freshAt = asked;
     });
+  }
+
+  async #isUpToDate(): Promise<boolean> {
+    const { keeper } = this.#options;
+    return (await keeper.isNewest()) && keeper.version === this.#inForce;
   }
 
   async #commit(document: RotationDocument, said: DocumentChange['said']): Promise<void> {
@@ -198,7 +211,10 @@ export class KeyRotation {
   }
 
   #inTurn<T>(step: () => Promise<T>): Promise<T> {
-    const mine = this.#last.then(step, step);
+    this.#steps += 1;
+    const mine = this.#last.then(step, step).finally(() => {
+      this.#steps -= 1;
+    });
     this.#last = mine.catch(() => {});
     return mine;
   }

@@ -99,6 +99,12 @@ export class RotationKeeper {
     await this.#adopt({ version: changed.version, document });
   }
 
+  /** Whether no other process has changed what is kept here; nothing is taken up. */
+  async isNewest(): Promise<boolean> {
+    const found = await this.#options.ledger.document(documentName);
+    return (found?.version ?? 0) <= this.#kept.version;
+  }
+
   /** Takes up what another process changed. @returns whether there was news */
   async follow(): Promise<boolean> {
     const { ledger, rootFingerprint, log } = this.#options;

@@ -125,6 +125,33 @@ ledger: { postgres: { url: "${server.url}", schema: ${schema} } }
       await stranger.close();
     });
 
+    it('goes on issuing while a step of its own takes long', async () => {
+      const rotation = one.rotation!;
+      await rotation.followOnce();
+      const [begun, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const leases = one.ledger.leases;
+      one.ledger.leases = async () => {
+        begun.resolve();
+        await going.promise;
+        return leases();
+      };
+      assert.ok((await rotation.prepare('root', { by })).ok);
+      const ending = new AbortController();
+      const following = rotation.follow(ending.signal);
+      const showing = rotation.show('root');
+      await begun.promise;
+      aheadMs += 20_000;
+      await Promise.race([rotation.followOnce(), systemClock.sleep(5000, { ref: false })]);
+      issuedOf(await one.issue({ csr: await request(), spiffeId: `${domain}/a` }));
+      going.resolve();
+      await showing;
+      one.ledger.leases = leases;
+      ending.abort();
+      await following;
+      assert.ok((await rotation.rollBack('root', { by })).ok);
+      await two.rotation!.followOnce();
+    });
+
     it('has a process that cannot take up a key issue nothing more, before the one it has is retired', async () => {
       const issue = async () => two.issue({ csr: await request(), spiffeId: `${domain}/a` });
       await one.rotation!.followOnce();
