@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '@countersign/base';
+import {
+  type ForeignCommand,
+  type ForeignServer,
+  foreignPackage,
+  mariadbCommand,
+  natsCommand,
+  postgresCommand,
+  redisCommand,
+  startForeign,
+} from '@countersign/testkit';
 import { ioRedis } from '../src/adapt/ioredis.ts';
 import {
   clientId,
@@ -12,16 +22,6 @@ import {
 import { mysqlPool } from '../src/adapt/mysql2.ts';
 import { natsTls } from '../src/adapt/nats.ts';
 import { pgPool } from '../src/adapt/pg.ts';
-import {
-  type ForeignCommand,
-  type ForeignServer,
-  foreignPackage,
-  mariadbCommand,
-  natsCommand,
-  postgresCommand,
-  redisCommand,
-  startForeign,
-} from './foreign-servers.ts';
 
 const user = [{ type: 'CN', value: 'payments' }] as const;
 const allow = [serverId];

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { authorize, compileRules, parseAuthorizationPolicies } from '@countersign/authz';
+import { foreign, foreignPackage } from '@countersign/testkit';
 import * as undici from 'undici';
 import { expressPeer } from '../src/adapt/express.ts';
 import { fastifyPeer } from '../src/adapt/fastify.ts';
@@ -18,7 +19,6 @@ import { peerOf } from '../src/adapt/peer-of.ts';
 import { secureServer } from '../src/adapt/secure-server.ts';
 import { undiciFetch } from '../src/adapt/undici.ts';
 import { writeIdentity } from '../src/identity-files.ts';
-import { foreign, foreignPackage } from './foreign-servers.ts';
 
 const policy = `
 apiVersion: security.istio.io/v1

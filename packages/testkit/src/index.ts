@@ -1,4 +1,19 @@
 export {
+  type ForeignCommand,
+  type ForeignServer,
+  foreign,
+  foreignPackage,
+  giveTo,
+  mariadbCommand,
+  natsCommand,
+  postgresCommand,
+  programOf,
+  redisCommand,
+  type ServedIdentity,
+  startForeign,
+  writeServerFiles,
+} from './foreign-servers.ts';
+export {
   type PostgresControl,
   type PostgresOptions,
   type PostgresServer,

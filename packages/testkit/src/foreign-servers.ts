@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,8 +7,7 @@ import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { encodePem, encodePrivateKey } from '@countersign/x509';
-import type { Identity } from '../src/identity.ts';
+import { type Certificate, encodePem, encodePrivateKey } from '@countersign/x509';
 
 /** Where `.ci/foreign-tools` puts what only interop tests use; nothing of it is a dependency of ours. */
 export const foreign = join(homedir(), '.cache', 'countersign-foreign');
@@ -38,7 +38,14 @@ export function programOf(...names: readonly string[]): string | undefined {
   return undefined;
 }
 
+/** What a server shows, and whom it trusts. */
+export interface ServedIdentity {
+  readonly svid: { readonly chain: readonly Certificate[]; readonly privateKey: KeyObject };
+  readonly bundle: { readonly authorities: readonly Certificate[] };
+}
+
 export interface ForeignServer {
+  readonly pid: number;
   readonly port: number;
   readonly directory: string;
   /** What it has written. */
@@ -69,7 +76,7 @@ const nobody = 65_534;
 /** A server of others on a port of its own, with `identity` in key.pem, chain.pem and bundle.pem of its directory. */
 export async function startForeign(
   { command, args, ready, prepare, refusesRoot }: ForeignCommand,
-  identity: Identity,
+  identity: ServedIdentity,
 ): Promise<ForeignServer> {
   const directory = mkdtempSync(join(tmpdir(), 'countersign-foreign-'));
   const own: OwnUser = refusesRoot && process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
@@ -90,6 +97,7 @@ export async function startForeign(
   await serving(child, ready, () => said);
   return {
     ...place,
+    pid: child.pid ?? 0,
     said: () => said,
     reload: () => void child.kill('SIGHUP'),
     async stop() {
@@ -102,8 +110,12 @@ export async function startForeign(
 }
 
 /** Also while it serves: it takes them when it is told to. */
-export function writeServerFiles(directory: string, identity: Identity, own: OwnUser = {}): void {
-  const pem = (certificates: Identity['bundle']['authorities']) =>
+export function writeServerFiles(
+  directory: string,
+  identity: ServedIdentity,
+  own: OwnUser = {},
+): void {
+  const pem = (certificates: readonly Certificate[]) =>
     certificates.map((each) => encodePem('CERTIFICATE', each.raw)).join('');
   const files = {
     'key.pem': encodePrivateKey(identity.svid.privateKey),
