@@ -64,6 +64,29 @@ describe('backup', () => {
     await second.close();
   });
 
+  it('puts the hierarchy of the data directory into the ledger once, newer than every copy of it', async () => {
+    const [data, out, again] = ['state', 'rotated', 'rotated-again'].map((name) =>
+      join(directory, name),
+    );
+    assert.ok(data && out && again);
+    const open = (from: string) => openAuthority({ data: from, ...shared, meter: noMeter });
+    const first = await open(data);
+    assert.ok((await first.rotation?.prepare('root', { by: 'operator' }))?.ok);
+    const { sequence } = first.rotation?.document ?? {};
+    const before = await first.ledger.document('hierarchy');
+    await backUpState({ data, out, ledger: first.ledger, withKeyFiles: true });
+    await first.close();
+    await restoreState({ from: out, data: again, ...shared });
+    for (let opened = 1; opened <= 2; opened += 1) {
+      const second = await open(again);
+      assert.equal(second.rotation?.document.sequence, sequence);
+      const found = await second.ledger.document('hierarchy');
+      assert.equal(found?.version, (before?.version ?? 0) + 1);
+      assert.deepEqual((await verifyAudit(second.ledger)).findings, []);
+      await second.close();
+    }
+  });
+
   it('leaves out what opens the keys unless asked for it', async () => {
     const [data, out] = [join(directory, 'state'), join(directory, 'without-keys')];
     const authority = await openAuthority({ data, ...shared, meter: noMeter });

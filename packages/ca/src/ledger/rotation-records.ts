@@ -12,6 +12,8 @@ export interface DocumentChange {
   readonly name: string;
   /** The version that it replaces; 0 where there is none yet. */
   readonly replaces: number;
+  /** Of a copy that is put back: the version that it gets is newer than this one, too. */
+  readonly newerThan?: number | undefined;
   readonly body: string;
   /** For the audit trail: what was done to what, by whom. */
   readonly said: {

@@ -15,18 +15,18 @@ export const rotationWrites = {
     change: DocumentChange,
     asked?: Asked,
   ): { readonly ok: true; readonly version: number } | Denial {
-    const { name, replaces, body, said, forgetsHolders } = change;
+    const { name, replaces, newerThan = 0, body, said, forgetsHolders } = change;
     const version = provenDocument(tx, name)?.version ?? 0;
     if (version !== replaces) {
       const sides = `has version ${version}, ${replaces} was to be replaced`;
       return denial('ERR_LEDGER_DOCUMENT', `document "${name}" ${sides}`, { version, replaces });
     }
-    const document = { name, version: version + 1, body };
+    const document = { name, version: Math.max(version, newerThan) + 1, body };
     tx.store.putDocument(document);
     if (forgetsHolders) tx.store.forgetHolders();
     const from = asked?.from === undefined ? {} : { from: asked.from };
     tx.store.trail({ at: tx.at, what: 'rotation', ...said, ...from, document: markOf(document) });
-    return { ok: true, version: version + 1 };
+    return { ok: true, version: document.version };
   },
 
   forgetLostDocuments,

@@ -73,6 +73,14 @@ export function rotationSuite(name: string, subject: LedgerUnderTest): void {
       );
     });
 
+    it('puts a copy back under a version that no other copy has', async () => {
+      const changed = await ledger.changeDocument({ ...change, newerThan: 7 });
+      assert.deepEqual(changed, { ok: true, version: 8 });
+      assert.equal((await ledger.document('hierarchy'))?.version, 8);
+      const next = { ...change, body: 'two', replaces: 8, newerThan: 7 };
+      assert.deepEqual(await ledger.changeDocument(next), { ok: true, version: 9 });
+    });
+
     it('tells certificates that are neither over nor revoked, with what their holders said', async () => {
       const first = await issue('orders');
       const second = await issue('payments');

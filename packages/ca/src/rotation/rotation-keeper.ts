@@ -140,7 +140,10 @@ export class RotationKeeper {
     });
   }
 
-  /** Puts the data directory's hierarchy in a ledger that was restored without it. */
+  /**
+   * Puts the data directory's hierarchy in a ledger that was restored without it. Newer than every copy of it, so that
+   * none of them is put there once more, in the place of what came after.
+   */
   async #restore(replaces: number, log: Log): Promise<void> {
     const { ledger } = this.#options;
     const { version, document } = this.#kept;
@@ -151,7 +154,8 @@ export class RotationKeeper {
       detail: `version ${version} of the data directory, the ledger had ${replaces}`,
     };
     log.warn({ ...said }, 'hierarchy of the data directory put in the ledger');
-    const change = { name: documentName, replaces, body: formatRotationDocument(document), said };
+    const body = formatRotationDocument(document);
+    const change = { name: documentName, replaces, newerThan: version, body, said };
     const changed = await ledger.changeDocument({ ...change, forgetsHolders: true });
     if (!changed.ok) throw errorOfDenial(changed, 'restore the hierarchy');
     this.#kept = { version: changed.version, document };
