@@ -48,6 +48,7 @@ import { bundleOf, fingerprintsOf, hierarchyOfParts } from './rotation/authority
 import { BundleReports } from './rotation/bundle-reports.ts';
 import type { HierarchyInForce } from './rotation/hierarchy-in-force.ts';
 import type { KeyRotation } from './rotation/key-rotation.ts';
+import type { Sealer } from './sealed-key.ts';
 import { nameOf } from './serve/api-call.ts';
 import type { KeyStores } from './signers/key-stores.ts';
 
@@ -66,6 +67,8 @@ export interface AuthorityParts {
   readonly keys?: AuthorityKeys | undefined;
   /** Where keys of further authorities are made; absent: nowhere. */
   readonly stores?: KeyStores | undefined;
+  /** Seals what doors have to keep; absent: no key is in a file, and nothing else is kept. */
+  readonly sealer?: Sealer | undefined;
   /** What it issued, for everybody to see; closed with the authority. */
   readonly issuanceLog?: IssuanceLog | undefined;
   /** Of tokens, where `config` has them. */
@@ -150,7 +153,7 @@ export class Authority {
     this.entries = entryRegistryOf(parts);
     this.issuanceLog = parts.issuanceLog;
     this.tokens = new TokenDesk(parts.jwtKeys, () => this.#context);
-    this.doors = new DoorDesk(() => this.#context, parts.stores);
+    this.doors = new DoorDesk(() => this.#context, parts);
     this.#keys = parts.keys;
     this.#context = {
       config,

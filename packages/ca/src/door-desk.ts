@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Clock, Denial } from '@countersign/base';
 import type { Certificate, SubjectPublicKeyInfo } from '@countersign/x509';
-import type { CsrAndWishes } from './authority.ts';
+import type { AuthorityParts, CsrAndWishes } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
 import { parseNames, type WrittenNames } from './certificate-names.ts';
 import type { Draft } from './draft.ts';
@@ -13,6 +13,7 @@ import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { judgeNames } from './name-policy.ts';
 import type { Requester } from './policy/who.ts';
+import type { Sealer } from './sealed-key.ts';
 import type { KeyStores } from './signers/key-stores.ts';
 
 export type Vouched = Omit<Extract<IssueGrant, { by: 'door' }>, 'by' | 'names'>;
@@ -23,10 +24,16 @@ export class DoorDesk {
 
   /** Where keys of further authorities are made; undefined: nowhere. */
   readonly stores: KeyStores | undefined;
+  /** Seals secrets that a door has to keep, such as the credential of another server; undefined: none is kept. */
+  readonly sealer: Sealer | undefined;
 
-  constructor(context: () => IssueContext, stores: KeyStores | undefined) {
+  constructor(
+    context: () => IssueContext,
+    { stores, sealer }: Pick<AuthorityParts, 'stores' | 'sealer'>,
+  ) {
     this.#context = context;
     this.stores = stores;
+    this.sealer = sealer;
   }
 
   /** Within the policy for the edge's provisioner. `issuers`: instead of the hierarchy's own. */

@@ -1,4 +1,4 @@
-import { type Clock, type Log, type Meter, noLog, noMeter } from '@countersign/base';
+import { type Clock, type Log, type Meter, noLog, noMeter, Secret } from '@countersign/base';
 import { fingerprintOf } from '@countersign/x509';
 import { Authority } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
@@ -7,8 +7,10 @@ import { makeIssuers } from './issuer.ts';
 import { JwtKeys } from './jwt/jwt-keys.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { memoryLedger } from './ledger/memory-ledger.ts';
+import { randomOctets } from './ledger/random-octets.ts';
 import { openKeyLists } from './requests/key-lists.ts';
 import { openRotation } from './rotation/open-rotation.ts';
+import { createSealer, keyFileScrypt } from './sealed-key.ts';
 import { memoryKeyStores } from './signers/key-stores.ts';
 import { memoryStore } from './signers/memory-store.ts';
 
@@ -44,6 +46,7 @@ export async function ephemeralAuthority(options: EphemeralOptions): Promise<Aut
     issuers,
     rotation,
     stores,
+    sealer: createSealer(new Secret(randomOctets(32)), keyFileScrypt),
     ledger,
     keyLists: await openKeyLists(config.requests, { clock, log }),
     jwtKeys:

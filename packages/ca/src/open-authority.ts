@@ -160,7 +160,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
       await stores.close();
     };
     const facts = { config, root: hierarchy.root, issuers, ledger, keyLists, orphans, keys };
-    const more = { entriesFile: layout.entries, issuanceLog, jwtKeys, rotation, stores };
+    const more = { entriesFile: layout.entries, issuanceLog, jwtKeys, rotation, stores, sealer };
     return new Authority({ ...facts, ...more, clock, log, meter });
   } catch (thrown) {
     await ledger?.close();

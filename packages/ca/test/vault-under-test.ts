@@ -24,7 +24,9 @@ service_certificates:
     allow_ip_san: true
     allow_wildcards: true
 vault:
-  mounts: { pki: { intermediate: services } }
+  mounts:
+    pki: { intermediate: services }
+    signing: { intermediate: services, provisioner: authorities, sign_intermediates: true }
   new_mounts: true
   tokens: [{ name: ops, token_file: ${tokenFile}, policies: [root] }]
   allow: [127.0.0.0/8]

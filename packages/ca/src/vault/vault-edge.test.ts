@@ -7,6 +7,7 @@ import {
   encodePem,
   fingerprintOf,
   parseCrl,
+  validatePath,
 } from '@countersign/x509';
 import { request } from '../../test/authority-under-test.ts';
 import { requestPem, rootToken, VaultWorld } from '../../test/vault-under-test.ts';
@@ -246,6 +247,32 @@ describe('the Vault edge, over an intermediate of ca.yaml', () => {
       ocsp_servers: 'http://x',
     });
     await world.refused(400, /one of ca.yaml/, 'DELETE', 'sys/mounts/pki');
+  });
+
+  it('has an intermediate of ca.yaml sign an authority where ca.yaml says so, and it leads to our root', async () => {
+    const asked = { common_name: 'Below', key_type: 'ec' };
+    await world.must('POST', 'sys/mounts/below', { type: 'pki' });
+    const { csr } = (await world.must('POST', 'below/intermediate/generate/internal', asked)).body
+      .data;
+    const signed = await world.must('POST', 'signing/root/sign-intermediate', {
+      ...asked,
+      csr,
+      ttl: '100h',
+    });
+    const certificate = signed.body.data.ca_chain.join('\n');
+    await world.must('POST', 'below/intermediate/set-signed', { certificate });
+    await world.must('POST', 'below/roles/web', { allow_any_name: true, key_type: 'ec' });
+    const { data } = (
+      await world.must('POST', 'below/issue/web', { common_name: 'a.example.test' })
+    ).body;
+    const [leaf, ...intermediates] = certificatesFromPem(
+      [data.certificate, ...data.ca_chain].join('\n'),
+    );
+    assert.ok(leaf);
+    const anchors = world.authority.bundle().authorities;
+    const path = validatePath({ leaf, intermediates, anchors, at: Date.now(), purpose: 'server' });
+    assert.ok(path.ok, path.ok ? '' : path.detail);
+    assert.equal(path.chain.length, 4);
   });
 
   it('refuses wrapping by its name, and takes a namespace header', async () => {

@@ -137,6 +137,33 @@ describe('mounts that are made over the API', () => {
     await other.close();
   });
 
+  it('have lists that last as they say, and issuers that sign no more once they are revoked', async () => {
+    await world.must('POST', 'sys/mounts/lists', { type: 'pki' });
+    await world.must('POST', 'lists/root/generate/internal', {
+      common_name: 'Lists',
+      key_type: 'ec',
+    });
+    await world.must('POST', 'lists/roles/web', { allow_any_name: true, key_type: 'ec' });
+    const hoursOf = async () => {
+      const { text } = await world.must('GET', 'lists/crl', undefined, { token: '' });
+      const { thisUpdate, nextUpdate = 0 } = parseCrl(Buffer.from(text, 'latin1'));
+      return Math.round((nextUpdate - thisUpdate) / 3_600_000);
+    };
+    const before = await hoursOf();
+    await world.must('POST', 'lists/config/crl', { expiry: '96h' });
+    assert.deepEqual([before, await hoursOf()], [24, 96]);
+    await world.refused(400, /^"enable_delta" is not supported/, 'POST', 'lists/config/crl', {
+      enable_delta: true,
+    });
+    await world.refused(400, /from 10m to 8760h/, 'POST', 'lists/config/crl', { expiry: '1s' });
+    const issue = ['POST', 'lists/issue/web', { common_name: 'a.example.test' }] as const;
+    await world.must(...issue);
+    const revoked = await world.must('POST', 'lists/issuer/default/revoke');
+    assert.equal(revoked.body.data.revoked, true);
+    await world.refused(400, /revoked/, ...issue);
+    assert.equal(await hoursOf(), 96);
+  });
+
   it('sign no authority beyond what they may', async () => {
     await world.must('POST', 'sys/mounts/flat', { type: 'pki' });
     await world.must('POST', 'flat/root/generate/internal', {

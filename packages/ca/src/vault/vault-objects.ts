@@ -65,6 +65,8 @@ export interface IssuerRecord {
   /** As the ledger names it. */
   readonly ledgerName: string;
   readonly createdAt: number;
+  /** It signs no more. */
+  readonly revokedAt?: number | undefined;
 }
 
 export interface KeyRecord {

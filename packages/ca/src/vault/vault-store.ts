@@ -39,7 +39,11 @@ interface Kinds {
 export interface PkiConfig {
   readonly defaultIssuer: string;
   readonly urls: Values;
+  /** How its lists are made. */
+  readonly crl?: Values;
 }
+
+const noPkiConfig: PkiConfig = { defaultIssuer: '', urls: {} };
 
 export type VaultKind = keyof Kinds & string;
 export type VaultValue<K extends VaultKind> = Kinds[K];
@@ -79,6 +83,23 @@ export class VaultStore extends EdgeObjects<Kinds> {
       const replaces = (await this.find(kind, id))?.version ?? 0;
       const body = JSON.stringify(value);
       if (await this.change({ kind, id, replaces, owner, expiresAt, body })) return;
+    }
+  }
+
+  /** Of a mount, as often as others were faster. */
+  async changePki(
+    uuid: string,
+    decide: (before: PkiConfig) => Partial<PkiConfig> | undefined,
+  ): Promise<void> {
+    for (;;) {
+      const found = await this.find('vault-pki-config', uuid);
+      const before = found?.value ?? noPkiConfig;
+      const changes = decide(before);
+      if (changes === undefined) return;
+      const body = JSON.stringify({ ...before, ...changes });
+      const replaces = found?.version ?? 0;
+      const change = { kind: 'vault-pki-config', id: uuid, replaces, expiresAt: forever, body };
+      if (await this.change(change)) return;
     }
   }
 

@@ -11,6 +11,7 @@ import type { AuthRecord } from '../vault-objects.ts';
 import { badRequest, missing, refusal, type VaultRefusal } from '../vault-refusal.ts';
 import { authConfig, authRole, roleRoutesOf } from './auth-roles.ts';
 import { logIn, type Proved, wrongCredential } from './log-in.ts';
+import { reviewerIn, reviewerView, withReviewerSealed } from './sealed-reviewer.ts';
 import { type Account, reviewToken } from './token-review.ts';
 
 const configFields = {
@@ -19,9 +20,9 @@ const configFields = {
     "The cluster's API, which is asked about tokens; empty: they are verified by keys alone.",
   ),
   kubernetes_ca_cert: field.text('', 'Roots of that API, in PEM.'),
-  token_reviewer_jwt: field.only(
-    field.text('', 'Who asks it.'),
-    "no credential is kept in the ledger: the token of this pod is shown, or else the caller's own",
+  token_reviewer_jwt: field.text(
+    '',
+    "Who asks it; this pod's token, or else the caller's own, unless given.",
   ),
   disable_local_ca_jwt: field.bool(false, "Neither this pod's token nor its roots are used."),
   pem_keys: field.list([], "The cluster's keys, in PEM."),
@@ -97,11 +98,11 @@ async function readConfig(context: VaultContext, _call: VaultCall, method: AuthR
   const found = await authConfig(context, method);
   return found === undefined
     ? missing('there is no configuration')
-    : ({ ok: true, data: found } as const);
+    : ({ ok: true, data: reviewerView(found) } as const);
 }
 
 async function writeConfig(
-  { store, keySets, log }: VaultContext,
+  { authority, store, keySets, log }: VaultContext,
   call: VaultCall,
   method: AuthRecord,
 ) {
@@ -127,7 +128,9 @@ async function writeConfig(
       operator: messageOf(thrown),
     });
   }
-  await store.put('vault-auth-config', method.uuid, { values });
+  const kept = await withReviewerSealed(authority, values);
+  if (!kept.ok) return kept;
+  await store.put('vault-auth-config', method.uuid, { values: kept.values });
   log.info({ auth: method.path, by: call.caller?.token.who }, 'vault login method configured');
   return done;
 }
@@ -231,7 +234,7 @@ async function accountByKeys(
 }
 
 async function accountByWord(
-  { keySets, log }: VaultContext,
+  { authority, keySets, log }: VaultContext,
   config: Values,
   jwt: string,
   audience: string,
@@ -244,7 +247,7 @@ async function accountByWord(
     const reviewed = await reviewToken(keySets.requests, {
       host: get.text(config, 'kubernetes_host'),
       ca: get.text(config, 'kubernetes_ca_cert') || ownRoots,
-      reviewer: ownToken ?? jwt,
+      reviewer: (await reviewerIn(authority, config)) ?? ownToken ?? jwt,
       jwt,
       audience,
     });

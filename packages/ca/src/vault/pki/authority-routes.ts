@@ -1,9 +1,27 @@
+import { formatDuration, parseDuration } from '@countersign/base';
 import { encodePem } from '@countersign/x509';
 import type { PkiMount } from '../mounts.ts';
 import type { Handler, VaultAnswer, VaultCall, VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
-import { refusal, unsupported, type VaultRefusal } from '../vault-refusal.ts';
+import { field, get, ignoredParameters, readFields, type Values } from '../vault-fields.ts';
+import { badRequest, missing, refusal, unsupported, type VaultRefusal } from '../vault-refusal.ts';
 import { issuerBy, type MountIssuer, pemOf } from './mount-issuers.ts';
+
+const onAsking = 'a list is made when it is asked for, as of then';
+const listFields = {
+  expiry: field.text('24h', 'From the beginning of a list to its end.'),
+  disable: field.only(field.bool(false, 'No lists.'), 'whoever verifies needs one'),
+  auto_rebuild: field.only(field.bool(false, 'Made by the clock.'), onAsking),
+  auto_rebuild_grace_period: field.text('12h', 'Of lists that are made by the clock.'),
+  enable_delta: field.only(field.bool(false, 'Delta lists.'), onAsking),
+  delta_rebuild_interval: field.text('15m', 'Of delta lists.'),
+  ocsp_disable: field.bool(false, 'There is no responder below a mount.'),
+  ocsp_expiry: field.text('12h', 'Of the answers of a responder.'),
+  allow_expired_cert_revocation: field.only(
+    field.bool(false, 'Of what has ended.'),
+    'what has ended is no longer relied on',
+  ),
+} as const;
 
 /** Of a mount: its authority's certificate, chain and list, for everybody. */
 export const authorityRoutes: readonly VaultRoute<PkiMount>[] = [
@@ -54,26 +72,27 @@ export const authorityRoutes: readonly VaultRoute<PkiMount>[] = [
   },
   {
     path: 'config/crl',
-    help: 'How lists are made: "publish" of ca.yaml decides it.',
-    on: {
-      read: readListConfig,
-      update: () => unsupported('config/crl', '"publish" of ca.yaml decides how lists are made'),
-      patch: () => unsupported('config/crl', '"publish" of ca.yaml decides how lists are made'),
-    },
+    help: 'How lists are made; of a mount of ca.yaml, "publish" decides it.',
+    fields: listFields,
+    on: { read: readListConfig, update: writeListConfig, patch: writeListConfig },
   },
 ];
 
-export function listOf({ lists }: VaultContext, issuer: MountIssuer) {
+async function listOf({ lists, store }: VaultContext, issuer: MountIssuer, mount: PkiMount) {
   const { open: opening, ledgerName, certificate } = issuer;
   const signer = opening && (async () => (await opening()).signer);
-  return lists.current({ name: ledgerName, certificate, signer });
+  const config = await store.find('vault-pki-config', mount.record.uuid);
+  const expiry = config?.value.crl?.expiry;
+  const validityMs = expiry === undefined ? undefined : parseDuration(String(expiry));
+  return lists.current({ name: ledgerName, certificate, signer }, validityMs);
 }
 
 export function listAs(form: 'der' | 'pem' | 'json' | 'named'): Handler<PkiMount> {
   return async function readList(context, { names }, mount) {
     const issuer = await issuerBy(context, mount, names.ref ?? 'default');
     if (!('chain' in issuer)) return issuer;
-    const list = await listOf(context, issuer);
+    if (issuer.open === undefined) return missing('the key of the issuer is not here');
+    const list = await listOf(context, issuer, mount);
     if (!('bytes' in list)) {
       return refusal(list.code, 503, 'the revocation list is not at hand now', {
         operator: list.detail,
@@ -120,18 +139,40 @@ function rotated(): VaultAnswer {
   return { ok: true, data: { success: true } };
 }
 
-function readListConfig({ authority }: VaultContext, _call: VaultCall): VaultAnswer {
-  const hours = (authority.config.publish?.crl?.validityMs ?? 0) / 3_600_000;
-  const data = {
-    allow_expired_cert_revocation: false,
-    auto_rebuild: true,
-    auto_rebuild_grace_period: '0s',
-    delta_rebuild_interval: '0s',
-    disable: false,
-    enable_delta: authority.config.publish?.crl?.deltaMs !== undefined,
-    expiry: `${hours || 24}h`,
-    ocsp_disable: authority.config.publish?.ocsp === undefined,
-    ocsp_expiry: '0s',
-  };
-  return { ok: true, data };
+async function readListConfig(
+  context: VaultContext,
+  _call: VaultCall,
+  mount: PkiMount,
+): Promise<VaultAnswer> {
+  return { ok: true, data: await listConfigOf(context, mount) };
+}
+
+async function listConfigOf({ store, authority }: VaultContext, mount: PkiMount): Promise<Values> {
+  const usual = Object.fromEntries(
+    Object.entries(listFields).map(([name, each]) => [name, each.otherwise]),
+  );
+  const ms = authority.config.publish?.crl?.validityMs;
+  const expiry = ms === undefined ? usual.expiry : formatDuration(ms);
+  const settings = await store.find('vault-pki-config', mount.record.uuid);
+  return { ...usual, expiry, ...settings?.value.crl };
+}
+
+async function writeListConfig(
+  context: VaultContext,
+  call: VaultCall,
+  mount: PkiMount,
+): Promise<VaultAnswer | VaultRefusal> {
+  if (mount.configured !== undefined) {
+    return unsupported('config/crl', '"publish" of ca.yaml decides how lists are made');
+  }
+  const read = readFields(listFields, call.body, await listConfigOf(context, mount));
+  if (!read.ok) return read;
+  const expiry = readFields({ expiry: field.duration(0, '') }, { expiry: read.values.expiry });
+  if (!expiry.ok) return expiry;
+  const seconds = get.number(expiry.values, 'expiry');
+  if (seconds < 600 || seconds > 31_536_000) {
+    return badRequest(`"expiry" is from 10m to 8760h, found "${get.text(read.values, 'expiry')}"`);
+  }
+  await context.store.changePki(mount.record.uuid, () => ({ crl: read.values }));
+  return { ok: true, data: read.values, warnings: ignoredParameters(read.unknown) };
 }

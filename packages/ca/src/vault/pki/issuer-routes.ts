@@ -1,4 +1,5 @@
 import { encodePem, keyKindOf } from '@countersign/x509';
+import { forever } from '../../ledger/edge/edge-objects.ts';
 import type { PkiMount } from '../mounts.ts';
 import {
   done,
@@ -9,7 +10,13 @@ import {
 } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
 import { field, get, readFields } from '../vault-fields.ts';
-import { badRequest, missing, unsupported, type VaultRefusal } from '../vault-refusal.ts';
+import {
+  badRequest,
+  missing,
+  refusedByAuthority,
+  unsupported,
+  type VaultRefusal,
+} from '../vault-refusal.ts';
 import { listAs } from './authority-routes.ts';
 import { formatSerial } from './certificate-answer.ts';
 import { issuerBy, issuerKey, issuersOf, type MountIssuer } from './mount-issuers.ts';
@@ -72,6 +79,11 @@ export const issuerRoutes: readonly VaultRoute<PkiMount>[] = [
       patch: withIssuer(nameIssuer),
       delete: withIssuer(removeIssuer),
     },
+  },
+  {
+    path: 'issuer/:ref/revoke',
+    help: 'Revokes the certificate of an issuer, which signs no more.',
+    on: { update: withIssuer(revokeIssuer) },
   },
   shown('json', 'The certificate of an issuer.', (found) => ({
     ok: true,
@@ -188,8 +200,12 @@ function issuerView(found: MountIssuer) {
     manual_chain: null,
     ocsp_servers: [],
     revocation_signature_algorithm: '',
-    revoked: false,
-    usage: everything,
+    revoked: found.revokedAt !== undefined,
+    usage: found.revokedAt === undefined ? everything : 'crl-signing,ocsp-signing,read-only',
+    ...(found.revokedAt !== undefined && {
+      revocation_time: Math.floor(found.revokedAt / 1000),
+      revocation_time_rfc3339: new Date(found.revokedAt).toISOString(),
+    }),
   };
 }
 
@@ -235,6 +251,38 @@ async function removeIssuer(
   return done;
 }
 
+/** Where the ledger has it, it is on the list of its own issuer from then on. */
+async function revokeIssuer(
+  { store, authority, clock, log }: VaultContext,
+  call: VaultCall,
+  found: MountIssuer,
+  mount: PkiMount,
+): Promise<VaultAnswer | VaultRefusal> {
+  if (mount.configured !== undefined) return unsupported('revoke', inFile);
+  const { certificate, id } = found;
+  if ((await authority.ledger.certificate(certificate.serialHex)) !== undefined) {
+    const order = {
+      by: 'serial',
+      value: certificate.serialHex,
+      reason: 'unspecified',
+      waitMs: 0,
+    } as const;
+    const name = `vault:${call.caller?.token.who ?? ''}`;
+    const answer = await authority.revoke(order, { kind: 'door', name });
+    if (!answer.ok) return refusedByAuthority(answer);
+  }
+  const key = issuerKey(mount.record.uuid, id);
+  const kept = await store.update(
+    'vault-issuer',
+    key,
+    (present) =>
+      present.revokedAt === undefined ? { ...present, revokedAt: clock.now() } : undefined,
+    () => forever,
+  );
+  log.warn({ mount: mount.path, issuer: id, by: call.caller?.token.who }, 'vault issuer revoked');
+  return { ok: true, data: issuerView({ ...found, revokedAt: kept.revokedAt }) };
+}
+
 async function readDefault(context: VaultContext, _call: VaultCall, mount: PkiMount) {
   const found = (await issuersOf(context, mount)).find((each) => each.isDefault);
   return {
@@ -250,12 +298,7 @@ async function writeDefault(context: VaultContext, call: VaultCall, mount: PkiMo
   }
   const found = await issuerBy(context, mount, String(call.body.default ?? ''));
   if (!('chain' in found)) return found;
-  const { uuid } = mount.record;
-  const before = await context.store.find('vault-pki-config', uuid);
-  await context.store.put('vault-pki-config', uuid, {
-    urls: before?.value.urls ?? {},
-    defaultIssuer: found.id,
-  });
+  await context.store.changePki(mount.record.uuid, () => ({ defaultIssuer: found.id }));
   return { ok: true, data: { default: found.id, default_follows_latest_issuer: false } } as const;
 }
 
@@ -329,13 +372,7 @@ async function writeUrls(context: VaultContext, call: VaultCall, mount: PkiMount
         `invalid URL found in "${name}": "${wrong.slice(0, 100)}", expected one of http://`,
       );
   }
-  const { uuid } = mount.record;
-  const { store } = context;
-  const before = await store.find('vault-pki-config', uuid);
-  await store.put('vault-pki-config', uuid, {
-    defaultIssuer: before?.value.defaultIssuer ?? '',
-    urls: read.values,
-  });
+  await context.store.changePki(mount.record.uuid, () => ({ urls: read.values }));
   return { ok: true, data: read.values } as const;
 }
 

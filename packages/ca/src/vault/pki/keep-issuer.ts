@@ -63,14 +63,9 @@ export async function keepIssuer(
     certificate: toBase64(certificate.raw),
   };
   await store.change(creating('vault-issuer', issuerKey(uuid, record.id), record, { owner: uuid }));
-  const settings = await store.find('vault-pki-config', uuid);
-  const hasDefault = (settings?.value.defaultIssuer ?? '') !== '';
-  if (!hasDefault && keyId !== '') {
-    await store.put('vault-pki-config', uuid, {
-      urls: settings?.value.urls ?? {},
-      defaultIssuer: record.id,
-    });
-  }
+  await store.changePki(uuid, ({ defaultIssuer }) =>
+    defaultIssuer === '' && keyId !== '' ? { defaultIssuer: record.id } : undefined,
+  );
   return record;
 }
 

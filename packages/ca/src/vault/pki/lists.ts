@@ -1,16 +1,20 @@
 import { type Clock, type Denial, type Log, noMeter } from '@countersign/base';
 import type { Authority } from '../../authority.ts';
 import { volatileListState } from '../../publish/list-state.ts';
-import { defaultCrl } from '../../publish/publish-config.ts';
+import { type CrlConfig, defaultCrl } from '../../publish/publish-config.ts';
 import { PublishMetrics } from '../../publish/publish-metrics.ts';
 import type { PublishingIssuer } from '../../publish/publishing-issuer.ts';
 import type { SignedList } from '../../publish/revocation-list.ts';
 import { RevocationLists } from '../../publish/revocation-lists.ts';
 import { RevokedIndex } from '../../publish/revoked-index.ts';
 
+/** Of how many validities there are lists at once. */
+const mostOpened = 16;
+
 interface Opened {
   readonly lists: RevocationLists;
   readonly index: RevokedIndex;
+  readonly known: Set<string>;
 }
 
 /** Revocation lists of mounts, made where somebody asks for one: the hierarchy's, and those of mounts of their own. */
@@ -18,8 +22,8 @@ export class Lists {
   readonly #authority: Authority;
   readonly #clock: Clock;
   readonly #log: Log;
-  #opened: Promise<Opened> | undefined;
-  readonly #known = new Set<string>();
+  /** By the validity of its lists. */
+  readonly #opened = new Map<number, Promise<Opened>>();
 
   constructor(authority: Authority, clock: Clock, log: Log) {
     this.#authority = authority;
@@ -28,12 +32,10 @@ export class Lists {
   }
 
   /** As of now, whole. Denials: ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_PUBLISH_LOADING. */
-  async current(issuer: PublishingIssuer): Promise<SignedList | Denial> {
-    this.#opened ??= this.#open();
-    const { lists, index } = await this.#opened;
-    const isNew = !this.#known.has(issuer.name);
-    if (isNew) {
-      this.#known.add(issuer.name);
+  async current(issuer: PublishingIssuer, validityMs?: number): Promise<SignedList | Denial> {
+    const { lists, index, known } = await this.#openedFor(validityMs);
+    if (!known.has(issuer.name)) {
+      known.add(issuer.name);
       lists.takeUp([issuer]);
       // What was revoked before the issuer was known here was told to nobody.
       index.restart();
@@ -43,17 +45,30 @@ export class Lists {
   }
 
   async close(): Promise<void> {
-    const opened = await this.#opened;
-    await opened?.index.stop();
-    await opened?.lists.stop();
+    for (const opening of this.#opened.values()) await stop(await opening);
+    this.#opened.clear();
   }
 
-  async #open(): Promise<Opened> {
+  async #openedFor(validityMs: number | undefined): Promise<Opened> {
+    const usual = this.#authority.config.publish?.crl ?? defaultCrl;
+    const wanted = validityMs ?? usual.validityMs;
+    const [oldest] = this.#opened.keys();
+    if (!this.#opened.has(wanted) && this.#opened.size >= mostOpened && oldest !== undefined) {
+      const over = this.#opened.get(oldest);
+      this.#opened.delete(oldest);
+      void over?.then(stop);
+    }
+    const opened = this.#opened.get(wanted) ?? this.#open(timesOf(usual, wanted));
+    this.#opened.set(wanted, opened);
+    return await opened;
+  }
+
+  async #open(crl: CrlConfig): Promise<Opened> {
     const authority = this.#authority;
     const { ledger } = authority;
     const lists = await RevocationLists.open({
       issuers: [],
-      crl: authority.config.publish?.crl ?? defaultCrl,
+      crl,
       url: authority.config.publish?.url ?? '',
       longestMs: authority.config.services.maxValidityMs,
       states: volatileListState(),
@@ -72,6 +87,16 @@ export class Lists {
       onRevoked: (row) => lists.add(row),
       onRestart: () => lists.clear(),
     });
-    return { lists, index };
+    return { lists, index, known: new Set() };
   }
+}
+
+function timesOf(usual: CrlConfig, validityMs: number): CrlConfig {
+  if (validityMs === usual.validityMs) return usual;
+  return { ...usual, validityMs, refreshMs: validityMs / 2 };
+}
+
+async function stop({ lists, index }: Opened): Promise<void> {
+  await index.stop();
+  await lists.stop();
 }

@@ -28,6 +28,8 @@ export interface MountIssuer {
   /** As the ledger names it. */
   readonly ledgerName: string;
   readonly isDefault: boolean;
+  /** When it was revoked by the mount: it signs no more, but for its list. */
+  readonly revokedAt?: number | undefined;
   /** Its own certificate first, the root last where it is known. */
   readonly chain: readonly Certificate[];
   /** With its key, as it signs; undefined where that is not here. */
@@ -129,6 +131,7 @@ async function madeIssuers(context: VaultContext, mount: PkiMount): Promise<Moun
       certificate,
       keyId: key?.id ?? '',
       ledgerName,
+      revokedAt: record.revokedAt,
       isDefault: id === first,
       chain,
       open,

@@ -53,6 +53,7 @@ export async function signIntermediate(
   const ref = call.names.ref ?? get.text(values, 'issuer_ref');
   const issuer = await issuerBy(context, mount, ref);
   if (!('chain' in issuer)) return issuer;
+  if (issuer.revokedAt !== undefined) return badRequest('the issuer is revoked, it signs no more');
   const opened = await issuer.open?.();
   if (opened === undefined)
     return badRequest(`the key of issuer "${ref.slice(0, 100)}" is not here`);

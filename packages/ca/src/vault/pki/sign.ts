@@ -89,6 +89,7 @@ export async function signFor(
   const ref = issuerRefOf(call, values, role);
   const issuer = await issuerBy(context, mount, ref);
   if (!('chain' in issuer)) return issuer;
+  if (issuer.revokedAt !== undefined) return badRequest('the issuer is revoked, it signs no more');
   const opened = await issuer.open?.();
   if (opened === undefined)
     return badRequest(`the key of issuer "${ref.slice(0, 100)}" is not here`);
