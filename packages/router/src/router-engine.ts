@@ -8,10 +8,9 @@ import { fetchParts } from './defer/fetch-parts.ts';
 import { HeldPlanner } from './defer/held-planner.ts';
 import { bodyOf, type Execution, executePlan } from './execute/execute-plan.ts';
 import { type Data, projectData, type Variables } from './execute/project-data.ts';
-import type { ResponseError, SubgraphAnswer } from './execute/response-error.ts';
-import { missingAnswer, readAnswer } from './execute/subgraph-answer.ts';
+import type { ResponseError } from './execute/response-error.ts';
 import { AccessRules } from './operation/access.ts';
-import { type Caller, callerKey } from './operation/caller.ts';
+import type { Caller } from './operation/caller.ts';
 import { beyond } from './operation/document-limits.ts';
 import { operationVariables, type ReadyOperation } from './operation/operation-variables.ts';
 import { atAnswer, PlannerAliases } from './operation/planner-alias.ts';
@@ -22,19 +21,16 @@ import {
   refused,
 } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
-import type { SubgraphOperation } from './plan/plan.ts';
 import { ProgressiveOverride } from './plan/progressive-override.ts';
 import { openQueryPlanner, type QueryPlanner } from './plan/query-planner.ts';
-import { AnswerCache } from './subgraph/answer-cache.ts';
 import { failureOf, type SubgraphFailure } from './subgraph/failure.ts';
-import { InFlight } from './subgraph/in-flight.ts';
 import type { Subgraph } from './subgraph/subgraph.ts';
-import type { SubgraphOutcome } from './subgraph/subgraph-client.ts';
 import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
+import { SubgraphAsker } from './subgraph-asker.ts';
 import { completeEvent, subscriptionPlan } from './subscribe/subscribe.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
 import type { OperationWatch } from './telemetry/operation-watch.ts';
-import { type ForwardedFiles, forwardFiles, multipartBody } from './uploads/forward-files.ts';
+import { type ForwardedFiles, forwardFiles } from './uploads/forward-files.ts';
 import type { IncomingFiles } from './uploads/incoming-files.ts';
 
 /** One operation as it was asked for. */
@@ -88,8 +84,7 @@ export class RouterEngine {
   readonly #parts: EngineParts;
   readonly #planners: readonly Pick<QueryPlanner, 'retire'>[];
   #running = 0;
-  readonly #inFlight = new InFlight<SubgraphOutcome>();
-  readonly #cache: AnswerCache | undefined;
+  readonly #asker: SubgraphAsker;
 
   private constructor(
     parts: EngineParts,
@@ -102,8 +97,7 @@ export class RouterEngine {
     this.schema = schema;
     this.clients = parts.clients;
     this.preparer = preparer;
-    const { max_bytes: bytes } = parts.config.cache;
-    this.#cache = bytes === 0 ? undefined : new AnswerCache(bytes, parts.clock);
+    this.#asker = new SubgraphAsker(parts);
   }
 
   /** @throws CountersignError ERR_ROUTER_PLANNER, ERR_ROUTER_SUPERGRAPH */
@@ -134,7 +128,7 @@ export class RouterEngine {
     const forwarded = request.files && this.#forward(prepared, variables, request.files);
     if (forwarded !== undefined && 'ok' in forwarded) return refusedResult(forwarded);
     // 3. fetch
-    const execution = this.#execution(variables, asking, forwarded);
+    const execution = this.#asker.execution(variables, asking, forwarded);
     this.#running += 1;
     try {
       if (prepared.plan !== undefined) await executePlan(prepared.plan, execution);
@@ -173,7 +167,7 @@ export class RouterEngine {
       return yield* deferred.parts;
     }
     const plan = subscriptionPlan(prepared.plan);
-    const client = this.#clientOf(plan.primary.subgraph);
+    const client = this.#asker.clientOf(plan.primary.subgraph);
     const body = bodyOf(plan.primary, variables);
     const rules = subgraphHeaders(client.settings, asking.headers);
     const watched = asking.watch?.fetch(client, 'subscription');
@@ -183,11 +177,11 @@ export class RouterEngine {
     try {
       const report = (failure: SubgraphFailure) => {
         result = failure.reason;
-        return this.#report(plan.primary.subgraph, failure, asking);
+        return this.#asker.report(plan.primary.subgraph, failure, asking);
       };
       const events = client.events({ body, headers, signal: asking.signal, report });
       for await (const answer of events) {
-        const execution = this.#execution(variables, asking);
+        const execution = this.#asker.execution(variables, asking);
         await completeEvent(plan, answer, execution);
         yield this.#complete(prepared, execution);
       }
@@ -195,7 +189,7 @@ export class RouterEngine {
       if (asking.signal.aborted) return;
       const failure = failureOf(thrown);
       result = failure.reason;
-      const { errors } = this.#missing(plan.primary, failure, asking);
+      const { errors } = this.#asker.missing(plan.primary, failure, asking);
       yield { errors, data: null };
     } finally {
       watched?.end(result);
@@ -224,7 +218,7 @@ export class RouterEngine {
     const most = this.#parts.config.limits.max_deferred;
     const found = deferred.parents.length - 1;
     if (found > most) return refused(beyond('deferred fragments', found, most));
-    const execution = this.#execution(variables, asking);
+    const execution = this.#asker.execution(variables, asking);
     const errors = new ErrorBook();
     const parts = deliverParts({
       ...{ deferred, format, errors, schema: this.schema, data: execution.data },
@@ -274,21 +268,10 @@ export class RouterEngine {
     if (found === undefined) return undefined;
     if ('ok' in found) return refused(found);
     const { subgraph } = found.operation;
-    if (this.#clientOf(subgraph).settings.protocol === 'graphql') return found;
+    if (this.#asker.clientOf(subgraph).settings.protocol === 'graphql') return found;
     return refused(
       denial('ERR_GRAPHQL_UPLOAD', `"${subgraph}" is a gRPC subgraph, which takes no files`),
     );
-  }
-
-  #execution(variables: Variables, asking: Asking, forwarded?: ForwardedFiles): Execution {
-    const toldBySubgraph = new Map<string, Told>();
-    const key = callerKey(asking.caller);
-    const { types } = this.#parts.supergraph;
-    return {
-      ...{ data: {}, errors: [], variables, types },
-      ask: (operation, body) =>
-        this.#ask(operation, body, { ...asking, key, toldBySubgraph, forwarded }),
-    };
   }
 
   /** Whether an operation may still ask the subgraphs of this engine. */
@@ -326,95 +309,13 @@ export class RouterEngine {
     }));
     return { ...reason, errors };
   }
-
-  async #ask(
-    operation: SubgraphOperation,
-    body: string,
-    asking: Asking & {
-      readonly key: string;
-      readonly toldBySubgraph: Map<string, Told>;
-      readonly forwarded: ForwardedFiles | undefined;
-    },
-  ): Promise<SubgraphAnswer> {
-    const { subgraph, operationKind } = operation;
-    const client = this.#clientOf(subgraph);
-    let told = asking.toldBySubgraph.get(subgraph);
-    if (told === undefined) {
-      const rules = subgraphHeaders(client.settings, asking.headers);
-      const headers = [...rules, ...asking.identity(subgraph)];
-      told = { headers, key: `${subgraph}\n${asking.key}\n${rules.join('\n')}\n` };
-      asking.toldBySubgraph.set(subgraph, told);
-    }
-    const { signal } = asking;
-    const watched = asking.watch?.fetch(client, operationKind);
-    const traced = watched?.headers ?? [];
-    const headers = traced.length === 0 ? told.headers : [...told.headers, ...traced];
-    const stream =
-      asking.forwarded?.operation === operation ? multipartBody(asking.forwarded, body) : undefined;
-    const isRepeatable = operationKind === 'query' && stream === undefined;
-    let partly: string | undefined;
-    const report = (failure: SubgraphFailure) => {
-      partly = failure.reason;
-      return this.#report(subgraph, failure, asking);
-    };
-    const request = { body, headers, isRepeatable, report, stream };
-    // Shared among callers of one identity whose headers say the same: nobody gets what another may see.
-    const key = told.key + body;
-    const kept = isRepeatable ? this.#cache?.get(key) : undefined;
-    const known = kept === undefined ? undefined : readAnswer(kept);
-    if (known !== undefined) {
-      watched?.end('cached');
-      return known;
-    }
-    const send = (signal: AbortSignal) => client.send({ ...request, signal });
-    const shares = isRepeatable && this.#parts.config.deduplicate;
-    const outcome = await (shares ? this.#inFlight.share(key, signal, send) : send(signal));
-    const answer = outcome.ok ? readAnswer(outcome.response.text) : undefined;
-    const unread = answer === undefined ? 'response' : undefined;
-    watched?.end(outcome.ok ? (partly ?? unread ?? 'ok') : outcome.failure.reason);
-    if (!outcome.ok) return this.#missing(operation, outcome.failure, asking);
-    if (answer === undefined) {
-      return this.#missing(operation, notGraphql(outcome.response), asking);
-    }
-    if (isRepeatable) this.#cache?.put(key, outcome.response, asking.key === '');
-    return answer;
-  }
-
-  #clientOf(subgraph: string): Subgraph {
-    const client = this.clients.get(subgraph);
-    if (client === undefined) throw new TypeError(`subgraph "${subgraph}" of a plan`);
-    return client;
-  }
-
-  /** The operator is told why, the caller that it is so; both have the id. */
-  #missing(operation: SubgraphOperation, failure: Failed, asking: Asking): SubgraphAnswer {
-    return missingAnswer(operation, this.#report(operation.subgraph, failure, asking));
-  }
-
-  #report(subgraph: string, { code, reason, detail, fields }: Failed, { caller }: Asking): string {
-    const id = this.#parts.newId();
-    const by = caller.spiffeId;
-    this.#parts.log.warn(
-      { ...fields, id, subgraph, code, reason, caller: by },
-      `subgraph failed: ${detail}`,
-    );
-    return id;
-  }
 }
-
-type Failed = Omit<SubgraphFailure, 'isUnsent' | 'reason'> & { readonly reason: string };
 
 /** An answer that comes bit by bit. */
 export interface AnswerInParts {
   readonly ok: true;
   readonly prepared: PreparedOperation;
   readonly parts: AsyncGenerator<AnswerPart>;
-}
-
-/** What a subgraph is told beside the body, and what that means for who else may have the answer. */
-interface Told {
-  readonly headers: readonly string[];
-  readonly key: string;
 }
 
 const notStreamed = refused(
@@ -432,13 +333,4 @@ function tellUnknownLabels(labels: readonly string[], { config, log }: EnginePar
 
 function refusedResult({ errors, ...reason }: RefusedOperation): GraphqlResult {
   return { refusal: reason, prepared: undefined, body: { errors } };
-}
-
-function notGraphql({ status, text }: { readonly status: number; readonly text: string }) {
-  return {
-    code: 'ERR_SUBGRAPH_RESPONSE' as const,
-    reason: 'response',
-    detail: `answered ${status} with JSON that is no GraphQL response`,
-    fields: { status, beginning: text.slice(0, 200) },
-  };
 }
