@@ -62,11 +62,11 @@ export class VaultWorld {
     this.#directory = directory;
   }
 
-  static async start(clock: Clock = systemClock): Promise<VaultWorld> {
+  static async start(clock: Clock = systemClock, more = ''): Promise<VaultWorld> {
     const directory = mkdtempSync(join(tmpdir(), 'countersign-vault-'));
     const tokenFile = join(directory, 'root.token');
     writeFileSync(tokenFile, `${rootToken}\n`, { mode: 0o600 });
-    const authority = await testAuthority({ yaml: yaml(tokenFile), clock });
+    const authority = await testAuthority({ yaml: `${yaml(tokenFile)}${more}`, clock });
     return VaultWorld.over(authority, { clock, directory });
   }
 

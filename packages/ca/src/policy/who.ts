@@ -2,12 +2,16 @@ import type { ConfigPath } from '@countersign/config';
 import type { Report } from '../ca-config-checks.ts';
 import { quotedList } from '../dns-name.ts';
 import { matchesSpiffe, type NamePattern, parseNamePattern } from './name-pattern.ts';
+import { globMatches } from './text-glob.ts';
 
 /** Who asks for a certificate. */
 export interface Requester {
   /** Who vouched first: of a renewal, that of the first certificate. */
   readonly provisioner: string;
-  /** The caller's SPIFFE ID; `token` of whoever comes with a join token; `operator` of whoever holds the state. */
+  /**
+   * The caller's SPIFFE ID; `token` of whoever comes with a join token; `operator` of whoever holds the state; who it is
+   * at a door, such as `vault:approle/web`.
+   */
   readonly caller: string;
 }
 
@@ -56,6 +60,8 @@ export function explainWho(who: Who, { provisioner, caller }: Requester): Clause
   return answers;
 }
 
+/** A door, and who it is there; `*` stands for anything. */
+const atDoor = /^[a-z][a-z0-9-]{1,31}:(?!\/\/)[^\s]{1,200}$/;
 /** Callers that are no SPIFFE ID. */
 const plainCallers: readonly string[] = ['operator', 'token'];
 
@@ -70,8 +76,10 @@ export function readWho(
   const callers = written.callers?.flatMap((text, index): CallerPattern[] => {
     if (text === '*' || plainCallers.includes(text)) return [{ written: text, spiffe: undefined }];
     const at = [...path, 'callers', index];
+    if (atDoor.test(text)) return [{ written: text, spiffe: undefined }];
     if (!text.includes('://')) {
-      const forms = `expected ${quotedList(plainCallers)}, "*" or a SPIFFE ID`;
+      const doors = 'who it is at a door ("vault:approle/*")';
+      const forms = `expected ${quotedList(plainCallers)}, "*", a SPIFFE ID or ${doors}`;
       report(at, `${at.join('.')}: ${forms}, found "${text}"`);
       return [];
     }
@@ -84,9 +92,10 @@ export function readWho(
 }
 
 function isCaller({ written, spiffe }: CallerPattern, caller: string): boolean {
-  return (
-    written === '*' || written === caller || (spiffe !== undefined && matchesSpiffe(spiffe, caller))
-  );
+  if (spiffe !== undefined) return matchesSpiffe(spiffe, caller);
+  return atDoor.test(written)
+    ? globMatches(written, caller)
+    : written === '*' || written === caller;
 }
 
 function sides(what: string, found: string, wanted: readonly string[]): string {

@@ -275,6 +275,20 @@ describe('the Vault edge, over an intermediate of ca.yaml', () => {
     assert.equal(path.chain.length, 4);
   });
 
+  it('is ruled by ca.yaml by who logged in, too', async () => {
+    const rules = `
+policy:
+  rules:
+    - { name: usual, allow: ["**.example.test"] }
+    - { name: not-by-token, callers: ["vault:token/*"], deny: ["dns:secret.example.test"] }`;
+    const ruled = await VaultWorld.start(undefined, rules);
+    await ruled.must('POST', 'pki/roles/web', { allow_any_name: true, key_type: 'ec' });
+    const issue = (name: string) => ['POST', 'pki/issue/web', { common_name: name }] as const;
+    await ruled.must(...issue('open.example.test'));
+    await ruled.refused(400, /rule "not-by-token" denies/, ...issue('secret.example.test'));
+    await ruled.close();
+  });
+
   it('refuses wrapping by its name, and takes a namespace header', async () => {
     await world.refused(
       400,

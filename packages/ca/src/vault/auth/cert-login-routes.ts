@@ -6,8 +6,8 @@ import {
   formatGeneralName,
   validatePath,
 } from '@countersign/x509';
+import { globMatches } from '../../policy/text-glob.ts';
 import { formatSerial } from '../pki/certificate-answer.ts';
-import { globMatches } from '../pki/judge-role.ts';
 import type { VaultCall, VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
 import { field, get, readFields, type Values } from '../vault-fields.ts';

@@ -4,7 +4,7 @@ import { keysOfPem, type VerifyingKey } from '../../bearer/key-set.ts';
 import type { KeySetPlace } from '../../bearer/key-sets.ts';
 import { readJwt, type UnverifiedJwt } from '../../bearer/read-jwt.ts';
 import { hasKeyFor, verifyJwt } from '../../bearer/verify-jwt.ts';
-import { globMatches } from '../pki/judge-role.ts';
+import { globMatches } from '../../policy/text-glob.ts';
 import { done, type VaultCall, type VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
 import { field, get, readFields, type Values } from '../vault-fields.ts';

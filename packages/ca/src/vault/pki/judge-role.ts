@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { formatIpAddress, type KeyUsage, parseIpAddress } from '@countersign/x509';
+import { globMatches } from '../../policy/text-glob.ts';
 import type { UsageWish } from '../../profile/narrow-usages.ts';
 import { isWithin } from '../networks.ts';
 import { get, type Values } from '../vault-fields.ts';
@@ -74,21 +75,6 @@ function isOfDomain(role: Values, domain: string, name: string, host: string): b
   }
   const isGlob = get.bool(role, 'allow_glob_domains') && domain.includes('*');
   return isGlob && globMatches(domain, name);
-}
-
-/** `*` stands for anything, dots too. In linear time, whatever the pattern. */
-export function globMatches(pattern: string, text: string): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  if (rest.length === 0) return pattern === text;
-  if (!text.startsWith(first)) return false;
-  const last = rest.pop() ?? '';
-  let at = first.length;
-  for (const part of rest) {
-    const found = text.indexOf(part, at);
-    if (found === -1) return false;
-    at = found + part.length;
-  }
-  return text.length - last.length >= at && text.endsWith(last);
 }
 
 function isHostName(name: string): boolean {
