@@ -79,7 +79,7 @@ export function mysqlPool<Pool extends object>(
     { ...rules, name: 'mysql2' },
   );
   on.call(pool, 'connection', (connection: MysqlConnection) => {
-    retirer.made(connection);
+    retirer.made(connection, began.get(connection) ?? '');
     connection.once('end', () => retirer.gone(connection));
     connection.once('error', () => retirer.gone(connection));
   });
@@ -121,6 +121,9 @@ function liveSsl(ours: Ours): object {
   );
 }
 
+/** The serial that each connection showed. */
+const began = new WeakMap<object, string>();
+
 interface StartTls {
   (this: TlsConnection, onSecure: (failed?: Error) => void): void;
   readonly [evidence]?: true;
@@ -146,6 +149,7 @@ function takeOverTls(mysql: MysqlModule): void {
     const ours: Ours | undefined = Reflect.get(this.config.ssl, evidence);
     if (ours === undefined) return startTls.call(this, onSecure);
     const given = this.config.ssl;
+    began.set(this, ours.source.svid().serialHex);
     // Of this connection alone: sessions are remembered by this object, and a resumed one shows no chain.
     this.config.ssl = momentary(ours);
     try {

@@ -50,7 +50,16 @@ export function pgPool<Pool extends object>(
   refuseOtherTls(config);
   const ssl = liveTlsOptions(source, rules);
   const live = { ...config, ssl };
-  const pool = new pg.Pool(live as never);
+  const began = new WeakMap<object, string>();
+  const given = (config as { readonly Client?: unknown }).Client ?? pg.Client;
+  const Client = given as new (options: object) => PgClient;
+  class NotedClient extends Client {
+    constructor(options: object) {
+      super(options);
+      began.set(this, source.svid().serialHex);
+    }
+  }
+  const pool = new pg.Pool({ ...live, Client: NotedClient } as never);
   const { on, connect } = pool as unknown as PgPool;
   const retirer = retireStale<PooledPgClient>(
     source,
@@ -70,7 +79,9 @@ export function pgPool<Pool extends object>(
     },
     { ...rules, name: 'pg' },
   );
-  on.call(pool, 'connect', (client: PooledPgClient) => retirer.made(client));
+  on.call(pool, 'connect', (client: PooledPgClient) => {
+    retirer.made(client, began.get(client) ?? '');
+  });
   on.call(pool, 'acquire', (client: PooledPgClient) => retirer.taken(client));
   on.call(pool, 'release', (...[, client]: [unknown, PooledPgClient]) => {
     retirer.givenBack(client);

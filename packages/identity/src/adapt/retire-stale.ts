@@ -20,8 +20,12 @@ export interface RetireOptions {
 }
 
 export interface StaleRetirer<Connection extends object> {
-  /** To be told by the pool: a connection was made, taken, given back or has ended. */
-  made(connection: Connection): void;
+  /**
+   * To be told by the pool: a connection was made, taken, given back or has ended.
+   *
+   * @param began the serial of the identity when it began: there may have been a rotation since
+   */
+  made(connection: Connection, began: string): void;
   taken(connection: Connection): void;
   givenBack(connection: Connection): void;
   gone(connection: Connection): void;
@@ -131,8 +135,9 @@ export function retireStale<Connection extends object>(
   }
 
   return {
-    made(connection) {
+    made(connection, began) {
       open.add(connection);
+      if (began !== source.svid().serialHex) stale.add(connection);
     },
     taken(connection) {
       idle.delete(connection);
