@@ -55,7 +55,8 @@ interface Opened {
 }
 
 const maxDocuments = 500;
-const maxDocumentChars = 8 * 1024 * 1024;
+/** Each takes some hundred bytes once it is parsed. */
+const maxDocumentChars = 512 * 1024;
 
 /**
  * A subgraph whose fields are the methods of gRPC services: GraphQL is executed here, each field of the root is one

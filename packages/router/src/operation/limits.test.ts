@@ -14,7 +14,12 @@ import { OperationPreparer } from './prepare-operation.ts';
 const { limits } = parseRouterConfig('supergraph: x', 'router.yaml', {});
 const schema = buildSchema('type Query { a: Query b(x: String): [Query] c: Int }');
 const overrides = { labels: [], percentages: [] };
-const planner = { publicSdl: '', plan: async () => undefined, overrides, retire() {} };
+let planned = 0;
+const plan = async () => {
+  planned += 1;
+  return undefined;
+};
+const planner = { publicSdl: '', plan, overrides, retire() {} };
 const preparer = new OperationPreparer({
   held: new HeldPlanner('', noLog),
   aliases: new PlannerAliases(new Set()),
@@ -80,4 +85,20 @@ test('introspection that is switched off is refused as such', async () => {
 
 test('an answer cannot be given another prototype', async () => {
   assert.deepEqual(await codesOf('{ __proto__: c }'), ['ERR_GRAPHQL_DOCUMENT']);
+});
+
+test('documents are remembered by what they weigh, so that many large ones fill no memory', async () => {
+  const sizeOf = { small: 40, large: 18_000 } as const;
+  for (const [size, isKept] of [
+    ['small', true],
+    ['large', false],
+  ] as const) {
+    const textOf = (i: number) => `query Q${i} { b(x: "${'x'.repeat(sizeOf[size])}") { c } }`;
+    for (let i = 0; i < 200; i += 1) assert.deepEqual(await codesOf(textOf(i)), []);
+    const before = planned;
+    await codesOf(textOf(199));
+    assert.equal(planned, before, 'the last one is remembered');
+    await codesOf(textOf(0));
+    assert.equal(planned === before, isKept, `whether the first ${size} one is`);
+  }
 });

@@ -85,7 +85,9 @@ interface ReadOperation {
 
 /** Documents that are remembered, refused ones included. */
 const maxRemembered = 2000;
-const maxRememberedChars = 32 * 1024 * 1024;
+const maxRememberedBytes = 256 * 1024 * 1024;
+/** What a tree or a plan takes, for each character of the text and beside them; more than most do. */
+const [bytesPerChar, bytesBeside] = [150, 2048];
 /** Sets of refusals and of moved fields of one document. */
 const maxVariants = 64;
 
@@ -97,7 +99,7 @@ export class OperationPreparer {
   readonly #around: OperationSurroundings;
   readonly #read = new LruCache<ReadOperation | RefusedOperation>(
     maxRemembered,
-    maxRememberedChars,
+    maxRememberedBytes,
   );
 
   constructor(around: OperationSurroundings) {
@@ -123,7 +125,8 @@ export class OperationPreparer {
       if (hostile !== undefined) return refused(hostile);
       // 2. parse, validate, and what it may meet
       read = this.#readOperation(text, operationName);
-      this.#read.set(key, read, key.length);
+      // Of a refused one its text is kept, and what the caller is told.
+      this.#read.set(key, read, read.ok ? weightOf(key, read) : 4 * key.length + bytesBeside);
     }
     if (!read.ok) return read;
     // 3. access: what of it is not for this caller
@@ -144,6 +147,7 @@ export class OperationPreparer {
       refusals.filter((each) => each !== undefined),
     );
     read.variants.set(signature, made);
+    this.#read.set(key, read, weightOf(key, read));
     return made;
   }
 
@@ -259,7 +263,14 @@ export class OperationPreparer {
 }
 
 /** Values of the variables by which one document's fragments are deferred. */
-const maxDeferrals = 32;
+const maxDeferrals = 4;
+
+/** In bytes, roughly: each set of refusals has a plan and a projection of its own, and deferred fragments further ones. */
+function weightOf(key: string, { operation, fragments, variants }: ReadOperation): number {
+  const isDeferred = deferConditions(operation, fragments).isDeferred;
+  const plans = variants.size * (isDeferred ? 1 + maxDeferrals : 1);
+  return (1 + plans) * (bytesBeside + bytesPerChar * key.length);
+}
 
 function rulesOf(
   document: DocumentNode,
