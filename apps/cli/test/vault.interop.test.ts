@@ -57,11 +57,16 @@ test("Go's clients of OpenBao and of Vault do the same: every call", {
   assert.match(stdout, /^66 calls$/m);
 });
 
-test("cert-manager's own Vault issuer signs by token, AppRole, certificate and Kubernetes", {
+test("cert-manager's own Vault issuer signs by each manifest: token, AppRole, certificate, Kubernetes", {
   skip: lacks(certManager),
 }, async () => {
-  const { stdout } = await client(certManager, ['-test.run', 'TestCountersign', '-test.v']);
-  for (const way of ['token', 'AppRole', 'certificate', 'Kubernetes', 'refusals']) {
+  const words = ['-test.run', 'TestCountersign', '-test.v'];
+  const manifests = fileURLToPath(new URL('../../../deploy/kubernetes', import.meta.url));
+  const { stdout } = await client(certManager, words, { MANIFESTS: manifests });
+  const ways = ['token', 'approle', 'certificate', 'kubernetes'].map(
+    (each) => `countersign-${each}`,
+  );
+  for (const way of [...ways, 'refusals']) {
     assert.match(stdout, new RegExp(`--- PASS: TestCountersign/${way} `));
   }
 });

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	clientcorev1 "k8s.io/client-go/listers/core/v1"
+	"sigs.k8s.io/yaml"
 
 	v1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -37,6 +38,33 @@ func (s secrets) Get(name string) (*corev1.Secret, error) {
 		return found, nil
 	}
 	return nil, fmt.Errorf("no secret %q", name)
+}
+
+// issuers are those of a manifest, in which nothing may stand that cert-manager does not know.
+func issuers(t *testing.T, manifest []byte) []v1.Issuer {
+	var found []v1.Issuer
+	for _, document := range strings.Split(string(manifest), "\n---\n") {
+		var kind metav1.TypeMeta
+		if err := yaml.Unmarshal([]byte(document), &kind); err != nil {
+			t.Fatal(err)
+		}
+		var into any
+		switch kind.Kind {
+		case "Issuer", "ClusterIssuer":
+			into = &v1.Issuer{}
+		case "Certificate":
+			into = &v1.Certificate{}
+		default:
+			continue
+		}
+		if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
+			t.Fatalf("%s: %v", kind.Kind, err)
+		}
+		if issuer, ok := into.(*v1.Issuer); ok {
+			found = append(found, *issuer)
+		}
+	}
+	return found
 }
 
 func ref(name, key string) cmmeta.SecretKeySelector {
@@ -69,37 +97,30 @@ func TestCountersign(t *testing.T) {
 		return text
 	}
 	secret := func(name string, data map[string][]byte) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Data: data}
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop"}, Data: data}
 	}
 	lister := secrets{
-		"token":   secret("token", map[string][]byte{"token": []byte(env("VAULT_TOKEN"))}),
-		"wrong":   secret("wrong", map[string][]byte{"token": []byte("nope")}),
-		"approle": secret("approle", map[string][]byte{"id": []byte(env("VAULT_SECRET_ID"))}),
-		"cert":    secret("cert", map[string][]byte{"tls.crt": file(env("VAULT_CLIENT_CERT")), "tls.key": file(env("VAULT_CLIENT_KEY"))}),
+		"countersign-token":   secret("token", map[string][]byte{"token": []byte(env("VAULT_TOKEN"))}),
+		"wrong":               secret("wrong", map[string][]byte{"token": []byte("nope")}),
+		"countersign-approle": secret("approle", map[string][]byte{"secretId": []byte(env("VAULT_SECRET_ID"))}),
+		"countersign-client":  secret("cert", map[string][]byte{"tls.crt": file(env("VAULT_CLIENT_CERT")), "tls.key": file(env("VAULT_CLIENT_KEY"))}),
 	}
 	createToken := func(string) CreateToken {
 		return func(context.Context, string, *authv1.TokenRequest, metav1.CreateOptions) (*authv1.TokenRequest, error) {
 			return &authv1.TokenRequest{Status: authv1.TokenRequestStatus{Token: env("VAULT_K8S_JWT")}}, nil
 		}
 	}
-	open := func(auth v1.VaultAuth, change func(*v1.VaultIssuer)) (Interface, error) {
-		vault := &v1.VaultIssuer{Server: env("VAULT_ADDR"), Path: env("VAULT_SIGN_PATH"), CABundle: roots, Auth: auth}
-		if change != nil {
-			change(vault)
+	open := func(vault v1.VaultIssuer) (Interface, error) {
+		vault.Server, vault.CABundle = env("VAULT_ADDR"), roots
+		if vault.Auth.AppRole != nil && vault.Auth.AppRole.RoleId != "nobody" {
+			vault.Auth.AppRole.RoleId = env("VAULT_ROLE_ID")
 		}
-		issuer := &v1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: "vault", Namespace: "default"}, Spec: v1.IssuerSpec{IssuerConfig: v1.IssuerConfig{Vault: vault}}}
-		return New(context.Background(), "default", createToken, lister, issuer, false)
+		issuer := &v1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: "vault", Namespace: "shop"}, Spec: v1.IssuerSpec{IssuerConfig: v1.IssuerConfig{Vault: &vault}}}
+		return New(context.Background(), "shop", createToken, lister, issuer, false)
 	}
-	token := ref("token", "token")
-	ways := map[string]v1.VaultAuth{
-		"token":       {TokenSecretRef: &token},
-		"AppRole":     {AppRole: &v1.VaultAppRole{Path: "approle", RoleId: env("VAULT_ROLE_ID"), SecretRef: ref("approle", "id")}},
-		"certificate": {ClientCertificate: &v1.VaultClientCertificateAuth{Path: "/v1/auth/cert", SecretName: "cert", Name: env("VAULT_CERT_ROLE")}},
-		"Kubernetes":  {Kubernetes: &v1.VaultKubernetesAuth{Path: "/v1/auth/kubernetes", Role: env("VAULT_K8S_ROLE"), ServiceAccountRef: &v1.ServiceAccountRef{Name: "web"}}},
-	}
-	for name, auth := range ways {
-		t.Run(name, func(t *testing.T) {
-			issuer, err := open(auth, nil)
+	for _, issuer := range issuers(t, file(env("MANIFESTS")+"/cert-manager-vault.yaml")) {
+		t.Run(issuer.Name, func(t *testing.T) {
+			issuer, err := open(*issuer.Spec.Vault)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,20 +150,25 @@ func TestCountersign(t *testing.T) {
 			}
 		})
 	}
+	if len(issuers(t, file(env("MANIFESTS")+"/cert-manager-acme.yaml"))) != 1 {
+		t.Fatal("no ACME issuer")
+	}
 	t.Run("refusals", func(t *testing.T) {
+		path := env("VAULT_SIGN_PATH")
 		wrong := ref("wrong", "token")
-		issuer, err := open(v1.VaultAuth{TokenSecretRef: &wrong}, nil)
+		issuer, err := open(v1.VaultIssuer{Path: path, Auth: v1.VaultAuth{TokenSecretRef: &wrong}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := issuer.Sign(request(t, "web.example.test"), time.Hour); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Fatalf("a wrong token: %v", err)
 		}
-		_, err = open(v1.VaultAuth{AppRole: &v1.VaultAppRole{Path: "approle", RoleId: "nobody", SecretRef: ref("approle", "id")}}, nil)
+		_, err = open(v1.VaultIssuer{Path: path, Auth: v1.VaultAuth{AppRole: &v1.VaultAppRole{Path: "approle", RoleId: "nobody", SecretRef: ref("countersign-approle", "secretId")}}})
 		if err == nil || !strings.Contains(err.Error(), "invalid role or secret ID") {
 			t.Fatalf("a wrong role id: %v", err)
 		}
-		issuer, err = open(v1.VaultAuth{TokenSecretRef: &token}, func(vault *v1.VaultIssuer) { vault.Path = "pki/sign/none" })
+		token := ref("countersign-token", "token")
+		issuer, err = open(v1.VaultIssuer{Path: "pki/sign/none", Auth: v1.VaultAuth{TokenSecretRef: &token}})
 		if err != nil {
 			t.Fatal(err)
 		}
