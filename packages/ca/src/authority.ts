@@ -20,6 +20,7 @@ import { bundleObject } from './bundle-object.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
 import { type CreatedToken, createToken, type TokenOrder } from './create-token.ts';
+import { type CsrAndWishes, wishes } from './csr-and-wishes.ts';
 import { DoorDesk } from './door-desk.ts';
 import { type EntryRegistry, entryRegistryOf } from './entries/entry-registry.ts';
 import { explainIssue } from './explain/explain-issue.ts';
@@ -33,7 +34,6 @@ import type { Ledger } from './ledger/ledger.ts';
 import type { BundleReport } from './ledger/rotation-records.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
 import { noIssuerLeft, ownAffected, revokedIn, standingIssuers } from './own-issuers.ts';
-import type { UsageWish } from './profile/narrow-usages.ts';
 import { type ImportedList, importList } from './publish/imported-list.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
@@ -90,19 +90,6 @@ export interface AuthorityKeys {
   /** Each store that could be away. */
   report(): readonly SignerState[];
   close(): Promise<void>;
-}
-
-/** How a request for a certificate reaches the authority: the request itself, and what is wished beside it. */
-export interface CsrAndWishes {
-  /** PKCS #10, DER. */
-  readonly csr: Uint8Array;
-  readonly ttlMs?: number | undefined;
-  /** Name of a profile. */
-  readonly profile?: string | undefined;
-  /** Name of the intermediate that signs. */
-  readonly issuer?: string | undefined;
-  /** Less than what the profile has. */
-  readonly usages?: UsageWish | undefined;
 }
 
 export interface IntermediateStatus {
@@ -426,10 +413,6 @@ export class Authority {
     await this.ledger.close();
     await this.#keys?.close();
   }
-}
-
-function wishes({ csr, ttlMs, profile, issuer }: CsrAndWishes): CsrAndWishes {
-  return { csr, ttlMs, profile, issuer };
 }
 
 function nameOfPeer(peer: VerifiedPeer): string {

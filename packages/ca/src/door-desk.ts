@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto';
 import type { Clock, Denial } from '@countersign/base';
 import type { Certificate, SubjectPublicKeyInfo } from '@countersign/x509';
-import type { AuthorityParts, CsrAndWishes } from './authority.ts';
+import type { AuthorityParts } from './authority.ts';
 import type { CaConfig } from './ca-config.ts';
 import { parseNames, type WrittenNames } from './certificate-names.ts';
+import { type CsrAndWishes, wishes } from './csr-and-wishes.ts';
 import type { Draft } from './draft.ts';
 import { certify } from './hierarchy.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
@@ -42,14 +43,13 @@ export class DoorDesk {
     issuers?: readonly Issuer[],
   ): Promise<Issued | Refusal> {
     const { provisioner, caller, evidence, commonName } = request;
-    const { csr, ttlMs, profile, issuer, usages } = request;
     const named = { provisioner, caller, evidence, commonName, names: request };
     const grant = { by: 'door', ...named } as const;
     const question = { asked: 'issue', subject: evidence, by: caller } as const;
     const context = this.#context();
     const under = issuers === undefined ? context : { ...context, issuers };
     return decideNoted(context.ledger, question, () =>
-      issueCertificate({ csr, ttlMs, profile, issuer, usages, grant }, under),
+      issueCertificate({ ...wishes(request), grant }, under),
     );
   }
 

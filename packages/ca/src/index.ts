@@ -1,7 +1,6 @@
 export {
   Authority,
   type AuthorityParts,
-  type CsrAndWishes,
   type IntermediateStatus,
 } from './authority.ts';
 export {
@@ -26,7 +25,11 @@ export {
   type InitOfflineOptions,
   initOffline,
 } from './ceremony/init-offline.ts';
-export { type MadeRootKey, type MakeRootKeyOptions, makeRootKey } from './ceremony/make-root-key.ts';
+export {
+  type MadeRootKey,
+  type MakeRootKeyOptions,
+  makeRootKey,
+} from './ceremony/make-root-key.ts';
 export {
   type SignedRequest,
   type SignRequestOptions,
@@ -40,6 +43,7 @@ export {
 export type { WrittenNames } from './certificate-names.ts';
 export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';
+export type { CsrAndWishes } from './csr-and-wishes.ts';
 export { type EphemeralOptions, ephemeralAuthority } from './ephemeral-authority.ts';
 export { type PolicyTrial, tryPolicy } from './explain/try-policy.ts';
 export { type Initialised, type InitOptions, initAuthority } from './init-authority.ts';
