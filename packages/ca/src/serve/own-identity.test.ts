@@ -69,6 +69,38 @@ describe('own identity of the authority', () => {
     identity.stop();
   });
 
+  it('looks once more, and not once each, for revocations that come together, and says what it hangs on', async () => {
+    const { clock, authority, identity } = await start();
+    const { ledger } = authority;
+    const issuer = identity.svid().chain[1];
+    assert.ok(issuer !== undefined);
+    const [begun, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const judgeOwn = authority.judgeOwn.bind(authority);
+    let asked = 0;
+    authority.judgeOwn = async (chain) => {
+      asked += 1;
+      begun.resolve();
+      await going.promise;
+      return judgeOwn(chain);
+    };
+    const looking = identity.recheck();
+    await begun.promise;
+    const order = { by: 'serial', reason: 'superseded', orderedBy: 'operator' } as const;
+    await ledger.revoke({ ...order, value: issuer.serialHex });
+    for (let i = 0; i < 10; i += 1) await identity.recheck();
+    going.resolve();
+    await looking;
+    assert.equal(asked, 2);
+    assert.match(identity.finding ?? '', /hangs on "services", which is revoked/);
+    // Renewed at half its life all the same, by the only one there is: that says no less.
+    const first = identity.svid();
+    await clock.advance(hour / 2);
+    await until(() => identity.svid() !== first);
+    await until(() => asked === 3);
+    assert.match(identity.finding ?? '', /hangs on "services", which is revoked/);
+    identity.stop();
+  });
+
   it('does not start without a first certificate', async () => {
     const clock = testClock();
     const authority = await ephemeralAuthority({ config: parseCaConfig(caYaml, 'ca.yaml'), clock });

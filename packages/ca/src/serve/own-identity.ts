@@ -51,6 +51,8 @@ export class OwnIdentity implements SvidSource, Changes {
   #current: X509Svid;
   #isDue = false;
   #finding: string | undefined;
+  #isAsked = false;
+  #isLooking = false;
   #wake = new AbortController();
 
   private constructor(options: OwnIdentityOptions, first: X509Svid) {
@@ -76,6 +78,7 @@ export class OwnIdentity implements SvidSource, Changes {
   /** @throws CountersignError where the first certificate is refused: then there is nothing to serve with */
   static async start(options: OwnIdentityOptions): Promise<OwnIdentity> {
     const identity = new OwnIdentity(options, await issueProved(options));
+    await identity.#look();
     void identity.#rotate();
     return identity;
   }
@@ -99,23 +102,40 @@ export class OwnIdentity implements SvidSource, Changes {
     return this.#finding;
   }
 
-  /** After a revocation: where it covers what is served with, that is renewed under what is left. Never rejects. */
+  /**
+   * After a revocation: where it covers what is served with, that is renewed under what is left. Never rejects. What comes
+   * while it looks is looked at together.
+   */
   async recheck(): Promise<void> {
+    this.#isAsked = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    while (this.#isAsked && !this.#stopped.signal.aborted) {
+      this.#isAsked = false;
+      if (await this.#look()) this.renewSoon();
+    }
+    this.#isLooking = false;
+  }
+
+  /** @returns whether another certificate can be had in the place of one that is revoked */
+  async #look(): Promise<boolean> {
     const { authority, log } = this.#options;
     const { chain } = this.#current;
     try {
       const { revoked, canRenew } = await authority.judgeOwn(chain);
-      if (revoked !== undefined && canRenew) return this.renewSoon();
+      if (revoked !== undefined && canRenew) return true;
       const name = authority
         .intermediates()
         .find(
           ({ fingerprint }) => revoked !== undefined && fingerprint === fingerprintOf(revoked),
         )?.name;
-      this.#finding = revoked && hangingOn(name ?? revoked.serialHex, name);
-      if (this.#finding !== undefined) log.error({}, this.#finding);
+      const finding = revoked && hangingOn(name ?? revoked.serialHex, name);
+      if (finding !== undefined && finding !== this.#finding) log.error({}, finding);
+      this.#finding = finding;
     } catch (thrown) {
       log.warn({ error: messageOf(thrown) }, 'own certificate not held against revocations');
     }
+    return false;
   }
 
   stop(): void {
@@ -136,7 +156,8 @@ export class OwnIdentity implements SvidSource, Changes {
       try {
         this.#current = await issueProved(this.#options);
         this.#renewals.add(1, { result: 'renewed' });
-        this.#finding = undefined;
+        // Whatever is left may have signed it although it is revoked itself, where nothing else is.
+        await this.#look();
         this.#tellNotAfter();
         this.#changes.notify();
         retryMs = firstRetryMs;
