@@ -2,7 +2,6 @@ import { CountersignError } from '@countersign/base';
 import {
   assembleCertificate,
   buildTbsCertificate,
-  type KeyKind,
   parseCertificate,
   type SignatureAlgorithm,
 } from '@countersign/x509';
@@ -56,7 +55,7 @@ export class LintedDraft {
 
 /**
  * Encodes a draft and holds it to the rules of its profile. The whole certificate is read back from its bytes; where an
- * earlier one of the same template and kind of key was read back whole, the rules about what a template fixes are kept
+ * earlier one of the same template and form was read back whole, the rules about what a template fixes are kept
  * already, and the certificate's own part is checked alone.
  *
  * @throws CountersignError ERR_LINT: what reaches this point passed the policy, so a finding is a defect of ours
@@ -64,12 +63,12 @@ export class LintedDraft {
 export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDraft {
   const tbs = buildTbsCertificate(draft, algorithm);
   const { shard } = draft;
-  // A subject is a certificate's own, and rules about it are among the template's.
-  const template = draft.subject.rdns.length === 0 ? templateOf(draft) : undefined;
-  const proved = template === undefined ? undefined : provedKinds(template);
-  if (proved?.has(draft.kind.type) === true) {
-    const { notBefore, notAfter, names, keyId, spki } = draft;
-    const own = { notBefore, notAfter, subjectAltNames: names, subjectKeyId: keyId, spki };
+  const template = templateOf(draft);
+  const proved = template === undefined ? undefined : provedForms(template);
+  const form = formOf(draft);
+  if (proved?.has(form) === true) {
+    const { subject, notBefore, notAfter, names, keyId, spki } = draft;
+    const own = { subject, notBefore, notAfter, subjectAltNames: names, subjectKeyId: keyId, spki };
     for (const rule of ownRules) throwFinding(rule.check(own, draft), rule, draft);
     return new LintedDraft(minted, algorithm, { tbs, shard });
   }
@@ -77,7 +76,7 @@ export function lintDraft(draft: Draft, algorithm: SignatureAlgorithm): LintedDr
   for (const rule of rulesOf[draft.profile]) {
     throwFinding(rule.check(readBack, draft), rule, draft);
   }
-  proved?.add(draft.kind.type);
+  proved?.add(form);
   return new LintedDraft(minted, algorithm, { tbs, shard });
 }
 
@@ -89,14 +88,19 @@ function throwFinding(wrong: string | undefined, rule: LintRule, { profile }: Dr
   });
 }
 
-/** Kinds of key for which a certificate of the template was read back whole. One signer a template, so one algorithm. */
-function provedKinds(template: ServiceTemplate): Set<KeyKind['type']> {
-  const known = kindsByTemplate.get(template) ?? new Set();
-  kindsByTemplate.set(template, known);
+/** What decides the extensions beside the template: the kind of key, and whether there is a subject. */
+function formOf({ kind, subject }: Draft): string {
+  return subject.rdns.length === 0 ? kind.type : `${kind.type} with a subject`;
+}
+
+/** Forms of which a certificate of the template was read back whole. One signer a template, so one algorithm. */
+function provedForms(template: ServiceTemplate): Set<string> {
+  const known = formsByTemplate.get(template) ?? new Set();
+  formsByTemplate.set(template, known);
   return known;
 }
 
-const kindsByTemplate = new WeakMap<ServiceTemplate, Set<KeyKind['type']>>();
+const formsByTemplate = new WeakMap<ServiceTemplate, Set<string>>();
 
 const rulesFor = (profile: Profile) => lintRules.filter((rule) => rule.profiles.includes(profile));
 const rulesOf: Readonly<Record<Profile, readonly LintRule[]>> = {

@@ -4,7 +4,7 @@ import type { Draft, Profile } from '../draft.ts';
 /** What is a certificate's own, and not the same in all that are made from one template. */
 export type OwnPart = Pick<
   Certificate,
-  'notBefore' | 'notAfter' | 'subjectAltNames' | 'subjectKeyId' | 'spki'
+  'subject' | 'notBefore' | 'notAfter' | 'subjectAltNames' | 'subjectKeyId' | 'spki'
 >;
 
 /** `check` answers what is wrong, with both sides, or undefined. */

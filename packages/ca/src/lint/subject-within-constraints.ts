@@ -3,7 +3,7 @@ import { issuedProfiles, type LintRule } from './lint-rule.ts';
 
 export const subjectWithinConstraints: LintRule = {
   name: 'subject-within-constraints',
-  about: 'template',
+  about: 'own',
   clause: 'RFC 5280 §4.2.1.10',
   profiles: issuedProfiles,
   check: ({ subject }, { links }) => {
