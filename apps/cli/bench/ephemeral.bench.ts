@@ -9,6 +9,8 @@ export interface EphemeralFigures {
   readonly enrolledMs: number;
   /** From the call to the answer of the first request over mTLS. */
   readonly firstRequestMs: number;
+  /** Of the instance that was fastest: what a neighbour on the machine takes away is nobody's figure. */
+  readonly bestMs: number;
   /** A key and the three handshakes alone, by a process that has its code loaded. */
   readonly floorMs: number;
   readonly instances: number;
@@ -23,7 +25,7 @@ export async function measureEphemeral(instances = 11): Promise<EphemeralFigures
     upstream: (_, response) => response.end(),
   });
   try {
-    const measured: Omit<EphemeralFigures, 'instances'>[] = [];
+    const measured: Pick<EphemeralFigures, 'enrolledMs' | 'firstRequestMs' | 'floorMs'>[] = [];
     for (let i = 0; i < instances; i += 1) {
       const order = { spiffeId: idOf(`ns/prod/sa/function-${i}`), dns: [], ip: [] };
       const { token } = await fleet.operator.createToken(order);
@@ -41,6 +43,7 @@ export async function measureEphemeral(instances = 11): Promise<EphemeralFigures
     return {
       enrolledMs: middle('enrolledMs'),
       firstRequestMs: middle('firstRequestMs'),
+      bestMs: Math.min(...measured.map(({ firstRequestMs }) => firstRequestMs)),
       floorMs: middle('floorMs'),
       instances,
     };

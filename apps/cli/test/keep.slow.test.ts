@@ -226,6 +226,17 @@ certificates:
       assert.ok(tries < 300, keeping.stderr());
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+    // SIGHUP: another entry, which is the keeper's own, and keeps its key.
+    const more = '  - { name: mine, own: true, key: { rotate: false } }\n';
+    await writeFile(path, (await readFile(path, 'utf8')) + more);
+    keeping.kill('SIGHUP');
+    const mine = async () =>
+      new X509Certificate(await readFile(file('running/mine/cert.pem'), 'latin1'));
+    for (let tries = 0; (await mine().catch(() => undefined)) === undefined; tries += 1) {
+      assert.ok(tries < 300, keeping.stderr());
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.match((await mine()).subjectAltName ?? '', new RegExp(id('keeper')));
     const metrics = await (await fetch(`${keeping.urls[1]}/metrics`)).text();
     assert.match(metrics, /countersign_kept_certificate_failed\{certificate="foreign"\} 1/);
     assert.match(metrics, /countersign_kept_certificate_failed\{certificate="short"\} 0/);
