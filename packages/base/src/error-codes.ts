@@ -3,6 +3,7 @@ import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
 import { caAcmeCodes } from './codes/ca-acme-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
+import { caEstCodes } from './codes/ca-est-codes.ts';
 import { caPolicyCodes } from './codes/ca-policy-codes.ts';
 import { caPublishCodes } from './codes/ca-publish-codes.ts';
 import { caRotationCodes } from './codes/ca-rotation-codes.ts';
@@ -38,6 +39,7 @@ export const codeFamilies = {
   authz: authzCodes,
   ca: caCodes,
   acme: caAcmeCodes,
+  est: caEstCodes,
   policy: caPolicyCodes,
   publish: caPublishCodes,
   rotation: caRotationCodes,
@@ -67,6 +69,7 @@ export const codeTable = {
   ...authzCodes,
   ...caCodes,
   ...caAcmeCodes,
+  ...caEstCodes,
   ...caPolicyCodes,
   ...caPublishCodes,
   ...caRotationCodes,

@@ -7,6 +7,7 @@ import type { ApiConfig, CaConfig, IntermediateConfig } from './ca-config.ts';
 import type { WrittenCaConfig } from './ca-config-schema.ts';
 import { dnsOf, linksAgainst } from './constraints/name-constraints.ts';
 import { constraintsLeave, type DnsConstraints, parseDnsName, quotedList } from './dns-name.ts';
+import { interpretEst } from './est/interpret-est.ts';
 import { assertsPolicies, interpretHierarchy, linksOf } from './hierarchy-config.ts';
 import { interpretJwt } from './jwt/jwt-config.ts';
 import { interpretLedger } from './ledger/ledger-config.ts';
@@ -101,6 +102,11 @@ export function interpretCaConfig(
     vault: interpretVault(written.vault, {
       ...tell,
       intermediates: signing.map(({ name }) => name),
+    }),
+    est: interpretEst(written.est, {
+      ...{ report, trustDomain },
+      intermediates: signing.map(({ name }) => name),
+      profiles: profiles.map(({ name }) => name),
     }),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),

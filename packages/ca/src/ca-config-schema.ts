@@ -2,6 +2,7 @@ import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { acmeSchema } from './acme/acme-schema.ts';
 import { nameConstraintsSchema, subjectKeys } from './constraints/constraint-schema.ts';
+import { estSchema } from './est/est-schema.ts';
 import { jwtSchema } from './jwt/jwt-config.ts';
 import { ledgerSchema } from './ledger/ledger-config.ts';
 import { policySchema } from './policy/policy-schema.ts';
@@ -113,6 +114,7 @@ export const caConfigSchema = z.strictObject({
   jwt: jwtSchema.nullish(),
   acme: acmeSchema.nullish(),
   vault: vaultSchema.nullish(),
+  est: estSchema.nullish(),
   ledger: ledgerSchema.nullish(),
 });
 

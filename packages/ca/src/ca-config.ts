@@ -4,6 +4,7 @@ import type { AcmeConfig } from './acme/acme-config.ts';
 import { interpretCaConfig } from './ca-config-checks.ts';
 import { caConfigSchema } from './ca-config-schema.ts';
 import type { DnsPattern } from './dns-name.ts';
+import type { EstConfig } from './est/est-config.ts';
 import type { JwtConfig } from './jwt/jwt-config.ts';
 import type { LedgerConfig } from './ledger/ledger-config.ts';
 import type { NameRule } from './policy/name-rule.ts';
@@ -41,6 +42,8 @@ export interface CaConfig {
   readonly acme: AcmeConfig | undefined;
   /** Undefined: none of Vault's API. */
   readonly vault: VaultConfig | undefined;
+  /** Undefined: no EST. */
+  readonly est: EstConfig | undefined;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   readonly ledger: LedgerConfig;

@@ -1,7 +1,7 @@
 import { type Denial, denial } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { type JoinToken, secretHashOf } from '@countersign/wire';
-import { type CertificateRequest, parseIpAddress } from '@countersign/x509';
+import { attributeOf, type CertificateRequest, parseIpAddress } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import {
   type CertificateNames,
@@ -126,9 +126,13 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     const named = namesOf(peer.names);
     if (!named.ok) return named;
     const renewed = await whatIsRenewed(peer, { config, ledger });
+    const titled = withCommonName(named.names, attributeOf(peer.leaf.subject, 'CN'));
+    if (!titled.ok) return titled;
     return {
       ok: true,
       names: named.names,
+      commonName: titled.commonName,
+      judged: titled.judged,
       describe: `certificate "${peer.serialHex}"`,
       ledgerGrant: { kind: 'renewal', serialHex: peer.serialHex },
       provisioner: 'renewal',

@@ -19,7 +19,7 @@ export {
   type EnvelopedDataTemplate,
   type Recipient,
 } from './cms/build-enveloped-data.ts';
-export { buildSignedData, type SignedDataTemplate } from './cms/build-signed-data.ts';
+export { buildSignedData, type SignedDataTemplate, signedDataOf } from './cms/build-signed-data.ts';
 export { cmsOids } from './cms/cms-oids.ts';
 export { type Crl, type CrlEntry, entriesOf } from './crl.ts';
 export { CrlEntryWriter, type RevokedCertificate } from './crl-entry-writer.ts';

@@ -1,10 +1,10 @@
 import type { Clock, Denial, Log } from '@countersign/base';
 import type { CertificateRecord } from '../ledger/ledger.ts';
+import type { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import type { Identifier } from './acme-objects.ts';
 import type { AcmeStore } from './acme-store.ts';
 import type { Nonces } from './nonces.ts';
-import type { RateLimiter } from './rate-limiter.ts';
 import type { Validators } from './validation/validators.ts';
 
 /** What the edge asks of the authority; nothing is signed, stored as issued or decided anywhere else. */

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Log } from '@countersign/base';
 import type { EdgeState } from '../ledger/edge/edge-records.ts';
+import { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import type { AcmeAuthority, AcmeContext } from './acme-context.ts';
 import { AcmeStore } from './acme-store.ts';
 import { answerAcme } from './answer-acme.ts';
 import { Nonces } from './nonces.ts';
-import { RateLimiter } from './rate-limiter.ts';
 import { ClaimValidators } from './validation/validators.ts';
 
 export interface AcmeEdgeOptions {

@@ -28,6 +28,7 @@ import type { FeedLimits } from './feed-hub.ts';
 import type { GuessLimits } from './guess-limiter.ts';
 import { answerListRequests } from './list-requests.ts';
 import { openAcme } from './open-acme.ts';
+import { openEst } from './open-est.ts';
 import { openVault } from './open-vault.ts';
 import { OwnIdentity } from './own-identity.ts';
 import { answerProblem } from './problem-answer.ts';
@@ -129,6 +130,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   });
 
   own = identity;
+  const est = await openEst({ authority, identity, clock, log });
 
   // 3. HTTPS: the listener proves who calls, and hands on sockets; HTTP is spoken on them
   const callers = new WeakMap<TLSSocket, Caller>();
@@ -139,9 +141,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const caller = callers.get(socket) ?? { kind: 'anonymous', address };
     const refusal = refusals.get(socket);
     // Whose certificate is of others may show it there, and log in by it.
-    if (vault?.has(request.url ?? '') === true) {
+    const door = [est, vault].find((each) => each?.has(request.url ?? '') === true);
+    if (door !== undefined) {
       if (refusal !== undefined) response.setHeader('connection', 'close');
-      return void vault.answer(request, response);
+      return void door.answer(request, response);
     }
     if (refusal === undefined) {
       if (acme?.has(request.url ?? '') === true) return void acme.answer(request, response);
@@ -162,7 +165,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     bundles,
     clientAuth: 'request',
     maxConnections: options.maxConnections ?? 10_000,
-    ...(vault !== undefined && { refusedLingerMs: requestTimeoutMs }),
+    ...((est ?? vault) !== undefined && { refusedLingerMs: requestTimeoutMs }),
     clock,
     log,
     meter,

@@ -15,8 +15,14 @@ export interface SignedDataTemplate {
   readonly chain: readonly [Certificate, ...Certificate[]];
 }
 
-/** DER of a ContentInfo with SignedData (RFC 5652 §5) of one signer; the digest is SHA-256. */
+/** DER of a ContentInfo with {@link signedDataOf}. */
 export async function buildSignedData(template: SignedDataTemplate): Promise<Uint8Array> {
+  const signedData = await signedDataOf(template);
+  return der.sequence(der.oid(cmsOids.signedData), der.explicit(0, signedData)).slice();
+}
+
+/** DER of SignedData (RFC 5652 §5) of one signer, as it stands inside something else; the digest is SHA-256. */
+export async function signedDataOf(template: SignedDataTemplate): Promise<Uint8Array> {
   const { contentType, content, signer, chain } = template;
   const [leaf] = chain;
   const sha256 = der.sequence(der.oid(oids.sha256));
@@ -36,7 +42,7 @@ export async function buildSignedData(template: SignedDataTemplate): Promise<Uin
     signer.algorithm.identifier,
     der.octetString(signature),
   );
-  const signedData = der.sequence(
+  return der.sequence(
     // RFC 5652 §5.1: 3, since what is signed is not plain data
     der.integer(contentType === cmsOids.data ? 1 : 3),
     der.setOf(sha256),
@@ -44,7 +50,6 @@ export async function buildSignedData(template: SignedDataTemplate): Promise<Uin
     der.contextSetOf(0, ...chain.map(({ raw }) => raw)),
     der.element(tags.set, [signerInfo]),
   );
-  return der.sequence(der.oid(cmsOids.signedData), der.explicit(0, signedData)).slice();
 }
 
 function attribute(type: string, value: Uint8Array): Uint8Array {
