@@ -1,4 +1,5 @@
 import type { Log } from '@countersign/base';
+import { isPassing } from '../plan/planner-process.ts';
 import { openQueryPlanner, type QueryPlanner } from '../plan/query-planner.ts';
 import { heldSupergraph } from './held-supergraph.ts';
 
@@ -18,8 +19,13 @@ export class HeldPlanner {
 
   /** @throws CountersignError ERR_ROUTER_PLANNER */
   open(): Promise<{ readonly planner: QueryPlanner; readonly entities: ReadonlySet<string> }> {
-    this.#opened ??= this.#open();
-    return this.#opened;
+    if (this.#opened !== undefined) return this.#opened;
+    const opened = this.#open();
+    this.#opened = opened;
+    opened.catch((thrown) => {
+      if (isPassing(thrown)) this.#opened = undefined;
+    });
+    return opened;
   }
 
   retire(): void {

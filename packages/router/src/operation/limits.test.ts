@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { noLog } from '@countersign/base';
+import { CountersignError, noLog } from '@countersign/base';
 import { buildSchema } from 'graphql';
 import { parseRouterConfig } from '../config/router-config.ts';
 import { HeldPlanner } from '../defer/held-planner.ts';
@@ -15,8 +15,10 @@ const { limits } = parseRouterConfig('supergraph: x', 'router.yaml', {});
 const schema = buildSchema('type Query { a: Query b(x: String): [Query] c: Int }');
 const overrides = { labels: [], percentages: [] };
 let planned = 0;
+let unwell: CountersignError | undefined;
 const plan = async () => {
   planned += 1;
+  if (unwell !== undefined) throw unwell;
   return undefined;
 };
 const planner = { publicSdl: '', plan, overrides, retire() {} };
@@ -100,5 +102,19 @@ test('documents are remembered by what they weigh, so that many large ones fill 
     assert.equal(planned, before, 'the last one is remembered');
     await codesOf(textOf(0));
     assert.equal(planned === before, isKept, `whether the first ${size} one is`);
+  }
+});
+
+test('a document that ended the planner is never planned again, one that came at a bad time is', async () => {
+  const refused = ['ERR_GRAPHQL_DOCUMENT'];
+  for (const [isPassing, then] of [
+    [false, refused],
+    [true, []],
+  ] as const) {
+    const text = `{ b(x: "${isPassing}") { c } }`;
+    unwell = new CountersignError('ERR_ROUTER_PLANNER', 'broke off', { fields: { isPassing } });
+    assert.deepEqual(await codesOf(text), refused);
+    unwell = undefined;
+    assert.deepEqual(await codesOf(text), then);
   }
 });

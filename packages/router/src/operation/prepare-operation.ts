@@ -23,6 +23,7 @@ import { type DeferredOperation, planDeferred } from '../defer/plan-deferred.ts'
 import type { Variables } from '../execute/project-data.ts';
 import type { ResponseError } from '../execute/response-error.ts';
 import type { Plan } from '../plan/plan.ts';
+import { isPassing } from '../plan/planner-process.ts';
 import type { ProgressiveOverride, Rollout } from '../plan/progressive-override.ts';
 import type { QueryPlanner } from '../plan/query-planner.ts';
 import type { AccessRule } from '../supergraph/access-rules.ts';
@@ -148,6 +149,10 @@ export class OperationPreparer {
     );
     read.variants.set(signature, made);
     this.#read.set(key, read, weightOf(key, read));
+    // What ended the planner is never asked of it again; what only came at a bad time is.
+    made.then((result) => {
+      if (!result.ok && result.fields.isPassing === true) read.variants.delete(signature);
+    });
     return made;
   }
 
@@ -230,8 +235,14 @@ export class OperationPreparer {
         introspection: read.introspection,
       };
     } catch (thrown) {
-      const unplanned = denial('ERR_GRAPHQL_DOCUMENT', `no plan for it: ${messageOf(thrown)}`);
-      return { ...unplanned, errors: [errorOf(unplanned, 'the operation cannot be planned')] };
+      const fields = { isPassing: isPassing(thrown) };
+      const reason = `no plan for it: ${messageOf(thrown)}`;
+      const unplanned = denial('ERR_GRAPHQL_DOCUMENT', reason, fields);
+      const now = fields.isPassing ? ' now, try again' : '';
+      return {
+        ...unplanned,
+        errors: [errorOf(unplanned, `the operation cannot be planned${now}`)],
+      };
     }
   }
 
@@ -257,6 +268,9 @@ export class OperationPreparer {
         }),
       );
       known.set(key, made);
+      made.catch((thrown) => {
+        if (isPassing(thrown)) known.delete(key);
+      });
       return made;
     };
   }

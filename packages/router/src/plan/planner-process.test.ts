@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { noLog } from '@countersign/base';
 import { shop } from '../shop.suite.ts';
 import { composeSupergraph } from '../supergraph/compose-supergraph.ts';
+import { isPassing, PlannerProcess } from './planner-process.ts';
 import { openQueryPlanner, type QueryPlanner } from './query-planner.ts';
 
 const nothingMoves = { labels: new Set<string>(), percentage: 0, key: '' };
@@ -30,4 +31,32 @@ test('a document that ends the planner is refused, and those that were planned b
     assert.equal((dead.reason as { code: string }).code, 'ERR_ROUTER_PLANNER');
   }
   assert.equal((await plan('{ me { name } }'))?.kind, 'fetch');
+});
+
+const odd = new URL('./odd-planner.suite.ts', import.meta.url);
+const asked = (query: string) => ({ query, operationName: null, labels: [], percentage: 0 });
+const codes = (all: readonly PromiseSettledResult<unknown>[]) =>
+  all.map((each) =>
+    each.status === 'fulfilled' ? 'planned' : isPassing(each.reason) ? 'passing' : 'refused',
+  );
+
+test('one that kills, one that hangs and one without a plan are refused each, and nothing else is', async () => {
+  const process = new PlannerProcess('x', noLog, { child: odd, patienceMs: 2000 });
+  const queries = ['{ a }', '{ die }', '{ b }', '{ hang }', '{ fail }', '{ c }'];
+  const settled = await Promise.allSettled(queries.map((query) => process.plan(asked(query))));
+  assert.deepEqual(codes(settled), [
+    ...(['planned', 'refused', 'planned'] as const),
+    ...(['refused', 'refused', 'planned'] as const),
+  ]);
+  process.retire();
+});
+
+test('plans beyond those that may wait, and those of a process that does not begin, may be asked for again', async () => {
+  const busy = new PlannerProcess('x', noLog, { child: odd, maxWaiting: 2 });
+  const all = ['{ a }', '{ b }', '{ c }'].map((query) => busy.plan(asked(query)));
+  assert.deepEqual(codes(await Promise.allSettled(all)), ['planned', 'planned', 'passing']);
+  busy.retire();
+  const stuck = new PlannerProcess('hang', noLog, { child: odd, startMs: 100 });
+  assert.deepEqual(codes(await Promise.allSettled([stuck.plan(asked('{ a }'))])), ['passing']);
+  stuck.retire();
 });
