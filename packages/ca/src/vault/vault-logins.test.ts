@@ -85,16 +85,15 @@ describe('tokens of the Vault edge', () => {
     await world.must('POST', 'sys/auth/approle', { type: 'approle' });
     await world.must('POST', 'auth/approle/role/r', { token_policies: 'own' });
     const secret = (await world.must('POST', 'auth/approle/role/r/secret-id')).body.data.secret_id;
-    const kept = await Promise.all(
-      ['vault-token', 'vault-secret-id', 'vault-auth-role'].map((kind) =>
-        Promise.all(
-          ['all', ''].map((owner) =>
-            world.authority.ledger.edgeRecords({ kind, owner, after: '', limit: 1000 }),
-          ),
-        ),
-      ),
-    );
-    const text = JSON.stringify(kept);
+    const { ledger } = world.authority;
+    const kept = (kind: string, owner: string) =>
+      ledger.edgeRecords({ kind, owner, after: '', limit: 1000 });
+    const [method] = await kept('vault-auth', 'all');
+    const [role] = await kept('vault-auth-role', method?.id ?? '');
+    const { instance } = JSON.parse(role?.body ?? '{}').values;
+    const secrets = await kept('vault-secret-id', `${method?.id}.${instance}`);
+    assert.equal(secrets.length, 1);
+    const text = JSON.stringify([await kept('vault-token', 'all'), secrets, role]);
     assert.ok(text.includes('displayName'));
     assert.ok(!text.includes(token) && !text.includes(secret));
   });
@@ -144,6 +143,23 @@ describe('logins of the Vault edge', () => {
     const race = await Promise.all([1, 2, 3].map(() => login()));
     assert.equal(race.filter(({ status }) => status === 200).length, 1);
     assert.deepEqual((await login()).body, { errors: ['invalid role or secret ID'] });
+    // A role that is made again is another, whatever its name is.
+    const own = { role_id: 'my-own-role-id', token_policies: 'web' };
+    await world.must('POST', 'auth/approle/role/again', own);
+    const made = await world.must('POST', 'auth/approle/role/again/secret-id');
+    const again = { role_id: own.role_id, secret_id: made.body.data.secret_id };
+    await world.must('POST', 'auth/approle/login', again, open);
+    await world.must('DELETE', 'auth/approle/role/again');
+    await world.refused(400, /invalid role/, 'POST', 'auth/approle/login', again, {
+      ...open,
+      from: '203.0.113.77',
+    });
+    await world.must('POST', 'auth/approle/role/again', own);
+    await world.refused(400, /invalid role/, 'POST', 'auth/approle/login', again, {
+      ...open,
+      from: '203.0.113.77',
+    });
+    await world.refused(400, /already in use/, 'POST', 'auth/approle/role/third', own);
     await world.refused(400, /"root" cannot be a policy/, 'POST', 'auth/approle/role/all', {
       token_policies: 'root',
     });

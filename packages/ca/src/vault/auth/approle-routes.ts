@@ -6,7 +6,7 @@ import { field, get, readFields, type Values } from '../vault-fields.ts';
 import type { AuthRecord, SecretIdRecord } from '../vault-objects.ts';
 import { badRequest, missing, refusal, type VaultRefusal } from '../vault-refusal.ts';
 import { creating } from '../vault-store.ts';
-import { authRole, roleRoutesOf } from './auth-roles.ts';
+import { authRole, type RoleChange, roleRoutesOf } from './auth-roles.ts';
 import { logIn, type Proved, wrongCredential } from './log-in.ts';
 
 const roleFields = {
@@ -94,6 +94,8 @@ export const approleRoutes: readonly VaultRoute<AuthRecord>[] = [
       'secret_id_ttl',
     ],
     wrong: wrongWithRole,
+    keeps: keepIndex,
+    removes: removeSecrets,
   }),
 ];
 
@@ -130,7 +132,9 @@ async function prove(
   const index = await store.find('vault-role-id', roleIdKey(method, roleId));
   const name = index?.value.role;
   const role = name === undefined ? undefined : await authRole(context, method, name);
-  if (name === undefined || role === undefined) return no('no role has that role id');
+  if (name === undefined || role === undefined || role.role_id !== roleId) {
+    return no('no role has that role id');
+  }
   const networks = [
     ...get.list(role, 'secret_id_bound_cidrs'),
     ...get.list(role, 'bound_cidr_list'),
@@ -143,7 +147,7 @@ async function prove(
       : no(`role "${name}" is not for ${from}`);
   }
   if (secretId === '') return no(`role "${name}" needs a secret id`);
-  const found = await store.find('vault-secret-id', secretKey(method, name, secretId));
+  const found = await store.find('vault-secret-id', secretKey(method, role, secretId));
   const now = clock.now();
   if (found === undefined || (found.value.expiresAt ?? Number.POSITIVE_INFINITY) <= now) {
     return no(`the secret id of role "${name}" is unknown or over`);
@@ -169,14 +173,29 @@ async function readRoleId(
   const roleId =
     get.text(role, 'role_id') || (await keepRoleId(context, call, method, role, randomUUID()));
   if (typeof roleId !== 'string') return roleId;
-  // An index that a crash left out is made good.
-  const key = roleIdKey(method, roleId);
-  const name = call.names.role ?? '';
-  if ((await context.store.find('vault-role-id', key)) === undefined) {
-    await context.store.put('vault-role-id', key, { role: name }, { owner: method.uuid });
-  }
   return { ok: true, data: { role_id: roleId } } as const;
 }
+
+/** A role id that came with the role itself. */
+async function keepIndex({ context, method, name, values }: RoleChange) {
+  const roleId = get.text(values, 'role_id');
+  if (roleId === '') return undefined;
+  if (!roleIdForm.test(roleId)) return badRequest('"role_id" has 1 to 128 printable characters');
+  const key = roleIdKey(method, roleId);
+  const taken = await context.store.find('vault-role-id', key);
+  if (taken !== undefined && taken.value.role !== name) return badRequest('role_id already in use');
+  await context.store.put('vault-role-id', key, { role: name }, { owner: method.uuid });
+  return undefined;
+}
+
+async function removeSecrets({ context, method, values }: RoleChange): Promise<void> {
+  const { store } = context;
+  await store.remove('vault-role-id', roleIdKey(method, get.text(values, 'role_id')));
+  const all = await store.all('vault-secret-id', secretsOf(method, values), (each) => each.hash);
+  for (const { hash: id } of all) await store.remove('vault-secret-id', id);
+}
+
+const roleIdForm = /^[\x21-\x7e]{1,128}$/;
 
 async function writeRoleId(
   context: VaultContext,
@@ -185,8 +204,7 @@ async function writeRoleId(
   role: Values,
 ) {
   const roleId = call.body.role_id;
-  if (typeof roleId !== 'string' || !/^[\x21-\x7e]{1,128}$/.test(roleId))
-    return badRequest('missing role_id');
+  if (typeof roleId !== 'string' || !roleIdForm.test(roleId)) return badRequest('missing role_id');
   const kept = await keepRoleId(context, call, method, role, roleId);
   return typeof kept === 'string' ? done : kept;
 }
@@ -251,7 +269,7 @@ async function makeSecretId(
   const secretId = own ?? randomUUID();
   const now = clock.now();
   const record: SecretIdRecord = {
-    hash: secretKey(method, name, secretId),
+    hash: secretKey(method, role, secretId),
     accessor: randomUUID(),
     role: name,
     metadata: Object.fromEntries(
@@ -264,7 +282,7 @@ async function makeSecretId(
     usesLeft: Math.max(0, uses),
     isLimited: uses > 0,
   };
-  const owner = secretsOf(method, name);
+  const owner = secretsOf(method, role);
   const made = await store.change(
     creating('vault-secret-id', record.hash, record, { owner, expiresAt: endOf(record) }),
   );
@@ -281,22 +299,24 @@ async function makeSecretId(
 
 async function listSecretIds(
   { store, clock }: VaultContext,
-  { names }: VaultCall,
+  _call: VaultCall,
   method: AuthRecord,
+  role: Values,
 ) {
-  const all = await store.all(
-    'vault-secret-id',
-    secretsOf(method, names.role ?? ''),
-    (each) => each.hash,
-  );
+  const all = await store.all('vault-secret-id', secretsOf(method, role), (each) => each.hash);
   const keys = all.filter((each) => endOf(each) > clock.now()).map((each) => each.accessor);
   return keys.length === 0
     ? missing('there are no secret ids')
     : ({ ok: true, data: { keys } } as const);
 }
 
-async function lookUpSecretId(context: VaultContext, call: VaultCall, method: AuthRecord) {
-  const found = await findSecretId(context, call, method);
+async function lookUpSecretId(
+  context: VaultContext,
+  call: VaultCall,
+  method: AuthRecord,
+  role: Values,
+) {
+  const found = await findSecretId(context, call, method, role);
   if (found === undefined) return done;
   const data = {
     cidr_list: found.cidrs,
@@ -312,8 +332,13 @@ async function lookUpSecretId(context: VaultContext, call: VaultCall, method: Au
   return { ok: true, data } as const;
 }
 
-async function destroySecretId(context: VaultContext, call: VaultCall, method: AuthRecord) {
-  const found = await findSecretId(context, call, method);
+async function destroySecretId(
+  context: VaultContext,
+  call: VaultCall,
+  method: AuthRecord,
+  role: Values,
+) {
+  const found = await findSecretId(context, call, method, role);
   if (found === undefined) return badRequest('invalid secret id');
   await context.store.remove('vault-secret-id', found.hash);
   return done;
@@ -321,10 +346,10 @@ async function destroySecretId(context: VaultContext, call: VaultCall, method: A
 
 async function findSecretId(
   { store, clock }: VaultContext,
-  { names, body }: VaultCall,
+  { body }: VaultCall,
   method: AuthRecord,
+  role: Values,
 ) {
-  const role = names.role ?? '';
   const { secret_id: secretId, secret_id_accessor: accessor } = body;
   if (typeof secretId === 'string') {
     const found = await store.find('vault-secret-id', secretKey(method, role, secretId));
@@ -362,10 +387,10 @@ function roleIdKey({ uuid }: AuthRecord, roleId: string): string {
   return hash('sha256', JSON.stringify([uuid, 'role-id', roleId]));
 }
 
-function secretKey({ uuid }: AuthRecord, role: string, secretId: string): string {
-  return hash('sha256', JSON.stringify([uuid, role, secretId]));
+function secretKey({ uuid }: AuthRecord, role: Values, secretId: string): string {
+  return hash('sha256', JSON.stringify([uuid, role.instance, secretId]));
 }
 
-function secretsOf({ uuid }: AuthRecord, role: string): string {
-  return `${uuid}.${role}`;
+function secretsOf({ uuid }: AuthRecord, role: Values): string {
+  return `${uuid}.${get.text(role, 'instance')}`;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { done, type VaultCall, type VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
 import { type FieldTable, ignoredParameters, readFields, type Values } from '../vault-fields.ts';
@@ -16,6 +17,17 @@ export interface RoleKind {
   readonly shown: readonly string[];
   /** Of those, that are shown where they are set alone. */
   readonly shownIfSet?: readonly string[];
+  /** Before a role is kept: what else it needs, or why it is not. */
+  readonly keeps?: (change: RoleChange) => Promise<VaultRefusal | undefined>;
+  /** Before it is taken away. */
+  readonly removes?: (change: RoleChange) => Promise<void>;
+}
+
+export interface RoleChange {
+  readonly context: VaultContext;
+  readonly method: AuthRecord;
+  readonly name: string;
+  readonly values: Values;
 }
 
 /** Routes of the roles of a way to log in. */
@@ -31,8 +43,11 @@ export function roleRoutesOf(kind: RoleKind): readonly VaultRoute<AuthRecord>[] 
       on: {
         read: readRole,
         update: (context, call, method) => writeRole(context, call, method),
-        async delete({ store }, { names }, { uuid }) {
-          await store.remove('vault-auth-role', `${uuid}.${names.role ?? ''}`);
+        async delete(context, { names }, method) {
+          const name = names.role ?? '';
+          const values = await authRole(context, method, name);
+          if (values !== undefined) await kind.removes?.({ context, method, name, values });
+          await context.store.remove('vault-auth-role', `${method.uuid}.${name}`);
           return done;
         },
       },
@@ -49,29 +64,25 @@ export function roleRoutesOf(kind: RoleKind): readonly VaultRoute<AuthRecord>[] 
     return { ok: true, data: { ...own, ...tokenFieldView(found) } } as const;
   }
 
-  async function writeRole(
-    { store, log, ...context }: VaultContext,
-    call: VaultCall,
-    method: AuthRecord,
-  ) {
+  async function writeRole(context: VaultContext, call: VaultCall, method: AuthRecord) {
+    const { store, log } = context;
     const name = call.names.role ?? '';
     if (!/^\w(?:[\w.-]{0,62}\w)?$/.test(name)) {
       return badRequest(
         `role name "${name.slice(0, 100)}" is not made of up to 64 letters, digits, "_", "-" and "."`,
       );
     }
-    const before = await authRole({ store, ...context }, method, name);
+    const before = await authRole(context, method, name);
     const read = readFields(fields, call.body, before);
     if (!read.ok) return read;
     const wrong = wrongWithTokenFields(read.values) ?? kind.wrong(read.values);
     if (wrong !== undefined) return wrong;
+    // One that is made again under its name is another: what was good for the first is not for it.
+    const values = { ...read.values, instance: before?.instance ?? randomUUID() };
+    const refused = await kind.keeps?.({ context, method, name, values });
+    if (refused !== undefined) return refused;
     const { uuid } = method;
-    await store.put(
-      'vault-auth-role',
-      `${uuid}.${name}`,
-      { name, values: read.values },
-      { owner: uuid },
-    );
+    await store.put('vault-auth-role', `${uuid}.${name}`, { name, values }, { owner: uuid });
     log.info(
       { auth: method.path, role: name, by: call.caller?.token.who },
       'vault login role written',

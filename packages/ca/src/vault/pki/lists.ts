@@ -40,7 +40,6 @@ export class Lists {
       // What was revoked before the issuer was known here was told to nobody.
       index.restart();
     }
-    await index.loaded;
     return await lists.current(issuer.name, undefined, index);
   }
 
