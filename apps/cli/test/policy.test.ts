@@ -33,14 +33,20 @@ after(() => server.kill('SIGKILL'));
 
 test('policy test says deny, what would pass, and the closest rule clause by clause', async () => {
   const words = ['policy', 'test', '--config', file('ca.yaml'), '--spiffe-id', id('api/orders')];
-  const [denied, json, allowed, bob] = await Promise.all([
+  const [denied, json, allowed, bob, atDoor] = await Promise.all([
     countersign([...words, '--caller', 'token', '--ttl', '48h']),
     countersign([...words, '--caller', 'token', '-o', 'json']),
     countersign([...words, '--profile', 'brief']),
     countersign([...words, '--caller', 'bob']),
+    countersign([...words, '--caller', 'vault:approle/web']),
   ]);
+  assert.equal(atDoor.code, 1, atDoor.stderr);
+  assert.match(atDoor.stdout, /the caller is "vault:approle\/web"/);
   assert.equal(bob.code, 2);
-  assert.match(bob.stderr, /--caller "bob" is neither "operator", "token" nor a SPIFFE ID/);
+  assert.match(
+    bob.stderr,
+    /--caller "bob" is neither "operator", "token", a SPIFFE ID nor who it is at a door/,
+  );
   assert.equal(denied.code, 1, denied.stderr);
   assert.match(
     denied.stdout,

@@ -1,5 +1,10 @@
 import { CountersignError, messageOf } from '@countersign/base';
-import { type PolicyTrial, readStateCertificates, tryPolicy } from '@countersign/ca';
+import {
+  isCallerAtDoor,
+  type PolicyTrial,
+  readStateCertificates,
+  tryPolicy,
+} from '@countersign/ca';
 import { parseSpiffeId } from '@countersign/spiffe';
 import { certificateRequestFromPem, parseCertificateRequest } from '@countersign/x509';
 import { Option } from 'commander';
@@ -43,7 +48,7 @@ export const policyTestVerb: Verb = {
       .addOption(
         new Option(
           '--caller <caller>',
-          'operator, token, or a SPIFFE ID; operator unless given',
+          'operator, token, a SPIFFE ID, or who it is at a door (vault:approle/web); operator unless given',
         ).argParser(callerOf),
       )
       .option('--csr <file>', 'a request, PEM or DER: its names, key and extensions')
@@ -83,11 +88,12 @@ async function testPolicy(cli: Cli, options: PolicyTestOptions): Promise<void> {
 const plainCallers: readonly string[] = ['operator', 'token'];
 
 function callerOf(written: string): string {
-  if (plainCallers.includes(written)) return written;
+  if (plainCallers.includes(written) || isCallerAtDoor(written)) return written;
   try {
     return parseSpiffeId(written).toString();
   } catch (thrown) {
-    const forms = 'is neither "operator", "token" nor a SPIFFE ID';
+    const forms =
+      'is neither "operator", "token", a SPIFFE ID nor who it is at a door ("vault:approle/web")';
     throw new CountersignError(
       'ERR_USAGE',
       `policy test: --caller "${written}" ${forms}: ${messageOf(thrown)}`,

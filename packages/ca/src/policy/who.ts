@@ -62,6 +62,12 @@ export function explainWho(who: Who, { provisioner, caller }: Requester): Clause
 
 /** A door, and who it is there; `*` stands for anything. */
 const atDoor = /^[a-z][a-z0-9-]{1,31}:(?!\/\/)[^\s]{1,200}$/;
+
+/** Whether it is who somebody is at a door (`vault:approle/web`). */
+export function isCallerAtDoor(caller: string): boolean {
+  return atDoor.test(caller) && !caller.includes('*');
+}
+
 /** Callers that are no SPIFFE ID. */
 const plainCallers: readonly string[] = ['operator', 'token'];
 
