@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { type Log, systemClock } from '@countersign/base';
 import {
   buildName,
   certificatesFromPem,
@@ -11,6 +12,7 @@ import {
 } from '@countersign/x509';
 import { request } from '../../test/authority-under-test.ts';
 import { requestPem, rootToken, VaultWorld } from '../../test/vault-under-test.ts';
+import { VaultEdge } from './vault-edge.ts';
 
 describe('the Vault edge, over an intermediate of ca.yaml', () => {
   let world: VaultWorld;
@@ -301,6 +303,34 @@ policy:
     await world.must('GET', 'pki/roles/web', undefined, {
       headers: { 'x-vault-namespace': 'team' },
     });
+  });
+
+  it('tells nobody a secret that stands in the wrong place', async () => {
+    const lines: string[] = [];
+    const tell = (fields: unknown, message: string) =>
+      void lines.push(`${JSON.stringify(fields)} ${message}`);
+    const log: Log = { debug: tell, info: tell, warn: tell, error: tell, child: () => log };
+    const { authority } = world;
+    const config = authority.config.vault;
+    assert.ok(config);
+    const edge = new VaultEdge({ config, authority, version: '0', clock: systemClock, log });
+    const secret = 'hvs.abcdefghijklmnop-secret';
+    const ask = (path: string, body: object) =>
+      edge.answer({
+        ...{ method: 'POST', url: `/v1/${path}`, from: '192.0.2.9', shown: () => [] },
+        headers: { 'x-vault-token': rootToken },
+        body: async () => Buffer.from(JSON.stringify(body)),
+      });
+    assert.equal((await ask(`auth/token/revoke/${secret}`, {})).status, 404);
+    const told = await ask('auth/token/lookup', { token: { is: secret } });
+    assert.equal(told.status, 400);
+    assert.equal((await ask('auth/token/lookup', { token: secret })).status, 403);
+    const said = [...lines, String(told.body)].join('\n');
+    assert.ok(
+      lines.length > 0 && !said.includes('abcdefghijklmnop') && !said.includes(rootToken),
+      said,
+    );
+    await edge.close();
   });
 
   it('answers hostile requests with one clear error each', async () => {

@@ -164,8 +164,10 @@ function durationMs(text: string): number | undefined {
   }
 }
 
+/** Without the value: it may be a secret in the wrong form. */
 function wrongForm(wanted: string, written: unknown): Read {
-  return { wrong: `expected ${wanted}, found ${JSON.stringify(written)?.slice(0, 60)}` };
+  const found = Array.isArray(written) ? 'a list' : `a ${typeof written}`;
+  return { wrong: `expected ${wanted}, found ${found}` };
 }
 
 function isSame(a: unknown, b: unknown): boolean {
