@@ -244,6 +244,24 @@ certificates:
     assert.equal((await keeping.end()).code, 0);
   });
 
+  test('orders nothing that could not be written', async () => {
+    const entry = (name: string, output: string) =>
+      `  - { name: ${name}, spiffe_id: "${id(name)}", files: [${output}] }\n`;
+    const entries = [
+      entry('owner', '{ path: a.pem, format: combined, owner: no-such-user }'),
+      entry('place', '{ path: no/such/place.pem, format: cert }'),
+      entry('password', '{ path: a.jks, format: jks, password_file: no-such-file }'),
+    ];
+    const head = 'keep: { identity: keeper, folders: unwritable }\ncertificates:\n';
+    const path = await config('unwritable.yaml', head + entries.join(''));
+    const reports = await once_(path, 2);
+    assert.deepEqual(
+      reports.map(({ code }) => code),
+      ['ERR_KEEP_OWNER', 'ERR_KEEP_FILES', 'ERR_KEEP_PASSWORD'],
+    );
+    await assert.rejects(stat(file('unwritable')), { code: 'ENOENT' });
+  });
+
   test('is told where its file is wrong, and what is not done', async () => {
     const wrongs = {
       'two write the same': `certificates:

@@ -5,6 +5,7 @@ import type { AuthorityClient } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import type { KeptCertificate } from './kept-certificate.ts';
 import {
+  checkOutputs,
   type Obtained,
   type OnDisk,
   readFolder,
@@ -86,6 +87,7 @@ async function bringUpToDate(kept: KeptCertificate, tools: KeepTools): Promise<L
     const order = reasonToOrder(kept, onDisk, tools);
     if (order !== undefined) {
       look.reason = order;
+      await checkOutputs(kept);
       const { authority, signal } = tools;
       const context = { authority, ownNames, clock, signal };
       const ordered = await orderCertificate(kept, onDisk, context);

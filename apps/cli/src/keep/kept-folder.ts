@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import {
+  access,
   lstat,
   mkdir,
   open,
@@ -18,7 +20,7 @@ import { makeBundle } from '@countersign/spiffe';
 import { certificatesFromPem, decodePrivateKey } from '@countersign/x509';
 import { type FileOwner, ownerOf } from './file-owner.ts';
 import type { KeptCertificate, Output } from './kept-certificate.ts';
-import { digestOf, outputBytes } from './output-bytes.ts';
+import { digestOf, outputBytes, readPassword } from './output-bytes.ts';
 
 /** A certificate, and since when it is here: its notBefore may have been set back. */
 export interface Obtained extends NamedCertificate {
@@ -79,6 +81,23 @@ export async function staleOutputs(kept: KeptCertificate, onDisk: OnDisk): Promi
     if (!(await isAsWritten(output, onDisk.digests[output.path]))) stale.push(output);
   }
   return stale;
+}
+
+/**
+ * Makes sure that an entry's files can be written, before a certificate is ordered for them.
+ *
+ * @throws CountersignError ERR_KEEP_FILES, ERR_KEEP_OWNER, ERR_KEEP_PASSWORD
+ */
+export async function checkOutputs({ name, outputs }: KeptCertificate): Promise<void> {
+  for (const output of outputs) {
+    await ownerOf(output);
+    if (output.passwordFile !== undefined) await readPassword(output.passwordFile);
+    if (output.isInFolder) continue;
+    await access(dirname(output.path), constants.W_OK).catch((thrown: unknown) => {
+      const message = `write "${output.path}" of "${name}": ${messageOf(thrown)}`;
+      throw new CountersignError('ERR_KEEP_FILES', message, { cause: thrown });
+    });
+  }
 }
 
 /** @throws CountersignError ERR_KEEP_FILES, ERR_KEEP_OWNER, ERR_KEEP_PASSWORD; the folder is then as before */

@@ -55,7 +55,8 @@ export function digestOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-async function readPassword(path: string): Promise<string> {
+/** @throws CountersignError ERR_KEEP_PASSWORD */
+export async function readPassword(path: string): Promise<string> {
   try {
     return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
   } catch (thrown) {
