@@ -40,11 +40,6 @@ export const caVaultCodes = {
     hint: 'wait as long as the answer says',
     exit: 1,
   },
-  ERR_VAULT_KEYS: {
-    meaning: 'Keys that a token or a login is checked with cannot be had, or are not understood.',
-    hint: 'see that the address of the configuration answers, and that vault.allow has its network',
-    exit: 3,
-  },
   ERR_VAULT_INTERNAL: {
     meaning: 'A request to the Vault API could not be answered now.',
     hint: 'look for the same id in the log',

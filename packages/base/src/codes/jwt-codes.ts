@@ -2,14 +2,12 @@ import type { CodeFamily } from '../code-row.ts';
 
 export const jwtCodes = {
   ERR_JWT_FORM: {
-    meaning:
-      'A token is not a JWT-SVID: not three parts, not JSON, or without a claim that it needs.',
+    meaning: 'A token cannot be read: not three parts, not JSON, or without a claim that it needs.',
     hint: 'ask who issued it for a JWT-SVID: compact JWS with kid, sub, aud and exp',
     exit: 1,
   },
   ERR_JWT_ALGORITHM: {
-    meaning:
-      'A token is signed with an algorithm that JWT-SVIDs do not allow, or that is not of its key.',
+    meaning: 'A token is signed with an algorithm that is not allowed, or that is not of its key.',
     hint: 'sign with RS, ES or PS of 256, 384 or 512; never none or HS',
     exit: 1,
   },
@@ -42,6 +40,12 @@ export const jwtCodes = {
     meaning: 'A token is meant for somebody else.',
     hint: 'fetch one whose audience has the name of whoever verifies it',
     exit: 1,
+  },
+  ERR_JWT_KEYS: {
+    meaning:
+      'The keys that tokens of another issuer are verified with cannot be had, or are not understood.',
+    hint: 'see that the address in the configuration answers, and that its network is allowed',
+    exit: 3,
   },
   ERR_JWT_OFF: {
     meaning: 'The authority issues no JWT-SVIDs, or does not say under which issuer.',

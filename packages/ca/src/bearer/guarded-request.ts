@@ -36,7 +36,7 @@ export class GuardedRequests {
     this.#own = allow.length === 0 ? undefined : this.#guard;
   }
 
-  /** @throws CountersignError ERR_VAULT_KEYS */
+  /** @throws CountersignError ERR_JWT_KEYS */
   async ask(asked: GuardedAsk): Promise<GuardedAnswer> {
     const { url: written } = asked;
     if (!URL.canParse(written)) throw failed(written, 'it is no address');
@@ -110,5 +110,5 @@ function codeOf(thrown: unknown): string {
 }
 
 function failed(url: string, why: string, cause?: unknown): CountersignError {
-  return new CountersignError('ERR_VAULT_KEYS', `ask "${url.slice(0, 200)}": ${why}`, { cause });
+  return new CountersignError('ERR_JWT_KEYS', `ask "${url.slice(0, 200)}": ${why}`, { cause });
 }

@@ -11,7 +11,7 @@ const mostKeys = 100;
 /**
  * The public keys of a JWKS (RFC 7517 §5) that sign. Kinds that nothing is verified with are left out.
  *
- * @throws CountersignError ERR_VAULT_KEYS where it has none
+ * @throws CountersignError ERR_JWT_KEYS where it has none
  */
 export function keysOfJwks(text: string): readonly VerifyingKey[] {
   let keys: readonly (webcrypto.JsonWebKey & { kid?: string; use?: string })[];
@@ -41,7 +41,7 @@ export function keysOfJwks(text: string): readonly VerifyingKey[] {
 /**
  * Public keys in PEM, or those of certificates.
  *
- * @throws CountersignError ERR_VAULT_KEYS
+ * @throws CountersignError ERR_JWT_KEYS
  */
 export function keysOfPem(texts: readonly string[]): readonly VerifyingKey[] {
   return texts.map((text) => {
@@ -55,7 +55,7 @@ export function keysOfPem(texts: readonly string[]): readonly VerifyingKey[] {
 }
 
 function unusable(why: string, cause?: unknown): CountersignError {
-  return new CountersignError('ERR_VAULT_KEYS', `read keys that tokens are verified with: ${why}`, {
+  return new CountersignError('ERR_JWT_KEYS', `read keys that tokens are verified with: ${why}`, {
     cause,
   });
 }

@@ -34,7 +34,7 @@ export class KeySets {
     this.#clock = clock;
   }
 
-  /** @param isMissing a token names a key that the last answer did not have @throws CountersignError ERR_VAULT_KEYS */
+  /** @param isMissing a token names a key that the last answer did not have @throws CountersignError ERR_JWT_KEYS */
   async keysOf(place: KeySetPlace, isMissing = false): Promise<readonly VerifyingKey[]> {
     const id = JSON.stringify(place);
     const known = this.#sets.get(id);
@@ -83,5 +83,5 @@ export class KeySets {
 }
 
 function unusable(url: string, why: string, cause?: unknown): CountersignError {
-  return new CountersignError('ERR_VAULT_KEYS', `"${url.slice(0, 200)}" ${why}`, { cause });
+  return new CountersignError('ERR_JWT_KEYS', `"${url.slice(0, 200)}" ${why}`, { cause });
 }

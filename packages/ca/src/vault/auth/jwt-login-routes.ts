@@ -162,7 +162,7 @@ async function writeConfig(context: VaultContext, call: VaultCall, method: AuthR
         : url !== ''
           ? 'error checking jwks URL'
           : 'error parsing public key';
-    return refusal('ERR_VAULT_KEYS', 400, told, { operator: messageOf(thrown) });
+    return refusal('ERR_JWT_KEYS', 400, told, { operator: messageOf(thrown) });
   }
   await store.put('vault-auth-config', method.uuid, { values });
   log.info({ auth: method.path, by: call.caller?.token.who }, 'vault login method configured');
@@ -260,7 +260,7 @@ async function keysFor(
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
     const told = 'error validating token: keys of the issuer cannot be had';
-    return refusal('ERR_VAULT_KEYS', 503, told, { operator: messageOf(thrown) });
+    return refusal('ERR_JWT_KEYS', 503, told, { operator: messageOf(thrown) });
   }
 }
 

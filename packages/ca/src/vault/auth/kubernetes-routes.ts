@@ -124,7 +124,7 @@ async function writeConfig(
     if (hasKeys) await configuredKeys(keySets, values, true);
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
-    return refusal('ERR_VAULT_KEYS', 400, 'error checking the keys of the cluster', {
+    return refusal('ERR_JWT_KEYS', 400, 'error checking the keys of the cluster', {
       operator: messageOf(thrown),
     });
   }
@@ -227,7 +227,7 @@ async function accountByKeys(
     return accountIn(verified.jwt.claims) ?? denied('the token is of no service account');
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
-    return refusal('ERR_VAULT_KEYS', 503, 'the keys of the cluster cannot be had', {
+    return refusal('ERR_JWT_KEYS', 503, 'the keys of the cluster cannot be had', {
       operator: messageOf(thrown),
     });
   }
@@ -255,7 +255,7 @@ async function accountByWord(
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
     log.error({ reason: messageOf(thrown) }, 'the cluster could not be asked about a token');
-    return refusal('ERR_VAULT_KEYS', 503, 'the cluster cannot be asked now', {
+    return refusal('ERR_JWT_KEYS', 503, 'the cluster cannot be asked now', {
       operator: messageOf(thrown),
     });
   }

@@ -22,7 +22,7 @@ export interface Review {
 /**
  * What a cluster says of a token (authentication.k8s.io/v1, TokenReview).
  *
- * Denials: ERR_VAULT_LOGIN. @throws CountersignError ERR_VAULT_KEYS where it cannot be asked
+ * Denials: ERR_VAULT_LOGIN. @throws CountersignError ERR_JWT_KEYS where it cannot be asked
  */
 export async function reviewToken(
   requests: GuardedRequests,
