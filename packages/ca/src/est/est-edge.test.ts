@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { revealJoinToken } from '@countersign/wire';
 import {
@@ -10,8 +11,17 @@ import {
   formatName,
   generateKeyPair,
   keySigner,
+  spkiOf,
 } from '@countersign/x509';
-import { basic, dns, EstWorld, estRequest, inLines, password } from '../../test/est-under-test.ts';
+import {
+  basic,
+  certificatesOf,
+  dns,
+  EstWorld,
+  estRequest,
+  inLines,
+  password,
+} from '../../test/est-under-test.ts';
 
 const web = [dns('web.example.test')];
 
@@ -231,6 +241,16 @@ describe('the EST edge', () => {
       await world.refused(400, new RegExp(`not ${type}`), 'simpleenroll', text);
     });
   }
+
+  it('makes a key where it is asked for one, with the certificate for it', async () => {
+    const csr = () => estRequest({ names: web });
+    const { text } = await world.must('serverkeygen', { csr });
+    const [key = '', certificate = ''] = text.split('\r\n\r\n').slice(1);
+    const [leaf] = certificatesOf(certificate);
+    const der = Buffer.from(key.split('--')[0] ?? '', 'base64');
+    const made = createPublicKey(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }));
+    assert.deepEqual(leaf?.spki.raw, spkiOf(made).raw);
+  });
 
   it('refuses what is no request, each by its status', async () => {
     const enroll = (status: number, says: RegExp, asked: object) =>
