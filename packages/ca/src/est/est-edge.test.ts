@@ -245,9 +245,10 @@ describe('the EST edge', () => {
   it('makes a key where it is asked for one, with the certificate for it', async () => {
     const csr = () => estRequest({ names: web });
     const { text } = await world.must('serverkeygen', { csr });
-    const [key = '', certificate = ''] = text.split('\r\n\r\n').slice(1);
+    const parts = text.split('\r\n\r\n').slice(1);
+    const [key = '', certificate = ''] = parts.map((each) => each.split('--')[0] ?? '');
     const [leaf] = certificatesOf(certificate);
-    const der = Buffer.from(key.split('--')[0] ?? '', 'base64');
+    const der = Buffer.from(key, 'base64');
     const made = createPublicKey(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }));
     assert.deepEqual(leaf?.spki.raw, spkiOf(made).raw);
   });
