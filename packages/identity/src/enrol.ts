@@ -13,7 +13,7 @@ import { wishesOf } from './certificate-wishes.ts';
 import type { Identity } from './identity.ts';
 import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
 import { keepIssued } from './keep-issued.ts';
-import { learnRoot } from './learn-root.ts';
+import { offeredRoots, pinnedAmong } from './learn-root.ts';
 import { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 import { proveIssued } from './prove-issued.ts';
 
@@ -26,6 +26,8 @@ export interface EnrolOptions {
   readonly fingerprint?: string;
   /** ECDSA P-256 unless given. */
   readonly keyKind?: KeyKind;
+  /** What {@link offeredRoots} was answered before. */
+  readonly offered?: readonly Certificate[];
   /** Key and request that were made before; `keyKind` is not looked at then. */
   readonly ownRequest?: OwnRequest;
   /** Wished lifetime; the authority's default unless given. */
@@ -67,7 +69,8 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
       options.ownRequest ?? (await makeOwnRequest(options.keyKind ?? defaultKeyKind));
     // 4. the root, from anybody, compared with the pin
     const abort = signal === undefined ? {} : { signal };
-    const pinnedRoot = await learnRoot({ address, fingerprint, timeoutMs, ...abort });
+    const offered = options.offered ?? (await offeredRoots({ address, timeoutMs, ...abort }));
+    const pinnedRoot = pinnedAmong(offered, { address, fingerprint });
     // 5. mutual proof: connect again, verified by our own verifier against that root alone; only then the token
     const client = new AuthorityClient({
       url: address.origin,

@@ -9,7 +9,9 @@ import {
   systemClock,
 } from '@countersign/base';
 import type { KeyKind } from '@countersign/x509';
+import { parseAuthorityUrl } from './authority-url.ts';
 import { enrol } from './enrol.ts';
+import { offeredRoots } from './learn-root.ts';
 import { type LiveIdentity, liveIdentity } from './live/live-identity.ts';
 import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
 import { renewOverMtls } from './renewal.ts';
@@ -19,8 +21,8 @@ export interface EphemeralOptions {
   /** The authority: `https://HOST:PORT`. */
   readonly url: string;
   /**
-   * One-time join token, or where to get one. It is asked for while the key is made, and only where this instance has no
-   * identity that still holds.
+   * One-time join token, or where to get one. It is asked for while the key is made and the authority's roots are read, and
+   * only where this instance has no identity that still holds.
    */
   readonly token: string | (() => string | Promise<string>);
   /** The SPIFFE ID that the token is expected to be for; instances of several keep several. */
@@ -63,19 +65,20 @@ interface Instance {
 const instances = new Map<string, Promise<Instance>>();
 
 async function begin(options: EphemeralOptions): Promise<Instance> {
-  const { url, spiffeId, ttlMs, timeoutMs } = options;
+  const { url, spiffeId, ttlMs } = options;
   const { clock = systemClock, log = noLog, meter = noMeter } = options;
   const ttl = ttlMs === undefined ? {} : { ttlMs };
-  // 1. the key is made while the token is fetched
-  const [ownRequest, token] = await Promise.all([
+  const { timeoutMs = 15_000 } = options;
+  // 1. the key is made, and the authority asked for its roots, while the token is fetched
+  const [ownRequest, token, offered] = await Promise.all([
     makeOwnRequest(options.keyKind ?? defaultKeyKind),
     tokenOf(options),
+    offeredRoots({ address: parseAuthorityUrl(url), timeoutMs }),
   ]);
   // 2. the enrolment
   const identity = await enrol({
-    ...{ url, token, ownRequest, clock, ...ttl },
+    ...{ url, token, ownRequest, offered, timeoutMs, clock, ...ttl },
     ...(spiffeId === undefined ? {} : { spiffeId }),
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
   // 3. fresh for as long as the instance runs
   const renew = renewOverMtls({ url, clock, ...ttl });

@@ -5,12 +5,15 @@ import { routes } from '@countersign/wire';
 import { type Certificate, certificatesFromPem, fingerprintOf } from '@countersign/x509';
 import type { AuthorityAddress } from './authority-url.ts';
 
-export interface LearnRootOptions {
+export interface OfferedRootsOptions {
   readonly address: AuthorityAddress;
-  /** SHA-256 of the root's DER, lowercase hexadecimal. */
-  readonly fingerprint: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+}
+
+export interface LearnRootOptions extends OfferedRootsOptions {
+  /** SHA-256 of the root's DER, lowercase hexadecimal. */
+  readonly fingerprint: string;
 }
 
 /**
@@ -20,17 +23,36 @@ export interface LearnRootOptions {
  * @throws CountersignError ERR_IDENTITY_ROOT, ERR_WIRE_UNREACHABLE, ERR_TIMEOUT
  */
 export async function learnRoot(options: LearnRootOptions): Promise<Certificate> {
-  const { address, fingerprint } = options;
-  const attempted = `read the root of "${address.origin}"`;
-  const offered = readRoots(await fetchAnchors(options, attempted), attempted);
+  return pinnedAmong(await offeredRoots(options), options);
+}
+
+/**
+ * What an address claims for its roots; nothing is proved before {@link pinnedAmong}.
+ *
+ * @throws CountersignError ERR_IDENTITY_ROOT, ERR_WIRE_UNREACHABLE, ERR_TIMEOUT
+ */
+export async function offeredRoots(options: OfferedRootsOptions): Promise<readonly Certificate[]> {
+  const attempted = attemptAt(options.address);
+  return readRoots(await fetchAnchors(options, attempted), attempted);
+}
+
+/** @throws CountersignError ERR_IDENTITY_ROOT where none has the fingerprint */
+export function pinnedAmong(
+  offered: readonly Certificate[],
+  { address, fingerprint }: Pick<LearnRootOptions, 'address' | 'fingerprint'>,
+): Certificate {
   const root = offered.find((each) => fingerprintOf(each) === fingerprint);
   if (root !== undefined) return root;
   const found = offered.map(fingerprintOf).join(', ');
   throw new CountersignError(
     'ERR_IDENTITY_ROOT',
-    `${attempted}: it has ${found}, pinned is ${fingerprint}`,
+    `${attemptAt(address)}: it has ${found}, pinned is ${fingerprint}`,
     { fields: { found, pinned: fingerprint } },
   );
+}
+
+function attemptAt({ origin }: AuthorityAddress): string {
+  return `read the root of "${origin}"`;
 }
 
 function readRoots(pem: string, attempted: string): readonly Certificate[] {
@@ -43,7 +65,7 @@ function readRoots(pem: string, attempted: string): readonly Certificate[] {
   }
 }
 
-async function fetchAnchors(options: LearnRootOptions, attempted: string): Promise<string> {
+async function fetchAnchors(options: OfferedRootsOptions, attempted: string): Promise<string> {
   const { address, timeoutMs } = options;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
