@@ -23,7 +23,7 @@ export function answerOfParts(
   const boundary = `est-${randomBytes(12).toString('hex')}`;
   const written = parts.map(
     ({ type, bytes }) =>
-      `--${boundary}\r\ncontent-type: ${type}\r\ncontent-transfer-encoding: base64\r\n\r\n${lines(bytes)}\r\n`,
+      `--${boundary}\r\ncontent-type: ${type}\r\ncontent-transfer-encoding: base64\r\n\r\n${lines(bytes)}`,
   );
   const body = `${written.join('')}--${boundary}--\r\n`;
   return { ok: true, headers: { 'content-type': `multipart/mixed; boundary=${boundary}` }, body };
