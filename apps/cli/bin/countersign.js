@@ -1,25 +1,26 @@
 #!/usr/bin/env node
 // Plain JavaScript that any Node from 18 on can read: it finds a Node that runs the program, and starts it there.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import module from 'node:module';
-import { constants } from 'node:os';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { builtCommand, isRepository } from './built-command.js';
 
 const oldestNode = 24;
-const here = dirname(fileURLToPath(import.meta.url));
-const nodeModules = join(here, '..', '..', '..', 'node_modules');
+const app = dirname(dirname(fileURLToPath(import.meta.url)));
+const nodeModules = join(app, '..', '..', 'node_modules');
 const repositoryNode = join(nodeModules, '.bin', 'node');
 const running = Number(process.versions.node.split('.')[0]);
 
 if (running >= oldestNode) {
-  // Halves the start. Beside the code, never in a directory that others may write to: it is code.
-  if (existsSync(nodeModules))
-    module.enableCompileCache(join(nodeModules, '.cache', 'countersign'));
-  const { main } = await import('../src/main.ts');
+  // Halves the start.
+  const cache = isRepository(app) ? repositoryCache() : ownersCache();
+  if (cache !== undefined) module.enableCompileCache(cache);
+  const { main } = await import(pathToFileURL(builtCommand(app) ?? join(app, 'src', 'main.ts')));
   await main();
-} else if (existsSync(repositoryNode)) {
+} else if (isRepository(app) && existsSync(repositoryNode)) {
   startIn(repositoryNode);
 } else {
   console.error(
@@ -30,6 +31,25 @@ if (running >= oldestNode) {
   );
   console.error('ERR_CLI_NODE_VERSION');
   process.exitCode = 2;
+}
+
+/** Beside the code, never in a directory that others may write to: it is code. */
+function repositoryCache() {
+  return existsSync(nodeModules) ? join(nodeModules, '.cache', 'countersign') : undefined;
+}
+
+/** What is installed may be somebody else's: the cache is of whoever runs it, and nobody else may write there. */
+function ownersCache() {
+  try {
+    const path = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'countersign');
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const found = lstatSync(path);
+    const isOurs = process.getuid === undefined || found.uid === process.getuid();
+    const isClosed = process.platform === 'win32' || (found.mode & 0o022) === 0;
+    return found.isDirectory() && isOurs && isClosed ? path : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The same command line in another Node. Its exit is ours; the channel lets it notice that we are gone. */

@@ -1,5 +1,5 @@
 import { getCompileCacheDir } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type Clock, CountersignError, type Log, type Meter, noMeter } from '@countersign/base';
 import type { Ledger } from './ledger.ts';
@@ -258,6 +258,5 @@ const resourceLimits = { maxYoungGenerationSizeMb: 12 };
 
 /** Beside this file, under its own ending: `.ts` in the repository, `.js` once published. */
 function workerCode(): URL {
-  const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return new URL(`./sqlite-worker.${ending}`, import.meta.url);
+  return new URL(`./sqlite-worker${extname(import.meta.url)}`, import.meta.url);
 }
