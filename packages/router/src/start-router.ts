@@ -15,7 +15,7 @@ import {
 import type { BundleSource, RevocationSource, SvidSource, VerifiedPeer } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { CallerHeaders } from './caller-of.ts';
-import { openTokens } from './claims/open-tokens.ts';
+import { type OpenTokens, openTokens } from './claims/open-tokens.ts';
 import type { RouterConfig } from './config/router-config.ts';
 import type { ReadBytes } from './grpc/grpc-subgraph.ts';
 import { allowOrigin, answerPreflight } from './http/cross-site.ts';
@@ -28,15 +28,14 @@ import { OperationStore } from './http/operation-store.ts';
 import { wrong } from './http/read-request.ts';
 import { openWebSocketDoor } from './http/web-socket.ts';
 import { judgePeer } from './judge-peer.ts';
+import { closeFresh, openEngine } from './open-engine.ts';
 import { type Caller, matchesPrincipal } from './operation/caller.ts';
-import { RouterEngine } from './router-engine.ts';
+import type { RouterEngine } from './router-engine.ts';
 import { type FrontDoor, openFrontDoor } from './router-listen.ts';
 import { routerMetrics } from './router-metrics.ts';
-import { openSubgraphs } from './subgraph/open-subgraphs.ts';
 import type { Subgraph } from './subgraph/subgraph.ts';
 import type { SubgraphStatus } from './subgraph/subgraph-client.ts';
 import type { Trust } from './subgraph/subgraph-pool.ts';
-import { loadSupergraph } from './supergraph/load-supergraph.ts';
 
 export interface RouterOptions {
   readonly config: RouterConfig;
@@ -116,32 +115,9 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const calling = { trust, svidsOf, meter, readBytes };
 
   // 2. Supergraph and engine: everything that a reload replaces as a whole.
-  const openEngine = async (of: RouterConfig, before: ReadonlyMap<string, Subgraph>) => {
-    const subgraphs = await openSubgraphs(of, before, calling);
-    const { readText } = options;
-    const sdlOf = (name: string) => subgraphs.of(name).sdl();
-    const supergraph = await loadSupergraph({ config: of, readText, sdlOf });
-    for (const [name, url] of supergraph.subgraphs) subgraphs.of(name, url);
-    for (const { name, grpc } of of.subgraphs) {
-      // What describes a gRPC service is needed whoever composed the supergraph.
-      if (grpc !== undefined) await sdlOf(name);
-      if (supergraph.subgraphs.has(name)) continue;
-      throw new CountersignError(
-        'ERR_ROUTER_SUPERGRAPH',
-        `subgraph "${name}" is not in the supergraph`,
-      );
-    }
-    return await RouterEngine.open({
-      supergraph,
-      config: of,
-      clients: subgraphs.all,
-      newId,
-      draw,
-      clock,
-      log,
-    });
-  };
-  let engine = await openEngine(config, new Map());
+  const { readText } = options;
+  const forEngine = { calling, readText, newId, draw, clock, log };
+  let engine = await openEngine(config, new Map(), forEngine);
   tellPlaintext(engine, log);
 
   // 3. Requests.
@@ -188,6 +164,33 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     do await clock.sleep(retireMs, { signal, ref: false }).catch(() => {});
     while (!old.isIdle && !signal.aborted);
     await Promise.all(retired.map((client) => client.close()));
+  }
+  let reloading = Promise.resolve();
+  async function takeOver(next: RouterConfig): Promise<void> {
+    checkReloadable(config, next);
+    const fresh = await openEngine(next, engine.clients, forEngine);
+    let store: OperationStore;
+    let verifier: OpenTokens | undefined;
+    try {
+      store = await openStore(next, readText);
+      verifier = await openTokens(next, options, tokens);
+    } catch (thrown) {
+      fresh.retire();
+      await closeFresh(fresh.clients, engine.clients);
+      throw thrown;
+    }
+    const old = engine;
+    if (tokens !== undefined && tokens.keys !== verifier?.keys) tokens.keys.stop?.();
+    [engine, config, operations, tokens] = [fresh, next, store, verifier];
+    around = surroundings();
+    old.retire();
+    const kept = new Set(fresh.clients.values());
+    const retired = [...old.clients.values()].filter((client) => !kept.has(client));
+    tellPlaintext(fresh, log);
+    log.info({ subgraphs: [...fresh.clients.keys()] }, 'configuration and supergraph in force');
+    void closeRetired(old, retired).catch((thrown) =>
+      log.debug({ err: thrown }, 'a retired subgraph broke'),
+    );
   }
   let underWay = 0;
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -340,28 +343,11 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       return all.filter(({ peer }) => !isAnonymous(peer) && concerns(peer)).length;
     },
     status,
-    async reload(next) {
-      checkReloadable(config, next);
-      const fresh = await openEngine(next, engine.clients);
-      const [store, verifier] = await Promise.all([
-        openStore(next, options.readText),
-        openTokens(next, options, tokens),
-      ]).catch((thrown) => {
-        fresh.retire();
-        throw thrown;
-      });
-      const old = engine;
-      if (tokens !== undefined && tokens.keys !== verifier?.keys) tokens.keys.stop?.();
-      [engine, config, operations, tokens] = [fresh, next, store, verifier];
-      around = surroundings();
-      old.retire();
-      const kept = new Set(fresh.clients.values());
-      const retired = [...old.clients.values()].filter((client) => !kept.has(client));
-      tellPlaintext(fresh, log);
-      log.info({ subgraphs: [...fresh.clients.keys()] }, 'configuration and supergraph in force');
-      void closeRetired(old, retired).catch((thrown) =>
-        log.debug({ err: thrown }, 'a retired subgraph broke'),
-      );
+    reload(next) {
+      // One after the other: each begins with what the one before it has left.
+      const done = reloading.then(() => takeOver(next));
+      reloading = done.catch(() => {});
+      return done;
     },
     async close() {
       webSockets.close();

@@ -3,7 +3,8 @@ import { type Clock, type Log, messageOf } from '@countersign/base';
 import type { RouterConfig } from './config/router-config.ts';
 
 export interface WatchOptions {
-  readonly config: RouterConfig;
+  /** In force now. */
+  readonly config: () => RouterConfig;
   /** Puts in force what the files say now. */
   readonly reload: () => Promise<void>;
   readonly clock: Clock;
@@ -19,21 +20,16 @@ const intervalMs = 1000;
  * @returns the function that ends it
  */
 export function watchSupergraph({ config, reload, clock, log }: WatchOptions): () => void {
-  const ofSubgraphs = config.subgraphs.flatMap(({ schema, grpc }) => [
-    schema,
-    grpc?.descriptor_set,
-  ]);
-  const files = [config.supergraph, ...ofSubgraphs].filter((path) => path !== undefined);
   const stopping = new AbortController();
   const { signal } = stopping;
-  if (files.length > 0) void watch();
+  void watch();
   return () => stopping.abort();
 
   async function watch(): Promise<void> {
-    let seen = await stamps(files);
+    let seen = await stamps(filesOf(config()));
     while (!signal.aborted) {
       await clock.sleep(intervalMs, { signal, ref: false }).catch(() => {});
-      const now = await stamps(files);
+      const now = await stamps(filesOf(config()));
       if (signal.aborted || now === seen) continue;
       seen = now;
       await reload().then(
@@ -43,6 +39,11 @@ export function watchSupergraph({ config, reload, clock, log }: WatchOptions): (
       );
     }
   }
+}
+
+function filesOf({ supergraph, subgraphs }: RouterConfig): string[] {
+  const ofSubgraphs = subgraphs.flatMap(({ schema, grpc }) => [schema, grpc?.descriptor_set]);
+  return [supergraph, ...ofSubgraphs].filter((path) => path !== undefined);
 }
 
 async function stamps(files: readonly string[]): Promise<string> {

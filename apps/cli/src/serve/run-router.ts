@@ -61,13 +61,15 @@ export async function runRouter(options: RunRouterOptions, tools: Tools): Promis
     throw thrown;
   }
   const serving = router;
+  let inForce = config;
   const reload = async () => {
     const next = await readRouterFiles(cli, { ...options, port: config.listen.port });
     checkFallback(next, options, cli);
     await serving.reload(next);
+    inForce = next;
   };
   // 4. a supergraph that is written anew is taken over by itself
-  const watching = watchSupergraph({ config, reload, clock, log });
+  const watching = watchSupergraph({ config: () => inForce, reload, clock, log });
   return {
     urls: [serving.url, ...(admin === undefined ? [] : [admin.url])],
     async reload() {

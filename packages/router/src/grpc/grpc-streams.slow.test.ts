@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemClock } from '@countersign/base';
 import { ChangeSignal, type RevocationSource } from '@countersign/spiffe';
 import { createClient } from 'graphql-ws';
 import { Agent, fetch } from 'undici';
@@ -152,6 +153,29 @@ test('a service that reflects needs no file, and answers the same', async () => 
     async (world) => {
       const { data } = await world.ask('{ getUser(userId: "u3") { role } }', { as: 'web' });
       assert.deepEqual(data, { getUser: { role: 'ADMIN' } });
+    },
+    { binaries: {} },
+    'grpc: { reflection: true }',
+  );
+});
+
+test('reloads that fail leave no connection behind, and several at once come to the last one', async () => {
+  await shopWorld(
+    async ({ router, config, ask }) => {
+      const jwt = { jwks: 'absent.json', issuer: 'i', audience: 'a' } as typeof config.jwt;
+      for (let i = 0; i < 5; i += 1) {
+        await assert.rejects(router.reload({ ...config, jwt }), /no file "absent.json"/);
+      }
+      assert.equal(router.status().connections.subgraphs, 1);
+      const shut = { ...config.authorization, callers: [] };
+      await Promise.all([
+        router.reload({ ...config, authorization: shut }),
+        router.reload(config),
+        assert.rejects(router.reload({ ...config, jwt })),
+      ]);
+      const { data } = await ask('{ getUser(userId: "u3") { role } }', { as: 'web' });
+      assert.deepEqual(data, { getUser: { role: 'ADMIN' } });
+      while (router.status().connections.subgraphs > 1) await systemClock.sleep(20);
     },
     { binaries: {} },
     'grpc: { reflection: true }',
