@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import type { RotationStep } from '@countersign/wire';
@@ -10,19 +10,30 @@ import { takeRotationStep } from '../src/rotation/take-rotation-step.ts';
 
 /**
  * One step of a rotation as a process of its own, which kills itself before or after the nth write to the ledger:
- * `rotation-process.ts DATA STEP AUTHORITY [before|after N]`. Prints how things stand, or nothing.
+ * `rotation-process.ts DATA STEP AUTHORITY [before|after N]`. Prints how things stand, or nothing. What was carried here
+ * stands in DATA/carried, if anything was.
  */
 const [data = '', step = '', name = 'root', when = '', count = '0'] = process.argv.slice(2);
-const counted = new Set(['intend', 'issued', 'changeDocument', 'revoke']);
+const counted = new Set(['intend', 'issued', 'abandoned', 'changeDocument', 'revoke']);
 const file = join(data, 'ca.yaml');
 const config = parseCaConfig(await readFile(file, 'utf8'), file);
 const shared = { clock: systemClock, log: noLog, meter: noMeter };
 const ledger = await openSqliteLedger({ file: join(data, 'ledger.db'), ...shared });
 const authority = await openAuthority({ config, data, ledger: killing(ledger), ...shared });
-const request = { step: step as RotationStep, authority: name, force: true };
+const carried = await readCarried(join(data, 'carried'));
+const request = { step: step as RotationStep, authority: name, force: true, carried };
 const taken = await takeRotationStep(authority.rotation, request);
 await authority.close();
 process.stdout.write(JSON.stringify(taken));
+
+async function readCarried(directory: string): Promise<{ file: string; text: string }[]> {
+  const files = await readdir(directory).catch(() => []);
+  const read = async (file: string) => ({
+    file,
+    text: await readFile(join(directory, file), 'utf8'),
+  });
+  return Promise.all(files.map(read));
+}
 
 function killing(real: Ledger): Ledger {
   let writes = 0;

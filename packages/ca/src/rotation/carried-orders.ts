@@ -234,10 +234,10 @@ export async function giveUpOrders(
   const { orders } = document();
   const isOf = ({ subject, by }: CarriedOrder) => subject === name || by === name;
   const open = new Set((await ledger.openIntents()).map(({ position }) => position));
-  for (const { intent, certificate, subject, by } of orders.filter(isOf)) {
+  for (const { intent, serialHex: value, subject, by } of orders.filter(isOf)) {
     if (open.has(intent)) await ledger.abandoned(intent, `key "${name}" was given up`);
-    if (certificate === undefined || subject === by) continue;
-    const { serialHex: value } = certificate;
+    // A crash may have come before the document had what the ledger took.
+    if (subject === by || (await ledger.certificate(value)) === undefined) continue;
     const reason = 'cessationOfOperation' as const;
     await ledger.revoke({ by: 'serial', value, reason, orderedBy: 'operator' });
   }

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import type { RotationResponse, RotationStep } from '@countersign/wire';
 import { parseCertificate, validatePath } from '@countersign/x509';
+import { attemptRotation } from '../../test/attempt-rotation.ts';
 import { issuedOf, request } from '../../test/authority-under-test.ts';
 import type { Authority } from '../authority.ts';
 import { parseCaConfig } from '../ca-config.ts';
@@ -17,7 +16,6 @@ import { verifyAudit } from '../ledger/verify-audit.ts';
 import { openAuthority } from '../open-authority.ts';
 import { takeRotationStep } from './take-rotation-step.ts';
 
-const program = fileURLToPath(new URL('../../test/rotation-process.ts', import.meta.url));
 const yaml = `
 ca:
   root: { curve: P-256 }
@@ -69,7 +67,7 @@ describe('a rotation that is killed at each step', () => {
         for (const when of ['before', 'after'] as const) {
           const work = `${base}-killed`;
           await cp(base, work, { recursive: true });
-          const killed = await attempt(work, [last, authority, when, String(n)]);
+          const killed = await attemptRotation(work, [last, authority, when, String(n)]);
           ended.push(killed.signal === null);
           if (killed.signal !== null) kills += 1;
           const { state, generations } = await goOn(work, last, authority);
@@ -122,26 +120,9 @@ async function provesWhole(authority: Authority): Promise<void> {
 }
 
 async function run(data: string, step: RotationStep, authority: string): Promise<RotationResponse> {
-  const { signal, stdout, stderr } = await attempt(data, [step, authority]);
+  const { signal, stdout, stderr } = await attemptRotation(data, [step, authority]);
   assert.equal(signal, null, stderr);
   const answer = JSON.parse(stdout === '' ? '{}' : stdout);
   assert.equal(answer.ok, true, `${step}: ${stdout} ${stderr}`);
   return answer;
-}
-
-function attempt(
-  data: string,
-  words: readonly string[],
-): Promise<{ signal: NodeJS.Signals | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [program, data, ...words], { timeout: 60_000 });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  return new Promise((resolve) => {
-    child.on('close', (_, signal) => resolve({ signal, stdout, stderr }));
-  });
 }
