@@ -1,7 +1,7 @@
 // `npm run build`: the command as it is installed. Node strips no types under node_modules, and takes half a millisecond of
 // CPU a module: so it is a few files of JavaScript in apps/cli/dist, which `npm pack -w apps/cli` packs.
 // In the repository `countersign` runs them as long as no file that they were made of has changed, else the sources.
-// `--if-needed` does nothing while they are fresh, and leaves the sources to run where it cannot build.
+// Does nothing while they are fresh; with `--or-sources`, what cannot be built is said and no failure: the sources run.
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -33,17 +33,20 @@ const manifest: Record<
 > = JSON.parse(readFileSync(join(app, 'package.json'), 'utf8'));
 const external = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
 
-const isIfNeeded = process.argv.includes('--if-needed');
-if (!isIfNeeded || builtCommand(app) === undefined) {
-  try {
-    await build();
-  } catch (thrown) {
-    if (!isIfNeeded) throw thrown;
-    console.error(`build the command: ${String(thrown)}; its sources run as they are`);
+try {
+  // Somebody may save a file meanwhile.
+  for (let attempts = 3; attempts > 0 && builtCommand(app) === undefined; attempts -= 1) {
+    const changed = await build();
+    if (changed !== undefined && attempts === 1)
+      throw new Error(`"${changed}" changed while it was built`);
   }
+} catch (thrown) {
+  if (!process.argv.includes('--or-sources')) throw thrown;
+  console.error(`build the command: ${String(thrown)}; its sources run as they are`);
 }
 
-async function build(): Promise<void> {
+/** @returns the path of what changed meanwhile, so that the build is not in force */
+async function build(): Promise<string | undefined> {
   // The file system's clock is a few milliseconds behind.
   const began = Date.now() - 20;
   // 1. bundle
@@ -73,7 +76,7 @@ async function build(): Promise<void> {
   const inputs = inputsOf(output, copied);
   const traces = inputs.map((path) => [path, ...traceOf(join(root, path))] as const);
   const changed = traces.find(([, , , changedMs]) => changedMs >= began);
-  if (changed !== undefined) throw new Error(`"${changed[0]}" changed while it was built`);
+  if (changed !== undefined) return changed[0];
   // 3. whole under a name of its own, then in force
   const name = writeBuild(output, copied);
   replaceFile('inputs.json', JSON.stringify({ directory: name, files: traces }));
@@ -82,6 +85,7 @@ async function build(): Promise<void> {
   replaceFile('.npmignore', `/*\n!/build.json\n!/${name}/`);
   removeOldBuilds(name);
   console.error(`built ${relative(root, join(dist, name))} in ${Date.now() - began} ms`);
+  return undefined;
 }
 
 /**
