@@ -60,6 +60,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/token-create.ts')).tokenCreateVerb,
   },
   {
+    name: 'est password',
+    summary: 'make the password of an EST user, and its hash for ca.yaml',
+    load: async () => (await import('./verbs/est-password.ts')).estPasswordVerb,
+  },
+  {
     name: 'enrol',
     summary: 'get a first identity with a token',
     load: async () => (await import('./verbs/enrol.ts')).enrolVerb,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -176,3 +176,16 @@ test('started by an old Node, the command runs on the one that the repository br
 function majorOf(node: string): number {
   return Number(execFileSync(node, ['--version'], { encoding: 'utf8' }).slice(1).split('.')[0]);
 }
+
+test('est password prints one that it makes, and writes its hash alone', async (t) => {
+  const out = join(await temporaryDirectory(t), 'line-3.scrypt');
+  const made = await countersign(['est', 'password', '--out', out]);
+  assert.equal(made.code, 0, made.stderr);
+  assert.match(made.stdout, /^[\w-]{32}\n$/);
+  const hash = await readFile(out, 'utf8');
+  assert.match(hash, /^\$scrypt\$ln=15,r=8,p=1\$/);
+  assert.ok(!hash.includes(made.stdout.trim()));
+  const short = await countersign(['est', 'password', '--out', out, '--password', 'short']);
+  assert.deepEqual([short.code, short.stderr.includes('at least 12')], [2, true]);
+  assert.equal(await readFile(out, 'utf8'), hash);
+});

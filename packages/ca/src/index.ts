@@ -45,6 +45,7 @@ export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';
 export type { CsrAndWishes } from './csr-and-wishes.ts';
 export { type EphemeralOptions, ephemeralAuthority } from './ephemeral-authority.ts';
+export { hashPassword } from './est/password-hash.ts';
 export { type PolicyTrial, tryPolicy } from './explain/try-policy.ts';
 export { type Initialised, type InitOptions, initAuthority } from './init-authority.ts';
 export type { Issued, Refusal } from './issue.ts';
