@@ -5,10 +5,13 @@ import { connect } from 'node:tls';
 import { systemClock } from '@countersign/base';
 import { httpsAgent, identity } from '@countersign/identity';
 
-const [url = '', token = '', service = '', expected = ''] = process.argv.slice(2);
+const [url = '', token = '', service = '', expected = '', bundle] = process.argv.slice(2);
 
 const began = systemClock.monotonic();
-const me = await identity.ephemeral({ url, token });
+const me = await identity.ephemeral({
+  ...{ url, token },
+  ...(bundle === undefined ? {} : { bundle }),
+});
 const enrolledMs = systemClock.monotonic() - began;
 const agent = httpsAgent(me, { allow: [expected] });
 const status = await new Promise((resolve, reject) => {

@@ -18,8 +18,14 @@ export interface EphemeralFigures {
 
 const program = fileURLToPath(new URL('./ephemeral-process.ts', import.meta.url));
 
-/** Instances that begin with a token and nothing else, one after the other, each a process of its own. */
-export async function measureEphemeral(instances = 11): Promise<EphemeralFigures> {
+/**
+ * Instances that begin with a token and nothing else, or with the authority's roots beside it, one after the other, each
+ * a process of its own.
+ */
+export async function measureEphemeral(
+  withRoots = false,
+  instances = 11,
+): Promise<EphemeralFigures> {
   const fleet = await startFleet({
     validity: '1h',
     upstream: (_, response) => response.end(),
@@ -35,6 +41,7 @@ export async function measureEphemeral(instances = 11): Promise<EphemeralFigures
         revealJoinToken(token),
         fleet.gatewayUrl,
         idOf('gateway'),
+        ...(withRoots ? [await fleet.operator.bundlePem()] : []),
       ]);
       measured.push(JSON.parse(stdout));
     }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Clock, systemClock } from '@countersign/base';
+import { testCa } from '@countersign/testkit';
 import { revealJoinToken } from '@countersign/wire';
+import { encodePem } from '@countersign/x509';
 import { type HttpsDouble, httpsDouble, paymentsId } from './authority-double.suite.ts';
 import { identity } from './identity-entry.ts';
 
@@ -76,6 +78,26 @@ test('an instance that was frozen past half of its certificate renews, past its 
   assert.equal(new Set([...serials, anew.svid().serialHex]).size, 3);
   authority.answer = undefined;
   await Promise.all([live.stop(), anew.stop()]);
+});
+
+test('an instance that has the roots beside its code does not ask for them, and believes only the pinned one', async () => {
+  const { url, anchors: bundle, ca } = authority;
+  const token = revealJoinToken(authority.token);
+  const before = authority.seen.length;
+  // Written so, it is none that an instance of the tests before has.
+  const again = url.replace('https', 'HTTPS');
+  const live = await identity.ephemeral({ url: again, token, bundle, spiffeId: paymentsId });
+  assert.deepEqual(
+    authority.seen.slice(before).map(({ path }) => path),
+    ['/v1/enrol'],
+  );
+  await live.stop();
+  const other = testCa({ at: ca.root.notBefore }).root;
+  const wrong = encodePem('CERTIFICATE', other.raw);
+  const at = `https://localhost:${new URL(url).port}`;
+  await assert.rejects(identity.ephemeral({ url: at, token, bundle: wrong }), {
+    code: 'ERR_IDENTITY_ROOT',
+  });
 });
 
 test('a failure is told, and not remembered', async () => {

@@ -8,7 +8,7 @@ import {
   noMeter,
   systemClock,
 } from '@countersign/base';
-import type { KeyKind } from '@countersign/x509';
+import { certificatesFromPem, type KeyKind } from '@countersign/x509';
 import { parseAuthorityUrl } from './authority-url.ts';
 import { enrol } from './enrol.ts';
 import { offeredRoots } from './learn-root.ts';
@@ -25,6 +25,11 @@ export interface EphemeralOptions {
    * only where this instance has no identity that still holds.
    */
   readonly token: string | (() => string | Promise<string>);
+  /**
+   * PEM of the authority's roots, such as `bundle.pem` beside the code: spares asking for them. The token's fingerprint
+   * decides which of them counts in any case.
+   */
+  readonly bundle?: string;
   /** The SPIFFE ID that the token is expected to be for; instances of several keep several. */
   readonly spiffeId?: string;
   /** Wished lifetime; the authority's default unless given. */
@@ -73,7 +78,9 @@ async function begin(options: EphemeralOptions): Promise<Instance> {
   const [ownRequest, token, offered] = await Promise.all([
     makeOwnRequest(options.keyKind ?? defaultKeyKind),
     tokenOf(options),
-    offeredRoots({ address: parseAuthorityUrl(url), timeoutMs }),
+    options.bundle === undefined
+      ? offeredRoots({ address: parseAuthorityUrl(url), timeoutMs })
+      : certificatesFromPem(options.bundle),
   ]);
   // 2. the enrolment
   const identity = await enrol({
