@@ -15,6 +15,7 @@ import {
   linksToReplaced,
   rootName,
   selfSigned,
+  signingOf,
 } from './hierarchy-view.ts';
 import {
   configNameOf,
@@ -106,16 +107,12 @@ export async function hierarchyInForce(
     const behind = behindChains(document, name, config);
     pairs.push({ name, certificate, signer, ledgerName: ledgerNameOf(active), behind });
   }
-  const signing = document.generations.filter(
-    ({ phase, certificates }) =>
-      phase !== 'making' && phase !== 'dropped' && certificates.length > 0,
-  );
   return {
     root: selfSigned(activeOf(document, rootName)),
     anchors: anchorsOf(document),
     sequence: document.sequence,
     pairs,
-    publishers: signing.map((generation) => ({
+    publishers: signingOf(document).map((generation) => ({
       name: ledgerNameOf(generation),
       certificate: certificateInForce(document, generation, issuerNameOf(generation.name, config)),
       signer: keys.has(generation) ? () => keys.signerOf(generation, config) : undefined,

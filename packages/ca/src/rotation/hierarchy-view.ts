@@ -41,6 +41,14 @@ export function trustedOf(document: RotationDocument, name: string): readonly Ge
   return generationsOf(document, name).filter((each) => trusted.has(each.phase));
 }
 
+/** Those that may have signed something which has not ended: they sign lists about it. */
+export function signingOf({ generations }: RotationDocument): readonly Generation[] {
+  return generations.filter(
+    ({ phase, certificates }) =>
+      phase !== 'making' && phase !== 'dropped' && certificates.length > 0,
+  );
+}
+
 export function certifiedBy(
   { certificates }: Generation,
   by: Pick<Generation, 'name' | 'number'>,

@@ -13,9 +13,12 @@ import { completeInit } from '../ceremony/complete-init.ts';
 import { initOffline } from '../ceremony/init-offline.ts';
 import { makeRootKey } from '../ceremony/make-root-key.ts';
 import { signRequest } from '../ceremony/sign-request.ts';
+import { signRootList } from '../ceremony/sign-root-list.ts';
 import { auditLedger } from '../ledger/audit-ledger.ts';
 import { verifyAudit } from '../ledger/verify-audit.ts';
 import { openAuthority } from '../open-authority.ts';
+import { importIntoState } from '../publish/import-into-state.ts';
+import { importedLists } from '../publish/imported-list.ts';
 import type { CarriedFile, WaitingRequest } from './carried-orders.ts';
 
 const yaml = `
@@ -222,6 +225,29 @@ describe('a rotation under an offline root', () => {
     assert.equal((await keys().show('europe')).generations.at(-1)?.name, 'europe.4');
     assert.ok((await keys().rollBack('europe', { by })).ok);
     assert.deepEqual(authority.rotation?.document.orders, []);
+  });
+
+  it('takes a list of each root that there was where nobody serves, to be published with its name', async () => {
+    await authority.close();
+    const taken: { issuer: string; path: string }[] = [];
+    for (const directory of ['root', 'next']) {
+      const options = { ...shared, directory: at(directory), by: ['Bob Berg'], revoke: [] };
+      const { der } = await signRootList(options);
+      const where = { config, data: at('state'), secrets: { env: {} } };
+      const imported = await importIntoState({ ...shared, ...where, list: der });
+      assert.ok(imported.ok, imported.ok ? '' : imported.detail);
+      taken.push({ issuer: imported.issuer, path: imported.path });
+    }
+    authority = await openAuthority({ ...shared, config, data: at('state'), meter: noMeter });
+    const held = await importedLists(authority.publishers(), authority.ledger);
+    assert.deepEqual(
+      held.map(({ issuer, path }) => ({ issuer, path })),
+      taken,
+    );
+    assert.deepEqual(
+      taken.map(({ issuer }) => issuer),
+      ['root', 'root.2'],
+    );
   });
 });
 
