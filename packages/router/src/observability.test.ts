@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Agent, fetch } from 'undici';
 import { collectingMeter, routerWorld, type World } from './router-world.suite.ts';
 import { shop } from './shop.suite.ts';
 
@@ -70,4 +71,33 @@ test('subgraphs are counted by result and by who answered, with the end of what 
       counted.of('countersign_subgraph_requests_total', { subgraph: name, result: 'ok' }) > 0,
     );
   }
+});
+
+test('requests that come to no operation are told and counted, and so are operations that stream', async () => {
+  const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
+  const post = (headers: Readonly<Record<string, string>>, body: string) =>
+    fetch(`${world.router.url}/graphql`, {
+      ...{ method: 'POST', headers, body, dispatcher },
+    }).then((response) => response.text());
+  const json = { 'content-type': 'application/json' };
+  await post(json, '{"extensions":{"persistedQuery":{"sha256Hash":"x"}}}');
+  await post(json, 'no JSON');
+  await post({ 'content-type': 'text/plain', origin: 'https://elsewhere.example' }, '{}');
+  for (const code of ['ERR_GRAPHQL_PERSISTED', 'ERR_GRAPHQL_REQUEST', 'ERR_GRAPHQL_CSRF']) {
+    assert.ok(world.lines.some((each) => each.code === code && /request refused: /.test(each.msg)));
+    const labels = { kind: 'refused', result: code };
+    assert.equal(counted.of('countersign_operations_total', labels), 1, code);
+  }
+  const streamed = { ...json, accept: 'text/event-stream' };
+  await post(streamed, JSON.stringify({ query: 'query Streamed { me { name } }' }));
+  await post(
+    streamed,
+    JSON.stringify({ query: 'query Unfit { nothing }', operationName: 'Unfit' }),
+  );
+  const [done, unfit] = ['Streamed', 'Unfit'].map((name) =>
+    world.lines.find(({ operation, over }) => operation === name && over !== undefined),
+  );
+  assert.deepEqual([done?.over, done?.answers, done?.errors, done?.kind], ['sse', 1, 0, 'query']);
+  assert.deepEqual([unfit?.code, unfit?.kind], ['ERR_GRAPHQL_DOCUMENT', 'refused']);
+  await dispatcher.close();
 });

@@ -36,6 +36,7 @@ import { routerMetrics } from './router-metrics.ts';
 import type { Subgraph } from './subgraph/subgraph.ts';
 import type { SubgraphStatus } from './subgraph/subgraph-client.ts';
 import type { Trust } from './subgraph/subgraph-pool.ts';
+import { tellRefused } from './telemetry/tell-operation.ts';
 
 export interface RouterOptions {
   readonly config: RouterConfig;
@@ -228,11 +229,9 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     const { caller } = claimed;
     if (!isCaller(caller)) {
       const detail = 'this router is not for the caller';
-      return answerRefusal(
-        response,
-        { ...wrong(403, detail), code: 'ERR_GRAPHQL_DENIED' },
-        'application/json',
-      );
+      const denied = { ...wrong(403, detail), code: 'ERR_GRAPHQL_DENIED' as const };
+      tellRefused(around, caller, denied);
+      return answerRefusal(response, denied, 'application/json');
     }
     if (isForBrowser(request)) return showPage(response, (await openPages()).page);
     if (underWay >= config.limits.max_operations) {
@@ -240,6 +239,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
         ...wrong(503, 'too many operations are under way'),
         code: 'ERR_GRAPHQL_LIMIT' as const,
       };
+      tellRefused(around, caller, busy);
       return answerRefusal(response, busy, 'application/json');
     }
     underWay += 1;

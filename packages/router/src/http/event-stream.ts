@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
 import type { PartFormat } from '../defer/deliver-parts.ts';
 import type { Asking } from '../router-engine.ts';
-import { watchedStream } from '../telemetry/tell-operation.ts';
+import { tellRefused, watchedStream } from '../telemetry/tell-operation.ts';
 import { answerRefusal, type HandlingSurroundings } from './handle-graphql.ts';
 import { type ReadRequest, wrong } from './read-request.ts';
 
@@ -24,8 +24,10 @@ export async function streamEvents(
 ): Promise<void> {
   const { config, subscriptions, log } = around;
   const [parameters] = operations;
-  const refuse = (refused: ReturnType<typeof wrong>) =>
+  const refuse = (refused: ReturnType<typeof wrong>) => {
+    tellRefused(around, asking.caller, refused);
     answerRefusal(response, refused, 'application/json');
+  };
   if (isBatch || parameters === undefined) return refuse(wrong(400, 'a batch cannot be streamed'));
   const found = around.operations.find(parameters);
   if (!found.ok) return refuse(found);
@@ -52,7 +54,7 @@ export async function streamEvents(
   const caller = asking.caller.spiffeId;
   log.info({ operation: operationName, caller }, 'stream begins');
   try {
-    const bodies = watchedStream(around, asking, 'sse', (watched) =>
+    const bodies = watchedStream(around, asking, 'sse', operationName, (watched) =>
       engine.stream(asked, watched, format),
     );
     for await (const body of bodies) {
@@ -64,6 +66,5 @@ export async function streamEvents(
   } finally {
     clearInterval(beat);
     subscriptions.close();
-    log.info({ operation: operationName, caller }, 'stream is over');
   }
 }

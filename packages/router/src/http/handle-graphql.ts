@@ -5,7 +5,7 @@ import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody, GraphqlResult, RouterEngine } from '../router-engine.ts';
 import type { RouterMetrics } from '../router-metrics.ts';
 import type { Tracer } from '../telemetry/operation-watch.ts';
-import { tellOperation, watchOperation } from '../telemetry/tell-operation.ts';
+import { tellOperation, tellRefused, watchOperation } from '../telemetry/tell-operation.ts';
 import type { IncomingFiles } from '../uploads/incoming-files.ts';
 import { judgeCrossSite } from './cross-site.ts';
 import { streamEvents } from './event-stream.ts';
@@ -45,9 +45,13 @@ export async function handleGraphql(
   caller: Caller,
 ): Promise<void> {
   const { config } = around;
+  const refuse = (refusal: RefusedRequest, type: ResponseType = 'application/json') => {
+    tellRefused(around, caller, refusal);
+    answerRefusal(response, refusal, type);
+  };
   // 1. what a foreign page may have sent is not looked at
   const crossSite = judgeCrossSite(request, config);
-  if (crossSite !== undefined) return answerRefusal(response, crossSite, 'application/json');
+  if (crossSite !== undefined) return refuse(crossSite);
   // 2. what can be answered at all
   const accepted = acceptedTypes(request.headers.accept);
   const [best] = accepted;
@@ -56,13 +60,13 @@ export async function handleGraphql(
       406,
       `accept "${request.headers.accept}" names nothing that is served`,
     );
-    return answerRefusal(response, unacceptable, 'application/json');
+    return refuse(unacceptable);
   }
   const json = accepted.find(({ type }) => type.startsWith('application/'));
   const type = json?.type ?? best.type;
   // 3. the parameters
   const read = await readRequest(request, config);
-  if (!read.ok) return answerRefusal(response, read, type);
+  if (!read.ok) return refuse(read, type);
   // 4. the operations, side by side
   const giveUp = new AbortController();
   response.once('close', () => {
@@ -74,7 +78,7 @@ export async function handleGraphql(
   };
   if (best.type === 'text/event-stream' && read.files !== undefined) {
     const detail = 'an operation with files is not streamed, application/json is expected';
-    return answerRefusal(response, wrong(406, detail), 'application/json');
+    return refuse(wrong(406, detail));
   }
   if (best.type === 'text/event-stream')
     return await streamEvents(around, request, response, read, asking, best.parts);
@@ -120,6 +124,7 @@ async function answerWithFiles(
   // What is left of an unread body would be taken for the next request.
   if (!files.isOver) response.setHeader('connection', 'close');
   files.abandon();
+  if (wrongWith !== undefined) tellRefused(around, asking.caller, wrongWith);
   answer(around, response, wrongWith ?? outcome, 'application/json');
 }
 
@@ -131,17 +136,23 @@ async function runOperation(
   asking: Asking,
   files?: IncomingFiles,
 ): Promise<Outcome> {
-  const watch = watchOperation(around, asking, 'http');
   const found = around.operations.find(parameters);
-  if (!found.ok) return found;
+  if (!found.ok) {
+    tellRefused(around, asking.caller, found);
+    return found;
+  }
+  const watch = watchOperation(around, asking, 'http');
   const { operationName, variables } = parameters;
   const asked = { query: found.query, operationName, variables, files };
   const engine = around.engine();
   if (request.method === 'GET') {
     const prepared = await engine.preparer.prepare(asked.query, operationName, asking.caller);
     // GraphQL over HTTP §5.5: GET must not change anything.
-    if (prepared.ok && prepared.kind === 'mutation')
-      return wrong(405, 'mutation by GET, POST is expected');
+    if (prepared.ok && prepared.kind === 'mutation') {
+      const refusal = wrong(405, 'mutation by GET, POST is expected');
+      tellOperation(around, asking, { watch, prepared, operationName, refusal, errors: 1 });
+      return refusal;
+    }
   }
   const result = await engine.execute(asked, { ...asking, watch });
   const { prepared, refusal, body } = result;

@@ -39,6 +39,8 @@ export async function sendParts(
   const answer = await engine.inParts(asked, { ...asking, watch }, format);
   if (answer === undefined) return false;
   if (!answer.ok) {
+    const prepared = undefined;
+    tellOperation(around, asking, { watch, prepared, operationName, refusal: answer, errors: 1 });
     answerRefusal(response, { ...answer, status: 400 }, 'application/json');
     return true;
   }

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { denial } from '@countersign/base';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody } from '../router-engine.ts';
-import { watchedStream } from '../telemetry/tell-operation.ts';
+import { tellRefused, watchedStream } from '../telemetry/tell-operation.ts';
 import { type HandlingSurroundings, refusalBody } from './handle-graphql.ts';
 import { readParameters } from './read-request.ts';
 
@@ -142,14 +143,15 @@ class Conversation {
     const around = this.#around();
     const parameters = readParameters(payload);
     const found = 'ok' in parameters ? parameters : around.operations.find(parameters);
-    if (!found.ok) return this.#refuse(id, refusalBody(found));
+    if (!found.ok) {
+      tellRefused(around, this.#caller, found);
+      return this.#refuse(id, refusalBody(found));
+    }
     const { operationName, variables } = parameters as Exclude<typeof parameters, { ok: false }>;
     if (!around.subscriptions.open(around.config.limits)) {
-      return this.#refuse(id, {
-        errors: [
-          { message: 'too many subscriptions are open', extensions: { code: 'ERR_GRAPHQL_LIMIT' } },
-        ],
-      });
+      const full = denial('ERR_GRAPHQL_LIMIT', 'too many subscriptions are open');
+      tellRefused(around, this.#caller, full);
+      return this.#refuse(id, refusalBody(full));
     }
     const asking: Asking = {
       ...{ caller: this.#caller, headers: this.#request.headers, signal: giveUp.signal },
@@ -158,7 +160,7 @@ class Conversation {
     try {
       const asked = { query: found.query, operationName, variables };
       const engine = around.engine();
-      const bodies = watchedStream(around, asking, 'websocket', (watched) =>
+      const bodies = watchedStream(around, asking, 'websocket', operationName, (watched) =>
         engine.stream(asked, watched),
       );
       for await (const body of bodies) {

@@ -174,7 +174,7 @@ test('a caller that leaves ends the subscription at its subgraph', async () => {
   await withWorld({}, async (world) => {
     const found = await events(world, { query: 'subscription { forever { id } }' }, 3);
     assert.ok(found.length >= 3);
-    while (!world.lines.some(({ msg }) => msg === 'stream is over')) await systemClock.sleep(5);
+    while (!world.lines.some(({ over }) => over === 'sse')) await systemClock.sleep(5);
   });
 });
 

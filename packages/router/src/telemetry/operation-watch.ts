@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import type { Caller } from '../operation/caller.ts';
+import type { PreparedOperation } from '../operation/prepare-operation.ts';
 import type { Subgraph } from '../subgraph/subgraph.ts';
 
 /** Where spans go, if anywhere. */
@@ -69,7 +70,7 @@ export class OperationWatch {
   }
 
   /** What the operation turned out to be, once it is prepared. */
-  operation: { readonly name: string | undefined; readonly kind: string } | undefined;
+  operation: PreparedOperation | undefined;
 
   get traceId(): string | undefined {
     return this.#span?.traceId;

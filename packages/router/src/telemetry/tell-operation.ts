@@ -1,5 +1,6 @@
 import type { Denial } from '@countersign/base';
 import type { HandlingSurroundings } from '../http/handle-graphql.ts';
+import type { Caller } from '../operation/caller.ts';
 import type { PreparedOperation } from '../operation/prepare-operation.ts';
 import type { Asking, GraphqlBody } from '../router-engine.ts';
 import { OperationWatch, type TracedOperation } from './operation-watch.ts';
@@ -18,7 +19,7 @@ export interface EndedOperation {
   /** Undefined: it was refused before it was prepared. */
   readonly prepared: PreparedOperation | undefined;
   readonly operationName: string | undefined;
-  readonly refusal: Denial | undefined;
+  readonly refusal: (Pick<Denial, 'detail'> & { readonly code: string }) | undefined;
   readonly errors: number;
   /** Further fields of the log line. */
   readonly fields?: object;
@@ -35,11 +36,14 @@ export function tellOperation(
   const name = prepared?.name ?? undefined;
   const elapsedMs = watch.end({ name, kind, result });
   const by = caller.spiffeId;
-  metrics.operation({ kind, name, caller: by, result, seconds: elapsedMs / 1000 });
+  // How long a subscription is open says nothing about the router.
+  const isOpenEnded = kind === 'subscription';
+  const seconds = isOpenEnded ? undefined : elapsedMs / 1000;
+  metrics.operation({ kind, name, caller: by, result, seconds });
   for (const { detail, fields: about } of prepared?.refusals ?? []) {
     log.info({ ...about, caller: by }, `field refused: ${detail}`);
   }
-  const isSlow = elapsedMs >= config.slow_operation;
+  const isSlow = !isOpenEnded && elapsedMs >= config.slow_operation;
   const line = {
     ...{ operation: name ?? operationName, kind, ...fields },
     ...{ caller: by, serial: caller.peer?.serialHex },
@@ -52,30 +56,48 @@ export function tellOperation(
   else log.info(line, 'operation');
 }
 
+const maxDetail = 300;
+
+/** A request that came to no operation: counted, and a line in the log. */
+export function tellRefused(
+  { metrics, log }: Pick<HandlingSurroundings, 'metrics' | 'log'>,
+  { spiffeId, peer }: Caller,
+  { code, detail }: Denial,
+): void {
+  const caller = spiffeId;
+  metrics.operation({ kind: 'refused', name: undefined, caller, result: code, seconds: undefined });
+  const told = detail.slice(0, maxDetail);
+  log.info({ code, caller, serial: peer?.serialHex }, `request refused: ${told}`);
+}
+
 /** The answers of an operation that streams, watched to their end. */
 export async function* watchedStream<Body extends Partial<GraphqlBody>>(
   around: HandlingSurroundings,
   asking: Asking,
   over: TracedOperation['over'],
+  operationName: string | undefined,
   run: (asking: Asking) => AsyncGenerator<Body>,
 ): AsyncGenerator<Body> {
   const watch = watchOperation(around, asking, over);
-  let result = 'none';
+  let refusal: EndedOperation['refusal'];
+  let [answers, errors] = [0, 0];
   try {
     for await (const body of run({ ...asking, watch })) {
-      if (body.errors !== undefined) result = codeOfRefusal(body) ?? 'errors';
+      refusal = refusalOf(body);
+      answers += 1;
+      errors += body.errors?.length ?? 0;
       yield body;
     }
   } finally {
-    const { name, kind = 'refused' } = watch.operation ?? {};
-    const elapsedMs = watch.end({ name, kind, result });
-    const seconds = kind === 'subscription' ? undefined : elapsedMs / 1000;
-    around.metrics.operation({ kind, name, caller: asking.caller.spiffeId, result, seconds });
+    const prepared = watch.operation;
+    const fields = { over, answers };
+    tellOperation(around, asking, { watch, prepared, operationName, refusal, errors, fields });
   }
 }
 
 /** Of an operation that never ran. */
-function codeOfRefusal({ data, errors }: Partial<GraphqlBody>): string | undefined {
-  const code = data === undefined ? errors?.[0]?.extensions?.code : undefined;
-  return code === undefined ? undefined : String(code);
+function refusalOf({ data, errors }: Partial<GraphqlBody>): EndedOperation['refusal'] {
+  const [first] = errors ?? [];
+  const code = data === undefined ? first?.extensions?.code : undefined;
+  return code === undefined ? undefined : { code: String(code), detail: first?.message ?? '' };
 }
