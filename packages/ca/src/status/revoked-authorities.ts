@@ -1,4 +1,4 @@
-import { type Clock, equalBytes, type Log, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, equalBytes, type Log, messageOf } from '@countersign/base';
 import type { StatusFinding } from '@countersign/wire';
 import { type Certificate, fingerprintOf } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
@@ -46,10 +46,13 @@ export function revokedOf(authority: Authority): Promise<StatusFinding[]> {
   return revokedAuthorities({ live, issuers, ledger: authority.ledger });
 }
 
-/** Keeps at hand what {@link revokedOf} says, for health checks. */
+/**
+ * Keeps at hand what {@link revokedOf} says, for health checks, and what was changed behind the authority of what it shares
+ * with others.
+ */
 export interface RevokedWatch {
   finding(): string | undefined;
-  /** Asks now. */
+  /** Asks now; never rejects. */
   look(): Promise<void>;
   stop(): void;
 }
@@ -70,16 +73,27 @@ export function watchRevoked(parts: {
   return { finding: () => found, look, stop: () => ending.abort() };
 
   async function look(): Promise<void> {
-    const [first] = await revokedOf(authority);
-    if (first !== undefined && first.detail !== found) log.error({}, first.detail);
-    found = first?.detail;
+    try {
+      await authority.ledger.proveDocuments();
+      const [first] = await revokedOf(authority);
+      tell(first?.detail);
+    } catch (thrown) {
+      const isTampered =
+        thrown instanceof CountersignError && thrown.code === 'ERR_LEDGER_TAMPERED';
+      if (isTampered) tell(thrown.message);
+      // A ledger that is away says so itself.
+      else if (!signal.aborted) log.debug({ error: messageOf(thrown) }, 'own revocation not read');
+    }
+  }
+
+  function tell(detail: string | undefined): void {
+    if (detail !== undefined && detail !== found) log.error({}, detail);
+    found = detail;
   }
 
   async function watch(): Promise<void> {
     while (!signal.aborted) {
-      await look().catch((thrown: unknown) => {
-        if (!signal.aborted) log.debug({ error: messageOf(thrown) }, 'own revocation not read');
-      });
+      await look();
       await clock.sleep(lookEveryMs, { signal, ref: false }).catch(() => {});
     }
   }

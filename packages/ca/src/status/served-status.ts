@@ -1,4 +1,4 @@
-import type { Clock } from '@countersign/base';
+import { type Clock, messageOf } from '@countersign/base';
 import {
   formatNoteKey,
   type ListStateOfAuthority,
@@ -44,7 +44,7 @@ export async function servedStatus(parts: {
     ...found('retention', retention?.unwell()),
     ...found('clock', clockWatch?.finding()),
     ...found('identity', running.identity?.finding),
-    ...(ledger.failure === undefined ? await revokedOf(authority).catch(() => []) : []),
+    ...(ledger.failure === undefined ? await ownFindings(authority) : []),
   ];
   return describeStatus({
     version,
@@ -64,6 +64,16 @@ export async function servedStatus(parts: {
     clock,
     uptimeMs: clock.monotonic() - parts.startedAt,
   });
+}
+
+/** What the ledger says of the authority itself; that it was changed behind it, or cannot be read, is told as well. */
+async function ownFindings(authority: Authority): Promise<readonly StatusFinding[]> {
+  try {
+    await authority.ledger.proveDocuments();
+    return await revokedOf(authority);
+  } catch (thrown) {
+    return found('ledger', messageOf(thrown));
+  }
 }
 
 function found(about: string, detail: string | undefined): readonly StatusFinding[] {
