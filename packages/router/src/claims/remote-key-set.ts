@@ -94,7 +94,8 @@ export class RemoteKeySet implements KeySource {
       if (this.#stop.signal.aborted) return false;
       const age = this.#fetchedAt === undefined ? undefined : clock.now() - this.#fetchedAt;
       const reason = messageOf((thrown as { cause?: unknown }).cause ?? thrown);
-      log.warn({ url, reason, ageMs: age }, 'key set could not be fetched, the old one is used');
+      const then = this.keys().length > 0 ? 'the old one is used' : 'no token verifies';
+      log.warn({ url, reason, ageMs: age }, `key set could not be fetched, ${then}`);
       return false;
     }
   }

@@ -36,6 +36,26 @@ function token(
   return `Bearer ${signed}.${octets.toString('base64url')}`;
 }
 
+test('keys of kinds that are not known, that are none, or that are too weak are passed over', () => {
+  const weak = generateKeyPairSync('rsa', { modulusLength: 1024 });
+  const strange = [
+    { kty: 'AKP', alg: 'ML-DSA-44', kid: 'new', pub: 'AAAA' },
+    { kty: 'RSA', n: 'AQ', kid: 'broken' },
+    { ...weak.publicKey.export({ format: 'jwk' }), kid: 'weak' },
+    { ...rsa.publicKey.export({ format: 'jwk' }), kid: 'other', alg: 'RSA-OAEP' },
+    { ...rsa.publicKey.export({ format: 'jwk' }), kid: 'encrypts', use: 'enc' },
+    null,
+  ];
+  const { keys } = JSON.parse(jwks) as { readonly keys: readonly object[] };
+  const read = readKeySet(JSON.stringify({ keys: [...strange, ...keys] }));
+  assert.deepEqual(
+    read.map(({ kid }) => kid),
+    ['ec', 'rsa'],
+  );
+  assert.throws(() => readKeySet(JSON.stringify({ keys: strange })), /no key that signs/);
+  assert.throws(() => readKeySet('{}'), { code: 'ERR_ROUTER_JWKS' });
+});
+
 test('a token of the issuer, for us and now, gives its claims; every other is refused', async () => {
   const verifier = new TokenVerifier({
     keys: { keys: () => readKeySet(jwks) },
