@@ -114,7 +114,9 @@ async function entitiesOf<Context>(
   const byType = new Map<string, Values[]>();
   for (const each of representations) {
     const type = String(each.__typename);
-    byType.set(type, [...(byType.get(type) ?? []), each]);
+    const known = byType.get(type);
+    if (known === undefined) byType.set(type, [each]);
+    else known.push(each);
   }
   const batches = new Map<string, Promise<ReadonlyMap<string, unknown>>>();
   for (const [type, all] of byType) {

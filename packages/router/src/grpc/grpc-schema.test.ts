@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseRouterConfig } from '../config/router-config.ts';
 import { explainOperation, formatOperationExplanation } from '../explain-operation.ts';
+import { selectMethods } from './select-methods.ts';
 import { shopSet } from './shop-service.suite.ts';
 
 test('a plan says which methods are called, by whom and of whom', async () => {
@@ -60,3 +61,17 @@ for (const [rule, message] of misfits) {
     });
   });
 }
+
+test('what changes something by its name is no query, whatever the name begins with', () => {
+  const names = ['GetUser', 'ListTermsAndOrders', 'GetOrCreateUser', 'ReadAndClear', 'Getaway'];
+  const methods = names.map((name) => ({
+    ...{ path: `a.B/${name}`, service: 'a.B', name, input: 'a.I', output: 'a.O' },
+    ...{ isClientStream: false, isServerStream: false, isSafe: false },
+  }));
+  const text = 'subgraphs: [{ name: a, url: "grpcs://a", grpc: { reflection: true } }]';
+  const { grpc } = parseRouterConfig(text, 'router.yaml', {}).subgraphs[0] ?? {};
+  assert.ok(grpc);
+  const bound = selectMethods({ methods, messages: new Map(), enums: new Map() }, grpc);
+  const queries = bound.filter(({ root }) => root === 'Query').map(({ field }) => field);
+  assert.deepEqual(queries, ['getUser', 'listTermsAndOrders']);
+});

@@ -82,6 +82,7 @@ async function findVersion(ask: AskReflection) {
     try {
       const { services } = responseOf(await ask(path, requestOf({ listServices: '' })));
       const names = (services?.service ?? []).map(({ name = '' }) => name);
+      if (names.length > maxFiles) throw wrong(`the server lists ${names.length} services`);
       return { path, listed: names.filter((name) => !name.startsWith('grpc.reflection.')) };
     } catch (thrown) {
       const { fields } = thrown as CountersignError;

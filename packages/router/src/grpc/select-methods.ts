@@ -13,6 +13,9 @@ const ofTheServer = /^grpc\.(reflection|health|channelz|binlog|lookup)\./;
 /** How methods without side effects are named by most (Google AIP-131, AIP-132 and what is alike). */
 const readingName =
   /^(Get|List|Find|Search|Query|Count|Lookup|Describe|Read|Fetch|Check|Has|Is|BatchGet)(?![a-z])/;
+/** And yet a change: a query may be asked twice, shared and sent by GET. */
+const changingName =
+  /(Or|And)(Add|Claim|Clear|Consume|Create|Delete|Increment|Insert|Lock|Mark|Pop|Put|Register|Remove|Reset|Save|Set|Update|Upsert)(?![a-z])/;
 
 /**
  * The methods that are fields, by the rules of the configuration. A method is a query where a rule says so, or it says of
@@ -53,7 +56,7 @@ export function selectMethods({ methods }: ProtoSchema, config: GrpcConfig): Met
     }
     const isQuery =
       isOne(method, queries) ||
-      (!isOne(method, mutations) && (method.isSafe || readingName.test(method.name)));
+      (!isOne(method, mutations) && (method.isSafe || isReading(method.name)));
     const unary = isQuery ? 'Query' : 'Mutation';
     const root = method.isServerStream ? 'Subscription' : unary;
     bindings.push({ root, field: names[method.path] ?? lowerFirst(method.name), method });
@@ -69,6 +72,10 @@ export function isMeant({ path, name, service }: ProtoMethod, pattern: string): 
   const parts = pattern.split('*').map((part) => part.replace(/[.\\^$+?()[\]{}|]/g, '\\$&'));
   const expression = new RegExp(`^${parts.join('[^/]*')}$`);
   return [path, short, name].some((text) => expression.test(text));
+}
+
+function isReading(name: string): boolean {
+  return readingName.test(name) && !changingName.test(name);
 }
 
 function checkDoubles(bindings: readonly MethodBinding[]): void {

@@ -83,7 +83,6 @@ function readBatch(json: readonly unknown[], limits: RouterLimits): ReadRequest 
 function wrongWithContentType(text: string | undefined): RefusedRequest | undefined {
   if (text === undefined) return wrong(415, 'no content-type, "application/json" is expected');
   const [type = '', ...parameters] = text.split(';').map((part) => part.trim().toLowerCase());
-  if (type === 'multipart/form-data') return wrong(415, 'file uploads are not supported yet');
   if (type !== 'application/json' && type !== 'application/graphql+json') {
     return wrong(415, `content-type "${type}", "application/json" is expected`);
   }
