@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { authorityYaml, id } from './authority-files.ts';
 import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
 
@@ -149,7 +150,8 @@ spec:
     assert.equal(web?.serial, first[0]?.serial);
     assert.match(web?.reason ?? '', /combined\.pem" is not as it was written/);
     assert.match(await readFile(file('combined.pem'), 'latin1'), /PRIVATE KEY/);
-    assert.match(await run('check', path), /keep/);
+    const example = fileURLToPath(new URL('../../../examples/keep/keep.yaml', import.meta.url));
+    assert.match(await run('check', path, example), /keep/);
     t.diagnostic(`${first.length} entries`);
   });
 

@@ -4,7 +4,6 @@ import {
   type Log,
   type Meter,
   messageOf,
-  noLog,
   noMeter,
   systemClock,
 } from '@countersign/base';
@@ -13,6 +12,7 @@ import { parseAuthorityUrl } from './authority-url.ts';
 import { enrol } from './enrol.ts';
 import { offeredRoots } from './learn-root.ts';
 import { type LiveIdentity, liveIdentity } from './live/live-identity.ts';
+import { warningLog } from './live/warning-log.ts';
 import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
 import { renewOverMtls } from './renewal.ts';
 import { type RotatingIdentity, startRotation } from './start-rotation.ts';
@@ -71,7 +71,7 @@ const instances = new Map<string, Promise<Instance>>();
 
 async function begin(options: EphemeralOptions): Promise<Instance> {
   const { url, spiffeId, ttlMs } = options;
-  const { clock = systemClock, log = noLog, meter = noMeter } = options;
+  const { clock = systemClock, log = warningLog, meter = noMeter } = options;
   const ttl = ttlMs === undefined ? {} : { ttlMs };
   const { timeoutMs = 15_000 } = options;
   // 1. the key is made, and the authority asked for its roots, while the token is fetched

@@ -1,7 +1,8 @@
-import { type Clock, type Log, type Meter, noLog, noMeter, systemClock } from '@countersign/base';
+import { type Clock, type Log, type Meter, noMeter, systemClock } from '@countersign/base';
 import { followIdentity } from './follow-identity.ts';
 import { readIdentity } from './identity-files.ts';
 import { type LiveIdentity, liveIdentity } from './live/live-identity.ts';
+import { warningLog } from './live/warning-log.ts';
 import { renewOverMtls } from './renewal.ts';
 import { startRotation } from './start-rotation.ts';
 
@@ -27,7 +28,7 @@ export interface OpenIdentityOptions {
  * @throws CountersignError ERR_IDENTITY_FILES
  */
 export async function openIdentity(options: OpenIdentityOptions): Promise<LiveIdentity> {
-  const { directory, clock = systemClock, log = noLog, meter = noMeter } = options;
+  const { directory, clock = systemClock, log = warningLog, meter = noMeter } = options;
   const identity = await readIdentity(directory);
   const url = options.ca ?? identity.ca;
   if (options.renewal === 'others' || url === undefined) {

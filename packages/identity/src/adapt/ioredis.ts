@@ -1,14 +1,8 @@
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
-import {
-  type Clock,
-  CountersignError,
-  type Log,
-  messageOf,
-  noLog,
-  systemClock,
-} from '@countersign/base';
+import { type Clock, CountersignError, type Log, messageOf, systemClock } from '@countersign/base';
 import type { LiveSource } from '../live/live-source.ts';
+import { warningLog } from '../live/warning-log.ts';
 import { type DialRules, dialler } from './dialling.ts';
 
 interface RedisCommand {
@@ -61,7 +55,7 @@ export function ioRedis<Redis extends object>(
   rules: RedisRules = {},
 ): Redis {
   const { host = 'localhost', port = 6379 } = options;
-  const { clock = systemClock, log = noLog } = rules;
+  const { clock = systemClock, log = warningLog } = rules;
   for (const other of ['tls', 'path', 'sentinels', 'Connector'] as const) {
     if (!(other in options)) continue;
     throw new CountersignError('ERR_USAGE', `ioredis: "${other}" does not go with an identity`);

@@ -1,5 +1,6 @@
-import { type Clock, type Log, messageOf, noLog, systemClock } from '@countersign/base';
+import { type Clock, type Log, messageOf, systemClock } from '@countersign/base';
 import type { LiveSource } from '../live/live-source.ts';
+import { warningLog } from '../live/warning-log.ts';
 
 /** A pool of connections, as far as replacing those of before a rotation needs. */
 export interface StalePool<Connection extends object> {
@@ -46,7 +47,7 @@ export function retireStale<Connection extends object>(
   pool: StalePool<Connection>,
   options: RetireOptions,
 ): StaleRetirer<Connection> {
-  const { clock = systemClock, log = noLog, name } = options;
+  const { clock = systemClock, log = warningLog, name } = options;
   const open = new Set<Connection>();
   const stale = new Set<Connection>();
   const idle = new Set<Connection>();
