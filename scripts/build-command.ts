@@ -121,7 +121,8 @@ function filesBeside(copied: Set<string>): Plugin {
     if (target.endsWith('.ts')) return `./${basename(target, '.ts')}.js`;
     // A build is two directories below the package: dist/<name>.
     if (target.startsWith(`${app}/`)) return `../../${relative(app, target)}`;
-    copied.add(target);
+    // With what is beside it, which it may import.
+    for (const name of readdirSync(dirname(target))) copied.add(join(dirname(target), name));
     return `./${basename(target)}`;
   }
 }

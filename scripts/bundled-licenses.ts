@@ -19,8 +19,11 @@ function packageOf(module: string): string | undefined {
 }
 
 function licenseOf(path: string): string {
-  const { name, version, license } = JSON.parse(readFileSync(join(path, 'package.json'), 'utf8'));
+  const manifest = JSON.parse(readFileSync(join(path, 'package.json'), 'utf8'));
+  const { name, version, license, author } = manifest;
   const files = readdirSync(path).filter((file) => /^(?:licen[cs]e|copying|notice)/i.test(file));
   const texts = files.map((file) => readFileSync(join(path, file), 'utf8').trim());
+  if (texts.length === 0)
+    texts.push(`By ${author?.name ?? author}, who brings no text of the licence.`);
   return `${[`${name} ${version} (${license})`, ...texts].join('\n\n')}\n`;
 }
