@@ -18,6 +18,7 @@ import { accessRefused, isRefusedAccess } from './state-access.ts';
  * requests/NAME.csr              what the offline root is to sign
  * unseal.key                     opens the sealed keys (0600), unless init was given a passphrase or another place
  * entries.json                   a copy of the registration entries, for backups
+ * vault.json                     a copy of what the Vault door keeps, for backups
  * jwt.keys.json                  the keys for JWT-SVIDs, sealed (0600), where ca.yaml has them
  * log.key.json                   the issuance log's key, sealed (0600)
  * log.unseal.key                 opens it (0600), where no key of the hierarchy is sealed in a file
@@ -46,6 +47,7 @@ export interface StateLayout {
   readonly ledger: string;
   readonly log: string;
   readonly entries: string;
+  readonly vault: string;
   readonly jwtKeys: string;
   readonly logKey: string;
   readonly logUnsealKey: string;
@@ -72,6 +74,7 @@ export function stateLayout(directory: string): StateLayout {
     ledger: join(directory, 'ledger.db'),
     log: join(directory, 'log'),
     entries: join(directory, 'entries.json'),
+    vault: join(directory, 'vault.json'),
     jwtKeys: join(directory, 'jwt.keys.json'),
     logKey: join(directory, 'log.key.json'),
     logUnsealKey: join(directory, 'log.unseal.key'),

@@ -67,17 +67,19 @@ export class VaultWorld {
     const tokenFile = join(directory, 'root.token');
     writeFileSync(tokenFile, `${rootToken}\n`, { mode: 0o600 });
     const authority = await testAuthority({ yaml: `${yaml(tokenFile)}${more}`, clock });
-    return VaultWorld.over(authority, { clock, directory });
+    return await VaultWorld.over(authority, { clock, directory });
   }
 
   /** In front of an authority whose configuration has the door. */
-  static over(
+  static async over(
     authority: Authority,
-    { clock = systemClock, directory = '' }: { clock?: Clock; directory?: string } = {},
-  ): VaultWorld {
+    more: { clock?: Clock; directory?: string; copy?: string } = {},
+  ): Promise<VaultWorld> {
+    const { clock = systemClock, directory = '', copy } = more;
     const config = authority.config.vault;
     assert.ok(config);
-    const edge = new VaultEdge({ config, authority, version: '0.0.0', clock, log: noLog });
+    const parts = { config, authority, version: '0.0.0', copy, clock, log: noLog };
+    const edge = await VaultEdge.open(parts);
     return new VaultWorld(authority, edge, directory);
   }
 

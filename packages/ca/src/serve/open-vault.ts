@@ -4,6 +4,7 @@ import type { Clock, Log } from '@countersign/base';
 import { messageOf } from '@countersign/base';
 import { type Certificate, parseCertificate } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
+import { stateLayout } from '../state-layout.ts';
 import type { VaultEdge } from '../vault/vault-edge.ts';
 import { readAnyBody } from './read-body.ts';
 
@@ -17,11 +18,13 @@ export interface VaultOnHttp {
 /** Where ca.yaml opens it: loaded there alone. */
 export async function openVault({
   authority,
+  dataDir,
   version,
   clock,
   log,
 }: {
   readonly authority: Authority;
+  readonly dataDir: string;
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -29,7 +32,8 @@ export async function openVault({
   const { vault: config } = authority.config;
   if (config === undefined) return undefined;
   const { VaultEdge } = await import('../vault/vault-edge.ts');
-  const edge = new VaultEdge({ config, authority, version, clock, log });
+  const copy = stateLayout(dataDir).vault;
+  const edge = await VaultEdge.open({ config, authority, version, copy, clock, log });
   return {
     edge,
     has: (path) => edge.has(path),

@@ -93,7 +93,7 @@ function recordOf({ path, description }: ConfiguredMount): MountRecord {
 }
 
 /** The same in every process, and after every start. */
-function uuidOf(path: string): string {
+export function uuidOf(path: string): string {
   return uuidFrom(hash('sha256', `vault mount ${path}`, 'buffer'));
 }
 

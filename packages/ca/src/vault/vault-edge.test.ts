@@ -313,7 +313,7 @@ policy:
     const { authority } = world;
     const config = authority.config.vault;
     assert.ok(config);
-    const edge = new VaultEdge({ config, authority, version: '0', clock: systemClock, log });
+    const edge = await VaultEdge.open({ config, authority, version: '0', clock: systemClock, log });
     const secret = 'hvs.abcdefghijklmnop-secret';
     const ask = (path: string, body: object) =>
       edge.answer({

@@ -5,19 +5,22 @@ import { GuessLimiter } from '../serve/guess-limiter.ts';
 import { answerVault, type VaultHttp, type VaultReply } from './answer-vault.ts';
 import { AuthMethods } from './auth/auth-methods.ts';
 import { isOwnPath } from './mount-path.ts';
-import { Mounts } from './mounts.ts';
+import { Mounts, uuidOf } from './mounts.ts';
 import { Lists } from './pki/lists.ts';
 import { MadeKeys } from './pki/made-keys.ts';
 import { Policies } from './policies.ts';
 import { Tokens } from './tokens.ts';
 import type { VaultConfig } from './vault-config.ts';
 import type { VaultContext } from './vault-context.ts';
+import { copiedKinds, VaultCopy } from './vault-copy.ts';
 import { VaultStore } from './vault-store.ts';
 
 export interface VaultEdgeOptions {
   readonly config: VaultConfig;
   readonly authority: Authority;
   readonly version: string;
+  /** Where a copy of its state is kept, for backups; absent: nowhere. */
+  readonly copy?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -25,11 +28,27 @@ export interface VaultEdgeOptions {
 /** The API of Vault's PKI secrets engine in front of an authority. Whoever serves it brings HTTP and TLS. */
 export class VaultEdge {
   readonly #context: VaultContext;
+  readonly #copy: VaultCopy;
 
-  constructor({ config, authority, version, clock, log }: VaultEdgeOptions) {
-    const store = new VaultStore(authority.ledger);
+  private constructor(context: VaultContext, copy: VaultCopy) {
+    this.#context = context;
+    this.#copy = copy;
+  }
+
+  /** @throws CountersignError ERR_STATE_BROKEN */
+  static async open(options: VaultEdgeOptions): Promise<VaultEdge> {
+    const { config, authority, version, clock, log } = options;
+    const { ledger: state } = authority;
+    const copy = new VaultCopy({
+      ...{ state, file: options.copy, log },
+      configuredMounts: config.mounts.map(({ path }) => uuidOf(path)),
+    });
+    await copy.open();
+    const store = new VaultStore(state, (kinds) => {
+      if (kinds.some((kind) => copiedKinds.has(kind))) copy.changed();
+    });
     const { failedLogins: burst, failedLoginMs: refillMs } = config.limits;
-    this.#context = {
+    const context: VaultContext = {
       ...{ config, authority, store, version, clock, log },
       tokens: new Tokens({ store, config, clock, log }),
       policies: new Policies(store, clock),
@@ -40,6 +59,7 @@ export class VaultEdge {
       keySets: new KeySets({ allow: config.allow, clock }),
       guesses: new GuessLimiter(clock, { burst, refillMs }),
     };
+    return new VaultEdge(context, copy);
   }
 
   /** Whether a request's path is below `/v1/` and not the authority's own. */
@@ -52,7 +72,8 @@ export class VaultEdge {
     return answerVault(this.#context, http);
   }
 
-  close(): Promise<void> {
-    return this.#context.lists.close();
+  async close(): Promise<void> {
+    await this.#copy.close();
+    await this.#context.lists.close();
   }
 }

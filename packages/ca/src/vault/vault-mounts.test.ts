@@ -106,7 +106,7 @@ describe('mounts that are made over the API', () => {
     const { authority } = world;
     const config = authority.config.vault;
     assert.ok(config);
-    const other = new VaultEdge({
+    const other = await VaultEdge.open({
       config,
       authority,
       version: '0',

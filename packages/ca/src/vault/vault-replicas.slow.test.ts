@@ -37,7 +37,7 @@ ledger: { postgres: { url: "${server.url}", schema: vault_${process.pid} } }
       await initAuthority({ config, data: join(home, 'one'), configText: yaml, ...shared });
       await cp(join(home, 'one'), join(home, 'two'), { recursive: true });
       const open = async (data: string) =>
-        VaultWorld.over(await openAuthority({ config, data: join(home, data), ...shared }));
+        await VaultWorld.over(await openAuthority({ config, data: join(home, data), ...shared }));
       [one, two] = [await open('one'), await open('two')];
     });
     after(async () => {

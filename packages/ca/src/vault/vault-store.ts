@@ -1,5 +1,5 @@
 import { EdgeObjects, forever, type Kept } from '../ledger/edge/edge-objects.ts';
-import type { EdgeChange } from '../ledger/edge/edge-records.ts';
+import type { EdgeChange, EdgeState } from '../ledger/edge/edge-records.ts';
 import type { Values } from './vault-fields.ts';
 import type {
   AuthRecord,
@@ -53,6 +53,20 @@ const mostListed = 10_000;
 
 /** The Vault edge's objects in its state. */
 export class VaultStore extends EdgeObjects<Kinds> {
+  readonly #onChange: (kinds: readonly string[]) => void;
+
+  /** @param onChange told of what was changed here */
+  constructor(state: EdgeState, onChange: (kinds: readonly string[]) => void = () => {}) {
+    super(state);
+    this.#onChange = onChange;
+  }
+
+  override async change(...changes: readonly EdgeChange[]): Promise<boolean> {
+    const isMade = await super.change(...changes);
+    if (isMade) this.#onChange(changes.map(({ kind }) => kind));
+    return isMade;
+  }
+
   /** All of an owner, in the order of their ids. */
   async all<K extends VaultKind>(
     kind: K,
