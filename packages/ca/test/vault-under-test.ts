@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Clock, noLog, systemClock } from '@countersign/base';
+import { type Clock, noLog, noMeter, systemClock } from '@countersign/base';
 import { type Certificate, encodePem } from '@countersign/x509';
 import type { Authority } from '../src/authority.ts';
 import type { VaultHttp } from '../src/vault/answer-vault.ts';
@@ -78,7 +78,7 @@ export class VaultWorld {
     const { clock = systemClock, directory = '', copy } = more;
     const config = authority.config.vault;
     assert.ok(config);
-    const parts = { config, authority, version: '0.0.0', copy, clock, log: noLog };
+    const parts = { config, authority, version: '0.0.0', copy, clock, log: noLog, meter: noMeter };
     const edge = await VaultEdge.open(parts);
     return new VaultWorld(authority, edge, directory);
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
-import type { Clock, Log } from '@countersign/base';
+import type { Clock, Log, Meter } from '@countersign/base';
 import { messageOf } from '@countersign/base';
 import { type Certificate, parseCertificate } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
@@ -22,18 +22,20 @@ export async function openVault({
   version,
   clock,
   log,
+  meter,
 }: {
   readonly authority: Authority;
   readonly dataDir: string;
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly meter: Meter;
 }): Promise<(VaultOnHttp & { readonly edge: VaultEdge }) | undefined> {
   const { vault: config } = authority.config;
   if (config === undefined) return undefined;
   const { VaultEdge } = await import('../vault/vault-edge.ts');
   const copy = stateLayout(dataDir).vault;
-  const edge = await VaultEdge.open({ config, authority, version, copy, clock, log });
+  const edge = await VaultEdge.open({ config, authority, version, copy, clock, log, meter });
   return {
     edge,
     has: (path) => edge.has(path),

@@ -39,6 +39,8 @@ interface Outcome {
   by: string;
   /** Of the mount that it is for. */
   provisioner: string | undefined;
+  /** As the table of routes writes it. */
+  route: string;
 }
 
 /** A policy, or a request for sixty names with its chain, fits well. */
@@ -48,13 +50,14 @@ const maxBodyBytes = 256 * 1024;
 export async function answerVault(context: VaultContext, http: VaultHttp): Promise<VaultReply> {
   const id = randomUUID();
   const path = pathOf(http.url);
-  const outcome: Outcome = { by: 'anonymous', provisioner: undefined };
+  const outcome: Outcome = { by: 'anonymous', provisioner: undefined, route: 'none' };
   let answer: VaultAnswer | VaultRefusal;
   try {
     answer = await answerOf(context, http, outcome);
   } catch (thrown) {
     answer = refusalOf(context, thrown, id, path);
   }
+  context.requests.add(1, { route: outcome.route, result: answer.ok ? 'ok' : answer.code });
   if (!answer.ok) {
     tell(context, answer, { id, path, from: http.from, ...outcome });
     const body = `${JSON.stringify({ errors: answer.errors })}\n`;
@@ -79,6 +82,7 @@ async function answerOf(
   if (operation === undefined) return unsupportedOperation();
   const target = await targetOf(context, path);
   outcome.provisioner = target.provisioner;
+  outcome.route = target.found?.route.path ?? 'none';
 
   // 2. By whom: what is not open to everybody needs a token whose policies let it.
   const isOpen = target.found?.route.open?.includes(operation) === true;

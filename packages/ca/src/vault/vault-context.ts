@@ -1,4 +1,4 @@
-import type { Clock, Log } from '@countersign/base';
+import type { Clock, Counter, Log } from '@countersign/base';
 import type { Authority } from '../authority.ts';
 import type { KeySets } from '../bearer/key-sets.ts';
 import type { GuessLimiter } from '../serve/guess-limiter.ts';
@@ -26,6 +26,7 @@ export interface VaultContext {
   readonly keySets: KeySets;
   readonly guesses: GuessLimiter;
   readonly version: string;
+  readonly requests: Counter;
   readonly clock: Clock;
   readonly log: Log;
 }

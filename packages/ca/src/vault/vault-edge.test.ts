@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { type Log, systemClock } from '@countersign/base';
+import { type Log, noMeter, systemClock } from '@countersign/base';
 import {
   buildName,
   certificatesFromPem,
@@ -313,7 +313,14 @@ policy:
     const { authority } = world;
     const config = authority.config.vault;
     assert.ok(config);
-    const edge = await VaultEdge.open({ config, authority, version: '0', clock: systemClock, log });
+    const edge = await VaultEdge.open({
+      config,
+      authority,
+      version: '0',
+      clock: systemClock,
+      log,
+      meter: noMeter,
+    });
     const secret = 'hvs.abcdefghijklmnop-secret';
     const ask = (path: string, body: object) =>
       edge.answer({

@@ -1,4 +1,4 @@
-import type { Clock, Log } from '@countersign/base';
+import type { Clock, Log, Meter } from '@countersign/base';
 import type { Authority } from '../authority.ts';
 import { KeySets } from '../bearer/key-sets.ts';
 import { GuessLimiter } from '../serve/guess-limiter.ts';
@@ -23,6 +23,7 @@ export interface VaultEdgeOptions {
   readonly copy?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly meter: Meter;
 }
 
 /** The API of Vault's PKI secrets engine in front of an authority. Whoever serves it brings HTTP and TLS. */
@@ -37,7 +38,7 @@ export class VaultEdge {
 
   /** @throws CountersignError ERR_STATE_BROKEN */
   static async open(options: VaultEdgeOptions): Promise<VaultEdge> {
-    const { config, authority, version, clock, log } = options;
+    const { config, authority, version, clock, log, meter } = options;
     const { ledger: state } = authority;
     const copy = new VaultCopy({
       ...{ state, file: options.copy, log },
@@ -58,6 +59,11 @@ export class VaultEdge {
       lists: new Lists(authority, clock, log),
       keySets: new KeySets({ allow: config.allow, clock }),
       guesses: new GuessLimiter(clock, { burst, refillMs }),
+      requests: meter.counter({
+        name: 'countersign_vault_requests_total',
+        help: "Requests to Vault's API by route and result: ok, or the code of the refusal.",
+        labels: ['route', 'result'],
+      }),
     };
     return new VaultEdge(context, copy);
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { noLog, systemClock } from '@countersign/base';
+import { noLog, noMeter, systemClock } from '@countersign/base';
 import { certificatesFromPem, parseCrl, validatePath } from '@countersign/x509';
 import { requestPem, VaultWorld } from '../../test/vault-under-test.ts';
 import { VaultEdge } from './vault-edge.ts';
@@ -112,6 +112,7 @@ describe('mounts that are made over the API', () => {
       version: '0',
       clock: systemClock,
       log: noLog,
+      meter: noMeter,
     });
     const ask = (path: string) =>
       other.answer({
