@@ -30,7 +30,7 @@ export async function answerEst(context: EstContext, http: EstHttp): Promise<Est
   } catch (thrown) {
     answer = refusalOfThrown(context, thrown, id);
   }
-  const common = { 'cache-control': 'no-store' };
+  const common = { 'Cache-Control': 'no-store' };
   if (answer.ok) {
     const { status = 200, headers, body } = answer;
     return { status, headers: { ...headers, ...common }, body };
@@ -39,7 +39,7 @@ export async function answerEst(context: EstContext, http: EstHttp): Promise<Est
   const { status, told, headers } = answer;
   // RFC 7030 §4.2.3: for people; the id is what an operator looks up
   const body = `${told} (${id})\n`;
-  const type = { 'content-type': 'text/plain; charset=utf-8' };
+  const type = { 'Content-Type': 'text/plain; charset=utf-8' };
   return { status, headers: { ...type, ...headers, ...common }, body };
 }
 
@@ -71,7 +71,7 @@ async function stepByStep(
   asked.by = nameOfCaller(caller);
   const waitSeconds = caller.by === 'token' ? undefined : requests.take(asked.by);
   if (waitSeconds !== undefined) {
-    const headers = { 'retry-after': String(waitSeconds) };
+    const headers = { 'Retry-After': String(waitSeconds) };
     return refusal('rate', 'too many requests, try again later', { headers });
   }
 
@@ -113,7 +113,7 @@ function targetOf({ config }: EstContext, { url, method }: EstHttp): Target | Es
   if (method === wanted || (method === 'HEAD' && wanted === 'GET')) {
     return { ok: true, operation: name, label };
   }
-  return refusal('method', `${name} is asked for by ${wanted}`, { headers: { allow: wanted } });
+  return refusal('method', `${name} is asked for by ${wanted}`, { headers: { Allow: wanted } });
 }
 
 /** Into the log and, where nothing behind the edge has noted it, into the audit trail. */
@@ -150,6 +150,6 @@ function refusalOfThrown({ log }: EstContext, thrown: unknown, id: string): EstR
   }
   const operator = messageOf(thrown);
   log.error({ id, err: thrown }, `EST request broke: ${operator}`);
-  const headers = { 'retry-after': '5' };
+  const headers = { 'Retry-After': '5' };
   return refusal('internal', 'it cannot be answered now', { operator, headers });
 }

@@ -77,7 +77,7 @@ async function bySecret(
     const seconds = String(Math.ceil(waitMs / 1000));
     return refusal('rate', 'too many wrong credentials, try again later', {
       operator: `too many wrong credentials from "${http.from}", again in ${seconds} s`,
-      headers: { 'retry-after': seconds },
+      headers: { 'Retry-After': seconds },
     });
   }
   const wrong = (operator: string): EstRefusal => {
@@ -96,7 +96,7 @@ async function bySecret(
   const user = config.users.find(({ name }) => name === basic.name);
   const isRight = await passwords.check(user, basic.password);
   if (isRight === undefined) {
-    const headers = { 'retry-after': '5' };
+    const headers = { 'Retry-After': '5' };
     return refusal('internal', 'too many are logging in, try again later', { headers });
   }
   if (isRight && user !== undefined) return { ok: true, by: 'user', user };

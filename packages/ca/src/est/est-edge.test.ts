@@ -32,7 +32,7 @@ describe('the EST edge', () => {
   });
   after(() => world.close());
 
-  it('tells everybody its authorities, by label too, in base64 of lines with CRLF', async () => {
+  it('tells everybody its authorities, by label too, in base64 of one line', async () => {
     const all = await world.must('cacerts', { user: '' });
     const { type, encoding } = {
       type: all.headers['content-type'],
@@ -40,7 +40,7 @@ describe('the EST edge', () => {
     };
     assert.equal(type, 'application/pkcs7-mime; smime-type=certs-only');
     assert.equal(encoding, 'base64');
-    assert.match(all.text, /^([A-Za-z0-9+/]{76}\r\n)+[A-Za-z0-9+/=]{1,76}\r\n$/);
+    assert.match(all.text, /^[A-Za-z0-9+/]+=*$/);
     const names = (answer: typeof all) =>
       answer.certificates().map(({ subject }) => formatName(subject));
     assert.equal(names(all).length, 3);

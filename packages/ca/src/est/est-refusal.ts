@@ -46,7 +46,7 @@ export function wrongCredentials(operator: string): EstRefusal {
     {
       operator,
       // RFC 7617 §2.1
-      headers: { 'www-authenticate': 'Basic realm="est", charset="UTF-8"' },
+      headers: { 'WWW-Authenticate': 'Basic realm="est", charset="UTF-8"' },
     },
   );
 }
@@ -61,7 +61,7 @@ export function refusalOfDenial(refused: Denial): EstRefusal {
   // RFC 7030 §4.2.3: the order waits, the client repeats it
   if (code === 'ERR_ROTATION_BEHIND') {
     const told = 'the request waits for a key of the authority, repeat it';
-    return { ...refused, status: 202, told, headers: { 'retry-after': waitSeconds } };
+    return { ...refused, status: 202, told, headers: { 'Retry-After': waitSeconds } };
   }
   return { ...refused, status: isMalformed(code) ? 400 : 403, told: detail };
 }

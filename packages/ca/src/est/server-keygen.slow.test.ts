@@ -43,8 +43,8 @@ describe('a key that the EST edge makes', () => {
     assert.equal(sections.length, 2);
     return sections.map((each) => {
       const [head = '', body = ''] = each.split('\r\n\r\n');
-      assert.match(head, /content-transfer-encoding: base64/);
-      return { type: /content-type: (.*)/.exec(head)?.[1], body };
+      assert.match(head, /Content-Transfer-Encoding: base64/);
+      return { type: /Content-Type: (.*)/.exec(head)?.[1], body };
     });
   }
 

@@ -62,9 +62,9 @@ async function answer(
     });
     if (response.destroyed) return;
     // An unread body would be taken for the next request.
-    if (!request.complete) response.setHeader('connection', 'close');
+    if (!request.complete) response.setHeader('Connection', 'close');
     const { status, headers: own, body } = reply;
-    const length = status === 204 ? {} : { 'content-length': Buffer.byteLength(body) };
+    const length = status === 204 ? {} : { 'Content-Length': Buffer.byteLength(body) };
     response.writeHead(status, { ...own, ...length });
     response.end(method === 'HEAD' ? undefined : body);
   } catch (thrown) {
