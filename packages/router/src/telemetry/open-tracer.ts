@@ -10,7 +10,15 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { ExportResultCode, W3CTraceContextPropagator } from '@opentelemetry/core';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base';
+import {
+  createOtlpHttpExportDelegate,
+  httpAgentFactoryFromOptions,
+} from '@opentelemetry/otlp-exporter-base/node-http';
+import {
+  ProtobufTraceSerializer,
+  TraceExporterMetricsHelper,
+} from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
   BatchSpanProcessor,
@@ -178,7 +186,7 @@ const setter = {
 
 /** Counts what became of spans; says once that they cannot be sent, and once that they can again. */
 class CountedExporter implements SpanExporter {
-  readonly #inner: OTLPTraceExporter;
+  readonly #inner: OTLPExporterBase<ReadableSpan[]>;
   readonly #spans: Counter;
   readonly #log: Log;
   readonly #collector: string;
@@ -187,16 +195,9 @@ class CountedExporter implements SpanExporter {
   pending = 0;
 
   constructor({ otlp, log, meter }: TracerOptions) {
-    const { href: url, origin } = tracesUrl(otlp.endpoint);
-    const { headers, timeout } = otlp;
-    this.#inner = new OTLPTraceExporter({
-      url,
-      headers,
-      timeoutMillis: timeout,
-      concurrencyLimit: 2,
-    });
+    this.#inner = new OTLPExporterBase(delegateOf(otlp));
     this.#log = log;
-    this.#collector = origin;
+    this.#collector = tracesUrl(otlp.endpoint).origin;
     this.#spans = meter.counter({
       name: 'countersign_spans_total',
       help: 'Spans by what became of them: exported, failed or dropped.',
@@ -266,6 +267,20 @@ class BoundedProcessor implements SpanProcessor {
   shutdown(): Promise<void> {
     return this.#inner.shutdown();
   }
+}
+
+/** The exporter as router.yaml has it: OpenTelemetry's own one would add what `OTEL_*` variables say. */
+function delegateOf({ endpoint, headers, timeout }: TracerOptions['otlp']) {
+  const all = { ...headers, 'content-type': 'application/x-protobuf' };
+  return createOtlpHttpExportDelegate(
+    {
+      ...{ url: tracesUrl(endpoint).href, headers: async () => all },
+      ...{ timeoutMillis: timeout, concurrencyLimit: 2, compression: 'none' as const },
+      agentFactory: httpAgentFactoryFromOptions({ keepAlive: true }),
+    },
+    ...([ProtobufTraceSerializer, 'otlp_http_span_exporter'] as const),
+    ...([TraceExporterMetricsHelper, undefined] as const),
+  );
 }
 
 /** OTLP/HTTP: `/v1/traces` at a collector that is named by its origin alone. */
