@@ -14,7 +14,7 @@ import {
   writeOutcome,
   writeOutputs,
 } from './kept-folder.ts';
-import { orderCertificate, wrongWith } from './order-certificate.ts';
+import { orderCertificate, wrongUnder, wrongWith } from './order-certificate.ts';
 import { probeConsumer } from './probe-consumer.ts';
 import { runCommand } from './run-command.ts';
 
@@ -123,6 +123,11 @@ function reasonToOrder(
   if (onDisk === undefined) return 'there is none';
   const wrong = wrongWith(kept, onDisk, keeper.svid().leaf.subjectAltNames);
   if (wrong !== undefined) return wrong;
+  // A root that was retired takes with it what it vouched for.
+  const bundle = bundleOf(keeper);
+  const at = Math.min(clock.now(), onDisk.chain[0].notAfter);
+  const refused = bundle === undefined ? undefined : wrongUnder(bundle, onDisk, at);
+  if (refused !== undefined) return `under the trust bundle of now: ${refused}`;
   if (clock.now() < renewalOf(kept, onDisk)) return undefined;
   return `it ends at ${new Date(onDisk.chain[0].notAfter).toISOString()}`;
 }

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { type Clock, CountersignError, equalBytes, messageOf } from '@countersign/base';
 import type { NamedCertificate } from '@countersign/identity';
-import { parseBundleDocument, verifyPeer } from '@countersign/spiffe';
+import { parseBundleDocument, type TrustBundle, verifyPeer } from '@countersign/spiffe';
 import type { AuthorityClient, BatchOrder, BatchResponse } from '@countersign/wire';
 import {
   buildCertificateRequest,
@@ -75,6 +75,25 @@ export function wrongWith(
   return `it is not for "${missing}"; name a profile of the authority that is`;
 }
 
+/** Why whoever trusts this bundle would refuse a certificate; undefined where they would not. */
+export function wrongUnder(
+  bundle: TrustBundle,
+  { chain }: NamedCertificate,
+  at: number,
+): string | undefined {
+  const verified = verifyPeer({
+    chain,
+    bundles: {
+      bundle: (name) => (name === bundle.trustDomain ? bundle : undefined),
+      authorities: () => bundle.authorities,
+    },
+    at,
+    purpose: isFor(chain[0], 'serverAuth') ? 'server' : 'client',
+    profile: 'any',
+  });
+  return verified.ok ? undefined : verified.detail;
+}
+
 function reusableKey(
   { rotatesKey, keyKind }: KeptCertificate,
   before: NamedCertificate | undefined,
@@ -104,17 +123,8 @@ function prove(
     const certificate: NamedCertificate = { chain: [leaf, ...signers], privateKey, bundle };
     const wrong = wrongWith(kept, certificate, ownNames);
     if (wrong !== undefined) throw new Error(wrong);
-    const verified = verifyPeer({
-      chain: certificate.chain,
-      bundles: {
-        bundle: (name) => (name === trustDomain ? bundle : undefined),
-        authorities: () => bundle.authorities,
-      },
-      at: clock.now(),
-      purpose: isFor(leaf, 'serverAuth') ? 'server' : 'client',
-      profile: 'any',
-    });
-    if (!verified.ok) throw new Error(verified.detail);
+    const refused = wrongUnder(bundle, certificate, clock.now());
+    if (refused !== undefined) throw new Error(refused);
     return certificate;
   } catch (thrown) {
     const message = `check the certificate of "${kept.name}": ${messageOf(thrown)}`;
