@@ -14,8 +14,12 @@ const ofTheServer = /^grpc\.(reflection|health|channelz|binlog|lookup)\./;
 const readingName =
   /^(Get|List|Find|Search|Query|Count|Lookup|Describe|Read|Fetch|Check|Has|Is|BatchGet)(?![a-z])/;
 /** And yet a change: a query may be asked twice, shared and sent by GET. */
-const changingName =
-  /(Or|And)(Add|Claim|Clear|Consume|Create|Delete|Increment|Insert|Lock|Mark|Pop|Put|Register|Remove|Reset|Save|Set|Update|Upsert)(?![a-z])/;
+const changingName = new RegExp(
+  `(Or|And)(${[
+    ...['Add', 'Claim', 'Clear', 'Consume', 'Create', 'Delete', 'Increment', 'Insert', 'Lock'],
+    ...['Mark', 'Pop', 'Put', 'Register', 'Remove', 'Reset', 'Save', 'Set', 'Update', 'Upsert'],
+  ].join('|')})(?![a-z])`,
+);
 
 /**
  * The methods that are fields, by the rules of the configuration. A method is a query where a rule says so, or it says of
