@@ -44,6 +44,8 @@ test('an offline root and the intermediate below it are replaced by what is carr
     const prepare = ['prepare', '--intermediate', 'services'];
     const { requests, state } = await step(...prepare, '--out', file('out'), '--by', 'Bob Berg');
     assert.deepEqual([state, requests.length], ['making', 1]);
+    const again = await run('root', ...prepare, ...data, '--out', file('out'));
+    assert.match(again, /then here: countersign root prepare --intermediate services --import/);
     await killed();
     assert.deepEqual((await step('show', '--intermediate', 'services')).requests, requests);
     assert.deepEqual(await readdir(file('out')), ['services.2-by-root.csr']);
@@ -52,10 +54,10 @@ test('an offline root and the intermediate below it are replaced by what is carr
       ...prepare,
       ...data,
       '--import',
-      file('services.pem'),
+      file('vault/root.pem'),
     ]);
     assert.equal(wrong.code, 1);
-    assert.match(wrong.stderr, /"[^"]*services\.pem" has serial "01/);
+    assert.match(wrong.stderr, /"[^"]*root\.pem" has serial "01/);
     assert.equal(lastLine(wrong.stderr), 'ERR_CEREMONY_REQUEST');
     await sign('vault', 'out', 'back', '--by', 'Bob Berg');
     const told = await run(
@@ -85,9 +87,15 @@ test('an offline root and the intermediate below it are replaced by what is carr
     assert.match(made, /act +root key made[\s\S]*who +Alice Adams, [\s\S]*key SHA-256/);
 
     // 3. requests, which the two roots sign for each other; a swapped one is refused by its name
-    await step('prepare', '--import', file('root-2.csr'), '--out', file('out-2'));
+    await step('prepare', '--import', file('root-2.csr'));
+    assert.deepEqual((await readdir(file('state/requests'))).sort(), [
+      'root-by-root.2.csr',
+      'root.2-by-root.2.csr',
+      'root.2-by-root.csr',
+      'services.2-by-root.2.csr',
+    ]);
     await killed();
-    const link = file('out-2/root.2-by-root.csr');
+    const link = file('state/requests/root.2-by-root.csr');
     const swapped = await countersign([
       ...['sign', '--root', file('next'), '--other-root', file('vault'), '--csr', link],
       ...['--out', file('swapped.pem')],
@@ -96,13 +104,30 @@ test('an offline root and the intermediate below it are replaced by what is carr
       swapped.stderr,
       /"[^"]*root\.2-by-root\.csr" is for the key "[0-9a-f]{64}" to sign/,
     );
-    await sign('next', 'out-2', 'back-2', '--other-root', file('vault'), '--by', 'Alice Adams');
-    await sign('vault', 'out-2', 'back-2', '--other-root', file('next'), '--by', 'Alice Adams');
-    assert.equal((await readdir(file('back-2'))).length, 4);
+    await sign(
+      'next',
+      'state/requests',
+      'back',
+      '--other-root',
+      file('vault'),
+      '--by',
+      'Alice Adams',
+    );
+    await sign(
+      'vault',
+      'state/requests',
+      'back',
+      '--other-root',
+      file('next'),
+      '--by',
+      'Alice Adams',
+    );
+    // Beside what came back for the intermediate, which is no news.
+    assert.equal((await readdir(file('back'))).length, 5);
 
     // 4. carried back, in two parts with a crash between
-    await rename(file('back-2/root.2-by-root.pem'), file('link.pem'));
-    assert.equal((await step('prepare', '--import', file('back-2'))).state, 'making');
+    await rename(file('back/root.2-by-root.pem'), file('link.pem'));
+    assert.equal((await step('prepare', '--import', file('back'))).state, 'making');
     await killed();
     const whole = await step('prepare', '--import', file('link.pem'), '--by', 'Bob Berg');
     assert.deepEqual([whole.state, whole.anchors.length, whole.taken.length], ['prepared', 2, 1]);

@@ -93,6 +93,8 @@ export interface RotationResponse {
   };
   /** Under an offline root: what waits to be carried to it. */
   readonly requests?: readonly RotationCarriedRequest[];
+  /** Names of the files of everything that waits, of other authorities too: what else was written may go. */
+  readonly waiting?: readonly string[];
   /** What was carried back by this step. */
   readonly taken?: readonly RotationTaken[];
   /** What comes next, for people. */
@@ -145,6 +147,7 @@ export function parseRotationResponse(json: unknown): RotationResponse {
       const living = m.optional('living', (name) => readLiving(m.object(name)));
       const many = { maxItems: 10_000 } as const;
       const requests = m.optional('requests', (name) => m.list(name, many, readRequest));
+      const waiting = m.optional('waiting', (name) => m.listOfTexts(name, { ...many, max: 128 }));
       const taken = m.optional('taken', (name) => m.list(name, many, readTaken));
       return {
         done: m.boolean('done'),
@@ -156,6 +159,7 @@ export function parseRotationResponse(json: unknown): RotationResponse {
         ...(uptake === undefined ? {} : { uptake }),
         ...(living === undefined ? {} : { living }),
         ...(requests === undefined ? {} : { requests }),
+        ...(waiting === undefined ? {} : { waiting }),
         ...(taken === undefined ? {} : { taken }),
         next: m.text('next'),
       };

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileDurably } from '@countersign/base';
 import type { RotationCarriedRequest, RotationResponse } from '@countersign/wire';
@@ -45,10 +45,22 @@ export async function writeRequests(
   }
 }
 
+/** Takes requests away that wait no more, lest they are carried and signed. Of a directory that holds nothing else. */
+export async function tidyRequests(waiting: readonly string[], directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names) {
+    if (name.endsWith('.csr') && !waiting.includes(name)) await rm(join(directory, name));
+  }
+}
+
 /** The record of what goes to an offline root and of what came back, and the commands there. */
 export function carriedText(
   cli: Cli,
-  { requests = [], taken = [] }: Pick<RotationResponse, 'requests' | 'taken'>,
+  {
+    authority,
+    requests = [],
+    taken = [],
+  }: Pick<RotationResponse, 'authority' | 'requests' | 'taken'>,
   { out, who }: { readonly out: string; readonly who: readonly string[] },
 ): string {
   if (requests.length + taken.length === 0) return '';
@@ -68,11 +80,12 @@ export function carriedText(
   const record = rows.map(([name, value]) => `  ${name.padEnd(20)}${value}`).join('\n');
   const roots = new Set(requests.flatMap(({ file }) => (file.startsWith('root') ? [file] : [])));
   const other = roots.size > 0 ? ' [--other-root DIR]' : '';
+  const which = authority === 'root' ? '' : ` --intermediate ${authority}`;
   const next =
     requests.length === 0
       ? ''
       : `carry "${out}" to each root that signs, and there:\n` +
         `  countersign sign --root DIR${other} --csr ${out} --out SIGNED --by NAME\n` +
-        'then here: countersign root prepare --import SIGNED\n';
+        `then here: countersign root prepare${which} --import SIGNED\n`;
   return `ceremony record\n${record}\n${next}`;
 }

@@ -21,7 +21,9 @@ export function rotationText(cli: Cli, step: RotationStep, answer: RotationRespo
   const now = cli.clock.now();
   const lines: string[] = [];
   if (step !== 'show') {
-    const done = answer.done ? green(doneWords[step]) : 'was done before: nothing to do';
+    const isWaiting = step === 'prepare' && state === 'making';
+    const words = isWaiting ? 'waits for what an offline root has to sign' : doneWords[step];
+    const done = answer.done ? green(words) : 'was done before: nothing to do';
     lines.push(`${authority} ${done}`);
   }
   lines.push(`${bold(authority)}: ${state}`);

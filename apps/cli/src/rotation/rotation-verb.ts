@@ -9,7 +9,7 @@ import { asOperator } from '../state/open-state.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
 import { takingPart, whoOption } from '../state/who-option.ts';
 import type { Verb } from '../verb.ts';
-import { carriedText, readCarried, writeRequests } from './carried-files.ts';
+import { carriedText, readCarried, tidyRequests, writeRequests } from './carried-files.ts';
 import { rotationText } from './rotation-text.ts';
 
 interface RotationOptions extends StateOptions {
@@ -92,6 +92,8 @@ async function take(cli: Cli, step: RotationStep, options: RotationOptions): Pro
       return response;
     },
   });
+  const { waiting } = answer;
+  if (step !== 'show' && waiting !== undefined) await tidyRequests(waiting, directory);
   if (step === 'prepare') await writeRequests(answer.requests ?? [], out);
   if (options.output === 'json') return await cli.out(`${JSON.stringify(answer, null, 2)}\n`);
   await cli.out(rotationText(cli, step, answer));

@@ -204,6 +204,8 @@ export async function takeCarried(
     const { serialHex } = certificate;
     const order = known.orders.find((each) => each.serialHex === serialHex);
     if (order === undefined) {
+      // Of an earlier time: what was carried back is seldom taken away.
+      if (await wasTaken(certificate, context)) continue;
       return refusal(file, `has serial "${serialHex}", which nothing that waits here has`);
     }
     if (order.certificate !== undefined && equalBytes(order.certificate.raw, certificate.raw)) {
@@ -223,6 +225,15 @@ export async function takeCarried(
     await context.ledger.issued({ intent, serialHex, der: certificate.raw });
   }
   return { ok: true, orders: known.orders, taken };
+}
+
+async function wasTaken(
+  { serialHex, raw }: Certificate,
+  { ledger }: RotationContext,
+): Promise<boolean> {
+  const record = await ledger.certificate(serialHex);
+  if (record === undefined || !equalBytes(record.der, raw)) return false;
+  return record.provisioner === carriedProvisioner;
 }
 
 /** Ends what was ordered for a key that is given up. @returns what was ordered for others; may be repeated */

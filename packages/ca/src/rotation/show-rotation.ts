@@ -39,6 +39,8 @@ export interface RotationReport {
   readonly living: Living | undefined;
   /** What is to be carried to an offline key; empty where nothing waits. */
   readonly requests: readonly WaitingRequest[];
+  /** Names of the files of everything that waits, whichever authority it is for. */
+  readonly waiting: readonly string[];
   /** What comes next, for people. */
   readonly next: string;
 }
@@ -72,6 +74,7 @@ export async function showRotation(
     authority: name,
     state,
     requests,
+    waiting: waitingRequests(document).map(({ file }) => file),
     generations: generationsOf(document, name).map((each) => reportOf(each, context)),
     sequence: document.sequence,
     anchors: anchorsOf(document).map(fingerprintOf),

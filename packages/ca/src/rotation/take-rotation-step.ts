@@ -52,9 +52,9 @@ const operator = 'operator';
 
 function responseOf(report: RotationReport, done: boolean): RotationResponse {
   const { authority, state, sequence, anchors, uptake, living, next, generations } = report;
-  const { requests } = report;
+  const { requests, waiting } = report;
   return {
-    ...{ done, authority, state, sequence, anchors, next },
+    ...{ done, authority, state, sequence, anchors, next, waiting },
     generations: generations.map(({ name, phase, since, fingerprint, key, notAfter }) => ({
       ...{ name, phase, since },
       ...(fingerprint === undefined ? {} : { fingerprint }),
