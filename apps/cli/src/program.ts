@@ -22,6 +22,7 @@ export async function runProgram(typed: readonly string[], cli: Cli): Promise<nu
   try {
     // 1. only the verb that is asked for is loaded; the others stand in the help with their summaries
     const row = rowOf(words);
+    if (!words.includes('--help') && !words.includes('-h')) row?.begin?.();
     for (const other of verbTable) await addVerb(program, other, cli, other === row);
     // 2. parse and act
     await program.parseAsync([...words], { from: 'user' });

@@ -1,3 +1,4 @@
+import { beginThreadAhead } from '@countersign/ca/ledger-thread';
 import type { Verb } from './verb.ts';
 
 /** A row a verb, in the order of `countersign --help`. A verb's rooms are loaded only when it runs. */
@@ -6,6 +7,8 @@ export interface VerbRow {
   readonly name: string;
   readonly summary: string;
   load(): Promise<Verb>;
+  /** Begins what takes a while and needs none of its rooms, before they are loaded. */
+  begin?(): void;
 }
 
 export const verbTable: readonly VerbRow[] = [
@@ -23,6 +26,7 @@ export const verbTable: readonly VerbRow[] = [
     name: 'ca serve',
     summary: 'serve its API: enrolment, renewal, revocation and the feed',
     load: async () => (await import('./verbs/ca-serve.ts')).caServeVerb,
+    begin: beginThreadAhead,
   },
   {
     name: 'ca status',

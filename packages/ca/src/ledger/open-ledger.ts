@@ -4,6 +4,7 @@ import type { Ledger } from './ledger.ts';
 import type { LedgerConfig, PostgresConfig } from './ledger-config.ts';
 import type { PostgresLedger } from './postgres/postgres-ledger.ts';
 import { openSqliteLedger } from './sqlite-ledger.ts';
+import { endThreadAhead } from './sqlite-thread.ts';
 
 export interface OpenLedgerOptions {
   readonly config: LedgerConfig;
@@ -76,6 +77,7 @@ async function openPostgres(
 ): Promise<PostgresLedger> {
   const { url: place, schema, timeoutMs, pollMs } = config;
   const { secrets, clock, log, meter } = options;
+  endThreadAhead();
   const { openPostgresLedger } = await import('./postgres/postgres-ledger.ts');
   const url =
     place.from === 'configuration'

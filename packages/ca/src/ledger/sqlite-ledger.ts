@@ -1,6 +1,4 @@
-import { getCompileCacheDir } from 'node:module';
-import { dirname, extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type Clock, CountersignError, type Log, type Meter, noMeter } from '@countersign/base';
 import type { Ledger } from './ledger.ts';
 import {
@@ -10,7 +8,8 @@ import {
   type OperationName,
   type ResultOf,
 } from './ledger-front.ts';
-import type { WorkerBatch, WorkerError, WorkerReply, WorkerStart } from './sqlite-protocol.ts';
+import type { WorkerBatch, WorkerError, WorkerReply } from './sqlite-protocol.ts';
+import { ledgerThread } from './sqlite-thread.ts';
 
 /*
  * Durability contract.
@@ -109,8 +108,7 @@ class SqliteEngine implements LedgerEngine {
       help: 'Operations that the ledger answered',
     });
     const { file, create = false } = options;
-    const workerData: WorkerStart = { file, create };
-    this.#worker = startWorker(options.worker ?? workerCode(), workerData);
+    this.#worker = ledgerThread({ file, create }, options.worker);
     this.#worker.on('message', (reply: WorkerReply) => this.#onReply(reply));
     this.#worker.on('error', (thrown) => this.#fail(failed('the worker thread died', thrown)));
     this.#worker.on('exit', () => this.#onExit());
@@ -242,21 +240,4 @@ function errorOf(error: WorkerError): CountersignError {
 
 function failed(what: string, cause?: unknown): CountersignError {
   return new CountersignError('ERR_LEDGER_FAILED', what, { cause });
-}
-
-/** With the compile cache of this thread, where it has one: a worker begins without, and a start would wait for it. */
-function startWorker(code: URL, workerData: WorkerStart): Worker {
-  const cache = getCompileCacheDir();
-  if (cache === undefined) return new Worker(code, { workerData, resourceLimits });
-  const program = `require('node:module').enableCompileCache(${JSON.stringify(dirname(cache))});
-    import(${JSON.stringify(code.href)});`;
-  return new Worker(program, { eval: true, workerData, resourceLimits });
-}
-
-/** What it makes is gone with its batch. */
-const resourceLimits = { maxYoungGenerationSizeMb: 12 };
-
-/** Beside this file, under its own ending: `.ts` in the repository, `.js` once published. */
-function workerCode(): URL {
-  return new URL(`./sqlite-worker${extname(import.meta.url)}`, import.meta.url);
 }

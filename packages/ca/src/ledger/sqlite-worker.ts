@@ -19,9 +19,15 @@ import { SqliteStore } from './sqlite-store.ts';
 const quietMs = 500;
 
 /** The worker thread of a SqliteLedger: one batch, one transaction, one sync to disk, then the answers. */
-if (parentPort !== null) serve(parentPort, workerData as WorkerStart);
+if (parentPort !== null) begin(parentPort, workerData as WorkerStart | undefined);
 
 type Operation = (tx: object, ...args: readonly unknown[]) => unknown;
+
+/** One that was begun ahead is told its file by the first message. */
+function begin(port: MessagePort, start: WorkerStart | undefined): void {
+  if (start === undefined) port.once('message', (told: WorkerStart) => serve(port, told));
+  else serve(port, start);
+}
 
 function serve(port: MessagePort, start: WorkerStart): void {
   const { file } = start;
