@@ -1,5 +1,5 @@
 import { buildCertsOnly } from '@countersign/x509';
-import { answerOf, certsOnlyType, type EstAnswer } from './encoded-answer.ts';
+import { answerOf, type EstAnswer } from './encoded-answer.ts';
 import type { EstLabel } from './est-config.ts';
 import type { EstContext } from './est-context.ts';
 
@@ -12,5 +12,5 @@ export function caCertificates({ authority }: EstContext, { intermediate }: EstL
   const chains = names.flatMap((name) => authority.doors.issuerOf(name)?.chainDer ?? []);
   const roots = authority.bundle().authorities.map(({ raw }) => raw);
   const seen = new Map([...roots, ...chains].map((der) => [Buffer.from(der).toString('hex'), der]));
-  return answerOf(certsOnlyType, buildCertsOnly([...seen.values()]));
+  return answerOf('application/pkcs7-mime', buildCertsOnly([...seen.values()]));
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { denial } from '@countersign/base';
 import { revealJoinToken } from '@countersign/wire';
 import {
   buildName,
@@ -22,6 +23,7 @@ import {
   inLines,
   password,
 } from '../../test/est-under-test.ts';
+import { refusalOfDenial } from './est-refusal.ts';
 
 const web = [dns('web.example.test')];
 
@@ -38,7 +40,7 @@ describe('the EST edge', () => {
       type: all.headers['content-type'],
       encoding: all.headers['content-transfer-encoding'],
     };
-    assert.equal(type, 'application/pkcs7-mime; smime-type=certs-only');
+    assert.equal(type, 'application/pkcs7-mime');
     assert.equal(encoding, 'base64');
     assert.match(all.text, /^[A-Za-z0-9+/]+=*$/);
     const names = (answer: typeof all) =>
@@ -310,4 +312,9 @@ it('an EST edge that requires the link says so, and refuses a request without', 
   await world.refused(400, /no challengePassword/, 'simpleenroll', {
     csr: () => estRequest({ names: web }),
   });
+});
+
+it('an order that waits for a key of the authority is accepted, and to be repeated', () => {
+  const waits = refusalOfDenial(denial('ERR_ROTATION_BEHIND', 'the key is not taken up yet'));
+  assert.deepEqual([waits.status, waits.headers], [202, { 'Retry-After': '10' }]);
 });
