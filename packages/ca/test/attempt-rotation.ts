@@ -15,7 +15,7 @@ export function attemptRotation(
   data: string,
   words: readonly string[],
 ): Promise<AttemptedRotation> {
-  const child = spawn(process.execPath, [program, data, ...words], { timeout: 60_000 });
+  const child = spawn(process.execPath, [program, data, ...words], { timeout: 120_000 });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk) => {
     stdout += chunk;
