@@ -1,15 +1,13 @@
-import type { VaultRoute } from './vault-call.ts';
-
-export interface FoundRoute<M> {
-  readonly route: VaultRoute<M>;
+export interface FoundRoute<R> {
+  readonly route: R;
   readonly names: Readonly<Record<string, string>>;
 }
 
 /** The first route in the order of the table that a path is of; `path` has no slash at its ends. */
-export function findVaultRoute<M>(
-  routes: readonly VaultRoute<M>[],
+export function findVaultRoute<R extends { readonly path: string }>(
+  routes: readonly R[],
   path: string,
-): FoundRoute<M> | undefined {
+): FoundRoute<R> | undefined {
   const segments = path === '' ? [] : path.split('/');
   for (const route of routes) {
     const names = namesIn(route.path, segments);

@@ -7,15 +7,18 @@ import type { Handler, VaultRoute } from './vault-call.ts';
 import type { VaultContext } from './vault-context.ts';
 import { noHandler, unsupportedPath, type VaultRefusal } from './vault-refusal.ts';
 
+/** What path help says of a route. */
+export type Described = Pick<VaultRoute, 'path' | 'help' | 'fields'>;
+
 export interface Target {
   /** Whether there is a mount. */
   readonly ok: boolean;
   /** Of a mount of certificates. */
   readonly provisioner: string | undefined;
-  readonly routes: readonly VaultRoute[];
+  readonly routes: readonly Described[];
   /** Below the mount. */
   readonly rest: string;
-  readonly found: FoundRoute<undefined> | undefined;
+  readonly found: FoundRoute<VaultRoute> | undefined;
   /** Where it is not found. */
   readonly refusal: VaultRefusal;
 }
@@ -23,38 +26,33 @@ export interface Target {
 /** Which mount and route a path below `/v1/` is of. */
 export async function targetOf(context: VaultContext, path: string): Promise<Target> {
   const [first = '', second = ''] = path.split('/');
-  if (first === 'sys') return within(sysRoutes, path.slice('sys/'.length));
+  if (first === 'sys') return within(sysRoutes, path.slice('sys/'.length), undefined);
   if (first === 'auth' && second === 'token') {
-    return within(tokenRoutes, path.slice('auth/token/'.length));
+    return within(tokenRoutes, path.slice('auth/token/'.length), undefined);
   }
   if (first === 'auth') {
     const below = path.slice('auth/'.length);
     const method = await context.authMethods.at(below);
     if (method === undefined) return nowhere(path);
-    const routes = authRoutes[method.type].map((route) => bound(route, method));
-    return within(routes, below.slice(method.path.length + 1));
+    return within(authRoutes[method.type], below.slice(method.path.length + 1), method);
   }
   const mount = await context.mounts.at(path);
   if (mount === undefined) return nowhere(path);
-  const routes = pkiRoutes.map((route) => bound(route, mount));
-  const target = within(routes, path.slice(mount.path.length + 1));
+  const target = within(pkiRoutes, path.slice(mount.path.length + 1), mount);
   return { ...target, provisioner: mount.provisioner };
 }
 
-function within(routes: readonly VaultRoute[], rest: string): Target {
+function within<M>(routes: readonly VaultRoute<M>[], rest: string, mount: M): Target {
   const found = findVaultRoute(routes, rest);
-  return { ok: true, provisioner: undefined, routes, rest, found, refusal: unsupportedPath() };
+  return {
+    ...{ ok: true, provisioner: undefined, routes, rest, refusal: unsupportedPath() },
+    found: found && { names: found.names, route: bound(found.route, mount) },
+  };
 }
 
 function nowhere(path: string): Target {
-  return {
-    ok: false,
-    provisioner: undefined,
-    routes: [],
-    rest: path,
-    found: undefined,
-    refusal: noHandler(path),
-  };
+  const refusal = noHandler(path);
+  return { ok: false, provisioner: undefined, routes: [], rest: path, found: undefined, refusal };
 }
 
 function bound<M>(route: VaultRoute<M>, mount: M): VaultRoute {

@@ -173,9 +173,13 @@ export function keyIdOf({ spki }: Certificate): string {
   return uuidFrom(hash('sha256', spki.raw, 'buffer'));
 }
 
+const written = new WeakMap<object, string>();
+
 /** Without a line break at its end, as that API's answers have it. */
-export function pemOf({ raw }: Pick<Certificate, 'raw'>): string {
-  return encodePem('CERTIFICATE', raw).trimEnd();
+export function pemOf(certificate: Pick<Certificate, 'raw'>): string {
+  const known = written.get(certificate) ?? encodePem('CERTIFICATE', certificate.raw).trimEnd();
+  written.set(certificate, known);
+  return known;
 }
 
 /** What a made mount's certificates name, by its `config/urls`. */
