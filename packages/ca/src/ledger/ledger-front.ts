@@ -104,7 +104,8 @@ export class LedgerFront implements Ledger {
     this.#engine.run('changeDocument', [change, whoAsks()]);
   reportBundle: Ledger['reportBundle'] = (report) => this.#engine.run('reportBundle', [report]);
   leaseHolders: Ledger['leaseHolders'] = () => this.#engine.run('leaseHolders', []);
-  openTokens: Ledger['openTokens'] = (limit) => this.#engine.run('openTokens', [limit]);
+  openTokens: Ledger['openTokens'] = (after, limit) =>
+    this.#engine.run('openTokens', [after, limit]);
   liveCertificates: Ledger['liveCertificates'] = (after, limit) =>
     this.#engine.run('liveCertificates', [after, limit]);
 

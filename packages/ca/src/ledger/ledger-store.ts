@@ -83,8 +83,8 @@ export interface LedgerStore {
   forgetHolders(): void;
   /** Those with an instance. */
   leaseHolders(): readonly BundleHolder[];
-  /** Join tokens that are not spent and end after `at`, ascending. */
-  openTokens(at: number, limit: number): readonly TokenRecord[];
+  /** Join tokens above a position that are not spent and end after `at`, ascending. */
+  openTokens(after: number, at: number, limit: number): readonly TokenRecord[];
   /** Issued certificates above a position that end after `at`, ascending. */
   unexpired(after: number, at: number, limit: number): readonly LiveCertificate[];
 

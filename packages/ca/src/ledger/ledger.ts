@@ -38,6 +38,7 @@ import type {
   DocumentChange,
   LivePage,
   SharedDocument,
+  TokenPage,
 } from './rotation-records.ts';
 
 export type { Acknowledgement, ClosedConnections, Lease, LeaseHold } from './lease-records.ts';
@@ -191,8 +192,8 @@ export interface Ledger extends EdgeState {
   reportBundle(report: BundleReport): Promise<void>;
   /** What was reported by those who hold leases. */
   leaseHolders(): Promise<readonly BundleHolder[]>;
-  /** Join tokens that could be redeemed now, oldest first, among at most `limit` (1–10000). */
-  openTokens(limit: number): Promise<readonly TokenRecord[]>;
+  /** Join tokens above a position that could be redeemed now, among at most `limit` (1–10000). */
+  openTokens(after: number, limit: number): Promise<TokenPage>;
   /** Certificates above a position that are neither over nor revoked, among at most `limit` (1–10000). */
   liveCertificates(after: number, limit: number): Promise<LivePage>;
 

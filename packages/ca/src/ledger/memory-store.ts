@@ -251,9 +251,12 @@ export class MemoryStore implements LedgerStore {
     return [...this.#holders.values()].filter(({ instance }) => instance !== '');
   }
 
-  openTokens(at: number, limit: number): readonly TokenRecord[] {
+  openTokens(after: number, at: number, limit: number): readonly TokenRecord[] {
     return [...this.#tokens.values()]
-      .filter(({ spentBy, expiresAt }) => spentBy === undefined && expiresAt > at)
+      .filter(
+        ({ position, spentBy, expiresAt }) =>
+          position > after && spentBy === undefined && expiresAt > at,
+      )
       .slice(0, limit);
   }
 

@@ -1,4 +1,4 @@
-import type { IntentRecord } from './ledger.ts';
+import type { IntentRecord, TokenRecord } from './ledger.ts';
 
 /** Text that all processes over a ledger share. It changes as a whole, by whoever has seen the version before. */
 export interface SharedDocument {
@@ -50,6 +50,12 @@ export interface BundleHolder {
 /** A certificate that is neither over nor revoked, and what its holder said without a lease. */
 export interface LiveCertificate extends Omit<IntentRecord, 'kind'> {
   readonly holder: Omit<BundleHolder, 'intent' | 'instance'> | undefined;
+}
+
+export interface TokenPage {
+  readonly tokens: readonly TokenRecord[];
+  /** The position that the next page begins behind; undefined at the end. */
+  readonly next: number | undefined;
 }
 
 export interface LivePage {

@@ -2,10 +2,15 @@ import { type Denial, denial } from '@countersign/base';
 import type { Asked } from './asked.ts';
 import { forgetLostDocuments, markOf, proveDocuments, provenDocument } from './document-mark.ts';
 import { isRedeemable } from './grant-refusals.ts';
-import type { TokenRecord } from './ledger.ts';
 import { factsOf } from './ledger-store.ts';
 import { boundedLimit, type LedgerTransaction } from './ledger-transaction.ts';
-import type { BundleHolder, BundleReport, DocumentChange, LivePage } from './rotation-records.ts';
+import type {
+  BundleHolder,
+  BundleReport,
+  DocumentChange,
+  LivePage,
+  TokenPage,
+} from './rotation-records.ts';
 import { coveringRevocation } from './standing-revocations.ts';
 
 /** Writes, by name, about keys of the hierarchy that are being replaced. */
@@ -56,8 +61,14 @@ export const rotationReads = {
     };
   },
 
-  openTokens: (tx: LedgerTransaction, limit: number): readonly TokenRecord[] =>
-    tx.store.openTokens(tx.at, boundedLimit(limit)).filter((token) => isRedeemable(tx, token)),
+  openTokens(tx: LedgerTransaction, after: number, limit: number): TokenPage {
+    const most = boundedLimit(limit);
+    const found = tx.store.openTokens(after, tx.at, most);
+    return {
+      tokens: found.filter((token) => isRedeemable(tx, token)),
+      next: found.length < most ? undefined : found.at(-1)?.position,
+    };
+  },
 
   leaseHolders: (tx: LedgerTransaction): readonly BundleHolder[] => tx.store.leaseHolders(),
 } as const;

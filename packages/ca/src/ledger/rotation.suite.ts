@@ -125,10 +125,18 @@ export function rotationSuite(name: string, subject: LedgerUnderTest): void {
       await ledger.revoke({ by, value: 'spiffe://example.com/void', reason, orderedBy });
       await ledger.revoke({ by: 'token', value: held, reason, orderedBy });
       now += 20;
-      assert.deepEqual(
-        (await ledger.openTokens(100)).map(({ id }) => id),
-        ['open'],
-      );
+      await token('later');
+      const { tokens, next } = await ledger.openTokens(0, 100);
+      assert.deepEqual([tokens.map(({ id }) => id), next], [['open', 'later'], undefined]);
+      // Page by page, whatever of each could be redeemed.
+      const found: string[] = [];
+      for (let after: number | undefined = 0; after !== undefined; ) {
+        const each = await ledger.openTokens(after, 1);
+        assert.ok(each.tokens.length <= 1);
+        found.push(...each.tokens.map(({ id }) => id));
+        after = each.next;
+      }
+      assert.deepEqual(found, ['open', 'later']);
     });
 
     it('forgets what was said of bundles when a change says so', async () => {

@@ -58,10 +58,10 @@ export class SqliteDocuments extends SqliteEdges {
     return this.#all("SELECT * FROM bundle_holders WHERE instance <> ''").map(rows.holderOf);
   }
 
-  openTokens(at: number, limit: number): readonly TokenRecord[] {
+  openTokens(after: number, at: number, limit: number): readonly TokenRecord[] {
     const text =
-      'SELECT * FROM tokens WHERE spent_by IS NULL AND expires_at > ? ORDER BY position LIMIT ?';
-    return this.#all(text, at, limit).map(rows.tokenOf);
+      'SELECT * FROM tokens WHERE position > ? AND spent_by IS NULL AND expires_at > ? ORDER BY position LIMIT ?';
+    return this.#all(text, after, at, limit).map(rows.tokenOf);
   }
 
   unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {

@@ -80,7 +80,7 @@ export async function livingUnder(
   pins: (token: TokenRecord) => boolean,
 ): Promise<Living> {
   const found = (await usedCertificates(ledger, trustDomain, wasHeardOf)).filter(leads);
-  const tokens = (await ledger.openTokens(mostTokens)).filter(pins);
+  const tokens = (await redeemableTokens(ledger)).filter(pins);
   const holders = [...tokens.map(tokenHolder), ...found.map(workloadOf)];
   return {
     count: holders.length,
@@ -90,7 +90,15 @@ export async function livingUnder(
   };
 }
 
-const mostTokens = 10_000;
+async function redeemableTokens(ledger: Ledger): Promise<TokenRecord[]> {
+  const all: TokenRecord[] = [];
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const { tokens, next } = await ledger.openTokens(after, page);
+    all.push(...tokens);
+    after = next;
+  }
+  return all;
+}
 
 /** Whether the holder of a certificate has moved on to what it was renewed to. */
 type MovedOn = (successor: LiveCertificate, before: LiveCertificate) => boolean;

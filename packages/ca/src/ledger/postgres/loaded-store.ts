@@ -344,8 +344,8 @@ export class LoadedStore implements LedgerStore {
     return this.#ask('leaseHolders', [], []);
   }
 
-  openTokens(at: number, limit: number): readonly TokenRecord[] {
-    return this.#ask('openTokens', [at, limit], []);
+  openTokens(after: number, at: number, limit: number): readonly TokenRecord[] {
+    return this.#ask('openTokens', [after, at, limit], []);
   }
 
   unexpired(after: number, at: number, limit: number): readonly LiveCertificate[] {

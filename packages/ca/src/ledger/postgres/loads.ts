@@ -216,12 +216,12 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
   ],
 
   openTokens: (asked, s) =>
-    asked.map(([at, limit]) => ({
+    asked.map(([after, at, limit]) => ({
       name: 'open-tokens',
-      text: `SELECT * FROM ${s}.tokens WHERE spent_by IS NULL AND expires_at > $1
-        ORDER BY position LIMIT $2`,
-      values: [at, limit],
-      read: one('openTokens', [at, limit], (found) => found.map(rows.tokenOf)),
+      text: `SELECT * FROM ${s}.tokens WHERE position > $1 AND spent_by IS NULL
+        AND expires_at > $2 ORDER BY position LIMIT $3`,
+      values: [after, at, limit],
+      read: one('openTokens', [after, at, limit], (found) => found.map(rows.tokenOf)),
     })),
 
   unexpired: (asked, s) =>

@@ -49,7 +49,10 @@ export interface Questions extends ArchiveQuestions, EdgeQuestions, CheckQuestio
   document: { with: [name: string]; answer: MarkedDocument };
   documentNames: { with: []; answer: readonly string[] };
   leaseHolders: { with: []; answer: readonly BundleHolder[] };
-  openTokens: { with: [at: number, limit: number]; answer: readonly TokenRecord[] };
+  openTokens: {
+    with: [after: number, at: number, limit: number];
+    answer: readonly TokenRecord[];
+  };
   unexpired: {
     with: [after: number, at: number, limit: number];
     answer: readonly LiveCertificate[];
