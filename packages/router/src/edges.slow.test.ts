@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { systemClock } from '@countersign/base';
 import { ChangeSignal, type RevocationSource } from '@countersign/spiffe';
 import { Agent, fetch } from 'undici';
+import { WebSocket } from 'ws';
 import { clientPem, routerWorld, type WorldOptions } from './router-world.suite.ts';
 import { shop } from './shop.suite.ts';
 import type { SubgraphSource } from './subgraph.suite.ts';
@@ -112,5 +114,37 @@ test('an answer beyond its limit is refused, of a subgraph and to a caller, whol
       body: JSON.stringify({ query: '{ a(times: 1) ... @defer { b(times: 2) } }' }),
     });
     await assert.rejects(response.text());
+  });
+});
+
+test('who sends over a WebSocket without reading is not read, and then gets all of it', async () => {
+  await withWorld({ yaml: 'listen: { port: 0, client_mtls: optional }' }, async ({ router }) => {
+    const ws = new WebSocket(
+      `${router.url.replace('https', 'wss')}/graphql`,
+      'graphql-transport-ws',
+      {
+        rejectUnauthorized: false,
+      },
+    );
+    await once(ws, 'open');
+    ws.send('{"type":"connection_init"}');
+    await once(ws, 'message');
+    let [sent, got] = [0, 0];
+    ws.on('message', () => {
+      got += 1;
+    });
+    ws.pause();
+    let isRead = true;
+    while (isRead) {
+      assert.ok(sent < 3_000_000, `${sent} pings were read`);
+      for (let i = 0; i < 20_000; i += 1) ws.send('{"type":"ping"}');
+      sent += 20_000;
+      for (let i = 0; i < 100 && ws.bufferedAmount > 0; i += 1) await systemClock.sleep(10);
+      isRead = ws.bufferedAmount === 0;
+    }
+    ws.resume();
+    while (got < sent && ws.readyState === ws.OPEN) await systemClock.sleep(10);
+    assert.equal(got, sent);
+    ws.terminate();
   });
 });

@@ -31,7 +31,7 @@ export async function* callMessages(
   call: GrpcCall,
 ): AsyncGenerator<Buffer> {
   const { clock, deadlineMs, signal } = call;
-  const stream = session.request(headOf(call) as never, { endStream: false });
+  const stream = begin(session, call);
   const over = new AbortController();
   let reason: unknown;
   const giveUp = (thrown: unknown) => {
@@ -69,6 +69,21 @@ export async function* callMessages(
     if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
   }
 }
+
+/** A connection that was closed between its choice and the call has carried nothing: another one may. */
+function begin(session: GrpcConnection['session'], call: GrpcCall): ClientHttp2Stream {
+  try {
+    return session.request(headOf(call) as never, { endStream: false });
+  } catch (thrown) {
+    if (!closedCodes.has(String((thrown as { code?: unknown }).code))) throw thrown;
+    const message = 'the connection was closed before the call';
+    throw new CountersignError('ERR_DIAL_UNREACHABLE', message, { cause: thrown });
+  }
+}
+
+const closedCodes: ReadonlySet<string> = new Set([
+  ...(['ERR_HTTP2_GOAWAY_SESSION', 'ERR_HTTP2_INVALID_SESSION'] as const),
+]);
 
 function headOf(call: GrpcCall): string[] {
   const timeout = call.deadlineMs;

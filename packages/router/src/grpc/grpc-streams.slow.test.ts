@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { systemClock } from '@countersign/base';
 import { ChangeSignal, type RevocationSource } from '@countersign/spiffe';
@@ -6,6 +9,7 @@ import { createClient } from 'graphql-ws';
 import { Agent, fetch } from 'undici';
 import { WebSocket } from 'ws';
 import { clientPem, routerWorld, type World, type WorldOptions } from '../router-world.suite.ts';
+import { callMessages } from './grpc-call.ts';
 import { type ShopService, serveShop, shopSet, untilWatched } from './shop-service.suite.ts';
 
 const forever = 'subscription { watchUsers(count: 0) { userId fullName } }';
@@ -180,4 +184,22 @@ test('reloads that fail leave no connection behind, and several at once come to 
     { binaries: {} },
     'grpc: { reflection: true }',
   );
+});
+
+test('a call on a connection that closes just then has carried nothing, so that another may take it', async () => {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const authority = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const session = connect(`http://${authority}`);
+  await once(session, 'connect');
+  session.close();
+  const call = {
+    ...{ path: 'a.B/C', authority, scheme: 'http' as const, message: new Uint8Array() },
+    ...{ metadata: [], deadlineMs: 1000, maxMessageBytes: 1000, signal: undefined },
+    clock: systemClock,
+  };
+  const answers = callMessages({ session, peer: undefined }, call);
+  await assert.rejects(answers.next(), { code: 'ERR_DIAL_UNREACHABLE' });
+  await new Promise((resolve) => server.close(resolve));
 });

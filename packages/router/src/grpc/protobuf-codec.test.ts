@@ -139,6 +139,14 @@ test('bytes that are cut, nested without end or not of this message end in a typ
   assert.throws(() => codec.decode(name, deep), { code: 'ERR_SUBGRAPH_RESPONSE' });
 });
 
+test('bytes that would become very many values are refused', () => {
+  const numbers = protobuf.Writer.create()
+    .uint32((17 << 3) | 2)
+    .bytes(new Uint8Array(11_000_000))
+    .finish();
+  assert.throws(() => codec.decode(name, numbers), /more than 10000000 values/);
+});
+
 test('a set with a missing import, a group or a hostile name is refused by name', () => {
   const broken = (files: Record<string, string>, change?: (set: Buffer) => Buffer) => {
     const bytes = descriptorSetOf(files);

@@ -5,6 +5,8 @@ import { isEmptyMessage, Prepared, type Values, wellKnownType } from './well-kno
 
 /** As in protoc's own readers. */
 const maxDepth = 100;
+/** Of one answer: fields that nothing was sent of are there, too, so that two bytes may become many. */
+const maxValues = 10_000_000;
 
 /**
  * Messages as GraphQL has their values, and back: fields by their JSON names, 64-bit integers as strings, enums by name,
@@ -14,6 +16,8 @@ const maxDepth = 100;
 export class ProtobufCodec {
   readonly #schema: ProtoSchema;
   readonly #defaults = new Map<string, () => Values>();
+  /** Of the message that is being read. */
+  #values = 0;
 
   constructor(schema: ProtoSchema) {
     this.#schema = schema;
@@ -21,6 +25,7 @@ export class ProtobufCodec {
 
   /** @throws CountersignError ERR_SUBGRAPH_RESPONSE where the bytes are no such message */
   decode(typeName: string, bytes: Uint8Array): unknown {
+    this.#values = 0;
     try {
       return this.#read(this.#message(typeName), protobuf.Reader.create(bytes), bytes.length, 0);
     } catch (thrown) {
@@ -51,6 +56,7 @@ export class ProtobufCodec {
 
   #read(message: ProtoMessage, reader: protobuf.Reader, end: number, depth: number): unknown {
     if (depth > maxDepth) throw new TypeError(`nested deeper than ${maxDepth}`);
+    this.#count(1 + message.fields.length);
     const values = this.#emptyOf(message);
     while (reader.pos < end) {
       const tag = reader.uint32();
@@ -62,6 +68,11 @@ export class ProtobufCodec {
     const known = wellKnownType(message.name);
     if (known !== undefined) return known.toGraphql(values);
     return isEmptyMessage(message) ? true : values;
+  }
+
+  #count(values: number): void {
+    this.#values += values;
+    if (this.#values > maxValues) throw new TypeError(`more than ${maxValues} values`);
   }
 
   #readField(
@@ -77,7 +88,10 @@ export class ProtobufCodec {
       const end = reader.uint32() + reader.pos;
       if (end > reader.len) throw new TypeError(`"${field.name}" is cut off`);
       const list = values[jsonName] as unknown[];
-      while (reader.pos < end) list.push(this.#readScalar(field, reader));
+      while (reader.pos < end) {
+        this.#count(1);
+        list.push(this.#readScalar(field, reader));
+      }
       return;
     }
     if (wireType !== wireTypes[kind]) {

@@ -11,6 +11,8 @@ import { readParameters } from './read-request.ts';
 /** From the handshake to `connection_init`. */
 const initTimeoutMs = 3000;
 const pingMs = 12_000;
+/** Bytes that wait for the caller to read them, before it gets no more. */
+const maxBuffered = 1_048_576;
 /** Operations of one connection at once. */
 const maxOperations = 100;
 
@@ -58,6 +60,7 @@ class Conversation {
   readonly #caller: Caller;
   readonly #around: () => HandlingSurroundings;
   readonly #running = new Map<string, AbortController>();
+  readonly #over = new AbortController();
   #isInitialised = false;
   #isAlive = true;
 
@@ -91,6 +94,7 @@ class Conversation {
     ws.on('close', () => {
       clearTimeout(late);
       clearInterval(beat);
+      this.#over.abort();
       for (const running of this.#running.values()) running.abort(new Error('caller left'));
     });
   }
@@ -101,6 +105,15 @@ class Conversation {
     const handle = typeof type === 'string' ? this.#handlers.get(type) : undefined;
     if (handle === undefined || message === undefined) this.#ws.close(4400, 'Invalid message');
     else handle(message);
+    if (this.#ws.bufferedAmount > maxBuffered && !this.#ws.isPaused) void this.#pause();
+  }
+
+  /** Who does not read what it is sent is not read either: even pongs would pile up. */
+  async #pause(): Promise<void> {
+    const { signal } = this.#over;
+    this.#ws.pause();
+    await this.#drained(signal);
+    if (!signal.aborted) this.#ws.resume();
   }
 
   readonly #handlers = new Map<string, (message: Message) => void>([
@@ -187,7 +200,7 @@ class Conversation {
   /** The subgraph is read at the pace of the caller. */
   async #drained(signal: AbortSignal): Promise<void> {
     const { clock } = this.#around();
-    while (this.#ws.bufferedAmount > 1_048_576 && !signal.aborted) {
+    while (this.#ws.bufferedAmount > maxBuffered && !signal.aborted) {
       await clock.sleep(20, { signal, ref: false }).catch(() => {});
     }
   }
