@@ -150,6 +150,7 @@ export class Authority {
       rootFingerprint: this.rootFingerprint,
       anchorFingerprints: fingerprintsOf(this.#bundle),
       haltOf: (name) => this.rotation?.haltOf(name),
+      overtakenOf: async (name) => this.rotation?.overtakenOf(name),
       ledger,
       entries: this.entries,
       clock,

@@ -67,6 +67,8 @@ export interface IssueContext {
   readonly anchorFingerprints: ReadonlySet<string>;
   /** Why nothing may be signed by a key, by its name in the ledger. */
   readonly haltOf?: ((ledgerName: string) => Denial | undefined) | undefined;
+  /** The same once the ledger was waited for, which is asked again before it is refused. */
+  readonly overtakenOf?: ((ledgerName: string) => Promise<Denial | undefined>) | undefined;
   readonly ledger: Ledger;
   readonly entries: Pick<EntryRegistry, 'grants'>;
   readonly clock: Clock;
@@ -176,7 +178,12 @@ async function issueInSteps(
   });
   if (!intent.ok) return intent;
 
-  // 6. Sign.
+  // 6. Sign, unless the ledger was away meanwhile, and others have replaced the key and retired it.
+  const overtaken = await context.overtakenOf?.(issuer.ledgerName);
+  if (overtaken !== undefined) {
+    await ledger.abandoned(intent.position, overtaken.detail);
+    return overtaken;
+  }
   const der = await signDraft(linted, intent, issuer.signer).catch((thrown: unknown) =>
     abandon(intent, thrown, context),
   );

@@ -85,6 +85,18 @@ export class KeyRotation {
     return denial('ERR_ROTATION_BEHIND', message, { issuer: ledgerName });
   }
 
+  /**
+   * As {@link haltOf}, of whoever has waited for the ledger: what this process could not tell is looked up before.
+   *
+   * Denials: ERR_ROTATION_BEHIND.
+   */
+  async overtakenOf(ledgerName: string): Promise<Denial | undefined> {
+    if (this.haltOf(ledgerName) === undefined) return undefined;
+    // What it says of a failure, the next turn says again.
+    await this.followOnce().catch(() => {});
+    return this.haltOf(ledgerName);
+  }
+
   /** Whether any key is between two generations: then it matters who holds which trust bundle. */
   get isUnderWay(): boolean {
     return isRotating(this.#options.keeper.document);

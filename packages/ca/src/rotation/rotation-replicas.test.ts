@@ -186,6 +186,49 @@ ledger: { postgres: { url: "${server.url}", schema: ${schema} } }
       assert.match(issuedOf(await issue()).issuer, /services/);
     });
 
+    it('signs nothing by a key that was retired while the order waited for the ledger', async () => {
+      const rotation = two.rotation!;
+      await rotation.followOnce();
+      const { intend } = two.ledger;
+      const hold = () => {
+        const [begun, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        two.ledger.intend = async (draft) => {
+          begun.resolve();
+          await going.promise;
+          return intend(draft);
+        };
+        return { begun: begun.promise, goOn: going.resolve };
+      };
+      const ending = new AbortController();
+      const following = rotation.follow(ending.signal);
+      const order = async () => two.issue({ csr: await request(), spiffeId: `${domain}/a` });
+
+      // Nothing has happened meanwhile.
+      const first = hold();
+      const ordered = order();
+      await first.begun;
+      aheadMs += 16_000;
+      first.goOn();
+      issuedOf(await ordered);
+
+      const second = hold();
+      const late = order();
+      await second.begun;
+      for (const step of ['prepare', 'activate'] as const) {
+        assert.ok((await one.rotation![step]('services', { by })).ok);
+      }
+      aheadMs += 21_000;
+      assert.ok((await one.rotation!.retire('services', { by, force: true })).ok);
+      second.goOn();
+      refused(await late, 'ERR_ROTATION_BEHIND', /"services.2": it was retired/);
+      assert.deepEqual(await two.ledger.openIntents(), []);
+      two.ledger.intend = intend;
+      ending.abort();
+      await following;
+      await rotation.followOnce();
+      issuedOf(await order());
+    });
+
     it('stands after a restart, and in the files for commands without a ledger', async () => {
       const { rootFingerprint } = two;
       await one.close();
