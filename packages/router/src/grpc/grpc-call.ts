@@ -39,7 +39,7 @@ export async function* callMessages(
     stream.close(constants.NGHTTP2_CANCEL);
   };
   stream.on('error', (thrown) => {
-    reason ??= thrown;
+    reason ??= asUnsent(thrown);
   });
   const onAbort = () => giveUp(signal?.reason ?? new Error('given up'));
   if (signal?.aborted === true) onAbort();
@@ -72,18 +72,19 @@ export async function* callMessages(
 
 /** A connection that was closed between its choice and the call has carried nothing: another one may. */
 function begin(session: GrpcConnection['session'], call: GrpcCall): ClientHttp2Stream {
-  try {
-    return session.request(headOf(call) as never, { endStream: false });
-  } catch (thrown) {
-    if (!closedCodes.has(String((thrown as { code?: unknown }).code))) throw thrown;
-    const message = 'the connection was closed before the call';
-    throw new CountersignError('ERR_DIAL_UNREACHABLE', message, { cause: thrown });
-  }
+  if (session.destroyed) throw closedBefore(undefined);
+  return session.request(headOf(call) as never, { endStream: false });
 }
 
-const closedCodes: ReadonlySet<string> = new Set([
-  ...(['ERR_HTTP2_GOAWAY_SESSION', 'ERR_HTTP2_INVALID_SESSION'] as const),
-]);
+/** Of a session that is closed and not yet destroyed, Node says so at the stream. */
+function asUnsent(thrown: Error & { code?: string }): Error {
+  return thrown.code === 'ERR_HTTP2_GOAWAY_SESSION' ? closedBefore(thrown) : thrown;
+}
+
+function closedBefore(cause: unknown): CountersignError {
+  const message = 'the connection was closed before the call';
+  return new CountersignError('ERR_DIAL_UNREACHABLE', message, { cause });
+}
 
 function headOf(call: GrpcCall): string[] {
   const timeout = call.deadlineMs;

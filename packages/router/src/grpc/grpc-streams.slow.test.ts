@@ -199,7 +199,9 @@ test('a call on a connection that closes just then has carried nothing, so that 
     ...{ metadata: [], deadlineMs: 1000, maxMessageBytes: 1000, signal: undefined },
     clock: systemClock,
   };
-  const answers = callMessages({ session, peer: undefined }, call);
-  await assert.rejects(answers.next(), { code: 'ERR_DIAL_UNREACHABLE' });
+  const unsent = { code: 'ERR_DIAL_UNREACHABLE' };
+  await assert.rejects(callMessages({ session, peer: undefined }, call).next(), unsent);
+  session.destroy();
+  await assert.rejects(callMessages({ session, peer: undefined }, call).next(), unsent);
   await new Promise((resolve) => server.close(resolve));
 });
