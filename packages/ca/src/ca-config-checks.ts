@@ -15,6 +15,7 @@ import { checkRetention } from './ledger/retention/retention-config.ts';
 import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
 import { defaultProfileName } from './profile/certificate-profile.ts';
 import { defaultProfile, interpretProfiles } from './profile/profile-config.ts';
+import { unrenewableNotices } from './profile/renews-over-mtls.ts';
 import { interpretPublish } from './publish/publish-config.ts';
 import { interpretRequests } from './requests/requests-config.ts';
 import { interpretServices } from './service-config.ts';
@@ -79,6 +80,7 @@ export function interpretCaConfig(
   const longestIssuerMs = Math.max(...signing.map((each) => each.validityMs));
   const profileContext = { services, trustDomain, longestIssuerMs, report };
   const profiles = interpretProfiles(written.profiles ?? {}, profileContext);
+  notices.push(...unrenewableNotices([defaultProfile(services), ...profiles]));
   const rules = interpretPolicy(written.policy ?? undefined, trustDomain, report);
   const config: CaConfig = {
     file,

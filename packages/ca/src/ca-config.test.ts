@@ -67,6 +67,20 @@ describe('ca.yaml', () => {
     assert.deepEqual(listening('{ address: 127.0.0.1 }'), []);
   });
 
+  it('says of which profiles an identity cannot renew over mTLS', () => {
+    const noticesOf = (profile: string) =>
+      parseCaConfig(`${minimal}\nprofiles: { web: ${profile} }\n`, 'ca.yaml').notices;
+    const [notice = ''] = noticesOf('{ extKeyUsage: [serverAuth] }');
+    assert.match(notice, /profile "web" has extKeyUsage serverAuth without clientAuth/);
+    const forIds = '{ extKeyUsage: [serverAuth], for: [{ names: ["spiffe://example.com/**"] }] }';
+    assert.equal(noticesOf(forIds).length, 1);
+    assert.deepEqual(
+      noticesOf('{ extKeyUsage: [serverAuth], for: [{ names: ["*.a.test"] }] }'),
+      [],
+    );
+    assert.deepEqual(noticesOf('{ extKeyUsage: [serverAuth, clientAuth] }'), []);
+  });
+
   it('has safe defaults for everything but the trust domain', () => {
     const config = parseCaConfig(minimal, 'ca.yaml');
     assert.deepEqual(config.root.key, { type: 'EC', curve: 'P-384' });

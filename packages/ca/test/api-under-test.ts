@@ -38,6 +38,8 @@ service_certificates:
     require_spiffe: true
     spiffe_trust_domain: example.com
     allowed_dns_patterns: ["*.prod.internal"]
+profiles:
+  server-only: { extKeyUsage: [serverAuth] }
 api:
   admins: [spiffe://example.com/ns/ops/sa/admin]
   gateways: ["spiffe://example.com/ns/edge/*"]

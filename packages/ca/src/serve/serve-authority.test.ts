@@ -265,6 +265,18 @@ describe('authority api', () => {
     }
   });
 
+  it('tells who shows a certificate that is for no client why it is refused', async () => {
+    const { csr, key } = await newRequest();
+    const operator = await api.operator();
+    const order = { csr, spiffeId: orders, dns: [], ip: [], profile: 'server-only' };
+    const identity = identityOf(await operator.issue(order), key);
+    await assert.rejects(
+      api.client(identity).renew({ csr: (await newRequest()).csr }),
+      (thrown: Error & { code?: string; hint?: string }) =>
+        thrown.code === 'ERR_CERT_PURPOSE' && /whoever renews/.test(thrown.hint ?? ''),
+    );
+  });
+
   it('refuses a certificate under our root that the ledger does not know, and one that has ended', async () => {
     const identity = await api.enrol(orders);
     const verified = verifyPeer({

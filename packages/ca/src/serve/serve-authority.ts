@@ -153,7 +153,9 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const id = randomBytes(9).toString('base64url');
     response.setHeader('connection', 'close');
     const asked = 'handshake';
-    answerProblem(response, { cause: refusal, caller, audience: 'stranger', id, asked }, log);
+    // What a certificate may be used for stands in it: its holder is told, as nothing else would say why it cannot renew.
+    const audience = refusal.code === 'ERR_CERT_PURPOSE' ? 'caller' : 'stranger';
+    answerProblem(response, { cause: refusal, caller, audience, id, asked }, log);
   });
   const bundles: BundleSource & Changes = {
     bundle: (domain) => (domain === authority.config.trustDomain ? authority.bundle() : undefined),
