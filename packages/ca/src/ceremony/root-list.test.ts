@@ -3,8 +3,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Clock, noLog, noMeter, systemClock } from '@countersign/base';
+import { type Clock, CountersignError, noLog, noMeter, systemClock } from '@countersign/base';
+import { testClock } from '@countersign/testkit';
 import { buildCrl, generateKeyPair, keySigner, parseCrl } from '@countersign/x509';
+import { testAuthority } from '../../test/authority-under-test.ts';
 import type { Authority } from '../authority.ts';
 import {
   completeInit,
@@ -142,4 +144,31 @@ describe('the list of a root that is offline', () => {
     crl[crl.byteLength - 1] = (crl.at(-1) ?? 0) ^ 1;
     assert.match(await refusal(crl), /signed by none/);
   });
+});
+
+it('tells in status and health what was changed behind an authority that serves, until it is right again', async () => {
+  const authority = await testAuthority();
+  const { ledger } = authority;
+  const clock = testClock();
+  const watch = watchRevoked({ authority, clock, log: noLog });
+  const running = {
+    ...{ publishing: undefined, retention: undefined, clockWatch: undefined },
+    ...{ revoked: watch, identity: undefined },
+  };
+  const status = async () =>
+    (await servedStatus({ authority, running, version: '1', startedAt: 0, clock })).findings;
+  await watch.look();
+  assert.deepEqual([watch.finding(), await status()], [undefined, []]);
+
+  const proveDocuments = ledger.proveDocuments;
+  const detail = 'document "hierarchy": it has version 1, the audit trail says 2';
+  ledger.proveDocuments = () => Promise.reject(new CountersignError('ERR_LEDGER_TAMPERED', detail));
+  await watch.look();
+  assert.deepEqual([watch.finding(), await status()], [detail, [{ about: 'ledger', detail }]]);
+
+  ledger.proveDocuments = proveDocuments;
+  await watch.look();
+  assert.deepEqual([watch.finding(), await status()], [undefined, []]);
+  watch.stop();
+  await authority.close();
 });
