@@ -150,9 +150,10 @@ export class OperationPreparer {
     read.variants.set(signature, made);
     this.#read.set(key, read, weightOf(key, read));
     // What ended the planner is never asked of it again; what only came at a bad time is.
+    const forget = () => void read.variants.delete(signature);
     made.then((result) => {
-      if (!result.ok && result.fields.isPassing === true) read.variants.delete(signature);
-    });
+      if (!result.ok && result.fields.isPassing === true) forget();
+    }, forget);
     return made;
   }
 
