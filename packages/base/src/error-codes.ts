@@ -5,6 +5,7 @@ import { caAcmeCodes } from './codes/ca-acme-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
 import { caEstCodes } from './codes/ca-est-codes.ts';
 import { caPolicyCodes } from './codes/ca-policy-codes.ts';
+import { caProvisionerCodes } from './codes/ca-provisioner-codes.ts';
 import { caPublishCodes } from './codes/ca-publish-codes.ts';
 import { caRotationCodes } from './codes/ca-rotation-codes.ts';
 import { caSignerCodes } from './codes/ca-signer-codes.ts';
@@ -41,6 +42,7 @@ export const codeFamilies = {
   acme: caAcmeCodes,
   est: caEstCodes,
   policy: caPolicyCodes,
+  provisioners: caProvisionerCodes,
   publish: caPublishCodes,
   rotation: caRotationCodes,
   signers: caSignerCodes,
@@ -71,6 +73,7 @@ export const codeTable = {
   ...caAcmeCodes,
   ...caEstCodes,
   ...caPolicyCodes,
+  ...caProvisionerCodes,
   ...caPublishCodes,
   ...caRotationCodes,
   ...caSignerCodes,

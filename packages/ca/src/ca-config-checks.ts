@@ -16,6 +16,7 @@ import { asksProvisioner, interpretPolicy } from './policy/policy-config.ts';
 import { defaultProfileName } from './profile/certificate-profile.ts';
 import { defaultProfile, interpretProfiles } from './profile/profile-config.ts';
 import { unrenewableNotices } from './profile/renews-over-mtls.ts';
+import { interpretProvisioners } from './provisioners/interpret-provisioners.ts';
 import { interpretPublish } from './publish/publish-config.ts';
 import { interpretRequests } from './requests/requests-config.ts';
 import { interpretServices } from './service-config.ts';
@@ -82,6 +83,11 @@ export function interpretCaConfig(
   const profiles = interpretProfiles(written.profiles ?? {}, profileContext);
   notices.push(...unrenewableNotices([defaultProfile(services), ...profiles]));
   const rules = interpretPolicy(written.policy ?? undefined, trustDomain, report);
+  const doorSurroundings = {
+    ...{ report, trustDomain },
+    intermediates: signing.map(({ name }) => name),
+    profiles: profiles.map(({ name }) => name),
+  };
   const config: CaConfig = {
     file,
     trustDomain,
@@ -105,11 +111,8 @@ export function interpretCaConfig(
       ...tell,
       intermediates: signing.map(({ name }) => name),
     }),
-    est: interpretEst(written.est, {
-      ...{ report, trustDomain },
-      intermediates: signing.map(({ name }) => name),
-      profiles: profiles.map(({ name }) => name),
-    }),
+    est: interpretEst(written.est, doorSurroundings),
+    provisioners: interpretProvisioners(written.provisioners, doorSurroundings),
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
     notices,

@@ -7,6 +7,7 @@ import { jwtSchema } from './jwt/jwt-config.ts';
 import { ledgerSchema } from './ledger/ledger-config.ts';
 import { policySchema } from './policy/policy-schema.ts';
 import { profilesSchema } from './profile/profile-schema.ts';
+import { provisionersSchema } from './provisioners/provisioner-schema.ts';
 import { publishSchema } from './publish/publish-config.ts';
 import { requestsSchema } from './requests/requests-schema.ts';
 import { hsmSchema, kmsSchema, sealSchema } from './signers/storage-schema.ts';
@@ -115,6 +116,7 @@ export const caConfigSchema = z.strictObject({
   acme: acmeSchema.nullish(),
   vault: vaultSchema.nullish(),
   est: estSchema.nullish(),
+  provisioners: provisionersSchema.nullish(),
   ledger: ledgerSchema.nullish(),
 });
 

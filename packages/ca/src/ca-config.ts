@@ -9,6 +9,7 @@ import type { JwtConfig } from './jwt/jwt-config.ts';
 import type { LedgerConfig } from './ledger/ledger-config.ts';
 import type { NameRule } from './policy/name-rule.ts';
 import type { CertificateProfile } from './profile/certificate-profile.ts';
+import type { ProvisionerConfig } from './provisioners/provisioner-config.ts';
 import type { PublishConfig } from './publish/publish-config.ts';
 import type { RequestsConfig } from './requests/requests-config.ts';
 import type { SecretSource } from './signers/secret-source.ts';
@@ -44,6 +45,8 @@ export interface CaConfig {
   readonly vault: VaultConfig | undefined;
   /** Undefined: no EST. */
   readonly est: EstConfig | undefined;
+  /** Whose tokens the API takes; in file order. */
+  readonly provisioners: readonly ProvisionerConfig[];
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   readonly ledger: LedgerConfig;

@@ -90,6 +90,7 @@ export {
 export { identityHeaders, isIdentityHeader } from './identity-headers.ts';
 export {
   type AdminIssueRequest,
+  type BearerEnrolRequest,
   type CertificateWishes,
   type EnrolRequest,
   formatAdminIssueRequest,
@@ -99,8 +100,10 @@ export {
   formatTokenRequest,
   formatTokenResponse,
   type IssueResponse,
+  isBearerEnrolRequest,
   issueLimits,
   parseAdminIssueRequest,
+  parseBearerEnrolRequest,
   parseEnrolRequest,
   parseIssueResponse,
   parseRenewRequest,

@@ -1,4 +1,4 @@
-import { toBase64 } from '@countersign/base';
+import { Secret, toBase64 } from '@countersign/base';
 import { type JoinToken, parseJoinToken, revealJoinToken } from './join-token.ts';
 import { type Members, readMessage } from './read-message.ts';
 
@@ -83,6 +83,33 @@ export function parseEnrolRequest(json: unknown): EnrolRequest {
     csr: m.bytes('csr', issueLimits.csrBytes),
     ...readWishes(m),
   }));
+}
+
+/** `POST /v1/enrol` with a token that another issuer made (`provisioners` of ca.yaml). */
+export interface BearerEnrolRequest {
+  readonly token: Secret<string>;
+  /** PKCS #10, DER. */
+  readonly csr: Uint8Array;
+  readonly ttlMs?: number;
+}
+
+/** Whether its token is a JWS (RFC 7515 §7.1), and so no join token. */
+export function isBearerEnrolRequest(json: unknown): boolean {
+  const token = (Object(json) as { readonly token?: unknown }).token;
+  return (
+    typeof token === 'string' && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(token) && token.startsWith('ey')
+  );
+}
+
+export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
+  return readMessage('enrol request', json, (m) => {
+    const ttlMs = m.optional('ttlMs', (name) => m.integer(name, ttlRange));
+    return {
+      token: new Secret(m.text('token', { max: 32 * 1024, secret: true })),
+      csr: m.bytes('csr', issueLimits.csrBytes),
+      ...(ttlMs !== undefined && { ttlMs }),
+    };
+  });
 }
 
 /** The one place besides the token command that writes a token's secret out. */

@@ -15,7 +15,11 @@ import { parseJsonBody, readMessage } from './read-message.ts';
 export type Audience = 'stranger' | 'caller' | 'requester' | 'operator';
 
 /** Refusals that speak of what was sent and what is granted, and of nothing else that the authority knows. */
-const aboutRequest = ['ERR_WIRE_', 'ERR_CSR_', 'ERR_DER_', 'ERR_POLICY_'] as const;
+const aboutRequest = [
+  ...['ERR_WIRE_', 'ERR_CSR_', 'ERR_DER_', 'ERR_POLICY_'],
+  // Told to holders of a token that verifies: what else it lacks.
+  ...['ERR_PROVISIONER_CLAIMS', 'ERR_PROVISIONER_USED', 'ERR_PROVISIONER_RATE'],
+];
 
 export function isAboutRequest(code: ErrorCode): boolean {
   return aboutRequest.some((prefix) => code.startsWith(prefix));
@@ -91,7 +95,12 @@ const statusByPrefix: readonly (readonly [prefix: string, status: number])[] = [
   ['ERR_PATH_', 403],
   ['ERR_PEER_', 403],
   ['ERR_SPIFFE_', 422],
+  ['ERR_JWT_', 403],
   ['ERR_JWT_OFF', 404],
+  ['ERR_JWT_KEYS', 503],
+  ['ERR_PROVISIONER_', 403],
+  ['ERR_PROVISIONER_RATE', 429],
+  ['ERR_PROVISIONER_FILE', 500],
   ['ERR_ENTRY_', 422],
   ['ERR_ENTRY_UNKNOWN', 404],
   ['ERR_ENTRY_EXISTS', 409],

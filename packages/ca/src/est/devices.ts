@@ -8,7 +8,9 @@ import {
   formatName,
   validatePath,
 } from '@countersign/x509';
-import type { EstDevices } from './est-config.ts';
+import { fillTemplate } from '../name-template.ts';
+import { globMatches } from '../policy/text-glob.ts';
+import type { DeviceAttribute, EstDevices } from './est-config.ts';
 
 /** A device whose manufacturer vouches for it, and what it may have. */
 export interface Device {
@@ -53,41 +55,21 @@ export async function deviceOf(
 function readDevice(rule: EstDevices, leaf: Certificate): Device | string {
   for (const { type, pattern } of rule.subject) {
     const value = attributeOf(leaf.subject, type);
-    if (value !== undefined && matches(pattern, value)) continue;
+    if (value !== undefined && globMatches(pattern, value)) continue;
     return `${type} of its subject is "${value ?? ''}", "${pattern}" is wanted`;
   }
+  const valueFor = (type: string) => attributeOf(leaf.subject, type as DeviceAttribute);
   const dns: string[] = [];
   for (const template of rule.names) {
-    const name = filled(template, leaf, /^[A-Za-z0-9-]{1,63}$/);
-    if (!name.ok) return name.wrong;
-    dns.push(name.text.toLowerCase());
+    const name = fillTemplate(template, 'dns', valueFor);
+    if (!name.ok) return `of its subject, ${name.wrong}`;
+    dns.push(name.text);
   }
   const spiffe =
-    rule.spiffeId === undefined ? undefined : filled(rule.spiffeId, leaf, /^[A-Za-z0-9_.-]{1,63}$/);
-  if (spiffe?.ok === false) return spiffe.wrong;
+    rule.spiffeId === undefined ? undefined : fillTemplate(rule.spiffeId, 'spiffe', valueFor);
+  if (spiffe?.ok === false) return `of its subject, ${spiffe.wrong}`;
   const words = `device "${formatName(leaf.subject).slice(0, 200)}" of "${rule.name}", certificate ${fingerprintOf(leaf)}`;
   return { rule, leaf, words, dns, spiffeId: spiffe?.text };
-}
-
-type Filled =
-  | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly wrong: string };
-
-/** What a manufacturer writes becomes part of a name only where it can be nothing else. */
-function filled(template: string, { subject }: Certificate, form: RegExp): Filled {
-  let wrong: string | undefined;
-  const text = template.replaceAll(/\{([^{}]*)\}/g, (_, type: string) => {
-    const value = attributeOf(subject, type as never);
-    if (value !== undefined && form.test(value) && !/^[.-]|[.-]$/.test(value)) return value;
-    wrong ??= `${type} of its subject, "${value ?? ''}", cannot stand in "${template}"`;
-    return '';
-  });
-  return wrong === undefined ? { ok: true, text } : { ok: false, wrong };
-}
-
-/** `*` stands for anything, at the end alone. */
-function matches(pattern: string, value: string): boolean {
-  return pattern.endsWith('*') ? value.startsWith(pattern.slice(0, -1)) : value === pattern;
 }
 
 async function certificatesIn(file: string): Promise<readonly Certificate[]> {

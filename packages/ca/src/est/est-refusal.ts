@@ -52,16 +52,17 @@ export function wrongCredentials(operator: string): EstRefusal {
 }
 
 /** After which the client asks once more; the authority may have taken up its key by then. */
-const waitSeconds = '10';
+const waitSeconds = 10;
 
 /** What the flow behind the door refuses, which its caller may know. */
 export function refusalOfDenial(refused: Denial): EstRefusal {
   const { code, detail, fields } = refused;
   if (code.startsWith('ERR_TOKEN_')) return { ...wrongCredentials(detail), code, fields };
   // RFC 7030 §4.2.3: the order waits, the client repeats it
-  if (code === 'ERR_ROTATION_BEHIND') {
+  if (code.startsWith('ERR_ROTATION_')) {
     const told = 'the request waits for a key of the authority, repeat it';
-    return { ...refused, status: 202, told, headers: { 'Retry-After': waitSeconds } };
+    const headers = { 'Retry-After': String(fields.retryAfterS ?? waitSeconds) };
+    return { ...refused, status: 202, told, headers };
   }
   return { ...refused, status: isMalformed(code) ? 400 : 403, told: detail };
 }

@@ -3,6 +3,7 @@ import type { ConfigPath } from '@countersign/config';
 import { spiffeIdOf } from '@countersign/spiffe';
 import type { Report } from '../ca-config-checks.ts';
 import { parseDnsName } from '../dns-name.ts';
+import { placeholdersOf, sampleOf } from '../name-template.ts';
 import {
   type DeviceAttribute,
   deviceAttributes,
@@ -123,8 +124,6 @@ function entranceReader(known: readonly string[], report: Report) {
   };
 }
 
-const placeholder = /\{([^{}]*)\}/g;
-
 function readDevices(
   written: NonNullable<WrittenEst['devices']>[number],
   path: ConfigPath,
@@ -141,20 +140,20 @@ function readDevices(
     });
     return [];
   });
-  const sampleOf = (template: string, key: ConfigPath): string => {
-    for (const [, type = ''] of template.matchAll(placeholder)) {
+  const checked = (template: string, key: ConfigPath): string => {
+    for (const type of placeholdersOf(template)) {
       if (!isAttribute(type)) report(key, `${at}: ${oneOf} in braces, found "{${type}}"`);
     }
-    return template.replaceAll(placeholder, 'x');
+    return sampleOf(template);
   };
   const { names = [], spiffe_id: spiffeId } = written;
   for (const [i, name] of names.entries()) {
-    const read = parseDnsName(sampleOf(name, [...path, 'names', i]));
+    const read = parseDnsName(checked(name, [...path, 'names', i]));
     if (!read.ok) report([...path, 'names', i], `${at}.names: "${name}" ${read.wrong}`);
   }
   if (spiffeId !== undefined) {
     const key = [...path, 'spiffe_id'];
-    const sample = sampleOf(spiffeId, key);
+    const sample = checked(spiffeId, key);
     const start = `spiffe://${trustDomain}/`;
     if (spiffeIdOf(sample) === undefined || !sample.startsWith(start)) {
       report(key, `${at}.spiffe_id: expected a SPIFFE ID below "${start}", found "${spiffeId}"`);

@@ -2,6 +2,7 @@ import type { Clock, Counter, Gauge, Histogram, Log, Meter } from '@countersign/
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { fingerprintOf } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
+import { ProvisionerDesk } from '../provisioners/provisioner-desk.ts';
 import type { RunningParts } from '../status/served-status.ts';
 import { Bell } from './bell.ts';
 import type { RevokedPeerCutter } from './cut-revoked-peers.ts';
@@ -17,6 +18,8 @@ export interface ApiContext {
   /** Rings whenever a lease was held or released. */
   readonly leases: Bell;
   readonly guesses: GuessLimiter;
+  /** For tokens of other issuers. */
+  readonly provisioners: ProvisionerDesk;
   /** How long a revocation waits for acknowledgements unless the request says otherwise. */
   readonly waitMs: number;
   readonly version: string;
@@ -58,6 +61,7 @@ export function apiContext(options: ApiContextOptions): ApiContext {
     }),
     leases: new Bell(),
     guesses: new GuessLimiter(clock, options.guesses),
+    provisioners: new ProvisionerDesk(authority, clock),
     waitMs: options.waitMs,
     version: options.version,
     startedAt: clock.monotonic(),

@@ -2,7 +2,9 @@ import { CountersignError, type Denial, denial } from '@countersign/base';
 import {
   formatIssueResponse,
   isAboutRequest,
+  isBearerEnrolRequest,
   type JoinToken,
+  parseBearerEnrolRequest,
   parseEnrolRequest,
   parseJoinToken,
   parseJsonBody,
@@ -24,6 +26,7 @@ export async function answerEnrol(context: ApiContext, call: ApiCall): Promise<A
   }
 
   const json = parseJsonBody(call.body, `${call.route.name} request`, call.route.maxBodyBytes);
+  if (isBearerEnrolRequest(json)) return await enrolByBearer(context, json, address);
   const answer = await enrolBy(json);
   if (answer.ok) return { ok: true, body: formatIssueResponse(authority.issueResponseOf(answer)) };
   // What is wrong with a request may be found before its token is looked at.
@@ -43,6 +46,21 @@ export async function answerEnrol(context: ApiContext, call: ApiCall): Promise<A
     }
   }
 }
+
+/** With a token that another issuer made: what cannot be verified counts as a guess. */
+async function enrolByBearer(
+  { authority, guesses, provisioners }: ApiContext,
+  json: unknown,
+  address: string | undefined,
+): Promise<ApiAnswer> {
+  const answer = await provisioners.enrol(parseBearerEnrolRequest(json));
+  if (answer.ok) return { ok: true, body: formatIssueResponse(authority.issueResponseOf(answer)) };
+  const isGuess = unproved.some((prefix) => answer.code.startsWith(prefix));
+  if (isGuess && address !== undefined) guesses.failed(address);
+  return isGuess ? answer : { ...answer, proved: true };
+}
+
+const unproved = ['ERR_JWT_', 'ERR_PROVISIONER_UNKNOWN', 'ERR_PROVISIONER_TOKEN'] as const;
 
 function isUnknown({ code }: Denial): boolean {
   return code === 'ERR_TOKEN_UNKNOWN';

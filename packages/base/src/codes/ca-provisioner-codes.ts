@@ -1,0 +1,35 @@
+import type { CodeFamily } from '../code-row.ts';
+
+/** Refusals of tokens that people and machines already hold (`provisioners` of ca.yaml). */
+export const caProvisionerCodes = {
+  ERR_PROVISIONER_UNKNOWN: {
+    meaning: 'Nobody in ca.yaml takes tokens of that issuer.',
+    hint: 'compare the token\'s "iss" with the issuers under "provisioners"; of a jwk or x5c one it is the name',
+    exit: 1,
+  },
+  ERR_PROVISIONER_TOKEN: {
+    meaning: 'A token of another issuer does not verify: its key, its time, or whom it is for.',
+    hint: 'the log line says which check failed; let the issuer make a new one for one of the "audiences"',
+    exit: 1,
+  },
+  ERR_PROVISIONER_CLAIMS: {
+    meaning: 'A token that verifies has not what its provisioner asks for, or gives no name.',
+    hint: 'compare its claims with "claims", "spiffe_id" and "dns" of the provisioner',
+    exit: 1,
+  },
+  ERR_PROVISIONER_USED: {
+    meaning: 'A one-time token was used before.',
+    hint: 'make another for each certificate',
+    exit: 1,
+  },
+  ERR_PROVISIONER_RATE: {
+    meaning: 'A provisioner orders more certificates an hour than it may.',
+    hint: 'wait, or raise its "requests_per_hour"',
+    exit: 1,
+  },
+  ERR_PROVISIONER_FILE: {
+    meaning: 'A file of keys or certificates that a provisioner names cannot be read.',
+    hint: 'see the file that the message names',
+    exit: 2,
+  },
+} as const satisfies CodeFamily;

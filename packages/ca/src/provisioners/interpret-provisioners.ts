@@ -1,0 +1,116 @@
+import { nearestWord } from '@countersign/base';
+import { spiffeIdOf } from '@countersign/spiffe';
+import { isNetwork } from '@countersign/wire';
+import type { Report } from '../ca-config-checks.ts';
+import { parseDnsName } from '../dns-name.ts';
+import { sampleOf } from '../name-template.ts';
+import type { ProvisionerConfig } from './provisioner-config.ts';
+import type { WrittenProvisioners } from './provisioner-schema.ts';
+
+export interface ProvisionerSurroundings {
+  readonly trustDomain: string;
+  readonly intermediates: readonly string[];
+  readonly profiles: readonly string[];
+  readonly report: Report;
+}
+
+/** The meaning of `provisioners`, reported finding by finding. */
+export function interpretProvisioners(
+  written: WrittenProvisioners | null | undefined,
+  around: ProvisionerSurroundings,
+): readonly ProvisionerConfig[] {
+  const names = new Set<string>();
+  return (written ?? []).map((each, i) => {
+    const path = ['provisioners', i];
+    const { name } = each;
+    if (!/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(name)) {
+      const form = 'expected a letter, then letters, digits, "_", "." and "-"';
+      around.report([...path, 'name'], `provisioners: ${form}, found "${name}"`);
+    }
+    if (names.has(name)) {
+      around.report([...path, 'name'], `provisioners: "${name}" is there twice`);
+    }
+    names.add(name);
+    return readProvisioner(each, i, around);
+  });
+}
+
+function readProvisioner(
+  written: WrittenProvisioners[number],
+  i: number,
+  { trustDomain, intermediates, profiles, report }: ProvisionerSurroundings,
+): ProvisionerConfig {
+  const { name, type, spiffe_id: spiffeId, dns = [], allow = [] } = written;
+  const path = ['provisioners', i];
+  const tell = (key: keyof typeof written, sides: string) =>
+    report(key in written ? [...path, key] : path, `provisioners "${name}": ${key} ${sides}`);
+
+  // 1. What each type has and has not.
+  const isOneTime = type === 'jwk' || type === 'x5c';
+  for (const [key, belongs] of Object.entries(belonging)) {
+    const known = key as keyof typeof belonging;
+    if (written[known] === undefined || belongs.some((each) => each === type)) continue;
+    tell(known, `is nothing of type ${type}: ${belongs.join(' and ')} have it`);
+  }
+  if (!isOneTime && written.issuer === undefined) tell('issuer', 'is missing');
+  if (type === 'jwk' && written.jwks_file === undefined) tell('jwks_file', 'is missing');
+  if (type === 'x5c' && written.roots_file === undefined) tell('roots_file', 'is missing');
+  if (written.jwks_url !== undefined && written.jwks_file !== undefined) {
+    tell('jwks_file', 'stands beside jwks_url, one of both is expected');
+  }
+  if (!isOneTime && spiffeId === undefined && dns.length === 0) {
+    tell('spiffe_id', 'and dns are missing: nobody could get a name');
+  }
+  const claims = Object.entries(written.claims ?? {});
+  if (type === 'oidc' && claims.length === 0) {
+    tell('claims', `is missing: whoever has a token of "${written.issuer}" could come`);
+  }
+
+  // 2. What they name.
+  for (const template of dns) {
+    const read = parseDnsName(sampleOf(template));
+    if (!read.ok) tell('dns', `"${template}" ${read.wrong}`);
+  }
+  const start = `spiffe://${trustDomain}/`;
+  if (spiffeId !== undefined) {
+    const sample = sampleOf(spiffeId);
+    const isOurs = spiffeIdOf(sample) !== undefined && sample.startsWith(start);
+    if (!isOurs) tell('spiffe_id', `"${spiffeId}" is no SPIFFE ID below "${start}"`);
+  }
+  const mustBe = (key: 'intermediate' | 'profile', known: readonly string[]) => {
+    const value = written[key];
+    if (value === undefined || known.includes(value)) return;
+    const nearest = nearestWord(value, known);
+    tell(key, `"${value}" is not there${nearest === undefined ? '' : `, nearest is "${nearest}"`}`);
+  };
+  mustBe('intermediate', intermediates);
+  mustBe('profile', profiles);
+  for (const network of allow) {
+    if (!isNetwork(network)) tell('allow', `"${network}" is no network such as 10.0.0.0/8`);
+  }
+  return {
+    ...{ name, type, spiffeId, dns, allow },
+    issuer: written.issuer ?? name,
+    jwksUrl: written.jwks_url,
+    jwksFile: written.jwks_file,
+    caFile: written.ca_file,
+    rootsFile: written.roots_file,
+    audiences: written.audiences,
+    claims: claims.map(([claim, values]) => ({ name: claim, values: [values].flat() })),
+    intermediate: written.intermediate,
+    profile: written.profile,
+    lifetimeMs: written.lifetime,
+    requestsPerHour: written.requests_per_hour ?? 1000,
+  };
+}
+
+/** Keys that only some types have. */
+const belonging = {
+  jwks_url: ['oidc', 'kubernetes'],
+  jwks_file: ['oidc', 'kubernetes', 'jwk'],
+  ca_file: ['oidc', 'kubernetes'],
+  allow: ['oidc', 'kubernetes'],
+  roots_file: ['x5c'],
+  spiffe_id: ['oidc', 'kubernetes'],
+  dns: ['oidc', 'kubernetes'],
+} as const satisfies Partial<Record<keyof WrittenProvisioners[number], readonly string[]>>;

@@ -1,0 +1,61 @@
+import { type Denial, denial } from '@countersign/base';
+import { parseIpAddress } from '@countersign/x509';
+import { type NamesResult, namesOf, parseNames } from '../certificate-names.ts';
+import { fillTemplate } from '../name-template.ts';
+import { type ProvedToken, textOf } from './prove-token.ts';
+import type { ProvisionerConfig } from './provisioner-config.ts';
+
+/** What a token gives: by the templates of its provisioner, what it says itself, or what its certificate has. Denials: ERR_PROVISIONER_CLAIMS, ERR_POLICY_*. */
+export function namesOfToken(provisioner: ProvisionerConfig, token: ProvedToken): NamesResult {
+  if (token.certificate !== undefined) return namesOf(token.certificate.subjectAltNames);
+  return provisioner.type === 'jwk'
+    ? namesInClaims(provisioner, token)
+    : namesByTemplate(provisioner, token);
+}
+
+/** As step-ca's clients write them: `sans`, or `sub` alone. */
+function namesInClaims(provisioner: ProvisionerConfig, { jwt }: ProvedToken): NamesResult {
+  const { sans, sub } = jwt.claims;
+  const written = Array.isArray(sans) && sans.length > 0 ? sans : [sub];
+  const names = written.map(textOf);
+  if (names.some((each) => each === undefined || each === '')) {
+    return lacking(provisioner, 'says no names in "sans", nor one in "sub"');
+  }
+  const texts = names.map(String);
+  const uris = texts.filter((each) => each.includes('://'));
+  if (uris.length > 1) return lacking(provisioner, `has ${uris.length} URIs, one SPIFFE ID fits`);
+  const ip = texts.filter((each) => parseIpAddress(each) !== undefined);
+  const dns = texts.filter((each) => !uris.includes(each) && !ip.includes(each));
+  return parseNames({ spiffeId: uris[0], dns, ip });
+}
+
+function namesByTemplate(provisioner: ProvisionerConfig, { jwt }: ProvedToken): NamesResult {
+  const { claims } = jwt;
+  const { spiffeId, dns, type } = provisioner;
+  const more = type === 'kubernetes' ? serviceAccountIn(claims.sub) : {};
+  if (more === undefined) {
+    return lacking(provisioner, 'has a "sub" that is no service account');
+  }
+  const valueFor = (name: string) => more[name] ?? textOf(claims[name]);
+  const written: string[] = [];
+  for (const template of dns) {
+    const name = fillTemplate(template, 'dns', valueFor);
+    if (!name.ok) return lacking(provisioner, `has a claim that does not fit: ${name.wrong}`);
+    written.push(name.text);
+  }
+  const id = spiffeId === undefined ? undefined : fillTemplate(spiffeId, 'spiffe', valueFor);
+  if (id?.ok === false) return lacking(provisioner, `has a claim that does not fit: ${id.wrong}`);
+  return parseNames({ spiffeId: id?.text, dns: written });
+}
+
+/** `system:serviceaccount:<namespace>:<name>` */
+function serviceAccountIn(sub: unknown): Readonly<Record<string, string>> | undefined {
+  const match = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(textOf(sub) ?? '');
+  if (match === null) return undefined;
+  const [, namespace = '', serviceaccount = ''] = match;
+  return { namespace, serviceaccount };
+}
+
+function lacking({ name }: ProvisionerConfig, why: string): Denial {
+  return denial('ERR_PROVISIONER_CLAIMS', `token for provisioner "${name}" ${why}`);
+}

@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises';
+import { type Clock, CountersignError, type Denial, denial, messageOf } from '@countersign/base';
+import type { JwtClaims } from '@countersign/spiffe';
+import {
+  type Certificate,
+  certificatesFromPem,
+  parseCertificate,
+  publicKeyOf,
+  validatePath,
+} from '@countersign/x509';
+import { keysOfJwks, type VerifyingKey } from '../bearer/key-set.ts';
+import type { KeySets } from '../bearer/key-sets.ts';
+import type { UnverifiedJwt } from '../bearer/read-jwt.ts';
+import { hasKeyFor, type VerifiedJwt, verifyJwt } from '../bearer/verify-jwt.ts';
+import type { ProvisionerConfig } from './provisioner-config.ts';
+
+/** A token that its provisioner's keys have signed, for us, now. */
+export interface ProvedToken {
+  readonly ok: true;
+  readonly jwt: VerifiedJwt;
+  /** Of x5c: whose key signed it. */
+  readonly certificate: Certificate | undefined;
+}
+
+/** One-time tokens are kept that long at most. */
+export const longestOneTimeMs = 3_600_000;
+
+/**
+ * Denials: ERR_PROVISIONER_TOKEN.
+ *
+ * @throws CountersignError ERR_PROVISIONER_FILE, ERR_JWT_KEYS
+ */
+export async function proveToken(
+  provisioner: ProvisionerConfig,
+  token: UnverifiedJwt,
+  { keySets, clock }: { readonly keySets: KeySets; readonly clock: Clock },
+): Promise<ProvedToken | Denial> {
+  const at = clock.now();
+  // 1. By which keys: the provisioner's, never the token's own word.
+  const signer = provisioner.type === 'x5c' ? await signerOf(provisioner, token, at) : undefined;
+  if (typeof signer === 'string') return refused(provisioner, signer);
+  const keys = signer === undefined ? await keysOf(provisioner, token, keySets) : [signer.key];
+
+  // 2. Signature, time, issuer, audience.
+  const { issuer, audiences } = provisioner;
+  const verified = verifyJwt(token, { keys, at, issuer, audiences });
+  if (!verified.ok) return refused(provisioner, verified.detail);
+  const { exp } = verified.jwt.claims;
+  const isOneTime = provisioner.type === 'jwk' || provisioner.type === 'x5c';
+  if (isOneTime && Number(exp) * 1000 > at + longestOneTimeMs) {
+    return refused(provisioner, 'a one-time token ends within an hour, this one later');
+  }
+  return { ok: true, jwt: verified.jwt, certificate: signer?.certificate };
+}
+
+/** Why a token has not what its provisioner asks for. */
+export function wrongWithClaims(
+  { claims: wanted, name }: ProvisionerConfig,
+  claims: JwtClaims,
+  matches: (pattern: string, text: string) => boolean,
+): Denial | undefined {
+  for (const { name: claim, values } of wanted) {
+    const found = [claims[claim]].flat().flatMap((each) => textOf(each) ?? []);
+    if (found.some((each) => values.some((pattern) => matches(pattern, each)))) continue;
+    const sides = `"${claim}" of the token is "${found.join('", "').slice(0, 200)}", provisioner "${name}" wants "${values.join('" or "')}"`;
+    return denial('ERR_PROVISIONER_CLAIMS', sides, { claim });
+  }
+  return undefined;
+}
+
+/** A claim as text, where it is one value. */
+export function textOf(claim: unknown): string | undefined {
+  if (typeof claim === 'string') return claim;
+  return typeof claim === 'number' || typeof claim === 'boolean' ? String(claim) : undefined;
+}
+
+async function keysOf(
+  { jwksFile, jwksUrl, issuer, caFile }: ProvisionerConfig,
+  token: UnverifiedJwt,
+  keySets: KeySets,
+): Promise<readonly VerifyingKey[]> {
+  if (jwksFile !== undefined) return keysOfJwks(await textIn(jwksFile));
+  const ca = caFile === undefined ? undefined : await textIn(caFile);
+  const place = { jwksUrl, issuer, ca };
+  const keys = await keySets.keysOf(place);
+  return hasKeyFor(token, keys) ? keys : await keySets.keysOf(place, true);
+}
+
+const longestChain = 10;
+
+/** RFC 7515 §4.1.6: the certificate whose key signed; a text: why it is none of the provisioner's. */
+async function signerOf(
+  { rootsFile = '' }: ProvisionerConfig,
+  { header }: UnverifiedJwt,
+  at: number,
+): Promise<{ readonly certificate: Certificate; readonly key: VerifyingKey } | string> {
+  const { x5c } = header;
+  if (!Array.isArray(x5c) || x5c.length === 0) return 'it has no "x5c" in its header';
+  if (x5c.length > longestChain) return `it has more than ${longestChain} certificates`;
+  let chain: Certificate[];
+  let roots: readonly Certificate[];
+  try {
+    chain = x5c.map((each) =>
+      parseCertificate(new Uint8Array(Buffer.from(String(each), 'base64'))),
+    );
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError)) throw thrown;
+    return `a certificate of "x5c": ${thrown.message}`;
+  }
+  const pem = await textIn(rootsFile);
+  try {
+    roots = certificatesFromPem(pem);
+  } catch (thrown) {
+    throw wrongFile(rootsFile, thrown);
+  }
+  const [certificate, ...intermediates] = chain;
+  if (certificate === undefined) return 'it has no certificate';
+  const path = validatePath({
+    leaf: certificate,
+    intermediates,
+    anchors: roots,
+    at,
+    purpose: 'client',
+  });
+  if (!path.ok) return path.detail;
+  // RFC 5280 §4.2.1.3
+  if (certificate.keyUsage?.has('digitalSignature') === false) {
+    return 'its certificate has no key usage digitalSignature';
+  }
+  return { certificate, key: { keyId: undefined, key: publicKeyOf(certificate.spki) } };
+}
+
+async function textIn(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (thrown) {
+    throw wrongFile(file, thrown);
+  }
+}
+
+function wrongFile(file: string, thrown: unknown): CountersignError {
+  const message = `read "${file}": ${messageOf(thrown)}`;
+  return new CountersignError('ERR_PROVISIONER_FILE', message, { fields: { file }, cause: thrown });
+}
+
+function refused({ name }: ProvisionerConfig, why: string): Denial {
+  return denial('ERR_PROVISIONER_TOKEN', `token for provisioner "${name}": ${why}`);
+}

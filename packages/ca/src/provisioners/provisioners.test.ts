@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { toBase64 } from '@countersign/base';
+import { parseIssueResponse } from '@countersign/wire';
+import {
+  certificatesFromPem,
+  encodePem,
+  formatGeneralName,
+  keySigner,
+  parseCertificate,
+} from '@countersign/x509';
+import { exchange, type TestApi, testApi } from '../../test/api-under-test.ts';
+import { issuedOf, request, testAuthority } from '../../test/authority-under-test.ts';
+
+const now = () => Math.floor(Date.now() / 1000);
+const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const jwksOf = (key: KeyObject) =>
+  JSON.stringify({ keys: [{ ...key.export({ format: 'jwk' }), kid: 'k1', use: 'sig' }] });
+
+function token(claims: object, more: { key?: KeyObject; header?: object } = {}): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const header = { alg: 'ES256', kid: 'k1', ...more.header };
+  const whole = { iat: now(), exp: now() + 300, aud: 'countersign', ...claims };
+  const signed = `${part(header)}.${part(whole)}`;
+  const key = more.key ?? pair.privateKey;
+  const signature = sign('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' });
+  return `${signed}.${signature.toString('base64url')}`;
+}
+
+const yaml = (at: string, issuer: string) => `
+ca:
+  root: { curve: P-256, validity: 87600h }
+  intermediate: { services: { curve: P-256, validity: 8760h } }
+service_certificates:
+  validity: 24h
+  san_policies:
+    require_spiffe: false
+    spiffe_trust_domain: example.com
+    allowed_dns_patterns: ['**.example.test']
+policy:
+  rules:
+    - { name: no secrets, callers: ['jwk:step/*'], deny: ['dns:secret.example.test'] }
+provisioners:
+  - name: forge
+    type: oidc
+    issuer: ${issuer}
+    audiences: [countersign]
+    claims: { owner: shop, ref: [refs/heads/main, 'refs/tags/v*'] }
+    spiffe_id: spiffe://example.com/ci/{repository}
+    dns: ['{repository}.ci.example.test']
+    lifetime: 15m
+    allow: [127.0.0.0/8]
+    requests_per_hour: 4
+  - name: cluster
+    type: kubernetes
+    issuer: https://kubernetes.default.svc
+    jwks_file: ${at}/jwks.json
+    audiences: [countersign]
+    spiffe_id: spiffe://example.com/ns/{namespace}/sa/{serviceaccount}
+  - { name: step, type: jwk, jwks_file: ${at}/jwks.json, audiences: [https://ca.test/1.0/sign] }
+  - { name: partner, type: x5c, roots_file: ${at}/partner.pem, audiences: [countersign] }
+`;
+
+describe('tokens that people already hold', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'countersign-provisioners-'));
+  let api: TestApi;
+  let issuer = '';
+  let asked = 0;
+  const forge = createServer((question, answer) => {
+    asked += 1;
+    const isDiscovery = question.url === '/.well-known/openid-configuration';
+    const document = JSON.stringify({ issuer, jwks_uri: `${issuer}/jwks` });
+    answer.end(isDiscovery ? document : jwksOf(pair.publicKey));
+  });
+  let partner: { cert: string; key: KeyObject };
+
+  before(async () => {
+    await new Promise<void>((resolve) => forge.listen(0, '127.0.0.1', resolve));
+    issuer = `http://127.0.0.1:${(forge.address() as AddressInfo).port}`;
+    writeFileSync(join(directory, 'jwks.json'), jwksOf(pair.publicKey));
+    const other = await testAuthority({
+      yaml: yaml(directory, issuer).split('provisioners:')[0] ?? '',
+    });
+    const holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const csr = await request({ signer: keySigner(holder.privateKey) });
+    const issued = issuedOf(await other.issue({ csr, dns: ['web.example.test'] }));
+    const cert = issued.chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+    partner = { cert, key: holder.privateKey };
+    writeFileSync(join(directory, 'partner.pem'), encodePem('CERTIFICATE', other.root.raw));
+    await other.close();
+    api = await testApi({ authority: await testAuthority({ yaml: yaml(directory, issuer) }) });
+  });
+  after(async () => {
+    await api.close();
+    forge.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  async function enrol(written: string, more: object = {}) {
+    const csr = toBase64(await request());
+    const body = JSON.stringify({ token: written, csr, ...more });
+    const headers = { 'content-type': 'application/json' };
+    const sent = { method: 'POST', path: '/v1/enrol', headers, body };
+    const { status, text } = await exchange(api, sent);
+    return { status, json: JSON.parse(text) };
+  }
+
+  async function issuedFor(written: string, more: object = {}) {
+    const { status, json } = await enrol(written, more);
+    assert.equal(status, 200, JSON.stringify(json));
+    const { serial, chain } = parseIssueResponse(json);
+    const leaf = parseCertificate(chain[0] ?? new Uint8Array());
+    const record = await api.authority.ledger.certificate(serial);
+    return { names: leaf.subjectAltNames.map(formatGeneralName), record, leaf };
+  }
+
+  async function refused(code: string, written: string, status = 403): Promise<void> {
+    const answer = await enrol(written);
+    assert.deepEqual(
+      [answer.status, answer.json.code],
+      [status, code],
+      JSON.stringify(answer.json),
+    );
+    const told = `${JSON.stringify(answer.json)} ${JSON.stringify(api.lines)}`;
+    assert.ok(!told.includes(written), 'the token is told');
+  }
+
+  it('get the names that OIDC claims fill in, by keys that the issuer publishes', async () => {
+    const claims = {
+      iss: issuer,
+      sub: 'repo:shop/cart',
+      owner: 'shop',
+      ref: 'refs/tags/v2',
+      repository: 'cart',
+    };
+    const { names, record, leaf } = await issuedFor(token(claims), { ttlMs: 3_600_000 });
+    assert.deepEqual(names, ['uri:spiffe://example.com/ci/cart', 'dns:cart.ci.example.test']);
+    assert.equal(record?.provisioner, 'forge');
+    assert.equal(record?.grantedBy, `oidc token of "${issuer}" for "repo:shop/cart"`);
+    assert.ok(leaf.notAfter - Date.now() <= 15 * 60_000, 'longer than the provisioner says');
+    await issuedFor(token(claims));
+    assert.equal(asked, 2, 'keys are asked for once');
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims, owner: 'others' }));
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims, ref: 'refs/heads/x' }));
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims, repository: 'a/../b' }));
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims, repository: 'a.b' }));
+    await refused('ERR_PROVISIONER_TOKEN', token({ ...claims, aud: 'others' }));
+    await refused('ERR_PROVISIONER_TOKEN', token({ ...claims, exp: now() - 100 }));
+    const forged = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    await refused('ERR_PROVISIONER_TOKEN', token(claims, { key: forged }));
+    await refused('ERR_PROVISIONER_UNKNOWN', token({ ...claims, iss: 'https://other.test' }));
+    await refused('ERR_JWT_ALGORITHM', token(claims, { header: { alg: 'none' } }));
+    await refused('ERR_JWT_ALGORITHM', token(claims, { header: { alg: 'HS256' } }));
+    for (let i = 0; i < 2; i += 1) await issuedFor(token(claims));
+    await refused('ERR_PROVISIONER_RATE', token(claims), 429);
+  });
+
+  it('name a service account of Kubernetes by namespace and name', async () => {
+    const claims = {
+      iss: 'https://kubernetes.default.svc',
+      sub: 'system:serviceaccount:shop:cart',
+    };
+    const { names, record } = await issuedFor(token(claims));
+    assert.deepEqual(names, ['uri:spiffe://example.com/ns/shop/sa/cart']);
+    assert.equal(record?.provisioner, 'cluster');
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims, sub: 'system:node:a' }));
+  });
+
+  it("are taken once, with the names that step-ca's clients write into them", async () => {
+    const aud = 'https://ca.test/1.0/sign';
+    const claims = (sans: string[]) => ({
+      iss: 'step',
+      sub: sans[0],
+      aud,
+      sans,
+      jti: randomUUID(),
+    });
+    const good = token(claims(['a.example.test', 'b.example.test']));
+    const { names, record } = await issuedFor(good);
+    assert.deepEqual(names, ['dns:a.example.test', 'dns:b.example.test']);
+    assert.match(record?.grantedBy ?? '', /^jwk token of "step" for "a\.example\.test", jti "/);
+    await refused('ERR_PROVISIONER_USED', good);
+    await refused('ERR_POLICY_RULE', token(claims(['secret.example.test'])));
+    await refused('ERR_POLICY_DNS', token(claims(['evil.invalid'])));
+    const long = { ...claims(['a.example.test']), exp: now() + 7200 };
+    await refused('ERR_PROVISIONER_TOKEN', token(long));
+  });
+
+  it("by the key of another authority's certificate have the names of that certificate", async () => {
+    const x5c = certificatesFromPem(partner.cert).map(({ raw }) => toBase64(raw));
+    const by = { key: partner.key, header: { x5c, kid: undefined } };
+    const claims = () => ({ iss: 'partner', sub: 'web', jti: randomUUID() });
+    const good = token(claims(), by);
+    const { names, record } = await issuedFor(good);
+    assert.deepEqual(names, ['dns:web.example.test']);
+    assert.equal(record?.provisioner, 'partner');
+    await refused('ERR_PROVISIONER_USED', good);
+    await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c } }));
+    await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c: ['AAAA'] } }));
+    await refused('ERR_PROVISIONER_TOKEN', token(claims()));
+  });
+
+  it('wish for nothing but a lifetime', async () => {
+    const { status, json } = await enrol(token({ iss: 'step' }), { profile: 'gold' });
+    assert.deepEqual([status, json.code], [400, 'ERR_WIRE_UNKNOWN_MEMBER']);
+  });
+});
