@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // Plain JavaScript that any Node from 18 on can read: it finds a Node that runs the program, and starts it there.
-import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import module from 'node:module';
 import { constants, homedir } from 'node:os';
@@ -21,7 +20,7 @@ if (running >= oldestNode) {
   const { main } = await import(pathToFileURL(builtCommand(app) ?? join(app, 'src', 'main.ts')));
   await main();
 } else if (isRepository(app) && existsSync(repositoryNode)) {
-  startIn(repositoryNode);
+  await startIn(repositoryNode);
 } else {
   console.error(
     `start countersign: node ${process.versions.node} is older than the oldest that runs it, ${oldestNode}`,
@@ -53,7 +52,8 @@ function ownersCache() {
 }
 
 /** The same command line in another Node. Its exit is ours; the channel lets it notice that we are gone. */
-function startIn(node) {
+async function startIn(node) {
+  const { spawn } = await import('node:child_process');
   const child = spawn(node, process.argv.slice(1), {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
