@@ -27,6 +27,7 @@ import { explainIssue } from './explain/explain-issue.ts';
 import { fixedParts } from './fixed-parts.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
 import { type Issuer, makeIssuers } from './issuer.ts';
+import { IssuerStanding } from './issuer-standing.ts';
 import type { JwtKeys } from './jwt/jwt-keys.ts';
 import { TokenDesk } from './jwt/token-desk.ts';
 import { decideNoted } from './ledger/decide-noted.ts';
@@ -151,6 +152,7 @@ export class Authority {
       anchorFingerprints: fingerprintsOf(this.#bundle),
       haltOf: (name) => this.rotation?.haltOf(name),
       overtakenOf: async (name) => this.rotation?.overtakenOf(name),
+      standing: new IssuerStanding(ledger),
       ledger,
       entries: this.entries,
       clock,

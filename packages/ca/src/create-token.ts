@@ -34,7 +34,15 @@ export async function createToken(
   order: TokenOrder,
   context: Pick<
     IssueContext,
-    'config' | 'issuers' | 'ledger' | 'clock' | 'log' | 'metrics' | 'rootFingerprint'
+    | 'config'
+    | 'issuers'
+    | 'standing'
+    | 'haltOf'
+    | 'ledger'
+    | 'clock'
+    | 'log'
+    | 'metrics'
+    | 'rootFingerprint'
   >,
 ): Promise<CreatedToken | Denial> {
   const { config, ledger, clock } = context;
@@ -44,8 +52,11 @@ export async function createToken(
   if (!named.ok) return named;
   const requester = { provisioner: 'operator', caller: 'token' };
   const { names } = named;
-  const question = { at: clock.now(), names, requester, kind: undefined, ttlMs: undefined };
-  const judged = judgeNames(question, config, context.issuers);
+  const at = clock.now();
+  const { issuers, haltOf } = context;
+  const passedOver = await context.standing.unfit({ issuers, at, haltOf });
+  const question = { at, names, requester, kind: undefined, ttlMs: undefined, unfit: passedOver };
+  const judged = judgeNames(question, config, issuers);
   if (!judged.ok) return judged;
 
   // 2. Lifetimes: of the token, and of the certificate.

@@ -38,6 +38,9 @@ export interface IssueQuestion {
   readonly kept?: string | undefined;
   /** Name of the intermediate that is to sign; undefined: the first that admits the names. */
   readonly issuer: string | undefined;
+  /** As {@link NameQuestion} has them. */
+  readonly preferred?: NameQuestion['preferred'];
+  readonly unfit?: NameQuestion['unfit'];
   readonly ttlMs: number | undefined;
   /** Undefined where nothing but a policy is tried out. */
   readonly request: { readonly csr: CertificateRequest; readonly grantedBy: string } | undefined;
@@ -148,7 +151,7 @@ function* ownIssuer<I extends DecidingIssuer>(
 }
 
 function nameQuestionOf(question: IssueQuestion): NameQuestion {
-  const { at, names, requester, kept, issuer, kind, ttlMs = 0 } = question;
+  const { at, names, requester, kept, issuer, preferred, unfit, kind, ttlMs = 0 } = question;
   const profile = question.profile ?? kept;
-  return { at, names, requester, profile, issuer, kind, ttlMs };
+  return { at, names, requester, profile, issuer, preferred, unfit, kind, ttlMs };
 }

@@ -16,6 +16,8 @@ import {
   request,
   testAuthority,
 } from '../test/authority-under-test.ts';
+import type { Authority, Issued } from './index.ts';
+import { revokedOf } from './status/revoked-authorities.ts';
 
 const hour = 3_600_000;
 const dns = (value: string) => ({ kind: 'dns', value }) as const;
@@ -160,6 +162,82 @@ describe('renewing', () => {
       'ERR_RENEW_FOREIGN',
       /leads to root/,
     );
+  });
+});
+
+describe('an intermediate that is revoked and blocked', () => {
+  const two = exampleYaml.replace(/ {6}nameConstraints:\n.*\n.*\n/, '');
+  const block = (authority: Authority, value: string) =>
+    authority.revoke(
+      { by: 'issuer', value, reason: 'cACompromise', waitMs: 0 },
+      { kind: 'operator' },
+    );
+
+  it('is passed over, while a renewal stays with its issuer as long as that stands', async () => {
+    const authority = await testAuthority({ yaml: two });
+    const order = async (issuer?: string) =>
+      issuedOf(await authority.issue({ csr: await request(), spiffeId: payments, issuer }));
+    const ofRest = await order('rest');
+    const renewed = async (of: Issued) =>
+      issuedOf(await authority.renew({ csr: await request(), peer: peerOf(authority, of) })).issuer;
+    assert.deepEqual([(await order()).issuer, await renewed(ofRest)], ['production', 'rest']);
+    const created = await authority.createToken({ spiffeId: payments });
+    assert.ok(created.ok);
+
+    assert.ok((await block(authority, 'production')).ok);
+    const enrolled = issuedOf(
+      await authority.enrol({ csr: await request(), token: created.token }),
+    );
+    const issuers = [enrolled.issuer, (await order()).issuer, await renewed(ofRest)];
+    assert.deepEqual(issuers, ['rest', 'rest', 'rest']);
+    const named = { csr: await request(), spiffeId: payments, issuer: 'production' };
+    const way =
+      /"production" signs nothing: it is revoked .*root prepare --intermediate production/;
+    refused(await authority.issue(named), 'ERR_ROTATION_NO_ISSUER', way);
+    assert.match((await authority.explain(named)).refusals[0]?.detail ?? '', way);
+    const { issuer: _, ...unnamed } = named;
+    assert.equal((await authority.explain(unnamed)).certificate?.issuer, 'rest');
+    const [finding] = await revokedOf(authority);
+    assert.match(
+      finding?.detail ?? '',
+      /root prepare --intermediate production gives it a new key/,
+    );
+
+    const last = await order();
+    assert.ok((await block(authority, 'rest')).ok);
+    const none = /"production" signs nothing: .*; intermediate "rest" signs nothing: /;
+    refused(await authority.issue(unnamed), 'ERR_ROTATION_NO_ISSUER', none);
+    refused(await authority.createToken({ spiffeId: payments }), 'ERR_ROTATION_NO_ISSUER', none);
+    refused(
+      await authority.renew({ csr: unnamed.csr, peer: peerOf(authority, last) }),
+      'ERR_ROTATION_NO_ISSUER',
+    );
+  });
+
+  it('is passed over although the news of another process came with the order alone', async () => {
+    const authority = await testAuthority({ yaml: two });
+    const { ledger } = authority;
+    const standing = ledger.blocking;
+    const asked: string[] = [];
+    Object.assign(ledger, {
+      blocking: (_by: string, value: string) => {
+        asked.push(value);
+        return Promise.resolve(undefined);
+      },
+      certificateStatus: () => Promise.resolve({ status: 'good' }),
+    });
+    assert.ok((await block(authority, 'production')).ok);
+    const order = async () => await authority.issue({ csr: await request(), spiffeId: payments });
+    refused(await order(), 'ERR_LEDGER_BLOCKED');
+    const before = asked.length;
+    refused(await order(), 'ERR_LEDGER_BLOCKED');
+    assert.equal(asked.length, before + 2, 'each is asked anew once');
+    Object.assign(ledger, { blocking: standing });
+    assert.equal(issuedOf(await order()).issuer, 'rest');
+    const known = asked.length;
+    Object.assign(ledger, { blocking: () => assert.fail('asked again') });
+    assert.equal(issuedOf(await order()).issuer, 'rest');
+    assert.equal(asked.length, known);
   });
 });
 

@@ -1,7 +1,12 @@
 import { type Denial, denial } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 import { type JoinToken, secretHashOf } from '@countersign/wire';
-import { attributeOf, type CertificateRequest, parseIpAddress } from '@countersign/x509';
+import {
+  attributeOf,
+  type Certificate,
+  type CertificateRequest,
+  parseIpAddress,
+} from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import {
   type CertificateNames,
@@ -57,6 +62,8 @@ export interface Granted {
   readonly requester: Requester;
   /** Of a renewal: name of the profile that its certificate was asked for by. */
   readonly profile?: string | undefined;
+  /** Of a renewal: its certificate. */
+  readonly leaf?: Certificate | undefined;
   /** What it says about lifetimes beside the policy. */
   readonly lifetime: Pick<LifetimeQuestion, 'grantedMs' | 'renewed' | 'limits'>;
 }
@@ -141,6 +148,7 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
         caller: peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`,
       },
       profile: renewed?.profile,
+      leaf: peer.leaf,
       lifetime: { renewed: peer.leaf },
     };
   },

@@ -17,6 +17,7 @@ import { draftService } from './draft.ts';
 import type { EntryRegistry } from './entries/entry-registry.ts';
 import { type IssueGrant, readGrant } from './issue-grant.ts';
 import type { Issuer } from './issuer.ts';
+import { type IssuerStanding, issuerOfLeaf } from './issuer-standing.ts';
 import type { Intent, Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { firstAnswer } from './policy/judgement.ts';
@@ -32,7 +33,7 @@ export interface IssueRequest {
   readonly ttlMs?: number | undefined;
   /** Name of the profile; absent: the one that its certificate was asked for by, else the one for such a request. */
   readonly profile?: string | undefined;
-  /** Name of the intermediate that signs; absent: the first in file order that admits the names. */
+  /** Name of the intermediate that signs; absent: that of the renewed certificate, else the first that admits the names. */
   readonly issuer?: string | undefined;
   /** Fewer usages than the profile has, such as those of a role. */
   readonly usages?: UsageWish | undefined;
@@ -69,6 +70,7 @@ export interface IssueContext {
   readonly haltOf?: ((ledgerName: string) => Denial | undefined) | undefined;
   /** The same once the ledger was waited for, which is asked again before it is refused. */
   readonly overtakenOf?: ((ledgerName: string) => Promise<Denial | undefined>) | undefined;
+  readonly standing: IssuerStanding;
   readonly ledger: Ledger;
   readonly entries: Pick<EntryRegistry, 'grants'>;
   readonly clock: Clock;
@@ -82,7 +84,7 @@ export interface IssueContext {
  * From a request to a certificate that the ledger has, or the reason why not.
  *
  * Refusals: ERR_DER_*, ERR_CSR_*, ERR_POLICY_*, ERR_TOKEN_*, ERR_RENEW_FOREIGN, ERR_LEDGER_BLOCKED, ERR_LEDGER_REVOKED,
- * ERR_LEDGER_NEEDS_TOKEN, ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_ROTATION_BEHIND.
+ * ERR_LEDGER_NEEDS_TOKEN, ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_ROTATION_BEHIND, ERR_ROTATION_NO_ISSUER.
  *
  * @throws CountersignError ERR_LINT, ERR_SIGNER, ERR_LEDGER_FAILED: nothing was handed out
  */
@@ -94,7 +96,12 @@ export async function issueCertificate(
   const started = clock.monotonic();
   let result = 'ERR_INTERNAL';
   try {
-    const outcome = await issueInSteps(request, context);
+    let outcome = await issueInSteps(request, context);
+    if (isOfBlockedIssuer(outcome) && request.grant.by !== 'authority') {
+      // Another process has blocked it a moment ago: decided anew, with that known.
+      context.standing.forget();
+      outcome = await issueInSteps(request, context);
+    }
     result = outcome.ok ? 'issued' : outcome.code;
     tell(outcome, request, context);
     return outcome;
@@ -131,6 +138,8 @@ async function issueInSteps(
   const granted = await readGrant(request.grant, csr, context);
   if (!granted.ok) return granted;
   const { names, requester } = granted;
+  const { issuers, haltOf } = context;
+  const unfit = await context.standing.unfit({ issuers, at, haltOf });
   const question = {
     at,
     names: granted.judged ?? names,
@@ -138,6 +147,8 @@ async function issueInSteps(
     profile: request.profile,
     kept: granted.profile,
     issuer: request.issuer,
+    preferred: granted.leaf && issuerOfLeaf(granted.leaf, issuers),
+    unfit,
     ttlMs: request.ttlMs,
     request: { csr, grantedBy: granted.describe },
     usages: request.usages,
@@ -146,10 +157,10 @@ async function issueInSteps(
     isOwn: request.grant.by === 'authority',
     random: context.random,
   };
-  const decided = firstAnswer(decideIssue(question, config, context.issuers));
+  const decided = firstAnswer(decideIssue(question, config, issuers));
   if (!decided.ok) return decided;
   const { issuer, profile, lifetime } = decided.answer;
-  const halted = context.haltOf?.(issuer.ledgerName);
+  const halted = haltOf?.(issuer.ledgerName);
   if (halted !== undefined) return halted;
 
   // 3. Draft: everything but the serial number.
@@ -212,6 +223,10 @@ export function readRequest(
     if (!(thrown instanceof CountersignError)) throw thrown;
     return denial(thrown.code, `read the certificate request: ${thrown.message}`, thrown.fields);
   }
+}
+
+function isOfBlockedIssuer(outcome: Issued | Refusal): boolean {
+  return !outcome.ok && outcome.code === 'ERR_LEDGER_BLOCKED' && outcome.fields.by === 'issuer';
 }
 
 async function abandon(

@@ -22,16 +22,20 @@ export interface ConstrainedIssuer {
 export interface NameQuestion extends RuleQuestion {
   /** Name of the intermediate that is to sign; undefined: the first that admits the names. */
   readonly issuer?: string | undefined;
+  /** Name of the one that is asked first where none is named: a renewal stays where it came from. */
+  readonly preferred?: string | undefined;
+  /** Intermediates that can sign nothing now, by name: they are passed over. Default: none. */
+  readonly unfit?: ReadonlyMap<string, Denial> | undefined;
 }
 
 type NameConfig = Pick<CaConfig, 'trustDomain' | 'services' | 'rules'>;
 
 /**
  * Whether a certificate may carry these names, and who signs it: the first intermediate in file order that admits them
- * all. Pure: asked for tokens, enrolments, renewals and orders alike.
+ * all and can sign. Pure: asked for tokens, enrolments, renewals and orders alike.
  *
  * Denials: ERR_POLICY_NAME_MISSING, ERR_POLICY_SPIFFE_REQUIRED, ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP,
- * ERR_POLICY_RULE, ERR_POLICY_NO_ISSUER.
+ * ERR_POLICY_RULE, ERR_POLICY_NO_ISSUER, and what makes those unfit that admit the names.
  */
 export function judgeNames<I extends ConstrainedIssuer>(
   question: NameQuestion,
@@ -65,31 +69,44 @@ export function* admitNames<I extends ConstrainedIssuer>(
     yield denial('ERR_POLICY_IP', sides, { address });
   }
   yield* judgeRules(config.rules, question);
-  const chosen = chooseIssuer(names, issuers, question.issuer);
+  const chosen = chooseIssuer(names, issuers, question);
   if (chosen.ok) return chosen.issuer;
   yield chosen;
   return undefined;
 }
 
 /**
- * The first that admits all names, or the one asked for; the one step of {@link judgeNames} that also binds the
+ * The first that admits all names and can sign, or the one asked for; the one step of {@link judgeNames} that also binds the
  * authority's own certificate.
  */
 export function chooseIssuer<I extends ConstrainedIssuer>(
   names: CertificateNames,
   issuers: readonly I[],
-  asked?: string | undefined,
+  wish: Pick<NameQuestion, 'issuer' | 'preferred' | 'unfit'> = {},
 ): { readonly ok: true; readonly issuer: I } | Denial {
-  const candidates = asked === undefined ? issuers : issuers.filter(({ name }) => name === asked);
+  const { issuer: asked, preferred, unfit } = wish;
+  const candidates = issuers
+    .filter(({ name }) => asked === undefined || name === asked)
+    .sort((a, b) => Number(b.name === preferred) - Number(a.name === preferred));
   if (candidates.length === 0) return unknownIssuer(asked ?? '', issuers);
   const all = alternativesOf(names);
   const reasons: string[] = [];
+  const passedOver: Denial[] = [];
   for (const issuer of candidates) {
     const refused = issuer.signsServices
       ? wrongWithNames(all, issuer)
       : `"${issuer.name}" issues intermediates alone`;
+    const whyUnfit = refused === undefined ? unfit?.get(issuer.name) : undefined;
+    if (whyUnfit !== undefined) {
+      passedOver.push(whyUnfit);
+      continue;
+    }
     if (refused === undefined) return { ok: true, issuer };
     if (issuer.signsServices || asked !== undefined) reasons.push(refused);
+  }
+  const [first] = passedOver;
+  if (first !== undefined) {
+    return denial(first.code, passedOver.map(({ detail }) => detail).join('; '), first.fields);
   }
   const whom = asked === undefined ? 'no intermediate admits' : 'the intermediate does not admit';
   return denial('ERR_POLICY_NO_ISSUER', `${whom} every name: ${reasons.join('; ')}`, {

@@ -38,7 +38,7 @@ export const caRotationCodes = {
   },
   ERR_ROTATION_NO_ISSUER: {
     meaning:
-      "Every intermediate that could sign the authority's own certificate is revoked, so that it cannot serve.",
+      "Every intermediate that could sign the certificate is revoked; of the authority's own: so that it cannot serve.",
     hint: 'give one a new key: countersign root prepare --intermediate NAME, then root activate; both work while nothing serves',
     exit: 1,
   },

@@ -43,13 +43,16 @@ export async function explainIssue(
   const { names, requester, lifetime } = granted;
 
   // 3. The policy, every refusal of it.
+  const at = context.clock.now();
+  const { issuers, haltOf } = context;
   const question: IssueQuestion = {
-    at: context.clock.now(),
+    at,
     names,
     requester,
     profile: request.profile,
     kept: granted.profile,
     issuer: request.issuer,
+    unfit: await context.standing.unfit({ issuers, at, haltOf }),
     ttlMs: request.ttlMs,
     kind,
     request: { csr, grantedBy: granted.describe },
@@ -57,7 +60,7 @@ export async function explainIssue(
     isOwn: false,
     random: () => 0,
   };
-  const decided = wholeAnswer(decideIssue(question, config, context.issuers));
+  const decided = wholeAnswer(decideIssue(question, config, issuers));
   refusals.push(...decided.refusals);
 
   // 4. The ledger: keys under other names, and blocks.
@@ -65,10 +68,12 @@ export async function explainIssue(
   const reused = isReuseJudged ? await judgeReuse(names, spkiHash, ledger) : undefined;
   if (reused !== undefined) refusals.push(reused);
   const spiffeId = names.spiffeId?.toString();
-  const block = await blockOf({ 'spiffe-id': spiffeId, key: spkiHash }, ledger);
+  const { provisioner } = granted;
+  const block = await blockOf({ 'spiffe-id': spiffeId, key: spkiHash, provisioner }, ledger);
   if (block !== undefined) {
     const sides = `was blocked by the revocation at position ${block.position}`;
-    refusals.push(denial('ERR_LEDGER_BLOCKED', `${block.by} "${block.value}" ${sides}`));
+    const { by } = block;
+    refusals.push(denial('ERR_LEDGER_BLOCKED', `${by} "${block.value}" ${sides}`, { by }));
   }
   return explanationOf(formatNames(names), refusals, decided.answer);
 }

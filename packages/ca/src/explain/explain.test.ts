@@ -140,5 +140,15 @@ describe('an explanation', () => {
       told.refusals.map(({ code }) => code),
       ['ERR_CSR_KEY_REUSED', 'ERR_LEDGER_BLOCKED'],
     );
+    const mine = {
+      by: 'provisioner',
+      value: 'operator',
+      reason: 'unspecified',
+      block: true,
+    } as const;
+    await authority.revoke(mine, { kind: 'operator' });
+    const [blocked] = (await authority.explain({ csr, spiffeId: payments })).refusals;
+    assert.match(blocked?.detail ?? '', /provisioner "operator" was blocked by/);
+    assert.match(blocked?.passIf ?? '', /^another provisioner vouched for it/);
   });
 });

@@ -63,7 +63,12 @@ const remedies: Readonly<Partial<Record<ErrorCode, Remedy>>> = {
     Array.isArray(known)
       ? `the intermediate were one of ${quotedList(known)}`
       : 'its names were within the constraints of one intermediate',
-  ERR_LEDGER_BLOCKED: () => 'the name or key were another one: a revocation blocked it for good',
+  ERR_LEDGER_BLOCKED: ({ by }) =>
+    by === 'provisioner'
+      ? 'another provisioner vouched for it: a revocation blocked this one for good'
+      : 'the name or key were another one: a revocation blocked it for good',
+  ERR_ROTATION_NO_ISSUER: ({ issuer }) =>
+    `"${issuer}" had a new key, or another intermediate admitted the names`,
 };
 
 function passIfRule({ rule, name, denies, clauses }: Fields): string {

@@ -5,6 +5,7 @@ import type { Authority } from '../authority.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { heldLists } from '../publish/imported-list.ts';
 import type { PublishingIssuer } from '../publish/publishing-issuer.ts';
+import { configNameOf } from '../rotation/rotation-document.ts';
 
 /** Certificates that the authority issues under now, and whose lists may name them. */
 export interface RevokedQuestion {
@@ -31,8 +32,9 @@ export async function revokedAuthorities(question: RevokedQuestion): Promise<Sta
       list?.crl.entries.get(serialHex)?.reason ??
       (status.status === 'revoked' ? status.revocation.reason : 'unspecified');
     if (list === undefined && status.status !== 'revoked') continue;
+    const way = `countersign root prepare --intermediate ${configNameOf(name)} gives it a new key`;
     const by = list === undefined ? 'the ledger' : `list ${list.crl.crlNumber} of "${list.issuer}"`;
-    const detail = `certificate of "${name}", serial ${serialHex}, is revoked by ${by} (${reason}): what is issued under it is refused`;
+    const detail = `certificate of "${name}", serial ${serialHex}, is revoked by ${by} (${reason}): what is issued under it is refused; ${way}`;
     findings.push({ about: 'certificates', detail });
   }
   return findings;
