@@ -1,22 +1,6 @@
 import { hash, verify } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import {
-  type Clock,
-  CountersignError,
-  equalBytes,
-  type Log,
-  type Meter,
-  messageOf,
-  type Secret,
-} from '@countersign/base';
-import {
-  type Certificate,
-  certificatesFromPem,
-  fingerprintOf,
-  publicKeyOf,
-  type Signer,
-  validatePath,
-} from '@countersign/x509';
+import { type Clock, CountersignError, type Log, type Meter, type Secret } from '@countersign/base';
+import { type Certificate, publicKeyOf, type Signer, validatePath } from '@countersign/x509';
 import { Authority } from './authority.ts';
 import type { AuthorityCertificateConfig, CaConfig } from './ca-config.ts';
 import { checkPair } from './check-pair.ts';
@@ -30,19 +14,15 @@ import { openLogKey } from './log/log-key.ts';
 import { openStateSealer } from './open-sealer.ts';
 import { openKeyLists } from './requests/key-lists.ts';
 import { openRotation } from './rotation/open-rotation.ts';
-import { isKeyReference, parseKeyDescription } from './signers/key-reference.ts';
 import type { KeyDescription } from './signers/key-store.ts';
 import { type KeyStores, openKeyStores } from './signers/key-stores.ts';
 import { noSecretPlaces, type SecretPlaces } from './signers/secret-source.ts';
 import { watchKeyStores } from './signers/watch-key-stores.ts';
 import { mustBeOpenToUs } from './state-access.ts';
 import { checkStateConfig } from './state-config.ts';
-import {
-  readStateManifest,
-  type StateLayout,
-  type StateManifest,
-  stateLayout,
-} from './state-layout.ts';
+import { proveLedgerKnows } from './state-faults.ts';
+import { readKey, readMadeCertificates } from './state-files.ts';
+import { readStateManifest, stateLayout } from './state-layout.ts';
 
 export interface OpenOptions {
   readonly config: CaConfig;
@@ -77,12 +57,7 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
   const attempted = `open the authority in "${data}"`;
   await mustBeOpenToUs(layout.intermediates, attempted, 'read');
   if (manifest.ledger === undefined) await mustBeOpenToUs(layout.ledger, attempted);
-  const root = await readCertificate(layout.rootCertificate);
-  checkRoot(root, manifest, layout);
-  const intermediates = new Map<string, Certificate>();
-  for (const name of manifest.intermediates) {
-    intermediates.set(name, await readCertificate(layout.intermediateCertificate(name)));
-  }
+  const { root, intermediates } = await readMadeCertificates(layout, manifest);
   checkStateConfig(config, manifest, { root, intermediates }, log);
   const keyLists = await openKeyLists(config.requests, { clock, log });
 
@@ -169,19 +144,6 @@ export async function openAuthority(options: OpenOptions): Promise<Authority> {
   }
 }
 
-/** Init orders the hierarchy in the ledger: one that lacks it is another's, or begun anew, and knows no revocation. */
-async function proveLedgerKnows(
-  ledger: Ledger,
-  certificates: readonly Certificate[],
-): Promise<void> {
-  for (const { serialHex, raw } of certificates) {
-    const record = await ledger.certificate(serialHex);
-    if (record !== undefined && equalBytes(record.der, raw)) continue;
-    const message = `ledger does not know serial "${serialHex}" of the authority itself: it is not this authority's`;
-    throw new CountersignError('ERR_STATE_BROKEN', message, { fields: { serial: serialHex } });
-  }
-}
-
 /**
  * Closes every intent without a certificate: a crash came between the two. Its serial is never used again; should its
  * certificate have been signed, nobody was given it.
@@ -206,56 +168,6 @@ async function closeOrphan(ledger: Ledger, position: number): Promise<boolean> {
     if (thrown instanceof CountersignError && thrown.code === 'ERR_LEDGER_STATE') return false;
     throw thrown;
   }
-}
-
-async function readCertificate(file: string): Promise<Certificate> {
-  const [certificate, more] = certificatesFromPem(await readState(file));
-  if (certificate !== undefined && more === undefined) return certificate;
-  throw new CountersignError(
-    'ERR_STATE_BROKEN',
-    `"${file}" does not hold exactly one certificate`,
-    {
-      fields: { file },
-    },
-  );
-}
-
-/** The description of a key, which must be where the configuration says, and the certificate's. */
-async function readKey(
-  file: string,
-  { name, storage }: AuthorityCertificateConfig & { readonly name: string },
-  certificate: Certificate,
-): Promise<KeyDescription> {
-  const description = parseKeyDescription(await readState(file), file);
-  if (description.name !== name) {
-    const message = `key file "${file}" of "${name}" says it is of "${description.name}"`;
-    throw new CountersignError('ERR_STATE_BROKEN', message);
-  }
-  const found = isKeyReference(description) ? description.store : 'file';
-  if (found !== storage.type) {
-    const message = `key of "${name}" is configured in storage "${storage.type}", the state has it in "${found}"`;
-    throw new CountersignError('ERR_STATE_CONFIG', message, { fields: { key: name, found } });
-  }
-  checkPair(description, description.publicKey, certificate);
-  return description;
-}
-
-async function readState(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (thrown) {
-    throw new CountersignError('ERR_STATE_BROKEN', `read "${file}": ${messageOf(thrown)}`, {
-      fields: { file },
-      cause: thrown,
-    });
-  }
-}
-
-function checkRoot(root: Certificate, manifest: StateManifest, layout: StateLayout): void {
-  const found = fingerprintOf(root);
-  if (found === manifest.rootFingerprint) return;
-  const sides = `has fingerprint "${found}", state.json says "${manifest.rootFingerprint}"`;
-  throw new CountersignError('ERR_STATE_BROKEN', `"${layout.rootCertificate}" ${sides}`);
 }
 
 /** The store proves that the key is the one of its description; here, that this is the certificate's. */

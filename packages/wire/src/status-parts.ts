@@ -57,7 +57,7 @@ export interface OwnState {
 
 /** Something that an operator should look at. */
 export interface StatusFinding {
-  /** What it is about: `ledger`, `signers`, `lists`, `log`, `retention`, `clock`, `certificates`, `gateways`. */
+  /** What it is about: `ledger`, `signers`, `lists`, `log`, `retention`, `clock`, `certificates`, `state`, `gateways`. */
   readonly about: string;
   readonly detail: string;
 }

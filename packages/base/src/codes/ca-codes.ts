@@ -147,6 +147,11 @@ export const caCodes = {
     hint: 'restore the directory from a backup as a whole; nothing was changed',
     exit: 2,
   },
+  ERR_STATE_BACKUP: {
+    meaning: 'The files of a backup do not fit together: an authority on them could not start.',
+    hint: 'put the files that are named into the backup as they were, or use another backup; nothing was restored',
+    exit: 1,
+  },
   ERR_STATE_CONFIG: {
     meaning: 'The configuration asks for another hierarchy than the data directory holds.',
     hint: 'use the ca.yaml of that init, or init a new directory with the changed one',

@@ -12,7 +12,7 @@ import {
 import type { CaConfig } from '../ca-config.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
 import { readStateCertificates } from '../state-certificates.ts';
-import { checkStateConfig } from '../state-config.ts';
+import { proveLedgerKnows, stateFaults } from '../state-faults.ts';
 import { readStateManifest, stateLayout } from '../state-layout.ts';
 import { backUpLedger, type LedgerBackup, restoreLedger } from './back-up-ledger.ts';
 import type { LedgerPages } from './ledger-pages.ts';
@@ -87,17 +87,15 @@ export interface Restored {
  * Makes a data directory of a backup, fills a ledger and proves it sound before the directory gets its name. The ledger
  * goes into a file, or an empty schema of a database, as the configuration says.
  *
- * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_CONFIG, ERR_LEDGER_BACKUP, ERR_FILE, and those of
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_BACKUP, ERR_LEDGER_BACKUP, ERR_FILE, and those of
  *   the ledger
  */
 export async function restoreState(options: RestoreOptions): Promise<Restored> {
   const { from, config, configText, secrets, clock, log } = options;
   const data = resolve(options.data);
-  const kept = await readStateManifest(from);
-  // Another configuration must be one of this hierarchy, or nothing could be done with what is restored.
-  if (configText !== undefined) {
-    checkStateConfig(config, kept, await readStateCertificates(from), log);
-  }
+  // Before anything is made: files that do not fit together, or another configuration than of this hierarchy, start nowhere.
+  const faults = await stateFaults(config, from);
+  if (faults.length > 0) throw cannotStart(from, faults);
   await mustBeFree(data, 'restore');
   const staging = stagingFor(data, 'restore');
   return wholeOrNot(staging, 'restore to', data, async function restoreAll() {
@@ -113,6 +111,8 @@ export async function restoreState(options: RestoreOptions): Promise<Restored> {
     });
     try {
       const { audit, trail } = await restoreLedger(join(from, ledgerName), ledger);
+      const { root, intermediates } = await readStateCertificates(staging);
+      await proveLedgerKnows(ledger, [root, ...intermediates.values()]);
       const { ledger: _, ...manifest } = JSON.parse(await readFile(layout.manifest, 'utf8'));
       const now = state === undefined ? manifest : { ...manifest, ledger: state };
       await writeFileDurably(layout.manifest, `${JSON.stringify(now, undefined, 2)}\n`);
@@ -126,6 +126,11 @@ export async function restoreState(options: RestoreOptions): Promise<Restored> {
       await ledger.close();
     }
   });
+}
+
+function cannotStart(from: string, faults: readonly string[]): CountersignError {
+  const message = `restore "${from}": an authority on it cannot start: ${faults.join('; ')}`;
+  return new CountersignError('ERR_STATE_BACKUP', message, { fields: { faults } });
 }
 
 async function mustBeFree(path: string, what: string): Promise<void> {

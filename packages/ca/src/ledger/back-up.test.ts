@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -9,6 +18,7 @@ import type { Authority } from '../authority.ts';
 import { parseCaConfig } from '../ca-config.ts';
 import { initAuthority } from '../init-authority.ts';
 import { openAuthority } from '../open-authority.ts';
+import { stateStatus } from '../status/state-status.ts';
 import { backUpState, restoreState } from './back-up-state.ts';
 import { verifyAudit } from './verify-audit.ts';
 
@@ -25,6 +35,8 @@ async function issue(authority: Authority): Promise<string> {
   assert.ok(issued.ok);
   return issued.serialHex;
 }
+
+type Change = (other: (name: string) => string) => string | undefined;
 
 describe('backup', () => {
   it('is taken while the authority issues, and restores to a ledger that is proved sound and goes on', async () => {
@@ -131,6 +143,54 @@ describe('backup', () => {
       writeFileSync(file, text);
     });
   }
+
+  const unfit: readonly [what: string, file: string, change: Change, finds: RegExp][] = [
+    ['no key of its root', 'root.key.json', () => undefined, /root\.key\.json.*ENOENT/],
+    [
+      'the key of another in the place of an intermediate',
+      'intermediates/services.key.json',
+      (other) => other('intermediates/services.key.json'),
+      /key "services" is of public key/,
+    ],
+    ['no root', 'root.pem', () => undefined, /root\.pem.*ENOENT/],
+    ['another root', 'root.pem', (other) => other('root.pem'), /state\.json says/],
+    ['a hierarchy that is none', 'hierarchy.json', () => 'rubbish', /hierarchy\.json/],
+    [
+      'the log key of another authority',
+      'log.key.json',
+      (other) => other('log.key.json'),
+      /is of log .*the issuance log beside it is/,
+    ],
+  ];
+  for (const [what, name, change, finds] of unfit) {
+    it(`is refused with ${what}, before anything is made`, async () => {
+      const elsewhere = join(directory, 'elsewhere');
+      if (!existsSync(elsewhere)) await initAuthority({ data: elsewhere, ...shared });
+      const from = join(directory, 'unfit');
+      cpSync(join(directory, 'copy'), from, { recursive: true });
+      const file = join(from, name);
+      const now = change((other) => readFileSync(join(elsewhere, other), 'utf8'));
+      rmSync(file, { force: true });
+      if (now !== undefined) writeFileSync(file, now);
+      const data = join(directory, 'never');
+      await assert.rejects(restoreState({ from, data, ...shared }), (thrown: Error) => {
+        assert.match(thrown.message, finds);
+        return (thrown as Error & { code?: string }).code === 'ERR_STATE_BACKUP';
+      });
+      assert.ok(!existsSync(data));
+      rmSync(from, { recursive: true });
+    });
+  }
+
+  it('has a finding in the status of a directory that cannot start', async () => {
+    const [data, key] = [join(directory, 'again'), join(directory, 'again', 'root.key.json')];
+    const findings = async () =>
+      (await stateStatus({ data, ...shared, version: '0' })).findings?.map(({ detail }) => detail);
+    assert.deepEqual(await findings(), []);
+    renameSync(key, `${key}.away`);
+    assert.match((await findings())?.join() ?? '', /cannot start: .*root\.key\.json/);
+    renameSync(`${key}.away`, key);
+  });
 
   it('overwrites nothing', async () => {
     const [data, out] = [join(directory, 'state'), join(directory, 'copy')];

@@ -7,6 +7,7 @@ import { checkpointPath, keyPath, logDirectory } from '../log/log-files.ts';
 import type { PublishingIssuer } from '../publish/publishing-issuer.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
 import { readStateCertificates } from '../state-certificates.ts';
+import { stateFaults } from '../state-faults.ts';
 import { readStateManifest, stateLayout } from '../state-layout.ts';
 import { describeStatus, logStateOf } from './describe-status.ts';
 import { revokedAuthorities } from './revoked-authorities.ts';
@@ -28,6 +29,7 @@ export async function stateStatus(options: {
   const { config, data, version, clock } = options;
   const { isRootOffline } = await readStateManifest(data);
   const { root, intermediates } = await readStateCertificates(data);
+  const faults = await stateFaults(config, data);
   const files = logDirectory(stateLayout(data).log);
   const [note, key] = [await files.read(checkpointPath), await files.read(keyPath)];
   const text = new TextDecoder();
@@ -45,7 +47,10 @@ export async function stateStatus(options: {
       ledger,
       isRetaining: config.ledger.retention.enabled,
       log: key && logStateOf(note && text.decode(note), text.decode(key).trim()),
-      findings: await revokedAuthorities({ live, issuers, ledger }),
+      findings: [
+        ...faults.map((detail) => ({ about: 'state', detail: `cannot start: ${detail}` })),
+        ...(await revokedAuthorities({ live, issuers, ledger })),
+      ],
       clock,
       uptimeMs: 0,
     });
