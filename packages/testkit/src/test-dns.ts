@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 
 export interface TestDns {
   /** `127.0.0.1:<port>`. */
@@ -8,15 +9,22 @@ export interface TestDns {
   close(): Promise<void>;
 }
 
-/** A resolver that knows every name below `test` to be on this machine, and the texts that it is given. */
-export async function startTestDns(): Promise<TestDns> {
+/**
+ * A resolver that knows every name below `test` to be on this machine, and the texts that it is given.
+ *
+ * @param port any free one unless given
+ * @throws Error EADDRINUSE
+ */
+export async function startTestDns(port = 0): Promise<TestDns> {
   const texts = new Map<string, readonly string[]>();
   const socket = createSocket('udp4');
-  socket.on('message', (query, { port, address }) => {
+  socket.on('message', (query, from) => {
     const answer = answerTo(query, texts);
-    if (answer !== undefined) socket.send(answer, port, address);
+    if (answer !== undefined) socket.send(answer, from.port, from.address);
   });
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  const bound = once(socket, 'listening');
+  socket.bind(port, '127.0.0.1');
+  await bound;
   const close = () => new Promise<void>((resolve) => socket.close(() => resolve()));
   return { address: `127.0.0.1:${socket.address().port}`, texts, close };
 }
