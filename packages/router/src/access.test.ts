@@ -9,8 +9,13 @@ import type { SubgraphSource } from './subgraph.suite.ts';
 
 const staff: SubgraphSource = {
   name: 'staff',
-  sdl: `extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@authenticated"])
+  sdl: `extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@authenticated", "@requiresScopes"])
 type Query {
+  ssns: [Ssn!]
+  level: Level
+  badge: Badge
+  grade(of: [Grade], like: Like): Grade
+  sameAs(ssn: Like): Int
   person(id: ID!, all: Boolean @allow(roles: ["admin"])): Person
   things: [Thing!]!
   hidden: Secret
@@ -25,7 +30,14 @@ type Person implements Thing @key(fields: "id") {
   notes: String! @deny(principals: ["spiffe://example.org/ns/default/sa/intern*"])
 }
 type Desk implements Thing { id: ID! cost: Int }
-type Secret @allow(roles: ["admin"]) { word: String }`,
+type Secret @allow(roles: ["admin"]) { word: String }
+type Mutation { makeSecret: Secret }
+scalar Ssn @authenticated
+enum Level @requiresScopes(scopes: [["read:level"]]) { TOP LOW }
+scalar Badge @allow(roles: ["admin"])
+enum Grade { A B }
+extend enum Grade @deny(roles: ["admin"])
+input Like { ssns: [[Ssn!]!] like: Like n: Int }`,
   resolvers: {
     Query: {
       person: () => ({ id: 'p', name: 'Ada', cost: 7, notes: 'n' }),
@@ -34,6 +46,11 @@ type Secret @allow(roles: ["admin"]) { word: String }`,
         { __typename: 'Desk', id: 'd', cost: 9 },
       ],
       hidden: () => ({ word: 'x' }),
+      ssns: () => ['1'],
+      level: () => 'TOP',
+      badge: () => 'b',
+      grade: () => 'A',
+      sameAs: () => 1,
       signedIn: () => 'yes',
       forNobody: () => 'no',
     },
@@ -110,12 +127,38 @@ test('a type cannot be passed off as another by an alias', async () => {
 });
 
 test('a rule on a type binds all of its fields, and aliases hide nothing', async () => {
-  assert.deepEqual((await world.ask('{ a: hidden { b: word } }', { as: 'web' })).data, {
-    a: { b: null },
-  });
+  assert.deepEqual((await world.ask('{ a: hidden { b: word } }', { as: 'web' })).data, { a: null });
   assert.deepEqual((await world.ask('{ hidden { word } }', { as: 'root' })).data, {
     hidden: { word: 'x' },
   });
+});
+
+test('a rule on a scalar or an enum binds every field that gives it and every argument that takes it', async () => {
+  const query = '{ ssns level badge grade }';
+  const stranger = await world.ask(query);
+  assert.deepEqual(stranger.data, { ssns: null, level: null, badge: null, grade: 'A' });
+  const codes = stranger.errors?.map(({ path, extensions }) => [path?.[0], extensions?.code]);
+  const places = ['ssns', 'level', 'badge'];
+  assert.deepEqual(
+    codes,
+    places.map((each) => [each, 'ERR_GRAPHQL_DENIED']),
+  );
+  const root = await world.ask(query, { as: 'root' });
+  assert.deepEqual(root.data, { ssns: ['1'], level: null, badge: 'b', grade: null });
+  const given = '{ sameAs(ssn: { like: { n: 1, ssns: [["1"]] } }) }';
+  assert.deepEqual((await world.ask(given)).data, { sameAs: null });
+  assert.deepEqual((await world.ask(given, { as: 'web' })).data, { sameAs: 1 });
+  assert.deepEqual((await world.ask('{ sameAs(ssn: { like: { n: 1 } }) }')).data, { sameAs: 1 });
+  const byVariable = 'query ($like: Like) { sameAs(ssn: $like) }';
+  assert.deepEqual((await world.ask(byVariable)).data, { sameAs: null });
+});
+
+test('a mutation that would give what the caller must not see is not run', async () => {
+  const { requests } = world.subgraphs.get('staff') ?? { requests: [] };
+  const before = requests.length;
+  const answer = await world.ask('mutation { makeSecret { word __typename } }', { as: 'web' });
+  assert.deepEqual(answer.data, { makeSecret: null });
+  assert.equal(requests.length, before);
 });
 
 test('@authenticated asks for an identity, whosever it is', async () => {

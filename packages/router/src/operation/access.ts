@@ -1,10 +1,17 @@
 import { type Denial, denial } from '@countersign/base';
 import {
   type FieldNode,
+  type GraphQLField,
+  type GraphQLInputType,
+  type GraphQLNamedInputType,
   type GraphQLSchema,
+  getNamedType,
   isAbstractType,
+  isInputObjectType,
   isInterfaceType,
   isObjectType,
+  Kind,
+  type ValueNode,
 } from 'graphql';
 import type { AccessRule } from '../supergraph/access-rules.ts';
 import type { Supergraph } from '../supergraph/supergraph.ts';
@@ -74,7 +81,10 @@ function alternatives(anyOf: readonly (readonly string[])[]): string {
   return anyOf.map((all) => `"${all.join(' ')}"`).join(' or ');
 }
 
-/** Which rules of a supergraph bind a field: its own, its type's, and those of the interfaces that it comes from. */
+/**
+ * Which rules of a supergraph bind a field: its own, those of the type that has it and of the interfaces that it comes
+ * from, of the type that it gives, and of the types that its arguments are given.
+ */
 export class AccessRules {
   readonly #rules: Supergraph['rules'];
   readonly #schema: GraphQLSchema;
@@ -99,7 +109,7 @@ export class AccessRules {
     const ofArguments = names.flatMap((each) =>
       args.flatMap((arg) => this.#rules.get(`${each}.${name}(${arg.name.value}:)`) ?? []),
     );
-    return [...this.#ofField(typeName, name), ...ofArguments];
+    return [...this.#ofField(typeName, name), ...ofArguments, ...this.#ofValues(typeName, field)];
   }
 
   /** Every rule that a selection on `typeName` can meet, of the types that it may turn out to be, too. */
@@ -122,8 +132,26 @@ export class AccessRules {
       ...(this.#rules.get(each) ?? []),
       ...(this.#rules.get(`${each}.${name}`) ?? []),
     ]);
+    const given = this.#definitionOf(typeName, name)?.type;
+    // Whoever must not see a type is not given it, nor has anything run that would give it.
+    if (given !== undefined) rules.push(...(this.#rules.get(getNamedType(given).name) ?? []));
     this.#known.set(key, rules);
     return rules;
+  }
+
+  #ofValues(typeName: string, field: FieldNode): readonly AccessRule[] {
+    const args = this.#definitionOf(typeName, field.name.value)?.args ?? [];
+    const found = new Set<string>();
+    for (const { name, value } of field.arguments ?? []) {
+      const type = args.find((arg) => arg.name === name.value)?.type;
+      if (type !== undefined) addTypes(type, value, found);
+    }
+    return [...found].flatMap((each) => this.#rules.get(each) ?? []);
+  }
+
+  #definitionOf(typeName: string, name: string): GraphQLField<unknown, unknown> | undefined {
+    const type = this.#schema.getType(typeName);
+    return isObjectType(type) || isInterfaceType(type) ? type.getFields()[name] : undefined;
   }
 
   #namesOf(typeName: string): readonly string[] {
@@ -131,5 +159,28 @@ export class AccessRules {
     const hasInterfaces = isObjectType(type) || isInterfaceType(type);
     const interfaces = hasInterfaces ? type.getInterfaces().map(({ name }) => name) : [];
     return [typeName, ...interfaces];
+  }
+}
+
+/** Names of the types that a value holds something of, as it is written; of a variable, all that it can hold. */
+function addTypes(type: GraphQLInputType, value: ValueNode, found: Set<string>): void {
+  const named = getNamedType(type);
+  if (value.kind === Kind.VARIABLE) addAllTypes(named, found);
+  found.add(named.name);
+  if (value.kind === Kind.LIST) for (const item of value.values) addTypes(named, item, found);
+  if (value.kind !== Kind.OBJECT || !isInputObjectType(named)) return;
+  const fields = named.getFields();
+  for (const { name, value: inner } of value.fields) {
+    const own = fields[name.value];
+    if (own !== undefined) addTypes(own.type, inner, found);
+  }
+}
+
+function addAllTypes(root: GraphQLNamedInputType, found: Set<string>): void {
+  const seen = new Set<GraphQLNamedInputType>([root]);
+  for (const type of seen) {
+    found.add(type.name);
+    if (!isInputObjectType(type)) continue;
+    for (const field of Object.values(type.getFields())) seen.add(getNamedType(field.type));
   }
 }

@@ -25,8 +25,8 @@ const ours = new Set(['allow', 'deny']);
 
 /** What a subgraph may write without declaring it. */
 const definitions = parse(`
-directive @allow(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | FIELD_DEFINITION | ARGUMENT_DEFINITION
-directive @deny(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | FIELD_DEFINITION | ARGUMENT_DEFINITION
+directive @allow(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | SCALAR | ENUM | FIELD_DEFINITION | ARGUMENT_DEFINITION
+directive @deny(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | SCALAR | ENUM | FIELD_DEFINITION | ARGUMENT_DEFINITION
 `).definitions;
 
 /** A place of a document that carries directives. */
@@ -127,7 +127,9 @@ const typeKinds = new Set<string>([
   Kind.INTERFACE_TYPE_DEFINITION,
   Kind.INTERFACE_TYPE_EXTENSION,
   Kind.SCALAR_TYPE_DEFINITION,
+  Kind.SCALAR_TYPE_EXTENSION,
   Kind.ENUM_TYPE_DEFINITION,
+  Kind.ENUM_TYPE_EXTENSION,
 ]);
 
 interface TypeNode {
