@@ -85,10 +85,23 @@ describe('the list of a root that is offline', () => {
   });
 
   it('is taken over and published at the address that intermediates name, and by its number alone replaced', async () => {
+    const running = {
+      ...{ publishing: undefined, retention: undefined, clockWatch: undefined },
+      ...{ revoked: undefined, identity: undefined },
+    };
+    const lists = async () => {
+      const { findings = [] } = await servedStatus({
+        ...{ authority, running, version: '0', startedAt: 0, clock },
+      });
+      return findings.filter(({ about }) => about === 'lists').map(({ detail }) => detail);
+    };
+    const [missing = ''] = await lists();
+    assert.match(missing, /^list "\/crl\/root-.*never imported.*sign --root.*--crl.*--import/);
     const older = await sign();
     const newer = await sign();
     const taken = await authority.importList(newer.der);
     assert.ok(taken.ok);
+    assert.deepEqual(await lists(), []);
     assert.equal(taken.untold.length, 1);
     const publishing = await startPublishing({ authority, port: 0, ...shared, meter: noMeter });
     assert.ok(publishing);
@@ -110,14 +123,8 @@ describe('the list of a root that is offline', () => {
         watch.finding() ?? '',
         /^certificate of "services", .*list \d+ of "root" \(cACom/,
       );
-      const running = {
-        publishing,
-        retention: undefined,
-        clockWatch: undefined,
-        revoked: watch,
-        identity: undefined,
-      };
-      const parts = { authority, running, version: '0', startedAt: 0, clock };
+      const watched = { ...running, publishing, revoked: watch };
+      const parts = { authority, running: watched, version: '0', startedAt: 0, clock };
       const { findings = [] } = await servedStatus(parts);
       assert.ok(findings.some(({ detail }) => detail === watch.finding()));
     } finally {

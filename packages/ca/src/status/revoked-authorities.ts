@@ -42,10 +42,14 @@ export async function revokedAuthorities(question: RevokedQuestion): Promise<Sta
 
 /** Of an authority that is open: its keys in force. */
 export function revokedOf(authority: Authority): Promise<StatusFinding[]> {
+  return revokedAuthorities(questionOf(authority));
+}
+
+export function questionOf(authority: Authority): RevokedQuestion {
   const inForce = new Set(authority.intermediates().map(({ fingerprint }) => fingerprint));
   const issuers = authority.publishers();
   const live = issuers.filter(({ certificate }) => inForce.has(fingerprintOf(certificate)));
-  return revokedAuthorities({ live, issuers, ledger: authority.ledger });
+  return { live, issuers, ledger: authority.ledger };
 }
 
 /**

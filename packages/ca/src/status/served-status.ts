@@ -10,7 +10,8 @@ import type { Retention } from '../ledger/retention/keep-retention.ts';
 import type { Publishing } from '../publish/start-publishing.ts';
 import type { ClockWatch } from '../serve/watch-clock.ts';
 import { describeStatus, logStateOf } from './describe-status.ts';
-import { type RevokedWatch, revokedOf } from './revoked-authorities.ts';
+import { missingLists } from './missing-lists.ts';
+import { questionOf, type RevokedWatch, revokedOf } from './revoked-authorities.ts';
 
 /** What runs beside an authority that serves. */
 export interface RunningParts {
@@ -70,7 +71,7 @@ export async function servedStatus(parts: {
 async function ownFindings(authority: Authority): Promise<readonly StatusFinding[]> {
   try {
     await authority.ledger.proveDocuments();
-    return await revokedOf(authority);
+    return [...(await revokedOf(authority)), ...(await missingLists(questionOf(authority)))];
   } catch (thrown) {
     return found('ledger', messageOf(thrown));
   }

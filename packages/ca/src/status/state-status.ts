@@ -10,6 +10,7 @@ import { readStateCertificates } from '../state-certificates.ts';
 import { stateFaults } from '../state-faults.ts';
 import { readStateManifest, stateLayout } from '../state-layout.ts';
 import { describeStatus, logStateOf } from './describe-status.ts';
+import { missingLists } from './missing-lists.ts';
 import { revokedAuthorities } from './revoked-authorities.ts';
 
 /**
@@ -50,6 +51,7 @@ export async function stateStatus(options: {
       findings: [
         ...faults.map((detail) => ({ about: 'state', detail: `cannot start: ${detail}` })),
         ...(await revokedAuthorities({ live, issuers, ledger })),
+        ...(await missingLists({ live, issuers, ledger })),
       ],
       clock,
       uptimeMs: 0,
