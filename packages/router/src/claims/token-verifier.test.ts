@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { systemClock } from '@countersign/base';
+import { WebSocket } from 'ws';
 import { routerWorld, type World } from '../router-world.suite.ts';
 import { readKeySet } from './key-set.ts';
 import { TokenVerifier } from './token-verifier.ts';
@@ -100,14 +102,28 @@ test('a token of the issuer, for us and now, gives its claims; every other is re
 });
 
 let world: World;
+/** How far the router's clock is ahead of ours. */
+let laterMs = 0;
 before(async () => {
   world = await routerWorld({
+    clock: { ...systemClock, now: () => systemClock.now() + laterMs },
     sources: [
       {
         name: 'mail',
         sdl: `extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@authenticated", "@requiresScopes"])
-type Query { mine: String @authenticated box: String @requiresScopes(scopes: [["read:mail", "write"], ["admin"]]) open: Int }`,
-        resolvers: { Query: { mine: () => 'm', box: () => 'b', open: () => 1 } },
+type Query { mine: String @authenticated box: String @requiresScopes(scopes: [["read:mail", "write"], ["admin"]]) open: Int }
+type Subscription { post: String @authenticated }`,
+        resolvers: {
+          Query: { mine: () => 'm', box: () => 'b', open: () => 1 },
+          Subscription: {
+            async *post() {
+              for (;;) {
+                yield { post: 'p' };
+                await systemClock.sleep(20);
+              }
+            },
+          },
+        },
       },
     ],
     yaml: `jwt: { jwks: keys.json, issuer: "${issuer}", audience: ${audience} }`,
@@ -129,4 +145,55 @@ test('claims of a token open fields to it, for whom no certificate speaks', asyn
   const forged = await ask(token(claims, undefined, other.privateKey));
   assert.equal(forged.status, 401);
   assert.equal(forged.errors?.[0]?.extensions?.code, 'ERR_GRAPHQL_TOKEN');
+});
+
+/** Frames of a conversation that begins with these messages, and the code that it is closed with. */
+function converse(messages: readonly object[], authorization?: string) {
+  const ws = new WebSocket(
+    `${world.router.url.replace('http', 'ws')}/graphql`,
+    'graphql-transport-ws',
+    {
+      headers: authorization === undefined ? {} : { authorization },
+    },
+  );
+  const frames: { type: string; payload?: unknown }[] = [];
+  ws.on('open', () => {
+    for (const each of messages) ws.send(JSON.stringify(each));
+  });
+  ws.on('message', (raw) => frames.push(JSON.parse(String(raw))));
+  const closed = once(ws, 'close').then(([code]) => Number(code));
+  return { ws, frames, closed };
+}
+
+const ended = [{ message: 'the token has ended', extensions: { code: 'ERR_GRAPHQL_TOKEN' } }];
+const post = { query: 'subscription { post }' };
+
+test('a stream ends with the token that opened it, and nothing is begun with it any more', async () => {
+  laterMs = 0;
+  const body = { method: 'POST', body: JSON.stringify(post) };
+  const response = await fetch(`${world.router.url}/graphql`, {
+    ...body,
+    headers: {
+      'content-type': 'application/json',
+      accept: 'text/event-stream',
+      authorization: token(claims),
+    },
+  });
+  const socket = converse([{ type: 'connection_init' }], token(claims));
+  const init = once(socket.ws, 'message');
+  await init;
+  const { ws, frames } = socket;
+  ws.send(JSON.stringify({ type: 'subscribe', id: 'a', payload: post }));
+  await once(ws, 'message');
+  assert.deepEqual(frames[1], { id: 'a', type: 'next', payload: { data: { post: 'p' } } });
+  laterMs = 640_000;
+  ws.send(JSON.stringify({ type: 'subscribe', id: 'b', payload: post }));
+  assert.equal(await socket.closed, 4403);
+  assert.ok(frames.every(({ type }) => type !== 'complete'));
+  const text = await response.text();
+  const events = text.split('\n\n').filter((each) => each.startsWith('event: next'));
+  assert.match(events[0] ?? '', /"post":"p"/);
+  assert.match(events.at(-1) ?? '', new RegExp(JSON.stringify(ended).replace(/[[{]/g, '\\$&')));
+  assert.match(text, /event: complete\ndata:\n\n$/);
+  laterMs = 0;
 });

@@ -13,6 +13,8 @@ export interface TokenVerifierOptions {
 export interface TokenClaims {
   readonly subject: string;
   readonly scopes: ReadonlySet<string>;
+  /** Milliseconds since the epoch: `exp`, and what clocks may differ by. */
+  readonly endsAt: number;
 }
 
 type Verdict = { readonly ok: true; readonly claims: TokenClaims } | Denial;
@@ -67,13 +69,13 @@ export class TokenVerifier {
     if (typeof sub !== 'string' || sub === '') return refuse('it has no subject');
     const now = clock.now();
     // A token without an end is refused: it would be good for ever.
-    if (typeof exp !== 'number' || now >= exp * 1000 + leewayMs)
-      return refuse('it has ended, or has no end');
+    const endsAt = typeof exp === 'number' ? exp * 1000 + leewayMs : Number.NaN;
+    if (!(now < endsAt)) return refuse('it has ended, or has no end');
     if (typeof nbf === 'number' && now < nbf * 1000 - leewayMs)
       return refuse('it is not valid yet');
     const written = Array.isArray(scp) ? scp : String(scope ?? '').split(' ');
     const scopes = new Set(written.map(String).filter((each) => each !== ''));
-    return { ok: true as const, claims: { subject: sub, scopes } };
+    return { ok: true as const, claims: { subject: sub, scopes, endsAt } };
   }
 }
 

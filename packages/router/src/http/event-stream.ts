@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { denial } from '@countersign/base';
+import { onTokenEnd } from '../claims/token-end.ts';
 import type { PartFormat } from '../defer/deliver-parts.ts';
 import type { Asking } from '../router-engine.ts';
 import { tellRefused, watchedStream } from '../telemetry/tell-operation.ts';
-import { answerRefusal, type HandlingSurroundings } from './handle-graphql.ts';
+import { answerRefusal, type HandlingSurroundings, refusalBody } from './handle-graphql.ts';
 import { type ReadRequest, wrong } from './read-request.ts';
 
 /** A comment this often, so that nobody in between takes the connection for dead. */
@@ -22,7 +23,7 @@ export async function streamEvents(
   asking: Asking,
   format: PartFormat | undefined,
 ): Promise<void> {
-  const { config, subscriptions, log } = around;
+  const { config, subscriptions, clock, log } = around;
   const [parameters] = operations;
   const refuse = (refused: ReturnType<typeof wrong>) => {
     tellRefused(around, asking.caller, refused);
@@ -53,17 +54,30 @@ export async function streamEvents(
   const beat = setInterval(() => response.write(':\n\n'), keepAliveMs);
   const caller = asking.caller.spiffeId;
   log.info({ operation: operationName, caller }, 'stream begins');
+  const over = new AbortController();
+  const cut = new AbortController();
+  const signal = AbortSignal.any([asking.signal, cut.signal]);
+  void onTokenEnd(asking.caller, clock, over.signal, (ended) => {
+    log.info({ code: ended.code, operation: operationName, caller }, `stream cut: ${ended.detail}`);
+    cut.abort(ended);
+  });
   try {
-    const bodies = watchedStream(around, asking, 'sse', operationName, (watched) =>
+    const bodies = watchedStream(around, { ...asking, signal }, 'sse', operationName, (watched) =>
       engine.stream(asked, watched, format),
     );
     for await (const body of bodies) {
       if (response.destroyed) return;
+      if (signal.aborted) break;
       const isTaken = response.write(`event: next\ndata: ${JSON.stringify(body)}\n\n`);
-      if (!isTaken) await once(response, 'drain', { signal: asking.signal }).catch(() => {});
+      if (!isTaken) await once(response, 'drain', { signal }).catch(() => {});
+    }
+    if (cut.signal.aborted) {
+      const last = JSON.stringify(refusalBody(cut.signal.reason));
+      response.write(`event: next\ndata: ${last}\n\n`);
     }
     response.end('event: complete\ndata:\n\n');
   } finally {
+    over.abort();
     clearInterval(beat);
     subscriptions.close();
   }

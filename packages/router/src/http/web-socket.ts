@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { denial } from '@countersign/base';
+import { type Denial, denial } from '@countersign/base';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { judgeTokenEnd, onTokenEnd } from '../claims/token-end.ts';
 import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody } from '../router-engine.ts';
 import { tellRefused, watchedStream } from '../telemetry/tell-operation.ts';
@@ -54,6 +55,9 @@ function isOwnPage({ headers }: IncomingMessage, origins: readonly string[]): bo
   return URL.canParse(origin) && new URL(origin).host === host;
 }
 
+/** By which clients know that trying again with the same token is no use. */
+const tokenEnded = [4403, 'Token expired'] as const;
+
 class Conversation {
   readonly #ws: WebSocket;
   readonly #request: IncomingMessage;
@@ -90,6 +94,7 @@ class Conversation {
       this.#isAlive = true;
     });
     ws.on('error', () => ws.terminate());
+    this.#followToken();
     ws.on('message', (raw, isBinary) => this.#take(isBinary ? '' : String(raw)));
     ws.on('close', () => {
       clearTimeout(late);
@@ -97,6 +102,23 @@ class Conversation {
       this.#over.abort();
       for (const running of this.#running.values()) running.abort(new Error('caller left'));
     });
+  }
+
+  /** A token is good for its time alone, whatever was begun with it. */
+  #followToken(): void {
+    const { clock } = this.#around();
+    void onTokenEnd(this.#caller, clock, this.#over.signal, (ended) => this.#expire(ended));
+  }
+
+  #expire(ended: Denial): void {
+    const { log } = this.#around();
+    const { spiffeId: caller } = this.#caller;
+    log.info({ code: ended.code, caller }, `WebSocket closed: ${ended.detail}`);
+    for (const [id, running] of this.#running) {
+      this.#refuse(id, refusalBody(ended));
+      running.abort(new Error(ended.detail));
+    }
+    this.#ws.close(...tokenEnded);
   }
 
   #take(text: string): void {
@@ -147,6 +169,7 @@ class Conversation {
 
   #wrongWith(id: unknown): readonly [code: number, reason: string] | undefined {
     if (!this.#isInitialised) return [4401, 'Unauthorized'];
+    if (judgeTokenEnd(this.#caller, this.#around().clock) !== undefined) return tokenEnded;
     if (typeof id !== 'string' || id === '') return [4400, 'Invalid message'];
     if (this.#running.has(id)) return [4409, `Subscriber for ${id.slice(0, 64)} already exists`];
     return this.#running.size < maxOperations ? undefined : [4400, 'Too many operations'];

@@ -1,4 +1,5 @@
 import type { VerifiedPeer } from '@countersign/spiffe';
+import type { TokenClaims } from '../claims/token-verifier.ts';
 
 /** Who asks, as far as anybody proved it. */
 export interface Caller {
@@ -8,7 +9,7 @@ export interface Caller {
   /** Roles of the configuration that its identity holds. */
   readonly roles: ReadonlySet<string>;
   /** Claims of a token that was verified, if it showed one. */
-  readonly claims: { readonly subject: string; readonly scopes: ReadonlySet<string> } | undefined;
+  readonly claims: TokenClaims | undefined;
 }
 
 export const stranger: Caller = {
