@@ -1,7 +1,8 @@
-import { type Clock, CountersignError } from '@countersign/base';
+import { type Clock, CountersignError, Secret } from '@countersign/base';
 import type { BundleSource } from '@countersign/spiffe';
 import {
   AuthorityClient,
+  isBearerToken,
   type JoinToken,
   parseFingerprint,
   parseJoinToken,
@@ -20,9 +21,9 @@ import { proveIssued } from './prove-issued.ts';
 export interface EnrolOptions {
   /** The authority: `https://HOST:PORT`. */
   readonly url: string;
-  /** One-time join token, as text or parsed. It pins the root. */
+  /** One-time join token, as text or parsed: it pins the root. Or a JWT of another issuer, which `fingerprint` goes with. */
   readonly token: string | JoinToken;
-  /** SHA-256 of the root's DER; where given it must be the token's. */
+  /** SHA-256 of the root's DER; where given it must be the join token's. */
   readonly fingerprint?: string;
   /** ECDSA P-256 unless given. */
   readonly keyKind?: KeyKind;
@@ -59,7 +60,7 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
   const { clock, out, signal, timeoutMs = 15_000 } = options;
   // 1. what is pinned, before any byte is sent
   const address = parseAuthorityUrl(options.url);
-  const token = typeof options.token === 'string' ? parseJoinToken(options.token) : options.token;
+  const token = tokenOf(options);
   const fingerprint = pinOf(token, options.fingerprint);
   // 2. a place for the files, which a refusal leaves as it was
   const place = out === undefined ? undefined : await prepareIdentityDirectory(out);
@@ -77,7 +78,12 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
       timeoutMs,
       transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
     });
-    const response = await client.enrol({ token, csr, ...wishesOf(options) }, abort);
+    const { ttlMs, ...wishes } = wishesOf(options);
+    const request = { csr, ...(ttlMs !== undefined && { ttlMs }) };
+    const response =
+      token instanceof Secret
+        ? await client.enrolByBearer({ token, ...request }, abort)
+        : await client.enrol({ token, ...request, ...wishes }, abort);
     // 6. the answer, proved before anything relies on it
     const identity = proveIssued({
       response,
@@ -99,7 +105,20 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
   }
 }
 
-function pinOf(token: JoinToken, given: string | undefined): string {
+function tokenOf({ token, profile, issuer }: EnrolOptions): JoinToken | Secret<string> {
+  if (typeof token !== 'string') return token;
+  if (!isBearerToken(token)) return parseJoinToken(token);
+  if (profile === undefined && issuer === undefined) return new Secret(token);
+  const message = 'profile or issuer is wished for, the provisioner of a JWT decides both';
+  throw new CountersignError('ERR_IDENTITY_BEARER', message);
+}
+
+function pinOf(token: JoinToken | Secret<string>, given: string | undefined): string {
+  if (token instanceof Secret) {
+    if (given !== undefined) return parseFingerprint(given);
+    const message = 'no fingerprint of the root is given, and a JWT names none';
+    throw new CountersignError('ERR_IDENTITY_BEARER', message);
+  }
   if (given === undefined) return token.rootFingerprint;
   const fingerprint = parseFingerprint(given);
   if (fingerprint === token.rootFingerprint) return fingerprint;

@@ -21,8 +21,10 @@ import type { FeedFrame } from './feed-frame.ts';
 import { readFeed } from './feed-reader.ts';
 import {
   type AdminIssueRequest,
+  type BearerEnrolRequest,
   type EnrolRequest,
   formatAdminIssueRequest,
+  formatBearerEnrolRequest,
   formatEnrolRequest,
   formatRenewRequest,
   formatTokenRequest,
@@ -137,6 +139,12 @@ export class AuthorityClient {
 
   enrol(request: EnrolRequest, options: CallOptions = {}): Promise<IssueResponse> {
     return this.#message(routes.enrol, formatEnrolRequest(request), parseIssueResponse, options);
+  }
+
+  /** With a token of another issuer. */
+  enrolByBearer(request: BearerEnrolRequest, options: CallOptions = {}): Promise<IssueResponse> {
+    const body = formatBearerEnrolRequest(request);
+    return this.#message(routes.enrol, body, parseIssueResponse, options);
   }
 
   renew(request: RenewRequest, options: CallOptions = {}): Promise<IssueResponse> {

@@ -93,12 +93,18 @@ export interface BearerEnrolRequest {
   readonly ttlMs?: number;
 }
 
-/** Whether its token is a JWS (RFC 7515 §7.1), and so no join token. */
 export function isBearerEnrolRequest(json: unknown): boolean {
   const token = (Object(json) as { readonly token?: unknown }).token;
-  return (
-    typeof token === 'string' && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(token) && token.startsWith('ey')
-  );
+  return typeof token === 'string' && isBearerToken(token);
+}
+
+/** Whether a token is a JWS (RFC 7515 §7.1), and so no join token. */
+export function isBearerToken(token: string): boolean {
+  return /^ey[\w-]*\.[\w-]+\.[\w-]*$/.test(token);
+}
+
+export function formatBearerEnrolRequest({ token, csr, ttlMs }: BearerEnrolRequest): string {
+  return JSON.stringify({ token: token.reveal(), csr: toBase64(csr), ttlMs });
 }
 
 export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {

@@ -23,9 +23,9 @@ export const enrolVerb: Verb = {
   define(command, cli) {
     addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--ca <url>', 'the authority: https://HOST:PORT')
-      .requiredOption('--token <secret>', 'one-time token, @FILE, or - for standard input')
+      .requiredOption('--token <secret>', 'one-time token, or a JWT of another issuer: @FILE, or -')
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
-      .option('--fingerprint <sha256>', "SHA-256 of the root's DER; the token names it too")
+      .option('--fingerprint <sha256>', "SHA-256 of the root's DER; a one-time token names it too")
       .addOption(keyTypeOption('p256'))
       .addOption(proofOption())
       .addOption(outputOption())
@@ -38,7 +38,8 @@ const help = `
 The key is made here and stays here. The token is sent only to an authority under the pinned root.
 
 Example:
-  countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments`;
+  countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments
+  countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --token @id.jwt --out payments`;
 
 async function run(cli: Cli, options: EnrolOptions): Promise<void> {
   const token = await readSecret(cli, options.token, '--token');

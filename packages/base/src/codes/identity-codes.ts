@@ -6,6 +6,11 @@ export const identityCodes = {
     hint: 'write it as https://HOST:PORT, as `countersign ca serve` printed it',
     exit: 2,
   },
+  ERR_IDENTITY_BEARER: {
+    meaning: 'A JWT of another issuer is to enrol, with what does not go with it.',
+    hint: 'give the fingerprint of the root (`countersign init` printed it), and neither profile nor issuer',
+    exit: 2,
+  },
   ERR_IDENTITY_PIN: {
     meaning:
       'The fingerprint that was given and the one in the join token name two different roots.',
