@@ -63,6 +63,8 @@ async function build(): Promise<string | undefined> {
     },
   });
   const { output } = await bundle.generate({
+    // Nothing is written there: it says how deep a build is, for the paths in the source maps.
+    dir: join(dist, 'build'),
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
