@@ -1,6 +1,8 @@
-import { CountersignError, Secret } from '@countersign/base';
+import { CountersignError, equalBytes, Secret } from '@countersign/base';
 import { type VerifiedPeer, verifyPeer } from '@countersign/spiffe';
 import { type JoinToken, parseJoinToken } from '@countersign/wire';
+import type { Certificate } from '@countersign/x509';
+import type { Authority } from '../authority.ts';
 import { type Device, deviceOf } from './devices.ts';
 import type { EstEntrance, EstLabel, EstUser } from './est-config.ts';
 import type { EstContext } from './est-context.ts';
@@ -113,10 +115,8 @@ async function byCertificate(
   if (chain.length === 0)
     return wrongCredentials('neither credentials nor a certificate are shown');
   const at = clock.now();
-  const own = authority.publishers().map((each) => each.certificate);
   const verified = verifyPeer({
-    // A resumed session shows the leaf alone; what is above one of ours is known here.
-    chain: [...chain, ...own],
+    chain: [...chain, ...aboveOf(chain, authority)],
     bundles: {
       bundle: (domain) =>
         domain === authority.config.trustDomain ? authority.bundle() : undefined,
@@ -136,6 +136,23 @@ async function byCertificate(
   const device = await deviceOf(config.devices, chain, at);
   if (typeof device !== 'string') return { ok: true, by: 'device', device };
   return wrongCredentials(`${verified.detail}; as a device: ${device}`);
+}
+
+const mostLevels = 8;
+
+/** A resumed session shows the leaf alone, and many clients send no more; what is above one of ours is known here. */
+function aboveOf(shown: readonly Certificate[], authority: Authority): Certificate[] {
+  const own = authority.publishers().map((each) => each.certificate);
+  const found: Certificate[] = [];
+  let below = shown.slice(0, 1);
+  while (below.length > 0 && found.length < mostLevels) {
+    const issuers = below.map((each) => each.issuer.raw);
+    below = own.filter(
+      (each) => !found.includes(each) && issuers.some((name) => equalBytes(name, each.subject.raw)),
+    );
+    found.push(...below);
+  }
+  return found.slice(0, mostLevels);
 }
 
 // RFC 7617 §2
