@@ -9,6 +9,7 @@ import { countersign, startCountersign, temporaryDirectory } from './countersign
 
 const publish =
   '\npublish:\n  url: http://pki.example.com\n  port: 0\n  crl: { coalesce: 200ms }\n';
+const sharded = publish.replace('200ms', '200ms, shards: 3, delta: 1h');
 
 test('crl makes lists from the state, fetches what a server publishes, and numbers go on after kill -9', async (t) => {
   const directory = await temporaryDirectory(t as never);
@@ -69,4 +70,45 @@ test('crl makes lists from the state, fetches what a server publishes, and numbe
   const both = await countersign(['crl', '--data', state, '--ca', published]);
   assert.equal(both.code, 2);
   assert.equal(lastLine(both.stderr), 'ERR_USAGE');
+});
+
+test('crl writes one part of a list, or the list about all, with a server and without', async (t) => {
+  const directory = await temporaryDirectory(t as never);
+  const file = (name: string) => join(directory, name);
+  const data = ['--data', file('state')];
+  await writeFile(file('ca.yaml'), authorityYaml() + sharded);
+  const run = async (...words: string[]) => {
+    const { code, stdout, stderr } = await countersign(words);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  await run('init', '--config', file('ca.yaml'), ...data);
+  const [, { issuer }] = JSON.parse(await run('crl', ...data, '-o', 'json'));
+  const one = [...data, '--issuer', issuer, '-o', 'json'];
+  const written = async (...choice: string[]) => {
+    const [told, more] = JSON.parse(await run('crl', ...one, ...choice, '--out', file('a.crl')));
+    assert.equal(more, undefined);
+    assert.equal(parseCrl(await readFile(file('a.crl'))).entries.size, 0);
+    return String(told.url);
+  };
+  const slug = `http://pki\\.example\\.com/crl/${issuer}-[0-9a-f]{8}`;
+  const part = new RegExp(`^${slug}/3/002\\.crl$`);
+  const complete = new RegExp(`^${slug}\\.crl$`);
+  assert.match(await written('--shard', '2'), part);
+  assert.match(await written('--complete'), complete);
+  const serve = ['ca', 'serve', '--config', file('ca.yaml'), ...data, '--port', '0'];
+  const server = await startCountersign(t as never, serve);
+  for (;;) {
+    const lists = JSON.parse(await run('crl', ...one));
+    if (lists.length === 6) break;
+    await wait(200);
+  }
+  assert.match(await written('--shard', '2'), part);
+  assert.match(await written('--complete'), complete);
+  const refused = await countersign(['crl', ...one, '--out', file('b.crl')]);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /has 6 lists, --out holds one: --complete or --shard says which/);
+  const beyond = await countersign(['crl', ...data, '--issuer', issuer, '--shard', '3']);
+  assert.equal(lastLine(beyond.stderr), 'ERR_PUBLISH_ISSUER');
+  server.kill('SIGTERM');
 });

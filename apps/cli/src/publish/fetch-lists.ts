@@ -2,20 +2,29 @@ import { CountersignError, messageOf } from '@countersign/base';
 
 export interface NamedList {
   readonly issuer: string;
+  /** The address that certificates name; undefined where nothing is published. */
+  readonly url?: string | undefined;
   /** DER. */
   readonly bytes: Uint8Array;
 }
+
+/** Which lists of an issuer: all that there are, one part of a sharded one, or the one that is about all certificates. */
+export type ListChoice = 'each' | 'complete' | { readonly shard: number };
 
 const timeoutMs = 30_000;
 const mostIndexBytes = 4 * 1024 * 1024;
 const mostListBytes = 128 * 1024 * 1024;
 
 /**
- * The lists that an authority publishes, deltas included, as they are now. Signatures are for who relies on them.
+ * The lists that an authority publishes, deltas included unless some are chosen, as they are now. Signatures are for who relies on them.
  *
  * @throws CountersignError ERR_USAGE, ERR_PUBLISH_ISSUER, ERR_WIRE_UNREACHABLE, ERR_WIRE_MESSAGE
  */
-export async function fetchLists(base: string, issuer: string | undefined): Promise<NamedList[]> {
+export async function fetchLists(
+  base: string,
+  issuer: string | undefined,
+  choice: ListChoice,
+): Promise<NamedList[]> {
   if (!URL.canParse(base) || !/^http:/.test(base)) {
     const message = `crl: --ca "${base}" is not where lists are published, expected publish.url of ca.yaml: http://…`;
     throw new CountersignError('ERR_USAGE', message);
@@ -29,24 +38,55 @@ export async function fetchLists(base: string, issuer: string | undefined): Prom
     throw new CountersignError('ERR_PUBLISH_ISSUER', message);
   }
   const lists: NamedList[] = [];
-  for (const { name, paths } of chosen) {
-    for (const path of paths) {
-      lists.push({ issuer: name, bytes: await get(root + path, mostListBytes) });
+  for (const { name, places } of chosen) {
+    for (const { path, url } of choosePlaces(places, choice)) {
+      lists.push({ issuer: name, url, bytes: await get(root + path, mostListBytes) });
     }
   }
-  return lists;
+  if (lists.length > 0 || typeof choice === 'string') return lists;
+  const parts = chosen[0]?.places.filter(({ path }) => partOf(path) !== undefined).length ?? 0;
+  const message = `there is no list ${choice.shard} of "${issuer}" at "${root}", it is kept in ${Math.max(1, parts)}`;
+  throw new CountersignError('ERR_PUBLISH_ISSUER', message);
+}
+
+interface Place {
+  readonly url: string;
+  readonly path: string;
+}
+
+/** Of a sharded issuer the index has the parts; beside them the list about all of its certificates is served, too. */
+function choosePlaces(places: readonly Place[], choice: ListChoice): readonly Place[] {
+  if (choice === 'each') return places;
+  if (choice !== 'complete') {
+    const isWhole = places.every(({ path }) => partOf(path) === undefined);
+    if (isWhole && choice.shard === 0) return choosePlaces(places, 'complete');
+    return places.filter(({ path }) => partOf(path) === choice.shard);
+  }
+  const [first] = places;
+  if (first === undefined) return [];
+  const path = first.path.replace(
+    /^\/crl\/([A-Za-z0-9_-]+?)(?:\/.*|(?:-delta)?\.crl)$/,
+    '/crl/$1.crl',
+  );
+  return [{ path, url: first.url.slice(0, -first.path.length) + path }];
+}
+
+/** The number of a part, of its list that is no delta. */
+function partOf(path: string): number | undefined {
+  const digits = /\/\d+\/(\d{3})\.crl$/.exec(path)?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /** Paths, since the addresses in the index are those that certificates name, which may lead elsewhere from here. */
-function readIndex(bytes: Uint8Array, root: string): { name: string; paths: string[] }[] {
+function readIndex(bytes: Uint8Array, root: string): { name: string; places: Place[] }[] {
   try {
     const { issuers } = JSON.parse(Buffer.from(bytes).toString('utf8'));
     return issuers.map((each: { name: unknown; lists: { url: unknown }[] }) => ({
       name: String(each.name),
-      paths: each.lists.map(({ url }) => {
+      places: each.lists.map(({ url }) => {
         const path = /\/crl\/[A-Za-z0-9_./-]+$/.exec(String(url))?.[0];
         if (path === undefined) throw new TypeError(`"${String(url)}" is no address of a list`);
-        return path;
+        return { path, url: String(url) };
       }),
     }));
   } catch (thrown) {

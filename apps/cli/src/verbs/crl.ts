@@ -10,8 +10,9 @@ import { adminClient, importIntoState, makeLists, publishedUrlOf } from '@counte
 import type { ImportListResponse } from '@countersign/wire';
 import { encodePem, parseCrl } from '@countersign/x509';
 import type { Cli } from '../cli.ts';
+import { wholeNumber } from '../log/whole-number.ts';
 import { outputOption } from '../output-option.ts';
-import { fetchLists, type NamedList } from '../publish/fetch-lists.ts';
+import { fetchLists, type ListChoice, type NamedList } from '../publish/fetch-lists.ts';
 import { crlsOf, readAs } from '../read-certificates.ts';
 import { inputName, readInput } from '../read-input.ts';
 import { formatRfc3339 } from '../rfc3339.ts';
@@ -25,6 +26,8 @@ interface CrlOptions extends Partial<StateOptions> {
   readonly ca?: string;
   readonly issuer?: string;
   readonly out?: string;
+  readonly shard?: number;
+  readonly complete?: boolean;
   readonly import?: string;
   readonly output: string;
 }
@@ -39,6 +42,12 @@ export const crlVerb: Verb = {
         .option('--ca <url>', 'where lists are published: publish.url of ca.yaml'),
     )
       .option('--issuer <name>', 'root, or an intermediate; every issuer unless given')
+      .option(
+        '--shard <n>',
+        'with --issuer: that part of a list in parts (publish.crl.shards)',
+        wholeNumber,
+      )
+      .option('--complete', 'the list about all certificates of an issuer, no parts and no deltas')
       .option('--out <file>', 'write the list there: PEM where the name ends in .pem, else DER')
       .option('--import <file>', 'with --data: publish this list, which an offline root signed')
       .addOption(outputOption())
@@ -53,7 +62,7 @@ where ca.yaml publishes nothing. \`countersign inspect\` says what is on a list.
 
 Example:
   countersign crl --data state
-  countersign crl --data state --issuer services --out services.crl
+  countersign crl --data state --issuer services --complete --out services.crl
   countersign crl --data state --import root.crl
   countersign crl --ca http://127.0.0.1:8480 -o json`;
 
@@ -68,8 +77,10 @@ async function crl(cli: Cli, options: CrlOptions): Promise<void> {
   if (out === undefined) return await cli.out(textOf(lists, options.output));
   const [list, second] = lists;
   if (list === undefined) throw usage(`there is no list of "${issuer}"`);
-  if (second !== undefined)
-    throw usage(`"${issuer}" has ${counted(lists.length, 'list')}, --out holds one`);
+  if (second !== undefined) {
+    const number = counted(lists.length, 'list');
+    throw usage(`"${issuer}" has ${number}, --out holds one: --complete or --shard says which`);
+  }
   const content = out.endsWith('.pem') ? encodePem('X509 CRL', list.bytes) : list.bytes;
   await writeFileDurably(out, content);
   await cli.out(textOf(lists, options.output));
@@ -81,6 +92,8 @@ async function importInto(cli: Cli, options: CrlOptions, file: string): Promise<
   if (data === undefined || (ca ?? issuer ?? out) !== undefined) {
     throw usage('--import goes with --data, and the list itself says whose it is');
   }
+  if (options.shard !== undefined || options.complete === true)
+    throw usage('--import takes a list whole');
   if ((options.passphrase ?? options.keyFile) !== undefined) {
     cli.err('note: no key is opened for a list that was signed elsewhere\n');
   }
@@ -128,11 +141,12 @@ async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedLis
   if ((data === undefined) === (ca === undefined)) {
     throw usage('exactly one of --data and --ca says which authority');
   }
-  if (ca !== undefined) return await fetchLists(ca, issuer);
+  const choice = choiceOf(options);
+  if (ca !== undefined) return await fetchLists(ca, issuer, choice);
   const state = { ...options, data: data ?? '' };
   if ((await adminClient(state.data)) !== undefined) {
     const url = await publishedUrlOf(state.data);
-    if (url !== undefined) return await fetchLists(url, issuer);
+    if (url !== undefined) return await fetchLists(url, issuer, choice);
     const message = `the authority that serves "${state.data}" publishes no lists`;
     throw new CountersignError('ERR_PUBLISH_OFF', message);
   }
@@ -141,14 +155,26 @@ async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedLis
   const authority = await openState(cli, state, { log, meter: noMeter, config });
   try {
     const parts = { authority, data: state.data, clock: cli.clock, log, meter: noMeter };
-    return await makeLists(parts, issuer);
+    const shard = typeof choice === 'string' ? undefined : choice.shard;
+    const made = await makeLists(parts, issuer, shard);
+    const { publish } = authority.config;
+    return made.map(({ path, ...list }) =>
+      publish?.crl === undefined ? list : { ...list, url: publish.url + path },
+    );
   } finally {
     await authority.close();
   }
 }
 
+function choiceOf({ shard, complete, issuer }: CrlOptions): ListChoice {
+  if (shard === undefined) return complete === true ? 'complete' : 'each';
+  if (complete === true) throw usage('either --complete, or --shard');
+  if (issuer === undefined) throw usage('--shard is of one issuer, --issuer is missing');
+  return { shard };
+}
+
 function textOf(lists: readonly NamedList[], output: string): string {
-  const facts = lists.map(({ issuer, bytes }) => {
+  const facts = lists.map(({ issuer, url, bytes }) => {
     const list = parseCrl(bytes);
     return {
       issuer,
@@ -158,14 +184,16 @@ function textOf(lists: readonly NamedList[], output: string): string {
       entries: list.entries.size,
       bytes: bytes.byteLength,
       delta: list.deltaCrlBase !== undefined,
+      url: url ?? null,
     };
   });
   if (output === 'json') return `${JSON.stringify(facts, null, 2)}\n`;
   return facts
-    .map(({ issuer, number, thisUpdate, nextUpdate, entries, delta }) => {
+    .map(({ issuer, number, thisUpdate, nextUpdate, entries, delta, url }) => {
       const kind = delta ? 'delta' : 'list';
       const size = counted(entries, 'certificate');
-      return `${issuer} ${kind} ${number}: ${size}, from ${thisUpdate} until ${nextUpdate ?? 'further notice'}\n`;
+      const where = url === null ? '' : `, at ${url}`;
+      return `${issuer} ${kind} ${number}: ${size}, from ${thisUpdate} until ${nextUpdate ?? 'further notice'}${where}\n`;
     })
     .join('');
 }

@@ -1,6 +1,7 @@
 import type { Clock, Denial, Log, Meter } from '@countersign/base';
 import { denial, errorOfDenial } from '@countersign/base';
 import type { Authority } from '../authority.ts';
+import { configNameOf } from '../rotation/rotation-document.ts';
 import { stateLayout } from '../state-layout.ts';
 import { followImported } from './follow-imported.ts';
 import { importedLists } from './imported-list.ts';
@@ -9,6 +10,7 @@ import { OcspDesk } from './ocsp/ocsp-desk.ts';
 import { type CrlConfig, defaultCrl } from './publish-config.ts';
 import { PublishMetrics } from './publish-metrics.ts';
 import { PublishedDocuments } from './published-documents.ts';
+import { publishedPath, slugOf } from './published-paths.ts';
 import { type PublishingServer, startPublishingServer } from './publishing-server.ts';
 import type { SignedList } from './revocation-list.ts';
 import { RevocationLists } from './revocation-lists.ts';
@@ -129,7 +131,7 @@ export async function startPublishing(options: PublishingOptions): Promise<Publi
 
 /**
  * The whole lists of an authority that does not serve, made and signed now: for whoever holds the state. Of every issuer
- * whose key is here, or of the one that is named.
+ * whose key is here, or of the one that is named; of that also one part. `path` is below `publish.url`.
  *
  * @throws CountersignError ERR_PUBLISH_ISSUER, ERR_PUBLISH_ROOT_KEY, ERR_STATE_BROKEN
  */
@@ -139,7 +141,8 @@ export async function makeLists(
     readonly data: string;
   },
   issuer?: string,
-): Promise<{ readonly issuer: string; readonly bytes: Uint8Array }[]> {
+  shard?: number,
+): Promise<MadeList[]> {
   const { authority, data, clock, log, meter } = options;
   const crl = authority.config.publish?.crl ?? defaultCrl;
   const states = listStateFile(stateLayout(data).lists);
@@ -149,22 +152,38 @@ export async function makeLists(
   try {
     await index.loaded;
     const able = authority.publishers().filter(({ signer }) => signer !== undefined);
-    const made: { issuer: string; bytes: Uint8Array }[] = [];
+    const made: MadeList[] = [];
     const imported = await importedLists(authority.publishers(), authority.ledger);
     const isImported = imported.some((each) => each.issuer === issuer);
     const named = issuer === undefined ? able.map((each) => each.name) : [issuer];
     for (const name of isImported ? [] : named) {
-      const list = await lists.current(name, undefined, index);
+      const list = await lists.current(name, shard, index);
       if (!('bytes' in list)) throw errorOfDenial(list, 'make the revocation list');
-      made.push({ issuer: name, bytes: list.bytes });
+      made.push({ issuer: name, path: pathOf(name), bytes: list.bytes });
     }
-    for (const { issuer: name, list } of imported) {
-      if (issuer === undefined || issuer === name) made.push({ issuer: name, bytes: list.bytes });
+    for (const { issuer: name, path, list } of imported) {
+      if (issuer !== undefined && issuer !== name) continue;
+      made.push({ issuer: name, path, bytes: list.bytes });
     }
     return made;
   } finally {
     await index.stop();
   }
+
+  function pathOf(name: string): string {
+    const found = authority.publishers().find((each) => each.name === name);
+    if (found === undefined) throw new TypeError(`an issuer "${name}"`);
+    const count = configNameOf(name) === 'root' ? 1 : crl.shards;
+    const part = shard === undefined || count === 1 ? undefined : { count, shard };
+    return publishedPath.crl(slugOf(name, found.certificate), part);
+  }
+}
+
+export interface MadeList {
+  readonly issuer: string;
+  /** Below `publish.url`. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
 }
 
 const off = denial('ERR_PUBLISH_OFF', 'publish.crl is not enabled in ca.yaml');
