@@ -42,6 +42,14 @@ export interface RotationTaken {
   readonly sha256: string;
 }
 
+/** A certificate that was given beside those that are waited for. */
+export interface RotationPassedOver {
+  readonly file: string;
+  readonly serial: string;
+  /** Why it is no news, for people. */
+  readonly why: string;
+}
+
 /** Somebody who lacks the trust bundle of now, or whose certificate leads to the old key. */
 export interface RotationHolder {
   readonly kind: 'workload' | 'gateway' | 'token';
@@ -97,6 +105,8 @@ export interface RotationResponse {
   readonly waiting?: readonly string[];
   /** What was carried back by this step. */
   readonly taken?: readonly RotationTaken[];
+  /** What was given beside it and is no news, such as what came back of an earlier time. */
+  readonly passedOver?: readonly RotationPassedOver[];
   /** What comes next, for people. */
   readonly next: string;
 }
@@ -149,6 +159,7 @@ export function parseRotationResponse(json: unknown): RotationResponse {
       const requests = m.optional('requests', (name) => m.list(name, many, readRequest));
       const waiting = m.optional('waiting', (name) => m.listOfTexts(name, { ...many, max: 128 }));
       const taken = m.optional('taken', (name) => m.list(name, many, readTaken));
+      const passedOver = m.optional('passedOver', (name) => m.list(name, many, readPassedOver));
       return {
         done: m.boolean('done'),
         authority: m.text('authority', nameRule),
@@ -161,6 +172,7 @@ export function parseRotationResponse(json: unknown): RotationResponse {
         ...(requests === undefined ? {} : { requests }),
         ...(waiting === undefined ? {} : { waiting }),
         ...(taken === undefined ? {} : { taken }),
+        ...(passedOver === undefined ? {} : { passedOver }),
         next: m.text('next'),
       };
     },
@@ -197,6 +209,19 @@ function readRequest(item: unknown, at: string): RotationCarriedRequest {
       issuerKey: m.text('issuerKey', { max: 64 }),
       sha256: m.text('sha256', { max: 64 }),
       text: m.text('text', pemText),
+    }),
+    tolerant,
+  );
+}
+
+function readPassedOver(item: unknown, at: string): RotationPassedOver {
+  return readMessage(
+    `rotation response ${at}`,
+    item,
+    (m) => ({
+      file: m.text('file', { max: 4096 }),
+      serial: m.text('serial', { max: 64 }),
+      why: m.text('why', { max: 256 }),
     }),
     tolerant,
   );

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileDurably } from '@countersign/base';
+import { CountersignError, writeFileDurably } from '@countersign/base';
 import type { RotationCarriedRequest, RotationResponse } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
@@ -12,7 +12,14 @@ export async function readCarried(
   given: readonly string[],
 ): Promise<{ readonly file: string; readonly text: string }[]> {
   const files: string[] = [];
-  for (const each of given) files.push(...(await filesOf(each, '.pem')));
+  for (const each of given) {
+    const found = await filesOf(each, '.pem');
+    if (found.length === 0) {
+      const message = `take what was carried in "${each}": no file in it ends with .pem`;
+      throw new CountersignError('ERR_FILE', message);
+    }
+    files.push(...found);
+  }
   const read: { readonly file: string; readonly text: string }[] = [];
   for (const file of files) {
     const bytes = await readInput(cli, file, 'read what was carried');

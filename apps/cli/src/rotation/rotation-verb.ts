@@ -95,6 +95,9 @@ async function take(cli: Cli, step: RotationStep, options: RotationOptions): Pro
   const { waiting } = answer;
   if (step !== 'show' && waiting !== undefined) await tidyRequests(waiting, directory);
   if (step === 'prepare') await writeRequests(answer.requests ?? [], out);
+  for (const { file, serial, why } of answer.passedOver ?? []) {
+    cli.err(`note: "${file}", serial ${serial}, is passed over: ${why}\n`);
+  }
   if (options.output === 'json') return await cli.out(`${JSON.stringify(answer, null, 2)}\n`);
   await cli.out(rotationText(cli, step, answer));
   if (step === 'prepare') await cli.out(carriedText(cli, answer, { out, who }));

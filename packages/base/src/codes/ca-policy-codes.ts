@@ -51,4 +51,9 @@ export const caPolicyCodes = {
     hint: 'sign its requests with countersign sign, then run countersign init --data DIR --signed FILE for each',
     exit: 2,
   },
+  ERR_CEREMONY_ONLINE: {
+    meaning: 'Something was carried here for a key that signs here itself.',
+    hint: 'run it without --import, which is for a root that is offline',
+    exit: 1,
+  },
 } as const satisfies CodeFamily;

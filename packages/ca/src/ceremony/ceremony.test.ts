@@ -191,10 +191,11 @@ describe('a root that is offline', () => {
   });
 
   it('leaves a whole authority behind once its certificates are carried back', async () => {
-    const done = await complete(await signed('europe'), await signed('rest'));
+    const rest = await signed('rest');
+    const done = await complete(await signed('europe'), rest);
     assert.equal(done.rootFingerprint, made.rootFingerprint);
     assert.ok(!(await readdir(data)).includes('init.json'));
-    await assert.rejects(complete(await signed('rest')), {
+    await assert.rejects(complete(rest), {
       code: 'ERR_CEREMONY_PENDING',
       message: /nothing there waits/,
     });

@@ -113,6 +113,8 @@ export async function completeInit(options: CompleteInitOptions): Promise<Initia
     const more = { isRootOffline: true, ...(state === undefined ? {} : { ledger: state }) };
     await writeFileDurably(layout.manifest, formatStateManifest({ ...manifest, ...more }));
     await rm(layout.pending, { force: true });
+    // Nobody carries and signs them once more.
+    for (const { name } of pending.requests) await rm(layout.request(name), { force: true });
     log.info(
       { data, rootFingerprint, intermediates },
       'authority initialised, its root is offline',

@@ -57,6 +57,14 @@ export interface TakenCertificate {
   readonly sha256: string;
 }
 
+/** A certificate that was given beside those that are waited for. */
+export interface PassedOver {
+  readonly file: string;
+  readonly serial: string;
+  /** Why it is no news here. */
+  readonly why: string;
+}
+
 export interface WaitingRequest {
   /** Its name as a file. */
   readonly file: string;
@@ -173,7 +181,7 @@ export function waitingRequests(document: RotationDocument): readonly WaitingReq
 
 /**
  * Certificates that were carried back: each must be exactly what was asked for, by the key that was asked. From here on
- * the ledger has them.
+ * the ledger has them. What was carried back is seldom taken away: those of an earlier time are passed over.
  *
  * Denials: ERR_CEREMONY_REQUEST, by the name of the file; nothing is taken then.
  */
@@ -186,6 +194,7 @@ export async function takeCarried(
       readonly ok: true;
       readonly orders: readonly CarriedOrder[];
       readonly taken: readonly TakenCertificate[];
+      readonly passedOver: readonly PassedOver[];
     }
   | Denial
 > {
@@ -194,6 +203,7 @@ export async function takeCarried(
   );
   let known = document;
   const taken: TakenCertificate[] = [];
+  const passedOver: PassedOver[] = [];
   // A root by itself first: what it signed is held to its own certificate.
   const isOwn = ({ subject, by }: CarriedOrder) => subject === by;
   const sorted = given.toSorted((a, b) => rank(a.certificate) - rank(b.certificate));
@@ -204,11 +214,15 @@ export async function takeCarried(
     const { serialHex } = certificate;
     const order = known.orders.find((each) => each.serialHex === serialHex);
     if (order === undefined) {
-      // Of an earlier time: what was carried back is seldom taken away.
-      if (await wasTaken(certificate, context)) continue;
-      return refusal(file, `has serial "${serialHex}", which nothing that waits here has`);
+      const why = await whyNoNews(certificate, document, context);
+      if (why === undefined) {
+        return refusal(file, `has serial "${serialHex}", which nothing that waits here has`);
+      }
+      passedOver.push({ file, serial: serialHex, why });
+      continue;
     }
     if (order.certificate !== undefined && equalBytes(order.certificate.raw, certificate.raw)) {
+      passedOver.push({ file, serial: serialHex, why: 'it was taken before' });
       continue;
     }
     const wrong = wrongWith(certificate, order, known, context);
@@ -224,16 +238,26 @@ export async function takeCarried(
     if ((await context.ledger.certificate(serialHex)) !== undefined) continue;
     await context.ledger.issued({ intent, serialHex, der: certificate.raw });
   }
-  return { ok: true, orders: known.orders, taken };
+  return { ok: true, orders: known.orders, taken, passedOver };
 }
 
-async function wasTaken(
+async function whyNoNews(
   { serialHex, raw }: Certificate,
+  { generations }: RotationDocument,
   { ledger }: RotationContext,
-): Promise<boolean> {
+): Promise<string | undefined> {
+  const all = generations.flatMap(({ certificates }) => certificates);
+  if (all.some(({ certificate }) => equalBytes(certificate.raw, raw))) {
+    return 'the hierarchy has it already';
+  }
   const record = await ledger.certificate(serialHex);
-  if (record === undefined || !equalBytes(record.der, raw)) return false;
-  return record.provisioner === carriedProvisioner;
+  if (record !== undefined) {
+    return equalBytes(record.der, raw) ? 'the ledger has it already' : undefined;
+  }
+  const ordered = await ledger.certificateStatus(serialHex);
+  const wasCarried =
+    ordered.status !== 'unknown' && ordered.certificate.provisioner === carriedProvisioner;
+  return wasCarried ? 'its order was given up' : undefined;
 }
 
 /** Ends what was ordered for a key that is given up. @returns what was ordered for others; may be repeated */

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { noLog, noMeter, systemClock } from '@countersign/base';
-import { testClock } from '@countersign/testkit';
-import { type Certificate, fingerprintOf, parseCertificate, validatePath } from '@countersign/x509';
+import { testCa, testClock } from '@countersign/testkit';
+import {
+  type Certificate,
+  certificatesFromPem,
+  fingerprintOf,
+  parseCertificate,
+  validatePath,
+} from '@countersign/x509';
 import { issuedOf, payments, refused, request } from '../../test/authority-under-test.ts';
 import type { Authority } from '../authority.ts';
 import { parseCaConfig } from '../ca-config.ts';
@@ -87,6 +93,7 @@ describe('a rotation under an offline root', () => {
       signed.push({ file, pem: (await signRequest(options)).pem });
     }
     await completeInit({ ...shared, data: at('state'), signed });
+    assert.deepEqual(await readdir(at('state/requests')), []);
     await reopen();
     first = authority.root;
   });
@@ -111,9 +118,16 @@ describe('a rotation under an offline root', () => {
     const signed = await sign('root', order);
     assert.equal(signed.record.act, 'intermediate signed');
     const own = { file: 'root.pem', text: pemOf(first) };
-    refused(await prepare('europe', own), 'ERR_CEREMONY_REQUEST', /"root.pem" has serial ".*", wh/);
-    const answer = await prepare('europe', signed);
+    const forged = { file: 'alien.pem', text: testCa().rootPem };
+    refused(
+      await prepare('europe', forged),
+      'ERR_CEREMONY_REQUEST',
+      /"alien.pem" has serial ".*", wh/,
+    );
+    const answer = await prepare('europe', own, signed);
     assert.ok(answer.ok && answer.done);
+    const why = 'the hierarchy has it already';
+    assert.deepEqual(answer.passedOver, [{ file: 'root.pem', serial: first.serialHex, why }]);
     assert.deepEqual(
       answer.taken?.map((each) => [each.subject, each.by, each.sha256]),
       [['europe.2', 'root', signed.record.certificateSha256]],
@@ -175,7 +189,11 @@ describe('a rotation under an offline root', () => {
     const later = await waiting('root');
     assert.equal(later.length, 2);
     const again = { file: 'root-2.csr', text: nextRequest };
-    assert.deepEqual(await prepare('root', again, self), { ok: true, done: false, taken: [] });
+    const { serialHex: serial } = certificatesFromPem(self.text)[0]!;
+    const passedOver = [{ file: self.file, serial, why: 'it was taken before' }];
+    assert.deepEqual(await prepare('root', again, self), {
+      ...{ ok: true, done: false, taken: [], passedOver },
+    });
 
     const link = await sign('root', named(later, 'root.2-by-root.csr'), 'next');
     const below = await sign('next', named(later, 'europe.2-by-root.2.csr'));
@@ -217,10 +235,11 @@ describe('a rotation under an offline root', () => {
     const { openIntents } = await authority.ledger.status();
     assert.ok((await keys().rollBack('europe', { by })).ok);
     assert.equal((await authority.ledger.status()).openIntents, openIntents - 1);
-    refused(
-      await prepare('europe', signed),
-      'ERR_CEREMONY_REQUEST',
-      /which nothing that waits here/,
+    const again = await prepare('europe', signed);
+    assert.ok(again.ok && again.taken?.length === 0);
+    assert.deepEqual(
+      again.passedOver?.map(({ why }) => why),
+      ['its order was given up'],
     );
     assert.equal((await keys().show('europe')).generations.at(-1)?.name, 'europe.4');
     assert.ok((await keys().rollBack('europe', { by })).ok);

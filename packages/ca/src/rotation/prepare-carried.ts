@@ -81,6 +81,8 @@ export async function prepareCarried(
   const took = await takeCarried(files, context.document(), context);
   if (!took.ok) return took;
   const { orders, taken } = took;
+  const passedOver = took.passedOver.length > 0 ? took.passedOver : undefined;
+  const came = { taken, ...(passedOver !== undefined && { passedOver }) };
   if (taken.length > 0) {
     const detail = taken.map((each) => `${each.subject} by ${each.by} ${each.sha256}`).join(', ');
     const said = { by, asked: 'import', subject: name, detail };
@@ -92,11 +94,11 @@ export async function prepareCarried(
   const document = context.document();
   const needs = needsOf(making, document, context);
   const isWhole = needs.every((need) => orderOf(need, document)?.certificate !== undefined);
-  if (!isWhole) return { ok: true, done, taken };
+  if (!isWhole) return { ok: true, done, ...came };
   const said = { by, asked: 'prepare', subject: name, detail: ledgerNameOf(making) };
   await context.commit(prepared(making, document, context), said);
   context.log.info({ authority: name, generation: making.number }, 'new key is prepared');
-  return { ok: true, done: true, taken };
+  return { ok: true, done: true, ...came };
 }
 
 /** The generation of a root whose key is elsewhere. */

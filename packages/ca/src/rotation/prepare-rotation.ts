@@ -1,5 +1,5 @@
 import { type Denial, denial } from '@countersign/base';
-import type { CarriedFile, TakenCertificate } from './carried-orders.ts';
+import type { CarriedFile, PassedOver, TakenCertificate } from './carried-orders.ts';
 import { certifyBelow, certifyLink, certifyRoot } from './certify-generation.ts';
 import {
   activeOf,
@@ -18,6 +18,8 @@ export type StepResult =
   | {
       readonly ok: true;
       readonly done: boolean;
+      /** What was carried back beside it, and is no news. */
+      readonly passedOver?: readonly PassedOver[];
       /** Certificates of an offline key that were carried back. */
       readonly taken?: readonly TakenCertificate[];
     }
@@ -51,18 +53,17 @@ export async function prepareRotation(
   mustBeKnown(name, context.document());
 
   // 1. Nothing else of it is under way, and who has to sign is here.
+  const signs = name === rootName ? rootName : intermediateOf(name, context).issuer;
+  const isHere = context.keys.has(activeOf(context.document(), signs));
+  const [file] = carried;
+  if (isHere && file !== undefined) {
+    const message = `take "${file.file}" for "${name}": the key of "${signs}" is here, nothing is carried`;
+    return denial('ERR_CEREMONY_ONLINE', message);
+  }
   if (inPhase(context.document(), name, 'prepared') !== undefined) return { ok: true, done: false };
   const refused = refusalToPrepare(name, context);
   if (refused !== undefined) return refused;
-  const signs = name === rootName ? rootName : intermediateOf(name, context).issuer;
-  if (!context.keys.has(activeOf(context.document(), signs))) {
-    return prepareCarried(name, { by, carried }, context);
-  }
-  const [file] = carried;
-  if (file !== undefined) {
-    const message = `take "${file.file}" for "${name}": who signs it is here, nothing is carried`;
-    return denial('ERR_CEREMONY_PENDING', message);
-  }
+  if (!isHere) return prepareCarried(name, { by, carried }, context);
 
   // 2. The key, noted before anything is signed with it or for it.
   const { key: kind, storage } = descriptionOf(name, context);

@@ -114,11 +114,15 @@ function nextStep(
   uptake: Uptake | undefined,
   living: Living | undefined,
 ): string {
+  // Of a prepared key, what leads to it from the time when it signed.
+  const wasActive = living !== undefined;
   if (state === 'steady') return 'prepare, when the key is to be replaced';
   if (state === 'making') return 'prepare, which goes on where it stopped';
   if (state === 'prepared') {
-    if (uptake === undefined || uptake.share >= 1)
-      return 'activate, or rollback, which gives the new key up';
+    if (uptake === undefined || uptake.share >= 1) {
+      const drop = wasActive ? ' --drop' : '';
+      return `activate, or rollback${drop}, which gives the new key up`;
+    }
     const { length } = uptake.lacking;
     const how =
       'renew one that stays away where it runs (countersign renew), revoke it if it is gone';

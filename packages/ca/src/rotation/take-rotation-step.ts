@@ -28,8 +28,12 @@ export async function takeRotationStep(
   const result = await steps[request.step](keys, request);
   if (!result.ok) return result;
   const answer = responseOf(await keys.show(request.authority), result.done);
-  const { taken = [] } = result;
-  return { ok: true, ...answer, ...(taken.length > 0 && { taken }) };
+  const { taken = [], passedOver } = result;
+  return {
+    ...{ ok: true, ...answer },
+    ...(taken.length > 0 && { taken }),
+    ...(passedOver !== undefined && { passedOver }),
+  };
 }
 
 const steps: {
