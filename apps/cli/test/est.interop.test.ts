@@ -98,7 +98,7 @@ test('the commands of docs/est.md enrol with curl and OpenSSL, and renew', {
 
 test('curl is refused by the right status, with and without a body in chunks', {
   skip: lacks('curl', '--version') || lacks('openssl', 'version'),
-}, () => {
+}, async () => {
   makeRequest('evil', 'evil.invalid');
   const of = (operation: string, ...words: string[]) =>
     must('curl', [
@@ -116,6 +116,10 @@ test('curl is refused by the right status, with and without a body in chunks', {
   assert.equal(of('simpleenroll', '--data-binary', '@evil.csr', ...user), '415');
   assert.equal(of('fullcmc', ...body, ...user), '501');
   assert.equal(of('csrattrs'), '204');
+  const trail = await audit();
+  assert.match(trail, /ERR_EST_CREDENTIALS/);
+  assert.match(trail, /evil\.invalid/);
+  assert.ok(!trail.includes(password));
 });
 
 test("strongSwan's pki fetches the authorities, enrols by password and renews by certificate", {
