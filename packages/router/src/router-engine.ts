@@ -21,6 +21,7 @@ import {
   refused,
 } from './operation/prepare-operation.ts';
 import { publicSchemaOf } from './operation/public-schema.ts';
+import { giveUpAfter } from './operation/time-limit.ts';
 import { ProgressiveOverride } from './plan/progressive-override.ts';
 import { openQueryPlanner, type QueryPlanner } from './plan/query-planner.ts';
 import { failureOf, type SubgraphFailure } from './subgraph/failure.ts';
@@ -29,6 +30,7 @@ import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
 import { SubgraphAsker } from './subgraph-asker.ts';
 import { completeEvent, subscriptionPlan } from './subscribe/subscribe.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
+import { unknownRoles } from './supergraph/unknown-roles.ts';
 import type { OperationWatch } from './telemetry/operation-watch.ts';
 import { type ForwardedFiles, forwardFiles } from './uploads/forward-files.ts';
 import type { IncomingFiles } from './uploads/incoming-files.ts';
@@ -111,6 +113,7 @@ export class RouterEngine {
     const { limits, introspection } = config;
     const override = new ProgressiveOverride(planner.overrides, config.override_labels, parts.draw);
     tellUnknownLabels(planner.overrides.labels, parts);
+    for (const each of unknownRoles(supergraph, config)) parts.log.warn({}, each);
     const preparer = new OperationPreparer({
       ...{ schema, planner, held, access, override, limits, introspection, aliases },
     });
@@ -161,10 +164,15 @@ export class RouterEngine {
     if (!ready.ok) return yield { errors: ready.errors };
     const { prepared, variables } = ready;
     if (prepared.kind !== 'subscription' || prepared.plan === undefined) {
-      const deferred = format && (await this.inParts(request, asking, format));
-      if (deferred === undefined) return yield (await this.execute(request, asking)).body;
-      if (!deferred.ok) return yield { errors: deferred.errors };
-      return yield* deferred.parts;
+      const timed = this.#timed(asking);
+      try {
+        const deferred = format && (await this.inParts(request, timed, format, asking.signal));
+        if (deferred === undefined) return yield (await this.execute(request, timed)).body;
+        if (!deferred.ok) return yield { errors: deferred.errors };
+        return yield* deferred.parts;
+      } finally {
+        timed.over();
+      }
     }
     const plan = subscriptionPlan(prepared.plan);
     const client = this.#asker.clientOf(plan.primary.subgraph);
@@ -181,8 +189,9 @@ export class RouterEngine {
       };
       const events = client.events({ body, headers, signal: asking.signal, report });
       for await (const answer of events) {
-        const execution = this.#asker.execution(variables, asking);
-        await completeEvent(plan, answer, execution);
+        const timed = this.#timed(asking);
+        const execution = this.#asker.execution(variables, timed);
+        await completeEvent(plan, answer, execution).finally(timed.over);
         yield this.#complete(prepared, execution);
       }
     } catch (thrown) {
@@ -199,12 +208,14 @@ export class RouterEngine {
   /**
    * The answer in parts, of an operation that defers some of it; undefined where it does not, or would not run at all.
    *
+   * @param leaving when nobody takes parts any more; until then each comes, be it with the errors of what was given up
    * @returns a refusal where it has too many parts
    */
   async inParts(
     request: GraphqlRequest,
     asking: Asking,
     format: PartFormat,
+    leaving = asking.signal,
   ): Promise<AnswerInParts | RefusedOperation | undefined> {
     const ready = await this.#ready(request, asking);
     if (!ready.ok || ready.prepared.deferral === undefined) return undefined;
@@ -223,7 +234,7 @@ export class RouterEngine {
     const parts = deliverParts({
       ...{ deferred, format, errors, schema: this.schema, data: execution.data },
       ready: fetchParts(deferred, execution, (each) => errors.add(each)),
-      ...{ variables: request.variables, isRefused: prepared.isRefused, signal: asking.signal },
+      ...{ variables: request.variables, isRefused: prepared.isRefused, signal: leaving },
       aliases: this.preparer.aliases,
     });
     return { ok: true, prepared, parts: this.#untilOver(parts) };
@@ -237,6 +248,14 @@ export class RouterEngine {
     if (!prepared.ok) return prepared;
     if (watch !== undefined) watch.operation = prepared;
     return this.#rejected(prepared) ?? operationVariables(prepared, given, this.schema);
+  }
+
+  /** Whoever asks, for no longer than an operation may take. */
+  #timed(asking: Asking): Asking & { readonly over: () => void } {
+    const { config, clock } = this.#parts;
+    const giveUp = new AbortController();
+    const over = giveUpAfter(config.limits.operation_timeout, giveUp, clock);
+    return { ...asking, signal: AbortSignal.any([asking.signal, giveUp.signal]), over };
   }
 
   /** An answer of what an execution has fetched. */

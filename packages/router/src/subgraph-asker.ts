@@ -6,7 +6,7 @@ import { callerKey } from './operation/caller.ts';
 import type { SubgraphOperation } from './plan/plan.ts';
 import type { Asking, EngineParts } from './router-engine.ts';
 import { AnswerCache } from './subgraph/answer-cache.ts';
-import type { SubgraphFailure } from './subgraph/failure.ts';
+import { failureOf, type SubgraphFailure } from './subgraph/failure.ts';
 import { InFlight } from './subgraph/in-flight.ts';
 import type { Subgraph } from './subgraph/subgraph.ts';
 import type { SubgraphOutcome } from './subgraph/subgraph-client.ts';
@@ -84,7 +84,11 @@ export class SubgraphAsker {
     }
     const send = (signal: AbortSignal) => client.send({ ...request, signal });
     const shares = isRepeatable && this.#parts.config.deduplicate;
-    const outcome = await (shares ? this.#inFlight.share(key, signal, send) : send(signal));
+    const shared = (): Promise<SubgraphOutcome> =>
+      this.#inFlight
+        .share(key, signal, send)
+        .catch((thrown) => ({ ok: false, failure: failureOf(thrown) }));
+    const outcome = await (shares ? shared() : send(signal));
     const answer = outcome.ok ? readAnswer(outcome.response.text) : undefined;
     const unread = answer === undefined ? 'response' : undefined;
     watched?.end(outcome.ok ? (partly ?? unread ?? 'ok') : outcome.failure.reason);

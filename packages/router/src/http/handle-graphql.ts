@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Clock, CountersignError, type Denial, type Log } from '@countersign/base';
+import type { Clock, Denial, Log } from '@countersign/base';
 import type { RouterConfig } from '../config/router-config.ts';
 import type { Caller } from '../operation/caller.ts';
+import { giveUpAfter } from '../operation/time-limit.ts';
 import type { Asking, GraphqlBody, GraphqlResult, RouterEngine } from '../router-engine.ts';
 import type { RouterMetrics } from '../router-metrics.ts';
 import type { Tracer } from '../telemetry/operation-watch.ts';
@@ -82,7 +83,7 @@ export async function handleGraphql(
   }
   if (best.type === 'text/event-stream')
     return await streamEvents(around, request, response, read, asking, best.parts);
-  const overdue = setTimeoutOf(around, giveUp);
+  const overdue = giveUpAfter(config.limits.operation_timeout, giveUp, around.clock);
   try {
     const [first] = read.operations;
     if (read.files !== undefined && first !== undefined) {
@@ -227,21 +228,4 @@ function jsonType(type: ResponseType): string {
 export function tooLarge(limit: number): RefusedRequest {
   const detail = `answer of more than ${limit} bytes`;
   return { ok: false, code: 'ERR_GRAPHQL_LIMIT', detail, fields: { limit }, status: 500 };
-}
-
-/** @returns what ends the wait */
-function setTimeoutOf(
-  { clock, config }: HandlingSurroundings,
-  giveUp: AbortController,
-): () => void {
-  const stop = new AbortController();
-  const ms = config.limits.operation_timeout;
-  clock.sleep(ms, { signal: stop.signal, ref: false }).then(
-    () =>
-      giveUp.abort(
-        new CountersignError('ERR_SUBGRAPH_TIMEOUT', `operation took longer than ${ms} ms`),
-      ),
-    () => {},
-  );
-  return () => stop.abort();
 }

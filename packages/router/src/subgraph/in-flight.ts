@@ -6,7 +6,7 @@ interface Shared<T> {
 
 /**
  * Requests that are under way, so that an equal one takes the same answer. The request goes on for as long as anybody
- * waits for it, and no longer.
+ * waits for it, and no longer; nobody waits beyond a signal of its own.
  */
 export class InFlight<T> {
   readonly #shared = new Map<string, Shared<T>>();
@@ -15,6 +15,7 @@ export class InFlight<T> {
     return this.#shared.size;
   }
 
+  /** Rejects as `send` does, and with the signal's reason. */
   share(key: string, signal: AbortSignal, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     let shared = this.#shared.get(key);
     if (shared === undefined || shared.giveUp.signal.aborted) {
@@ -29,11 +30,16 @@ export class InFlight<T> {
     }
     const joined = shared;
     joined.waiting += 1;
+    const left = Promise.withResolvers<never>();
     const leave = () => {
       joined.waiting -= 1;
       if (joined.waiting === 0) joined.giveUp.abort(signal.reason);
+      left.reject(signal.reason);
     };
-    signal.addEventListener('abort', leave, { once: true });
-    return joined.outcome.finally(() => signal.removeEventListener('abort', leave));
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+    return Promise.race([joined.outcome, left.promise]).finally(() =>
+      signal.removeEventListener('abort', leave),
+    );
   }
 }
