@@ -13,7 +13,14 @@ import type { CaConfig } from '../ca-config.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
 import { readStateCertificates } from '../state-certificates.ts';
 import { proveLedgerKnows, stateFaults } from '../state-faults.ts';
-import { readStateManifest, stateLayout } from '../state-layout.ts';
+import {
+  formatStateManifest,
+  keyFileName,
+  keyFileOf,
+  readStateManifest,
+  type StateManifest,
+  stateLayout,
+} from '../state-layout.ts';
 import { backUpLedger, type LedgerBackup, restoreLedger } from './back-up-ledger.ts';
 import type { LedgerPages } from './ledger-pages.ts';
 import { openNewLedger } from './open-ledger.ts';
@@ -43,7 +50,7 @@ export interface BackUpOptions {
 export async function backUpState(options: BackUpOptions): Promise<LedgerBackup> {
   const { data, ledger, withKeyFiles = false } = options;
   const out = resolve(options.out);
-  await readStateManifest(data);
+  const manifest = await readStateManifest(data);
   await mustBeFree(out, 'back up');
   const staging = stagingFor(out, 'backup');
   return wholeOrNot(staging, 'back up to', out, async function copyAll() {
@@ -56,9 +63,24 @@ export async function backUpState(options: BackUpOptions): Promise<LedgerBackup>
     for (const name of first) await cp(join(data, name), join(staging, name), { recursive: true });
     const made = await backUpLedger(ledger, join(staging, ledgerName));
     for (const name of last) await cp(join(data, name), join(staging, name), { recursive: true });
+    if (withKeyFiles) await takeKeyFileAlong(manifest, data, staging);
     await rename(staging, out);
     return made;
   });
+}
+
+/** One that lies elsewhere comes into the backup, which then says that it is there. */
+async function takeKeyFileAlong(
+  manifest: StateManifest,
+  data: string,
+  staging: string,
+): Promise<void> {
+  const file = keyFileOf(manifest, data);
+  if (file === undefined || file === stateLayout(resolve(data)).keyFile) return;
+  const layout = stateLayout(staging);
+  await writeFileDurably(layout.keyFile, await readFile(file), { mode: 0o600 });
+  const seal = { kind: 'key-file', path: keyFileName } as const;
+  await writeFileDurably(layout.manifest, formatStateManifest({ ...manifest, seal }));
 }
 
 export interface RestoreOptions {

@@ -99,6 +99,26 @@ describe('backup', () => {
     }
   });
 
+  it('takes along a key file that lies elsewhere, or is refused by its name', async () => {
+    const [data, out, again, keyFile] = ['sealed', 'sealed-copy', 'sealed-again', 'kf.key'].map(
+      (name) => join(directory, name),
+    );
+    assert.ok(data && out && again && keyFile);
+    await initAuthority({ data, ...shared, keyFile });
+    const authority = await openAuthority({ data, ...shared, meter: noMeter });
+    const { ledger } = authority;
+    await backUpState({ data, out, ledger, withKeyFiles: true });
+    rmSync(keyFile);
+    const refused = backUpState({ data, out: `${out}-2`, ledger, withKeyFiles: true });
+    await assert.rejects(refused, { code: 'ERR_FILE', message: /kf\.key/ });
+    await authority.close();
+    assert.equal(statSync(join(out, 'unseal.key')).mode & 0o777, 0o600);
+    assert.ok((await restoreState({ from: out, data: again, ...shared })).withKeyFiles);
+    const second = await openAuthority({ data: again, ...shared, meter: noMeter });
+    await issue(second);
+    await second.close();
+  });
+
   it('leaves out what opens the keys unless asked for it', async () => {
     const [data, out] = [join(directory, 'state'), join(directory, 'without-keys')];
     const authority = await openAuthority({ data, ...shared, meter: noMeter });
