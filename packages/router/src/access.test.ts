@@ -4,6 +4,7 @@ import { systemClock } from '@countersign/base';
 import { hopHeader, verifyHop } from '@countersign/wire';
 import { parseRouterConfig } from './config/router-config.ts';
 import { explainOperation, formatOperationExplanation } from './explain-operation.ts';
+import { checkSupergraph } from './offline-engine.ts';
 import { routerWorld, type World } from './router-world.suite.ts';
 import type { SubgraphSource } from './subgraph.suite.ts';
 
@@ -206,6 +207,38 @@ authorization: { on_refused: reject, callers: ["spiffe://example.org/ns/default/
   } finally {
     await strict.close();
   }
+});
+
+test('a rule that would not be held as it was meant is an error of composition, an unknown role a note', async () => {
+  const config = parseRouterConfig(
+    'subgraphs: [{ name: a, url: "https://localhost:1/", schema: a.graphql }]',
+    'router.yaml',
+    {},
+  );
+  const check = (sdl: string) =>
+    checkSupergraph(config, { readText: async () => sdl, readBytes: async () => new Uint8Array() });
+  const wrong: readonly (readonly [string, RegExp])[] = [
+    [
+      'a: Int @allow(role: ["x"])',
+      /a\.graphql: @allow on Query\.a has the argument "role".*"roles"/,
+    ],
+    ['a: Int @deny(principals: ["sa/web"])', /@deny on Query\.a has the principal "sa\/web"/],
+    ['a: Int @deny(roles: [1])', /@deny on Query\.a has 1, expected a string/],
+  ];
+  for (const [field, message] of wrong) {
+    await assert.rejects(check(`type Query { ${field} }`), {
+      code: 'ERR_ROUTER_SUPERGRAPH',
+      message,
+    });
+  }
+  const stray = ['enum E { A @deny } ', 'union U @deny = V ', 'input I { b: Int @allow } '];
+  for (const each of stray) {
+    const sdl = `${each}type V { v: Int } type Query { a: Int }`;
+    await assert.rejects(check(sdl), { message: /where it cannot be held/ }, each);
+  }
+  assert.deepEqual(await check('type Query { a: Int @deny(roles: "nosuch") }'), [
+    '@deny on Query.a names the role "nosuch", which authorization.roles does not have',
+  ]);
 });
 
 test('explain says by whom each fetch goes, to whom, and what is refused and why', async () => {

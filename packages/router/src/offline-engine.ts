@@ -12,6 +12,7 @@ import { openQueryPlanner } from './plan/query-planner.ts';
 import { subgraphSettings } from './subgraph/subgraph-settings.ts';
 import { loadSupergraph } from './supergraph/load-supergraph.ts';
 import type { Supergraph } from './supergraph/supergraph.ts';
+import { unknownRoles } from './supergraph/unknown-roles.ts';
 
 /** Reads files that the configuration names. */
 export interface ReadFiles {
@@ -94,5 +95,6 @@ export async function checkSupergraph(config: RouterConfig, files: ReadFiles): P
   const { supergraph, unknownLabels, close } = await openOffline(config, files);
   close();
   for (const [name, url] of supergraph.subgraphs) subgraphSettings(config, name, url);
-  return unknownLabels.map((each) => `no field has the label "${each}" of override_labels`);
+  const labels = unknownLabels.map((each) => `no field has the label "${each}" of override_labels`);
+  return [...labels, ...unknownRoles(supergraph, config)];
 }

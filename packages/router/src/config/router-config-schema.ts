@@ -3,6 +3,7 @@ import { parseDuration } from '@countersign/base';
 import { durationSchema } from '@countersign/config';
 import { revocationSchema } from '@countersign/revocation';
 import { z } from 'zod';
+import { principalPattern } from '../operation/caller.ts';
 import { grpcSchema } from './grpc-config-schema.ts';
 import { telemetrySchema } from './telemetry-config-schema.ts';
 
@@ -16,10 +17,7 @@ const headerName = z
 const headerValue = z.string().regex(/^[\t\x20-\x7e]*$/, 'expected printable ASCII');
 const principal = z
   .string()
-  .regex(
-    /^(spiffe:\/\/[a-z0-9._-]+(\/[a-zA-Z0-9._/-]*)?\*?|\*)$/,
-    'expected a SPIFFE ID, or its beginning and "*"',
-  );
+  .regex(principalPattern, 'expected a SPIFFE ID, or its beginning and "*"');
 
 const segment = z
   .string()
@@ -132,7 +130,15 @@ const limitsSchema = z.strictObject({
     .default(1_048_576),
   /** Of one document, in characters. */
   max_document_chars: count(100_000, 100_000_000),
+  /** How deep the JSON of a request may be nested, variables included. */
+  max_json_depth: count(100, 10_000),
   max_tokens: count(5000, 10_000_000),
+  /** Arguments of one document, with the fields of input objects and the variables that it defines. */
+  max_arguments: count(500, 1_000_000),
+  /** Directives of one document. */
+  max_directives: count(100, 1_000_000),
+  /** Variables that one document defines. */
+  max_variables: count(100, 100_000),
   max_depth: count(30, 10_000),
   max_aliases: count(100, 1_000_000),
   /** Root fields of one operation. */

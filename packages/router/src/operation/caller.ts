@@ -25,6 +25,9 @@ export function callerKey({ spiffeId, claims }: Caller): string {
   return `${spiffeId ?? ''} ${JSON.stringify([claims.subject, ...[...claims.scopes].sort()])}`;
 }
 
+/** A SPIFFE ID, or its beginning and `*`. */
+export const principalPattern = /^(spiffe:\/\/[a-z0-9._-]+(\/[a-zA-Z0-9._/-]*)?\*?|\*)$/;
+
 /** Whether an identity is one of these: exactly, or by its beginning where the pattern ends in `*`. */
 export function matchesPrincipal(
   spiffeId: string | undefined,

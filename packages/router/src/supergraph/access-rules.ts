@@ -1,4 +1,6 @@
+import { CountersignError } from '@countersign/base';
 import {
+  type ASTNode,
   type ConstDirectiveNode,
   type DocumentNode,
   type FieldDefinitionNode,
@@ -6,7 +8,9 @@ import {
   Kind,
   parse,
   valueFromASTUntyped,
+  visit,
 } from 'graphql';
+import { principalPattern } from '../operation/caller.ts';
 
 /** One rule at one place of the schema. */
 export interface AccessRule {
@@ -35,12 +39,21 @@ interface Placed {
   readonly directives: readonly ConstDirectiveNode[];
 }
 
-/** Every rule of a supergraph, by coordinate. */
-export function readRules(document: DocumentNode): ReadonlyMap<string, readonly AccessRule[]> {
+/**
+ * Every rule of a supergraph or a subgraph, by coordinate.
+ *
+ * @param from where it was read, for messages
+ * @throws CountersignError ERR_ROUTER_SUPERGRAPH for a rule that would not be held, or not as it was meant
+ */
+export function readRules(
+  document: DocumentNode,
+  from: string,
+): ReadonlyMap<string, readonly AccessRule[]> {
+  refuseStrayRules(document, from);
   const byCoordinate = new Map<string, AccessRule[]>();
   for (const { coordinate, directives } of places(document)) {
     for (const directive of directives) {
-      const rule = ruleOf(coordinate, directive);
+      const rule = ruleOf(coordinate, directive, from);
       if (rule === undefined) continue;
       const rules = byCoordinate.get(coordinate) ?? [];
       rules.push(rule);
@@ -83,28 +96,72 @@ export function putRules(document: DocumentNode, rules: readonly Placed[]): Docu
   return { ...put, definitions: [...put.definitions, ...missing] };
 }
 
-function ruleOf(coordinate: string, directive: ConstDirectiveNode): AccessRule | undefined {
+/** Undefined: the directive is no rule. */
+function kindOf({ name }: ConstDirectiveNode): AccessRule['kind'] | undefined {
   // Linked under their own name or prefixed by their specification's, as in `@federation__authenticated`.
-  const name = directive.name.value.replace(/^[A-Za-z]+__/, '');
-  if (!kinds.has(name)) return undefined;
+  const bare = name.value.replace(/^[A-Za-z]+__/, '');
+  return kinds.has(bare) ? (bare as AccessRule['kind']) : undefined;
+}
+
+function ruleOf(
+  coordinate: string,
+  directive: ConstDirectiveNode,
+  from: string,
+): AccessRule | undefined {
+  const kind = kindOf(directive);
+  if (kind === undefined) return undefined;
+  const wrong = (what: string) =>
+    new CountersignError('ERR_ROUTER_SUPERGRAPH', `${from}: @${kind} on ${coordinate} ${what}`);
+  for (const { name } of directive.arguments ?? []) {
+    // Composition judges the arguments of the others, where they are federation's.
+    if (!ours.has(kind) || name.value === 'principals' || name.value === 'roles') continue;
+    throw wrong(`has the argument "${name.value}", expected "principals" or "roles"`);
+  }
   const args = Object.fromEntries(
     (directive.arguments ?? []).map((each) => [each.name.value, valueFromASTUntyped(each.value)]),
   );
-  return {
-    coordinate,
-    kind: name as AccessRule['kind'],
-    principals: texts(args.principals),
-    roles: texts(args.roles),
-    anyOf: lists(args.scopes ?? args.policies),
-  };
+  const texts = (value: unknown): string[] =>
+    list(value).map((each) => {
+      if (typeof each === 'string') return each;
+      throw wrong(`has ${JSON.stringify(each)}, expected a string`);
+    });
+  const principals = texts(args.principals);
+  for (const each of principals) {
+    if (principalPattern.test(each)) continue;
+    throw wrong(`has the principal "${each}", expected a SPIFFE ID, or its beginning and "*"`);
+  }
+  const anyOf = list(args.scopes ?? args.policies).map(texts);
+  return { coordinate, kind, principals, roles: texts(args.roles), anyOf };
 }
 
-function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
+/** As GraphQL coerces: one value is a list of it. */
+function list(value: unknown): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value : [value];
 }
 
-function lists(value: unknown): string[][] {
-  return Array.isArray(value) ? value.map(texts) : [];
+/** A rule where none is asked about would be held by nobody. */
+function refuseStrayRules(document: DocumentNode, from: string): void {
+  visit(document, {
+    Directive(node, _key, _parent, _path, ancestors) {
+      const kind = kindOf(node as ConstDirectiveNode);
+      if (kind === undefined || !ours.has(kind)) return;
+      const owners = ancestors.filter((each): each is ASTNode => 'kind' in each);
+      const [outer, owner] = owners.slice(-2);
+      if (owner === undefined || isPlace(owner, outer)) return;
+      const name = 'name' in owner && owner.name !== undefined ? ` "${owner.name.value}"` : '';
+      throw new CountersignError(
+        'ERR_ROUTER_SUPERGRAPH',
+        `${from}: @${kind} stands on ${owner.kind}${name}, where it cannot be held`,
+        { hint: 'rules stand on objects, interfaces, scalars, enums, fields and arguments' },
+      );
+    },
+  });
+}
+
+function isPlace({ kind }: ASTNode, outer: ASTNode | undefined): boolean {
+  if (kind === Kind.INPUT_VALUE_DEFINITION) return outer?.kind === Kind.FIELD_DEFINITION;
+  return kind === Kind.FIELD_DEFINITION || typeKinds.has(kind);
 }
 
 type Visit = (

@@ -1,7 +1,7 @@
 import { CountersignError, messageOf } from '@countersign/base';
 import { composeServices } from '@theguild/federation-composition';
 import { type DocumentNode, parse, print } from 'graphql';
-import { liftRules, putRules } from './access-rules.ts';
+import { liftRules, putRules, readRules } from './access-rules.ts';
 
 export interface SubgraphSdl {
   readonly name: string;
@@ -18,7 +18,12 @@ export interface SubgraphSdl {
  * @throws CountersignError ERR_ROUTER_SUPERGRAPH with every reason
  */
 export function composeSupergraph(subgraphs: readonly SubgraphSdl[]): string {
-  const read = subgraphs.map((subgraph) => ({ ...subgraph, ...liftRules(parseSdl(subgraph)) }));
+  const read = subgraphs.map((subgraph) => {
+    const document = parseSdl(subgraph);
+    // Told here, where it is known whose rule is wrong.
+    readRules(document, subgraph.from);
+    return { ...subgraph, ...liftRules(document) };
+  });
   const result = composeServices(
     read.map(({ name, url, document }) => ({ name, url, typeDefs: document })),
   );

@@ -53,7 +53,7 @@ export function readSupergraph(sdl: string, from: string): Supergraph {
     );
   }
   return {
-    ...{ sdl, subgraphs, types: readTypes(document), rules: readRules(document) },
+    ...{ sdl, subgraphs, types: readTypes(document), rules: readRules(document, from) },
     requiredNames: readRequiredNames(document),
   };
 }
