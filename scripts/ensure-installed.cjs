@@ -1,5 +1,6 @@
 // Runs before `npm start`, `npm test` and the other commands, on whatever Node the machine has (18 or later):
 // installs exactly what package-lock.json says when node_modules does not hold that already.
+// With `--build` it then builds the command, where that is not fresh; without a build its sources run.
 // Plain JavaScript, since an older Node cannot run TypeScript.
 'use strict';
 const { createHash } = require('node:crypto');
@@ -14,8 +15,10 @@ const wanted = createHash('sha256')
   .update(readFileSync(join(root, 'package-lock.json')))
   .digest('hex');
 
+const own = join(modules, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
 if (!isInstalled()) install();
 requireModernNode();
+if (process.argv.includes('--build')) build();
 
 function isInstalled() {
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
@@ -43,11 +46,17 @@ function install() {
 }
 
 function requireModernNode() {
-  const own = join(modules, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
   if (existsSync(own) || Number(process.versions.node.split('.')[0]) >= 24) return;
   process.stderr.write(
     `countersign: needs Node 24 or later, this is ${process.versions.node}, and npm has no Node 26 package for ` +
       `${process.platform}-${process.arch}\nhint: install Node 24 or later, then run it again\n`,
   );
   process.exit(2);
+}
+
+/** By the Node just installed, which the shell of this script does not know yet. */
+function build() {
+  const node = existsSync(own) ? own : process.execPath;
+  const args = [join(__dirname, 'build-command.ts'), '--or-sources'];
+  spawnSync(node, args, { cwd: root, stdio: ['ignore', 2, 2], shell: node.endsWith('.cmd') });
 }
