@@ -82,7 +82,7 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
     const request = { csr, ...(ttlMs !== undefined && { ttlMs }) };
     const response =
       token instanceof Secret
-        ? await client.enrolByBearer({ token, ...request }, abort)
+        ? await client.enrol({ token, ...request }, abort)
         : await client.enrol({ token, ...request, ...wishes }, abort);
     // 6. the answer, proved before anything relies on it
     const identity = proveIssued({

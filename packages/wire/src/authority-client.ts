@@ -21,10 +21,8 @@ import type { FeedFrame } from './feed-frame.ts';
 import { readFeed } from './feed-reader.ts';
 import {
   type AdminIssueRequest,
-  type BearerEnrolRequest,
-  type EnrolRequest,
+  type AnyEnrolRequest,
   formatAdminIssueRequest,
-  formatBearerEnrolRequest,
   formatEnrolRequest,
   formatRenewRequest,
   formatTokenRequest,
@@ -137,14 +135,8 @@ export class AuthorityClient {
     return utf8.decode(await this.#call(routes.bundlePem, undefined, options));
   }
 
-  enrol(request: EnrolRequest, options: CallOptions = {}): Promise<IssueResponse> {
+  enrol(request: AnyEnrolRequest, options: CallOptions = {}): Promise<IssueResponse> {
     return this.#message(routes.enrol, formatEnrolRequest(request), parseIssueResponse, options);
-  }
-
-  /** With a token of another issuer. */
-  enrolByBearer(request: BearerEnrolRequest, options: CallOptions = {}): Promise<IssueResponse> {
-    const body = formatBearerEnrolRequest(request);
-    return this.#message(routes.enrol, body, parseIssueResponse, options);
   }
 
   renew(request: RenewRequest, options: CallOptions = {}): Promise<IssueResponse> {

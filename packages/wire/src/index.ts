@@ -90,11 +90,11 @@ export {
 export { identityHeaders, isIdentityHeader } from './identity-headers.ts';
 export {
   type AdminIssueRequest,
+  type AnyEnrolRequest,
   type BearerEnrolRequest,
   type CertificateWishes,
   type EnrolRequest,
   formatAdminIssueRequest,
-  formatBearerEnrolRequest,
   formatEnrolRequest,
   formatIssueResponse,
   formatRenewRequest,

@@ -19,6 +19,8 @@ export interface EnrolRequest extends CertificateWishes {
   readonly csr: Uint8Array;
 }
 
+export type AnyEnrolRequest = EnrolRequest | BearerEnrolRequest;
+
 /** `POST /v1/renew`, over mTLS: the same names as the certificate that the caller shows. */
 export interface RenewRequest extends CertificateWishes {
   readonly csr: Uint8Array;
@@ -103,10 +105,6 @@ export function isBearerToken(token: string): boolean {
   return /^ey[\w-]*\.[\w-]+\.[\w-]*$/.test(token);
 }
 
-export function formatBearerEnrolRequest({ token, csr, ttlMs }: BearerEnrolRequest): string {
-  return JSON.stringify({ token: token.reveal(), csr: toBase64(csr), ttlMs });
-}
-
 export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
   return readMessage('enrol request', json, (m) => {
     const ttlMs = m.optional('ttlMs', (name) => m.integer(name, ttlRange));
@@ -119,11 +117,12 @@ export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
 }
 
 /** The one place besides the token command that writes a token's secret out. */
-export function formatEnrolRequest(request: EnrolRequest): string {
+export function formatEnrolRequest(request: AnyEnrolRequest): string {
+  const { token, csr, ...wishes } = request;
   return JSON.stringify({
-    token: revealJoinToken(request.token),
-    csr: toBase64(request.csr),
-    ...wishesOf(request),
+    token: token instanceof Secret ? token.reveal() : revealJoinToken(token),
+    csr: toBase64(csr),
+    ...wishesOf(wishes),
   });
 }
 

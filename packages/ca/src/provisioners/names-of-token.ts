@@ -5,7 +5,10 @@ import { fillTemplate } from '../name-template.ts';
 import { type ProvedToken, textOf } from './prove-token.ts';
 import type { ProvisionerConfig } from './provisioner-config.ts';
 
-/** What a token gives: by the templates of its provisioner, what it says itself, or what its certificate has. Denials: ERR_PROVISIONER_CLAIMS, ERR_POLICY_*. */
+/**
+ * What a token gives: by the templates of its provisioner, what it says itself, or what its certificate has.
+ * Denials: ERR_PROVISIONER_CLAIMS, ERR_POLICY_*.
+ */
 export function namesOfToken(provisioner: ProvisionerConfig, token: ProvedToken): NamesResult {
   if (token.certificate !== undefined) return namesOf(token.certificate.subjectAltNames);
   return provisioner.type === 'jwk'

@@ -62,7 +62,8 @@ export function wrongWithClaims(
   for (const { name: claim, values } of wanted) {
     const found = [claims[claim]].flat().flatMap((each) => textOf(each) ?? []);
     if (found.some((each) => values.some((pattern) => matches(pattern, each)))) continue;
-    const sides = `"${claim}" of the token is "${found.join('", "').slice(0, 200)}", provisioner "${name}" wants "${values.join('" or "')}"`;
+    const shown = found.join('", "').slice(0, 200);
+    const sides = `"${claim}" of the token is "${shown}", provisioner "${name}" wants "${values.join('" or "')}"`;
     return denial('ERR_PROVISIONER_CLAIMS', sides, { claim });
   }
   return undefined;
