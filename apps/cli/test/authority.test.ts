@@ -120,6 +120,19 @@ test('issue goes through the running server, and renew replaces key and certific
   assert.notEqual(await readFile(join(out, 'key.pem'), 'utf8'), key);
 });
 
+test('issue writes over an identity of the same SPIFFE ID, over another only where it is told to', async () => {
+  const out = file('replaced');
+  const issue = (name: string, ...more: string[]) =>
+    countersign(['issue', '--data', state, '--spiffe-id', id(name), '--out', out, ...more]);
+  assert.equal((await issue('reports')).code, 0);
+  assert.equal((await issue('reports')).code, 0);
+  const refused = await issue('billing');
+  assert.equal(refused.code, 2);
+  assert.equal(lastLine(refused.stderr), 'ERR_DESTINATION');
+  assert.match(refused.stderr, /it holds "\S+reports", to be written is "\S+billing"\n.*--replace/);
+  assert.equal((await issue('billing', '--replace')).code, 0);
+});
+
 test('revoke says what it covers before it does, and the revoked identity is refused from then on', async () => {
   const out = file('leaked');
   const issue = ['issue', '--data', state, '--spiffe-id', id('leaked'), '--out', out];

@@ -40,6 +40,7 @@ export { type OpenIdentityOptions, openIdentity } from './open-identity.ts';
 export { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 export { type ProofOptions, proveIdentity, proveIssued } from './prove-issued.ts';
 export { type NamedCertificate, proveNamedCertificate } from './prove-named-certificate.ts';
+export { proveSameHolder } from './prove-same-holder.ts';
 export { type RenewOnceOptions, renewOnce } from './renew-once.ts';
 export { type Renew, type RenewalRequest, renewOverMtls } from './renewal.ts';
 export type { BackoffRange } from './rotation-schedule.ts';

@@ -12,6 +12,7 @@ import {
   placeIdentityDirectory,
   proveIssued,
   proveNamedCertificate,
+  proveSameHolder,
   writeIdentity,
   writeNamedCertificate,
 } from '@countersign/identity';
@@ -28,6 +29,7 @@ import { orderTogether, type RightOptions } from './order-together.ts';
 export interface BatchOptions extends RightOptions, WishOptions {
   readonly batch: string;
   readonly out: string;
+  readonly replace?: boolean;
   readonly output: string;
 }
 
@@ -128,13 +130,15 @@ async function issueAll(
 }
 
 async function placed(
-  { out }: BatchOptions,
+  { out, replace }: BatchOptions,
   orders: readonly WrittenOrder[],
 ): Promise<(PlacedOrder | Outcome)[]> {
   const found: (PlacedOrder | Outcome)[] = [];
   for (const order of orders) {
+    const directory = join(out, order.name);
     try {
-      found.push({ ...order, place: await placeIdentityDirectory(join(out, order.name)) });
+      if (replace !== true) await proveSameHolder(directory, order.spiffeId);
+      found.push({ ...order, place: await placeIdentityDirectory(directory) });
     } catch (thrown) {
       const { code, message: detail } = failureOf(thrown);
       found.push({ name: order.name, code, detail });

@@ -9,6 +9,7 @@ import {
   prepareIdentityDirectory,
   proveIssued,
   proveNamedCertificate,
+  proveSameHolder,
   writeIdentity,
   writeNamedCertificate,
 } from '@countersign/identity';
@@ -38,6 +39,7 @@ interface IssueOptions extends RightOptions, WishOptions, ProofOptions {
   readonly keyType?: string;
   readonly out?: string;
   readonly dryRun?: boolean;
+  readonly replace?: boolean;
   readonly output: string;
 }
 
@@ -59,6 +61,7 @@ export const issueVerb: Verb = {
       .addOption(keyTypeOption('what ca.yaml says'))
       .addOption(proofOption())
       .option('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .option('--replace', 'write over an identity of another SPIFFE ID')
       .option('--dry-run', 'say whether it would be issued and why, without --out; exits 1 for no')
       .addOption(outputOption())
       .addHelpText('after', help)
@@ -69,6 +72,9 @@ export const issueVerb: Verb = {
 const help = `
 A line of a batch is {"name": "payments-1", "spiffeId": "spiffe://…", "dns": ["…"], "ip": ["…"], "ttl": "1h",
 "profile": "…", "issuer": "…"}; its files go to --out/NAME. Exits 1 when any was refused; the others are issued.
+
+An identity that is in its place already is replaced in one step where it has the same SPIFFE ID, another one only with
+--replace.
 
 Example:
   countersign issue --data state --batch orders.jsonl --out identities
@@ -82,6 +88,8 @@ type WritingOptions = StatedOptions & { readonly out: string };
 async function run(cli: Cli, options: IssueOptions): Promise<void> {
   const { out, data, batch, dryRun = false } = options;
   if (dryRun && out !== undefined) throw usage('--dry-run writes nothing, --out is given');
+  if (dryRun && options.replace === true)
+    throw usage('--dry-run writes nothing, --replace is given');
   if (!dryRun && out === undefined) throw usage('--out is missing');
   if (batch !== undefined && out !== undefined) return many(cli, { ...options, batch, out });
   if (batch !== undefined) throw usage('--dry-run tries out one order, --batch is given');
@@ -123,6 +131,7 @@ async function tryOut(cli: Cli, options: StatedOptions): Promise<void> {
 async function issue(cli: Cli, options: WritingOptions): Promise<void> {
   // 1. a place for the files and a key, before anything is ordered; a refusal leaves the place as it was
   const config = await readStateConfig(cli, options);
+  if (options.replace !== true) await proveSameHolder(options.out, options.spiffeId);
   const place = await prepareIdentityDirectory(options.out);
   try {
     const { privateKey, csr } = await makeOwnRequest(keyKindOf(options, config));
