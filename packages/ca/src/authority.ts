@@ -34,7 +34,13 @@ import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { BundleReport } from './ledger/rotation-records.ts';
 import type { IssuanceLog } from './log/issuance-log.ts';
-import { noIssuerLeft, ownAffected, revokedIn, standingIssuers } from './own-issuers.ts';
+import {
+  keyInForce,
+  noIssuerLeft,
+  ownAffected,
+  revokedIn,
+  standingIssuers,
+} from './own-issuers.ts';
 import { type ImportedList, importList } from './publish/imported-list.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
 import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
@@ -308,7 +314,12 @@ export class Authority {
       const meant = { ...order, value, block: order.block ?? false, orderedBy: question.by };
       const { issuers } = this.#context;
       const own = await ownAffected(meant, this.#ownIssuer, issuers, this.ledger);
-      return own === undefined ? answer : { ...answer, own };
+      const inForce = keyInForce(meant, issuers);
+      return {
+        ...answer,
+        ...(own !== undefined && { own }),
+        ...(inForce !== undefined && { inForce }),
+      };
     });
   }
 

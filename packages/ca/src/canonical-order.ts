@@ -15,6 +15,8 @@ export interface WrittenOrder {
   readonly value: string;
   readonly block?: boolean | undefined;
   readonly wholeTrustDomain?: boolean | undefined;
+  /** Nothing is revoked, so that the whole trust domain may be meant without saying so. */
+  readonly dryRun?: boolean | undefined;
 }
 
 export interface OrderFacts {
@@ -35,7 +37,7 @@ export function canonicalValue(order: WrittenOrder, facts: OrderFacts): Canonica
   const found = spelled(order, facts);
   if (!found.ok) return found;
   const isWhole = coversWholeDomain(order.by, found.value, facts.trustDomain);
-  if (isWhole && order.wholeTrustDomain !== true) {
+  if (isWhole && order.wholeTrustDomain !== true && order.dryRun !== true) {
     const message = `${order.by} "${found.value}" covers the whole trust domain "${facts.trustDomain}"`;
     return denial('ERR_REVOKE_WHOLE_DOMAIN', message, { by: order.by, value: found.value });
   }

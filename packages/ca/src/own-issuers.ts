@@ -6,6 +6,7 @@ import { quotedList } from './dns-name.ts';
 import type { Issuer } from './issuer.ts';
 import type { Ledger, RevocationOrder } from './ledger/ledger.ts';
 import { isRelease, mustBlock } from './ledger/revocation-order.ts';
+import { configNameOf } from './rotation/rotation-document.ts';
 
 type Statuses = Pick<Ledger, 'certificateStatus'>;
 
@@ -55,6 +56,20 @@ export async function ownAffected(
   const standing = await standingIssuers(issuers, ledger);
   const next = standing.find((each) => !isHit(order, each));
   return { issuer: issuer.name, ...(next !== undefined && { next: next.name }) };
+}
+
+/**
+ * Which key of the intermediate signs now, where another of its keys is revoked: what that one signs is not covered.
+ * Undefined where there is nothing to tell.
+ */
+export function keyInForce(
+  { by, value, reason }: Pick<RevocationOrder, 'by' | 'value' | 'reason'>,
+  issuers: readonly Issuer[],
+): string | undefined {
+  if (by !== 'issuer' || isRelease(reason)) return undefined;
+  const { name } = parseIssuerValue(value);
+  const signing = issuers.find((each) => each.name === configNameOf(name))?.ledgerName;
+  return signing === name ? undefined : signing;
 }
 
 function isHit(order: RevocationOrder, { ledgerName, chain }: Issuer): boolean {

@@ -54,6 +54,22 @@ describe('revoking', () => {
     assert.deepEqual(await authority.ledger.status(), before);
   });
 
+  it('takes the whole trust domain without a word on a dry run alone, and counts a repeat as nothing', async () => {
+    const authority = await testAuthority();
+    const issued = await issue(authority, payments);
+    const whole = order({ by: 'spiffe-prefix', value: 'spiffe://example.com/' });
+    const dry = await authority.revoke({ ...whole, dryRun: true }, operator);
+    assert.ok(dry.ok && dry.matched === 1);
+    refused(await authority.revoke(whole, operator), 'ERR_REVOKE_WHOLE_DOMAIN');
+    const one = order({ by: 'serial', value: issued.serialHex });
+    const counts: unknown[] = [];
+    for (const dryRun of [false, true, false]) {
+      const answer = await authority.revoke({ ...one, dryRun }, operator);
+      counts.push(answer.ok && answer.matched);
+    }
+    assert.deepEqual(counts, [1, 0, 0]);
+  });
+
   it('knows serials and keys as people paste them', async () => {
     const authority = await testAuthority();
     const issued = await issue(authority, payments);

@@ -91,7 +91,7 @@ export async function revoke(
   if (order.dryRun === true) {
     const waitMs = Math.min(order.waitMs ?? longestAskMs, longestAskMs);
     const preview = await previewRevocation(record, { ledger, clock, waitMs, ...wait });
-    return preview.ok ? { ...preview, ...unknown } : preview;
+    return preview.ok ? { ...preview, ...countOf(preview), ...unknown } : preview;
   }
 
   // 3. One append, which the feed carries to every edge; then every live lease acknowledges, or ends because its
@@ -119,7 +119,12 @@ export async function revoke(
   const done = isRelease(order.reason) ? 'released' : 'revoked';
   if (silent.length === 0) log.info(told, done);
   else log.warn({ ...told, silent }, `${done}, not acknowledged by every gateway yet`);
-  return { ...answer, ...unknown };
+  return { ...answer, ...countOf(answer), ...unknown };
+}
+
+/** A repeat covers nothing that was not covered before. */
+function countOf({ earlierAt, matched }: RevokeResponse): Pick<RevokeResponse, 'matched'> {
+  return { matched: earlierAt === undefined ? matched : 0 };
 }
 
 /** Names that a misspelt one is compared with: those of the newest certificates. */

@@ -166,6 +166,7 @@ const messages: Record<
       }),
       optional('wouldClose', count),
       optional('earlierAt', count),
+      optional('inForce', fc.constant('services.2')),
       optional('neverIssued', fc.constant(true)),
       optional('nearest', fc.constant('spiffe://example.com/a')),
     ),

@@ -57,7 +57,7 @@ export interface RevokeResponse {
   readonly by: RevocationBy;
   readonly value: string;
   readonly reason: RevocationReason;
-  /** Unexpired certificates that it covers. */
+  /** Unexpired certificates that it covers; 0 where an earlier record is answered. */
   readonly matched: number;
   readonly gateways: readonly GatewayAcknowledgement[];
   readonly closed: number;
@@ -74,6 +74,8 @@ export interface RevokeResponse {
    * and the one that signs the next; without one, the authority cannot start again before an intermediate has a new key.
    */
   readonly own?: { readonly issuer: string; readonly next?: string };
+  /** Of an intermediate's key that does not sign now: name of the one that does, whose certificates are not covered. */
+  readonly inForce?: string;
   /** Present where nothing was ever issued under this SPIFFE ID. */
   readonly neverIssued?: true;
   /** With `neverIssued`: the SPIFFE ID that may have been meant. */
@@ -161,6 +163,7 @@ export function parseRevokeResponse(json: unknown): RevokeResponse {
       ...(m.has('wouldClose') && { wouldClose: m.integer('wouldClose', { min: 0 }) }),
       ...(m.has('earlierAt') && { earlierAt: m.amount('earlierAt') }),
       ...(m.has('own') && { own: readOwn(m.object('own')) }),
+      ...(m.has('inForce') && { inForce: m.text('inForce', { max: 64 }) }),
       ...(m.flag('neverIssued') && { neverIssued: true as const }),
       ...(m.has('nearest') && { nearest: m.text('nearest', { max: 2048 }) }),
     }),

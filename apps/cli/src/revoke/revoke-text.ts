@@ -1,5 +1,9 @@
 import { counted } from '@countersign/base';
-import type { GatewayAcknowledgement, RevokeResponse } from '@countersign/wire';
+import {
+  type GatewayAcknowledgement,
+  parseIssuerValue,
+  type RevokeResponse,
+} from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { roughDuration } from '../relative-time.ts';
 import { formatRfc3339 } from '../rfc3339.ts';
@@ -82,11 +86,18 @@ function closedBy({ gateways, closed, acknowledgedBy, elapsedMs }: RevokeAnswer)
   return `${where} in ${formatMs(last)}, ${of}`;
 }
 
-function doubtOf({ value, neverIssued, nearest, own, dryRun }: RevokeAnswer): string[] {
+function doubtOf(answer: RevokeAnswer): string[] {
+  const { value, neverIssued, nearest, own, inForce, dryRun } = answer;
+  if (inForce !== undefined) return [inForceText(answer, inForce)];
   if (own !== undefined) return [ownText(own, dryRun)];
   if (neverIssued !== true) return [];
   const meant = nearest === undefined ? '' : `; did you mean ${nearest}?`;
   return [`warning: nothing was ever issued under ${value}${meant}`];
+}
+
+function inForceText({ value }: RevokeAnswer, inForce: string): string {
+  const { name } = parseIssuerValue(value);
+  return `warning: "${name}" does not sign now, "${inForce}" does, which goes on: countersign revoke --issuer ${inForce} revokes what that signed`;
 }
 
 function ownText({ issuer, next }: NonNullable<RevokeAnswer['own']>, dryRun: boolean): string {

@@ -288,6 +288,17 @@ describe('replacing an intermediate', () => {
     );
     await clock.advance(2 * 3_600_000);
     await done(keys.retire('rest', { by }));
+
+    // Whoever revokes the former key is told of the one that signs now.
+    const revoke = async (value: string, dryRun = false) => {
+      const order = { by: 'issuer', value, reason: 'cACompromise', waitMs: 0, dryRun } as const;
+      const answer = await authority.revoke(order, { kind: 'operator' });
+      return answer.ok && answer.inForce;
+    };
+    const told = [await revoke('rest', true), await revoke('rest'), await revoke('rest.2', true)];
+    assert.deepEqual(told, ['rest.2', 'rest.2', undefined]);
+    const carried = [{ file: 'rest.pem', text: '' }];
+    refused(await keys.prepare('rest', { by, carried }), 'ERR_CEREMONY_ONLINE', /"root" is here/);
     await authority.close();
   });
 
