@@ -118,6 +118,16 @@ test('bodies that are too large, encoded or no operation are refused for what th
   const encoded = await post({ query: '{ me { id } }' }, { 'content-encoding': 'gzip' });
   assert.equal(encoded.status, 415);
   assert.equal((await post('{ me }')).status, 400);
+  const raw = (body: string) =>
+    send({ method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  // Nested as deep as is let through, brackets in strings aside; and deeper.
+  const nested = (n: number) =>
+    `{"query":"{__typename}","extensions":{"\\"[{":${'['.repeat(n)}${']'.repeat(n)}}}`;
+  assert.equal((await raw(nested(98))).status, 200);
+  const deep = await raw(nested(100_000));
+  assert.match(await deep.text(), /ERR_GRAPHQL_LIMIT/);
+  const query = `query=%7B__typename%7D&variables=${encodeURIComponent(`{"a":${'['.repeat(200)}`)}`;
+  assert.equal((await send({}, `/graphql?${query}`)).status, 400);
   const missing = await send({}, '/nowhere');
   assert.equal(missing.status, 404);
 });

@@ -3,6 +3,7 @@ import { type Denial, denial } from '@countersign/base';
 import type { RouterConfig, RouterLimits } from '../config/router-config.ts';
 import type { IncomingFiles } from '../uploads/incoming-files.ts';
 import { readMultipart } from '../uploads/read-multipart.ts';
+import { judgeNesting } from './json-nesting.ts';
 
 /** The parameters of one operation as they were sent (GraphQL over HTTP §5.3). */
 export interface OperationParameters {
@@ -33,7 +34,7 @@ export async function readRequest(
   request: IncomingMessage,
   { limits, uploads }: Pick<RouterConfig, 'limits' | 'uploads'>,
 ): Promise<ReadRequest | RefusedRequest> {
-  if (request.method === 'GET') return readQuery(request.url ?? '/');
+  if (request.method === 'GET') return readQuery(request.url ?? '/', limits);
   if (request.method !== 'POST')
     return wrong(405, `method ${request.method}, GET or POST is expected`);
   if (isMultipart(request.headers['content-type'])) {
@@ -50,6 +51,8 @@ export async function readRequest(
   }
   const body = await readBody(request, limits.max_body_bytes);
   if (typeof body !== 'string') return body;
+  const deep = judgeNesting(body, limits.max_json_depth);
+  if (deep !== undefined) return { ...deep, status: 400 };
   let json: unknown;
   try {
     json = JSON.parse(body);
@@ -130,10 +133,14 @@ function tooLarge(bytes: number, maxBytes: number): RefusedRequest {
   return { ...denial('ERR_GRAPHQL_LIMIT', sides, { bytes, maxBytes }), status: 413 };
 }
 
-function readQuery(url: string): ReadRequest | RefusedRequest {
+function readQuery(url: string, limits: RouterLimits): ReadRequest | RefusedRequest {
   const start = url.indexOf('?');
   const search = new URLSearchParams(start === -1 ? '' : url.slice(start + 1));
   const text = (name: string) => search.get(name) ?? undefined;
+  for (const name of ['variables', 'extensions']) {
+    const deep = judgeNesting(text(name) ?? '', limits.max_json_depth);
+    if (deep !== undefined) return { ...deep, status: 400 };
+  }
   const map = (name: string): unknown => {
     const written = text(name);
     if (written === undefined || written === '') return undefined;

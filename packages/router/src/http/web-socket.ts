@@ -7,6 +7,7 @@ import type { Caller } from '../operation/caller.ts';
 import type { Asking, GraphqlBody } from '../router-engine.ts';
 import { tellRefused, watchedStream } from '../telemetry/tell-operation.ts';
 import { type HandlingSurroundings, refusalBody } from './handle-graphql.ts';
+import { judgeNesting } from './json-nesting.ts';
 import { readParameters } from './read-request.ts';
 
 /** From the handshake to `connection_init`. */
@@ -122,7 +123,7 @@ class Conversation {
   }
 
   #take(text: string): void {
-    const message = readMessage(text);
+    const message = readMessage(text, this.#around().config.limits.max_json_depth);
     const { type } = message ?? {};
     const handle = typeof type === 'string' ? this.#handlers.get(type) : undefined;
     if (handle === undefined || message === undefined) this.#ws.close(4400, 'Invalid message');
@@ -235,7 +236,9 @@ interface Message {
   readonly payload?: unknown;
 }
 
-function readMessage(text: string): Message | undefined {
+/** @param maxDepth of a request; the message around it is one level more */
+function readMessage(text: string, maxDepth: number): Message | undefined {
+  if (judgeNesting(text, maxDepth + 1) !== undefined) return undefined;
   try {
     const json: unknown = JSON.parse(text);
     return typeof json === 'object' && json !== null ? json : undefined;

@@ -39,10 +39,15 @@ const limit = ['ERR_GRAPHQL_LIMIT'];
 
 test('hostile documents are refused before they are parsed', () => {
   const cases: readonly (readonly [string, string])[] = [
-    ['aliases', `{ ${Array.from({ length: 10_000 }, (_, i) => `a${i}: c`).join(' ')} }`],
+    ['aliases', `{ a { ${Array.from({ length: 10_000 }, (_, i) => `a${i}: c`).join(' ')} } }`],
     ['levels', `${'{ a '.repeat(1000)}${'}'.repeat(1000)}`],
     ['levels', `{ b(x: ${'['.repeat(1000)}) }`],
-    ['tokens', `{ ${'c '.repeat(6000)} }`],
+    ['tokens', `{ a { ${'c '.repeat(6000)} } }`],
+    ['root fields', `query A { ${'c '.repeat(60)} }`],
+    ['arguments', `{ b(${'x: 1 '.repeat(600)}) { c } }`],
+    ['variables', `query(${Array.from({ length: 110 }, (_, i) => `$v${i}: Int`).join()}) { c }`],
+    ['directives', `{ c ${'@include(if: true) '.repeat(110)} }`],
+    ['deferred fragments', `{ ${'... @defer { c } '.repeat(60)} }`],
     ['characters', `{ c } #${'x'.repeat(200_000)}`],
   ];
   for (const [what, text] of cases) {
@@ -56,6 +61,20 @@ test('strings, comments and arguments are not taken for structure', () => {
   const text = `# { { { \n{ b(x: "{ a: a: a: }") { c } d: b(x: """ { " { \\""" } """) { c } }`;
   const strict = { ...limits, max_depth: 3, max_aliases: 1, max_tokens: 40 };
   assert.equal(judgeDocument(text, strict), undefined);
+});
+
+test('what stands deeper, or in fragments, is no root field', () => {
+  const many = 'c '.repeat(60);
+  const ten = Array.from({ length: 10 }, (_, i) => `a${i}: c`).join(' ');
+  const text = `#\nfragment F on Query { ${many} } query A { ${ten} ...F ... on Query { ${many} } }
+    fragment G on Query { ${many} } { ${ten} ...G @include(if: true) } query B { ${ten} }`;
+  assert.equal(judgeDocument(text, { ...limits, max_root_fields: 10 }), undefined);
+  assert.equal(judgeDocument(text, { ...limits, max_root_fields: 9 })?.fields.what, 'root fields');
+});
+
+test('one field with many arguments over and over again is not compared with itself', async () => {
+  const same = `b(x: "1", ${Array.from({ length: 15 }, (_, i) => `y${i}: 1`)}) { c } `.repeat(20);
+  assert.deepEqual(await codesOf(`{ ${same} }`), limit);
 });
 
 test('fragments that make much of little are refused without being expanded', async () => {

@@ -89,6 +89,8 @@ const maxRemembered = 2000;
 const maxRememberedBytes = 256 * 1024 * 1024;
 /** What a tree or a plan takes, for each character of the text and beside them; more than most do. */
 const [bytesPerChar, bytesBeside] = [150, 2048];
+/** Errors of a document that its sender is told; each costs more than the rest of its validation. */
+const maxTold = 5;
 /** Sets of refusals and of moved fields of one document. */
 const maxVariants = 64;
 
@@ -176,7 +178,7 @@ export class OperationPreparer {
     if (costly !== undefined) return refused(costly);
     const isShown = this.#around.introspection;
     const rules = isShown ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
-    const errors = validate(schema, document, rules, { maxErrors: 20 });
+    const errors = validate(schema, document, rules, { maxErrors: maxTold });
     if (errors.length > 0) return invalid(errors);
     const reserved = reservedKey(document);
     if (reserved !== undefined) return refused(reserved);

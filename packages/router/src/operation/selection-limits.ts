@@ -27,7 +27,10 @@ const nothing: Weight = { depth: 0, roots: 0, fields: 0, aliases: 0, cost: 0 };
 /** A list is taken to have this many items. */
 const listFactor = 10;
 
-/** Fields of one name in one selection: comparing them all with each other is what validation would do. */
+/**
+ * Fields of one name in one selection, each with its arguments: comparing them all with each other is what validation
+ * would do.
+ */
 const maxRepeated = 100;
 
 /**
@@ -56,7 +59,7 @@ export function judgeSelections(
   return undefined;
 
   function weigh(set: SelectionSetNode, type: GraphQLNamedType | undefined): Weight {
-    if (set.selections.length > maxRepeated) repeated = Math.max(repeated, mostRepeated(set));
+    if (set.selections.length > 1) repeated = Math.max(repeated, mostRepeated(set));
     return set.selections.reduce<Weight>((sum, selection) => {
       if (selection.kind === Kind.FIELD) return plus(sum, weighField(selection, type));
       if (selection.kind === Kind.INLINE_FRAGMENT) {
@@ -101,13 +104,19 @@ export function judgeSelections(
 }
 
 function mostRepeated({ selections }: SelectionSetNode): number {
-  const counts = new Map<string, number>();
+  const counts = new Map<string, { fields: number; weight: number }>();
   for (const selection of selections) {
     if (selection.kind !== Kind.FIELD) continue;
     const key = selection.alias?.value ?? selection.name.value;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
+    const weight = 1 + (selection.arguments?.length ?? 0);
+    counts.set(key, {
+      fields: (counts.get(key)?.fields ?? 0) + 1,
+      weight: (counts.get(key)?.weight ?? 0) + weight,
+    });
   }
-  return Math.max(0, ...counts.values());
+  // One that stands alone is compared with nothing.
+  const several = [...counts.values()].filter(({ fields }) => fields > 1);
+  return Math.max(0, ...several.map(({ weight }) => weight));
 }
 
 function plus(a: Weight, b: Weight): Weight {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { denial } from '@countersign/base';
 import type { RouterLimits } from '../config/router-config.ts';
+import { judgeNesting } from '../http/json-nesting.ts';
 import {
   type OperationParameters,
   type ReadRequest,
@@ -35,7 +36,8 @@ export function readMultipart(
     parser.on('field', (name, value, _nameTruncated, isTruncated) => {
       if (isTruncated) return fail(tooLong(name, limits.max_body_bytes));
       if (operations === undefined) {
-        const read = name === 'operations' ? readOperations(value) : misplaced(name, 'operations');
+        const read =
+          name === 'operations' ? readOperations(value, limits) : misplaced(name, 'operations');
         if ('ok' in read) return fail(read);
         operations = read;
         return;
@@ -69,7 +71,9 @@ export function readMultipart(
   });
 }
 
-function readOperations(text: string): OperationParameters | RefusedRequest {
+function readOperations(text: string, limits: RouterLimits): OperationParameters | RefusedRequest {
+  const deep = judgeNesting(text, limits.max_json_depth);
+  if (deep !== undefined) return { ...deep, status: 400 };
   const json = parseJson(text);
   if (json === undefined) return malformed('"operations" is no JSON');
   if (Array.isArray(json)) return malformed('a batch, files come with a single operation');
@@ -82,7 +86,8 @@ function placeFiles(
   { variables }: OperationParameters,
   { max_files: most }: UploadLimits,
 ): readonly string[] | RefusedRequest {
-  const json = parseJson(text);
+  // A map of lists, and nothing deeper.
+  const json = judgeNesting(text, 2) === undefined ? parseJson(text) : undefined;
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     return malformed('"map" is no map of names to paths');
   }
