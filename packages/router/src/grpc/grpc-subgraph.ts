@@ -5,7 +5,7 @@ import { type DocumentNode, execute, GraphQLError, parse, subscribe } from 'grap
 import type { GrpcConfig } from '../config/router-config.ts';
 import type { ResponseError, SubgraphAnswer } from '../execute/response-error.ts';
 import { LruCache } from '../operation/lru-cache.ts';
-import { failureOf, isOfMtls, type SubgraphFailure } from '../subgraph/failure.ts';
+import { failureOf, isWithoutMtls, type SubgraphFailure } from '../subgraph/failure.ts';
 import type { Subgraph } from '../subgraph/subgraph.ts';
 import {
   describeSubgraph,
@@ -247,7 +247,7 @@ export class GrpcSubgraph implements Subgraph {
       return await this.#attempt(this.#channel, path, message, context);
     } catch (thrown) {
       const failure = failureOf(thrown);
-      if (transport === 'plaintext' || !allowFallback || !isOfMtls(failure)) throw thrown;
+      if (transport === 'plaintext' || !allowFallback || !isWithoutMtls(failure)) throw thrown;
       this.#record.fallback(url.origin);
       const { reason, detail } = failure;
       const told = 'mTLS failed: falling back to plaintext';

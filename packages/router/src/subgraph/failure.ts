@@ -76,9 +76,12 @@ export function failureOf(thrown: unknown): SubgraphFailure {
   return { code: 'ERR_SUBGRAPH_IDENTITY', reason, detail, fields, isUnsent: true };
 }
 
-/** Whether mTLS itself is what failed: that alone may fall back to plaintext. */
-export function isOfMtls({ code, reason }: SubgraphFailure): boolean {
-  return code === 'ERR_SUBGRAPH_IDENTITY' && reason !== 'revoked';
+/** That the other side speaks no TLS, or that we have nothing to show: whoever answered did not fail to prove itself. */
+const withoutMtls: ReadonlySet<FailureReason> = new Set(['plaintext', 'no-identity']);
+
+/** Whether no mTLS was to be had: that alone may fall back to plaintext, never that somebody else answered. */
+export function isWithoutMtls({ reason }: SubgraphFailure): boolean {
+  return withoutMtls.has(reason);
 }
 
 function identityReason(thrown: CountersignError): FailureReason {

@@ -7,7 +7,7 @@ import type { SubgraphAnswer } from '../execute/response-error.ts';
 import type { EventRequest } from '../subscribe/sse-source.ts';
 import { subgraphEvents } from '../subscribe/subgraph-events.ts';
 import type { StreamedBody } from '../uploads/forward-files.ts';
-import { failureOf, isOfMtls, type SubgraphFailure } from './failure.ts';
+import { failureOf, isWithoutMtls, type SubgraphFailure } from './failure.ts';
 import { fetchSdl } from './fetch-sdl.ts';
 import { type SubgraphResponse, sendRequest } from './send-request.ts';
 import type { Subgraph } from './subgraph.ts';
@@ -18,7 +18,7 @@ export interface SubgraphSettings extends SubgraphEndpoint {
   readonly protocol: 'graphql' | 'grpc';
   /** `mtls`, or plaintext that the operator chose. */
   readonly transport: 'mtls' | 'plaintext';
-  /** Plaintext where mTLS fails. */
+  /** Plaintext where no mTLS is to be had. */
   readonly allowFallback: boolean;
   readonly retry: { readonly attempts: number; readonly backoffMs: number };
   readonly maxResponseBytes: number;
@@ -144,7 +144,7 @@ export class SubgraphClient implements Subgraph {
     const outcome = await this.#sendOver(() => this.dispatcher(), request);
     const { transport, allowFallback, name } = this.settings;
     if (outcome.ok || transport === 'plaintext' || !allowFallback) return outcome;
-    if (!isOfMtls(outcome.failure) || request.stream !== undefined) return outcome;
+    if (!isWithoutMtls(outcome.failure) || request.stream !== undefined) return outcome;
     this.#record.fallback(this.settings.url.origin);
     const { reason, detail } = outcome.failure;
     this.#log.warn({ subgraph: name, reason, detail }, 'mTLS failed: falling back to plaintext');

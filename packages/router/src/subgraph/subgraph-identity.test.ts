@@ -130,15 +130,22 @@ for (const [name, reason] of Object.entries(expectedReasons)) {
 test('a subgraph in plaintext is asked only where that was chosen or allowed, and then it is logged', async () => {
   const sources = [source('plain')];
   const strict = { sources, impostors, yaml: '' };
+  const lenient = ['plain', 'wrongid', 'untrusted'];
   const lax = await routerWorld({
     ...strict,
-    entries: { plain: 'mtls: { allow_fallback: true }' },
+    sources: lenient.map(source),
+    entries: Object.fromEntries(lenient.map((name) => [name, 'mtls: { allow_fallback: true }'])),
   });
   try {
     const answer = await lax.ask('{ plain }');
     assert.deepEqual(answer.data, { plain: 'in plaintext' });
     assert.ok(lax.lines.some(({ msg, level }) => level === 'warn' && /falling back/.test(msg)));
     assert.equal(lax.router.status().subgraphs[0]?.plaintextFallbacks, 1);
+    for (const name of ['wrongid', 'untrusted']) {
+      assert.equal((await lax.ask(`{ ${name} }`)).data?.[name], null);
+    }
+    const fallbacks = lax.router.status().subgraphs.map((each) => each.plaintextFallbacks);
+    assert.deepEqual(fallbacks, [1, 0, 0]);
   } finally {
     await lax.close();
   }
