@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import {
@@ -16,7 +17,7 @@ import {
   type VerifiedPeer,
   verifyPeer,
 } from '@countersign/spiffe';
-import { parseCertificate, type SignatureCache } from '@countersign/x509';
+import { type Certificate, parseCertificate, type SignatureCache } from '@countersign/x509';
 import { sentCertificates } from './chain-memory.ts';
 import type { ExpectPeer } from './expect-peer.ts';
 import { isSameChain } from './judge-client.ts';
@@ -75,7 +76,7 @@ export interface Dialled {
  * never resumed: a resumed one does not show the server's certificate.
  *
  * @throws CountersignError ERR_DIAL_*, ERR_TLS_*, ERR_SVID_NONE, ERR_SERVER_CERTIFICATE_MISSING, ERR_PEER_*,
- *   and what path validation refuses
+ *   and what path validation refuses, with `selfSigned: true` in its fields where the server's certificate is that
  */
 export async function dialMtls(options: DialOptions): Promise<Dialled> {
   const where = `${isIP(options.host) === 6 ? `[${options.host}]` : options.host}:${options.port}`;
@@ -214,7 +215,13 @@ function judgeServer(options: DialOptions, socket: TLSSocket): JudgedServer {
     return denial('ERR_SERVER_CERTIFICATE_MISSING', 'server sent no certificate');
   }
   const chain = parseChain(sent);
-  if ('ok' in chain) return chain;
+  const judged = 'ok' in chain ? chain : verifyServer(options, chain);
+  if (judged.ok || !isSelfSigned(sent[0])) return judged;
+  // Whatever else is wrong with it: nobody but itself vouches for it.
+  return { ...judged, fields: { ...judged.fields, selfSigned: true } };
+}
+
+function verifyServer(options: DialOptions, chain: readonly Certificate[]): JudgedServer {
   return verifyPeer({
     chain,
     bundles: options.bundles,
@@ -223,6 +230,16 @@ function judgeServer(options: DialOptions, socket: TLSSocket): JudgedServer {
     profile: options.profile ?? 'svid',
     ...(options.signatures === undefined ? {} : { signatures: options.signatures }),
   });
+}
+
+function isSelfSigned(der: Uint8Array | undefined): boolean {
+  if (der === undefined) return false;
+  try {
+    const leaf = new X509Certificate(der);
+    return leaf.issuer === leaf.subject && leaf.verify(leaf.publicKey);
+  } catch {
+    return false;
+  }
 }
 
 function parseChain(sent: readonly Uint8Array[]) {

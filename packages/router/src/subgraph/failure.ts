@@ -86,6 +86,7 @@ export function isWithoutMtls({ reason }: SubgraphFailure): boolean {
 
 function identityReason(thrown: CountersignError): FailureReason {
   const { code, fields, message } = thrown;
+  if (fields.selfSigned === true) return 'self-signed';
   if (code === 'ERR_PEER_UNEXPECTED' && 'reason' in fields) return 'wrong-host';
   const known = identityReasons[code];
   if (known !== undefined) return known;

@@ -37,15 +37,8 @@ async function plaintext(name: string): Promise<TestSubgraph> {
   return await listening(name, server);
 }
 
-async function selfSigned(name: string): Promise<TestSubgraph> {
-  const id = `spiffe://example.org/ns/default/sa/${name}`;
-  const own = testCa({
-    name: 'itself',
-    uri: [id],
-    dns: ['localhost'],
-    isCa: false,
-    keyUsage: ['digitalSignature'],
-  });
+async function selfSigned(name: string, mutations: Mutations): Promise<TestSubgraph> {
+  const own = testCa({ name: 'localhost', ...mutations });
   const key = encodePrivateKey(own.privateKey);
   const server = createTlsServer({ key, cert: encodePem('CERTIFICATE', own.root.raw) });
   return await listening(name, server);
@@ -77,7 +70,15 @@ const impostors: Readonly<Record<string, (ca: TestCa) => Promise<TestSubgraph>>>
   untrusted: impostor('untrusted', {}, 'untrusted', stranger),
   revoked: impostor('revoked', {}),
   plain: () => plaintext('plain'),
-  selfsigned: () => selfSigned('selfsigned'),
+  selfsigned: (ca) => {
+    const uri = [serviceSvid(ca, 'selfsigned').spiffeId.toString()];
+    const leaf = { isCa: false, keyUsage: ['digitalSignature'] } as const;
+    return selfSigned('selfsigned', { uri, dns: ['localhost'], ...leaf });
+  },
+  // As `openssl req -x509` makes them: a CA, and a name alone.
+  selfsignedca: () => selfSigned('selfsignedca', { dns: ['localhost'] }),
+  selfsignedname: () =>
+    selfSigned('selfsignedname', { isCa: false, keyUsage: ['digitalSignature'] }),
   healthy: async (ca) => {
     const svid = serviceSvid(ca, 'healthy');
     return await serveSubgraph(source('healthy'), { svid, bundle: bundleOf(ca) });
@@ -93,6 +94,8 @@ const expectedReasons: Readonly<Record<string, string>> = {
   revoked: 'revoked',
   plain: 'plaintext',
   selfsigned: 'self-signed',
+  selfsignedca: 'self-signed',
+  selfsignedname: 'self-signed',
 };
 
 const revocation: RevocationSource = {
