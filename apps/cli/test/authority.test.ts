@@ -178,6 +178,7 @@ test('revoke refuses what it cannot know: no target, two targets, a stranger to 
     [['--data', state], 2, 'ERR_USAGE'],
     [['--data', state, '--serial', '01', '--spiffe-id', id('a')], 2, 'ERR_USAGE'],
     [['--data', state, '--serial', 'xyz'], 2, 'ERR_USAGE'],
+    [['--data', state, '--key', 'abc'], 2, 'ERR_USAGE'],
     [['--spiffe-id', id('a')], 2, 'ERR_USAGE'],
     [['--data', state, '--spiffe-id', 'bogus'], 2, 'ERR_USAGE'],
     [['--data', file('nowhere'), '--spiffe-id', 'bogus'], 2, 'ERR_USAGE'],

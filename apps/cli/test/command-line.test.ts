@@ -151,6 +151,8 @@ test('completion of bash knows the verbs and the options of a verb', async () =>
   assert.equal(await complete('expl'), 'explain');
   assert.equal(await complete('verify --ba'), '--batch');
   assert.equal(await complete('verify --bun'), '--bundle');
+  assert.equal(await complete('revoke --reason keyC'), 'keyCompromise');
+  assert.equal(await complete('ca status -d x --output js'), 'json');
 });
 
 /** A Node that is too old to run the program itself, as many machines have it. */

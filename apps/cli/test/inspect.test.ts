@@ -69,6 +69,9 @@ test('inspect knows requests, lists, keys and bundle documents, in PEM and DER, 
     'list.pem': encodePem('X509 CRL', crl.raw),
     'key.pem': payments.keyPem,
     'bundle.json': bundle,
+    'root.key.json': JSON.stringify({
+      ...{ format: 'countersign-sealed-key', version: 1, name: 'root', publicKey: 'ab'.repeat(32) },
+    }),
   };
   const inspected = await Promise.all(
     Object.entries(files).map(async ([name, content]) => {
@@ -79,7 +82,7 @@ test('inspect knows requests, lists, keys and bundle documents, in PEM and DER, 
       return ran.stdout;
     }),
   );
-  const [asked, list, key, document] = inspected.map((text) => JSON.parse(text).items);
+  const [asked, list, key, document, sealed] = inspected.map((text) => JSON.parse(text).items);
   assert.equal(asked[0].kind, 'certificate request');
   assert.equal(asked[0].possession, true);
   assert.deepEqual(asked[0].names, ['dns:asked.example']);
@@ -95,6 +98,8 @@ test('inspect knows requests, lists, keys and bundle documents, in PEM and DER, 
   );
   assert.equal(document[0].kind, 'bundle document');
   assert.equal(document[1].sha256, fingerprintOf(ca.root));
+  assert.deepEqual([sealed[0].kind, sealed[0].name], ['key of an authority', 'root']);
+  assert.equal(sealed[0].publicKeySha256, 'ab'.repeat(32));
 });
 
 test('inspect takes what an https address presents, judged by nobody', async (t) => {

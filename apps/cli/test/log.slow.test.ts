@@ -91,6 +91,7 @@ test('proofs are made from the files and over the API, of certificates and of gr
     ]);
     await Promise.all([writeFile(file('p.json'), inclusion), writeFile(file('g.json'), growth)]);
     const verify = ['log', 'verify', '--key', key, '--proof'];
+    await refused('ERR_CLI_INPUT_KIND', 2, ...verify, cert, cert);
     await Promise.all([
       run(...verify, file('p.json'), '--checkpoint', join(state, 'log/checkpoint'), cert),
       run(...verify, file('g.json')),

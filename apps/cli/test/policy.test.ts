@@ -66,6 +66,26 @@ test('policy test says deny, what would pass, and the closest rule clause by cla
   assert.match(allowed.stdout, /^allow: intermediate "services", profile "brief", /);
 });
 
+test('policy test tells each name that is none, and judges the others', async () => {
+  const names = ['--dns', 'a_b!', '--dns', 'x..y', '--ip', '300.1.1.1', '--spiffe-id', id('api/a')];
+  const tried = await countersign([
+    ...['policy', 'test', '--config', file('ca.yaml'), '--caller', 'token', '-o', 'json', ...names],
+  ]);
+  assert.equal(tried.code, 1, tried.stderr);
+  const { refusals } = JSON.parse(tried.stdout);
+  assert.deepEqual(
+    refusals
+      .map(({ code, passIf }: { code: string; passIf: string }) => [code, passIf])
+      .slice(0, 3),
+    [
+      ['ERR_POLICY_DNS', '"a_b!" were a DNS name, or left out'],
+      ['ERR_POLICY_DNS', '"x..y" were a DNS name, or left out'],
+      ['ERR_POLICY_IP_FORM', '"300.1.1.1" were an IP address, or left out'],
+    ],
+  );
+  assert.match(refusals[3].passIf, /rule "tokens" allowed/);
+});
+
 test('policy test reads the dates of a data directory, whoever serves it', async () => {
   const words = ['policy', 'test', '--data', state, '--spiffe-id', id('web/a'), '-o', 'json'];
   const [allowed, neither] = await Promise.all([

@@ -52,7 +52,10 @@ export function parseNames(written: WrittenNames): NamesResult {
     const star = text.startsWith('*.') ? '*.' : '';
     const read = parseDnsName(text.slice(star.length));
     if (!read.ok)
-      return denial('ERR_POLICY_DNS', `DNS name "${text}" ${read.wrong}`, { name: text });
+      return denial('ERR_POLICY_DNS', `DNS name "${text}" ${read.wrong}`, {
+        name: text,
+        wrong: read.wrong,
+      });
     if (!names.dns.includes(star + read.name)) names.dns.push(star + read.name);
   }
   for (const text of ip) {
@@ -64,6 +67,26 @@ export function parseNames(written: WrittenNames): NamesResult {
     if (!names.ip.includes(address)) names.ip.push(address);
   }
   return { ok: true, names };
+}
+
+/** Each name that is malformed by itself, and those that are not. */
+export function sortNames(written: WrittenNames): {
+  readonly malformed: readonly Denial[];
+  readonly rest: WrittenNames;
+} {
+  const malformed: Denial[] = [];
+  const isWellFormed = (name: WrittenNames): boolean => {
+    const read = parseNames(name);
+    if (!read.ok) malformed.push(read);
+    return read.ok;
+  };
+  const { spiffeId } = written;
+  const rest = {
+    ...(spiffeId !== undefined && isWellFormed({ spiffeId }) && { spiffeId }),
+    dns: written.dns?.filter((name) => isWellFormed({ dns: [name] })),
+    ip: written.ip?.filter((address) => isWellFormed({ ip: [address] })),
+  };
+  return { malformed, rest };
 }
 
 /**

@@ -42,7 +42,7 @@ export interface InspectedInput {
  */
 export function inspectInput(bytes: Uint8Array, now: number): InspectedInput {
   if (looksLikePem(bytes)) return inspectBlocks(decodePem(bytes), now);
-  if (looksLikeJson(bytes)) return inspectBundle(bytes, now);
+  if (looksLikeJson(bytes)) return inspectKeyFile(bytes) ?? inspectBundle(bytes, now);
   return inspectDer(bytes, now);
 }
 
@@ -129,6 +129,38 @@ function inspectDer(bytes: Uint8Array, now: number): InspectedInput {
     'ERR_CLI_INPUT_KIND',
     `its DER is no certificate, request, revocation list or key; as a certificate: ${asCertificate}`,
   );
+}
+
+/** How the authority keeps keys of its own (docs/keys.md): what is sealed in a file, and where one is that is not. */
+const keyFiles: Readonly<Record<string, string>> = {
+  'countersign-sealed-key': 'sealed in this file: nothing of it can be said without what opens it',
+  'countersign-key-reference': 'in a token or service',
+};
+
+function inspectKeyFile(bytes: Uint8Array): InspectedInput | undefined {
+  const { format, name, publicKey, store } = keyFileIn(bytes);
+  const private_ = keyFiles[String(format)];
+  if (private_ === undefined) return undefined;
+  const where = store === undefined ? {} : { store: String(store) };
+  const facts = { format, name: String(name), publicKeySha256: String(publicKey), ...where };
+  const item: Inspection = {
+    kind: 'key of an authority',
+    facts,
+    rows: [
+      ['of', facts.name],
+      ['public key', `SHA-256 ${facts.publicKeySha256}`],
+      ['private', where.store === undefined ? private_ : `${private_}: ${where.store}`],
+    ],
+  };
+  return { certificates: [], items: [item] };
+}
+
+function keyFileIn(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    return Object(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return {};
+  }
 }
 
 function inspectBundle(bytes: Uint8Array, now: number): InspectedInput {

@@ -2,7 +2,7 @@ import { printable } from '../printable.ts';
 
 /** One thing found in an input: the same facts for programs (`facts`) and for people (`rows`). */
 export interface Inspection {
-  /** `certificate`, `certificate request`, `revocation list`, `public key`, `private key`, `bundle document`. */
+  /** `certificate`, `certificate request`, `revocation list`, `public key`, `private key`, `bundle document`, `key of an authority`. */
   readonly kind: string;
   readonly facts: Readonly<Record<string, unknown>>;
   readonly rows: readonly InspectionRow[];

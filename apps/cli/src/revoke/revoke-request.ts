@@ -139,5 +139,8 @@ function spiffeIdIn(text: string): string {
 function hexOf(option: string, text: string): string {
   const plain = text.trim().toLowerCase().replaceAll(':', '');
   if (!/^[0-9a-f]+$/.test(plain)) throw revokeUsage(`${option} "${text}" is not hexadecimal`);
+  if (option === '--key' && plain.length !== 64) {
+    throw revokeUsage(`--key "${text}" has ${plain.length} digits, a SHA-256 has 64`);
+  }
   return option === '--serial' ? plain.replace(/^0+(?=.)/, '') : plain;
 }

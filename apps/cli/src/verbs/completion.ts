@@ -23,18 +23,27 @@ interface Node {
   readonly path: readonly string[];
   readonly summary: string;
   readonly verbs: readonly { readonly name: string; readonly summary: string }[];
-  readonly options: readonly { readonly long: string; readonly summary: string }[];
+  readonly options: readonly {
+    readonly long: string;
+    readonly summary: string;
+    /** What may follow it, where that is a few words. */
+    readonly choices: readonly string[];
+  }[];
 }
 
 function nodesOf(command: Command, path: readonly string[]): Node[] {
   const options = command.options
     .filter((option) => !option.hidden && option.long !== undefined)
-    .map((option) => ({ long: option.long ?? '', summary: option.description }));
+    .map(({ long, description, argChoices }) => ({
+      long: long ?? '',
+      summary: description,
+      choices: argChoices ?? [],
+    }));
   const node: Node = {
     path,
     summary: command.description(),
     verbs: command.commands.map((sub) => ({ name: sub.name(), summary: sub.description() })),
-    options: [...options, { long: '--help', summary: 'print this help' }],
+    options: [...options, { long: '--help', summary: 'print this help', choices: [] }],
   };
   return [node, ...command.commands.flatMap((sub) => nodesOf(sub, [...path, sub.name()]))];
 }
@@ -50,6 +59,14 @@ function bashScript(nodes: readonly Node[]): string {
     ({ path, verbs, options }) =>
       `    '${path.join(' ')}') words='${[...verbs.map((verb) => verb.name), ...options.map((option) => option.long)].join(' ')}' ;;`,
   );
+  const values = nodes.flatMap(({ path, options }) =>
+    options
+      .filter(({ choices }) => choices.length > 0)
+      .map(
+        ({ long, choices }) =>
+          `    '${[...path, long].join(' ')}') words='${choices.join(' ')}' ;;`,
+      ),
+  );
   const paths = nodes.map(({ path }) => `'${path.join(' ')}'`).join('|');
   return `_countersign() {
   local current="\${COMP_WORDS[COMP_CWORD]}" path='' longer words='' i
@@ -61,6 +78,9 @@ function bashScript(nodes: readonly Node[]): string {
   done
   case "$path" in
 ${cases.join('\n')}
+  esac
+  case "$path \${COMP_WORDS[COMP_CWORD-1]}" in
+${values.join('\n')}
   esac
   COMPREPLY=()
   while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$words" -- "$current")
@@ -78,8 +98,8 @@ function fishScript(nodes: readonly Node[]): string {
           `complete -c countersign -f ${here} -a ${name} -d '${quote(summary)}'`,
       ),
       ...options.map(
-        ({ long, summary }) =>
-          `complete -c countersign ${here} -l ${long.slice(2)} -d '${quote(summary)}'`,
+        ({ long, summary, choices }) =>
+          `complete -c countersign ${here} -l ${long.slice(2)}${choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ''} -d '${quote(summary)}'`,
       ),
     ];
   });

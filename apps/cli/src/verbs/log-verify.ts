@@ -1,4 +1,4 @@
-import { counted, type Denial, denial, equalBytes } from '@countersign/base';
+import { CountersignError, counted, type Denial, denial, equalBytes } from '@countersign/base';
 import {
   type Checkpoint,
   type LogProof,
@@ -72,7 +72,7 @@ async function verifyProof(
     throw usage(attempted, '--proof needs --key: whose signature is to be on the checkpoint');
   });
   const bytes = await readInput(cli, file, attempted);
-  const proof = parseLogProof(parseJsonBody(bytes, `"${file}"`, 256 * 1024));
+  const proof = proofIn(bytes, file);
   // 1. the checkpoint that the proof leads to is the one that is asked for
   const head = checkpointOf(proof.checkpoint, key, attempted);
   for (const each of checkpoint) {
@@ -84,6 +84,19 @@ async function verifyProof(
   const proved = await judge(cli, certificate, proof, key);
   if (!proved.ok) return refuse(cli, options, [proved]);
   await tell(cli, options, head, proof.kind === 'inclusion' ? `, leaf ${proof.index}` : '');
+}
+
+function proofIn(bytes: Uint8Array, file: string): LogProof {
+  try {
+    return parseLogProof(parseJsonBody(bytes, `"${file}"`, 256 * 1024));
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError) || thrown.code !== 'ERR_WIRE_JSON') throw thrown;
+    const message = `${attempted}: "${file}" holds no proof, it is not JSON`;
+    throw new CountersignError('ERR_CLI_INPUT_KIND', message, {
+      hint: 'give the proof.json that --log-proof writes, or what `countersign log prove` prints',
+      cause: thrown,
+    });
+  }
 }
 
 async function judge(

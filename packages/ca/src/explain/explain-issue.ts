@@ -84,6 +84,8 @@ export interface PolicyQuestion
   readonly csr?: CertificateRequest | undefined;
   /** Of the key, where there is no request. */
   readonly kind?: KeyKind | undefined;
+  /** Refusals of names that are none, which are not among `names`. */
+  readonly malformed?: readonly Denial[];
 }
 
 /** What the policy of a configuration answers; keys in lists and the ledger are not asked. */
@@ -92,7 +94,7 @@ export function explainPolicy(
   config: CaConfig,
   issuers: readonly DecidingIssuer[],
 ): IssueExplanation {
-  const { csr, kind, ...asked } = question;
+  const { csr, kind, malformed = [], ...asked } = question;
   const key = csr === undefined ? undefined : judgeRequestKey(csr, []);
   const decided = wholeAnswer(
     decideIssue(
@@ -108,7 +110,7 @@ export function explainPolicy(
       issuers,
     ),
   );
-  const refusals = [...(key?.ok === false ? [key] : []), ...decided.refusals];
+  const refusals = [...malformed, ...(key?.ok === false ? [key] : []), ...decided.refusals];
   return explanationOf(formatNames(question.names), refusals, decided.answer);
 }
 

@@ -36,10 +36,13 @@ const remedies: Readonly<Partial<Record<ErrorCode, Remedy>>> = {
     trustDomain === undefined
       ? 'the SPIFFE ID were well-formed'
       : `the SPIFFE ID were of trust domain "${trustDomain}", with a path of its own`,
-  ERR_POLICY_DNS: ({ name, allowed }) =>
-    Array.isArray(allowed) && allowed.length > 0
-      ? `"${name}" fitted ${quotedList(allowed)}, or allowed_dns_patterns had it`
-      : `allowed_dns_patterns, or nameConstraints of an intermediate, named "${name}"`,
+  ERR_POLICY_DNS: ({ name, allowed, wrong }) =>
+    wrong !== undefined
+      ? `"${name}" were a DNS name, or left out`
+      : Array.isArray(allowed) && allowed.length > 0
+        ? `"${name}" fitted ${quotedList(allowed)}, or allowed_dns_patterns had it`
+        : `allowed_dns_patterns, or nameConstraints of an intermediate, named "${name}"`,
+  ERR_POLICY_IP_FORM: ({ address }) => `"${address}" were an IP address, or left out`,
   ERR_POLICY_IP: ({ address }) => `allow_ip_san were true, or "${address}" left out`,
   ERR_POLICY_RULE: passIfRule,
   ERR_POLICY_PROFILE: ({ profile, known, clauses, able }) =>

@@ -2,7 +2,13 @@ import type { Clock } from '@countersign/base';
 import type { IssueExplanation } from '@countersign/wire';
 import type { KeyKind } from '@countersign/x509';
 import type { CaConfig } from '../ca-config.ts';
-import { countNames, namesOf, parseNames, type WrittenNames } from '../certificate-names.ts';
+import {
+  countNames,
+  namesOf,
+  parseNames,
+  sortNames,
+  type WrittenNames,
+} from '../certificate-names.ts';
 import type { DecidingIssuer } from '../decide-issue.ts';
 import { linksOf } from '../hierarchy-config.ts';
 import { readRequest } from '../issue.ts';
@@ -36,16 +42,22 @@ export function tryPolicy(trial: PolicyTrial): IssueExplanation {
   const at = trial.clock.now();
   const read = trial.csr === undefined ? undefined : readRequest(trial.csr);
   if (read?.ok === false) return explanationOf([], [read], undefined);
-  const written = parseNames(trial);
-  const isNamed = !written.ok || countNames(written.names) > 0 || read === undefined;
+  // Names that are none are told each, and the others judged all the same.
+  const { malformed, rest } = sortNames(trial);
+  const written = parseNames(malformed.length > 0 ? rest : trial);
+  const isNamed =
+    !written.ok || malformed.length > 0 || countNames(written.names) > 0 || read === undefined;
   const named = isNamed ? written : namesOf(read.csr.subjectAltNames);
-  if (!named.ok) return explanationOf([], [named], undefined);
+  if (!named.ok) return explanationOf([], [...malformed, named], undefined);
+  if (malformed.length > 0 && countNames(named.names) === 0) {
+    return explanationOf([], malformed, undefined);
+  }
   const requester = {
     provisioner: trial.provisioner ?? 'operator',
     caller: trial.caller ?? 'operator',
   };
   const question = { at, names: named.names, requester, profile, issuer, ttlMs, kind };
-  return explainPolicy({ ...question, csr: read?.csr }, config, issuersOf(trial, at));
+  return explainPolicy({ ...question, csr: read?.csr, malformed }, config, issuersOf(trial, at));
 }
 
 function issuersOf({ config, certificates }: PolicyTrial, at: number): DecidingIssuer[] {

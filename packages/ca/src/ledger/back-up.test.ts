@@ -157,7 +157,7 @@ describe('backup', () => {
       const data = join(directory, 'never');
       await assert.rejects(restoreState({ from, data, ...shared }), (thrown: Error) => {
         assert.match(thrown.message, finds);
-        return true;
+        return (thrown as Error & { code?: string }).code === 'ERR_LEDGER_BACKUP';
       });
       assert.ok(!existsSync(data));
       writeFileSync(file, text);

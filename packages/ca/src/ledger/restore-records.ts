@@ -41,7 +41,7 @@ const restorers: {
 
 function outOfOrder(what: string, newest: number): CountersignError {
   return new CountersignError(
-    'ERR_LEDGER_STATE',
+    'ERR_LEDGER_BACKUP',
     `${what} of the backup does not follow ${newest}, the newest that is there`,
   );
 }
