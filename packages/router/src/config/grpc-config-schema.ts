@@ -1,3 +1,5 @@
+import { parseDuration } from '@countersign/base';
+import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 
 const graphqlName = z
@@ -19,6 +21,13 @@ export const grpcSchema = z.strictObject({
   descriptor_set: z.string().min(1).optional(),
   /** The server is asked for it, over the same mTLS, when the router starts and at each reload. */
   reflection: z.boolean().default(false),
+  /**
+   * While something streams, how often the connection is asked whether the other side is still there. Servers take less
+   * than five minutes for abuse, unless they are told otherwise.
+   */
+  keepalive: durationSchema()
+    .default(parseDuration('5m'))
+    .refine((ms) => ms >= 1000, 'expected at least 1s'),
   /** Full names; all but those of gRPC itself unless given. */
   services: z.array(protoName).min(1).optional(),
   /** Methods that are queries; beside those that say NO_SIDE_EFFECTS or are named Get…, List… and the like. */

@@ -27,7 +27,7 @@ export interface GrpcCall {
  *   connection; the signal's reason
  */
 export async function* callMessages(
-  { session }: GrpcConnection,
+  { session }: Pick<GrpcConnection, 'session'>,
   call: GrpcCall,
 ): AsyncGenerator<Buffer> {
   const { clock, deadlineMs, signal } = call;

@@ -10,11 +10,14 @@ import {
   type SubgraphEndpoint,
   type Trust,
 } from '../subgraph/subgraph-pool.ts';
+import { KeepAlive, probe } from './keep-alive.ts';
 
 /** A connection, and who is at its other end; nobody knows in plaintext. */
 export interface GrpcConnection {
   readonly session: ClientHttp2Session;
   readonly peer: VerifiedPeer | undefined;
+  /** Held by what streams on it. */
+  readonly keepAlive: KeepAlive;
 }
 
 interface Held extends GrpcConnection {
@@ -25,7 +28,6 @@ interface Held extends GrpcConnection {
 /** Room for answers on their way; what the caller does not take waits here. */
 const streamWindow = 256 * 1024;
 const connectionWindow = 1024 * 1024;
-const pingMs = 5000;
 
 /**
  * The HTTP/2 connection to a gRPC subgraph, on which all calls go side by side. It is made anew, make before break, when
@@ -37,19 +39,25 @@ export class GrpcChannel {
   readonly #trust: Trust;
   readonly #onConnected: ((peer: VerifiedPeer) => void) | undefined;
   readonly #isPlaintext: boolean;
+  readonly #keepAliveMs: number;
   readonly #sessions = new Set<ClientHttp2Session>();
   #held: Held | undefined;
   #opening: { readonly svid: X509Svid | undefined; readonly held: Promise<Held> } | undefined;
   #isClosed = false;
 
-  /** @param onConnected undefined: in plaintext, where nobody proves anything */
+  /**
+   * @param keepAliveMs how often a connection on which something streams is asked whether it is there
+   * @param onConnected undefined: in plaintext, where nobody proves anything
+   */
   constructor(
     endpoint: SubgraphEndpoint,
     trust: Trust,
+    keepAliveMs: number,
     onConnected: ((peer: VerifiedPeer) => void) | undefined,
   ) {
     this.#endpoint = endpoint;
     this.#trust = trust;
+    this.#keepAliveMs = keepAliveMs;
     this.#onConnected = onConnected;
     this.#isPlaintext = onConnected === undefined;
   }
@@ -74,14 +82,7 @@ export class GrpcChannel {
 
   /** Asks a connection that gave no answer in time whether it is still there, and ends it if not. */
   probe({ session }: GrpcConnection): void {
-    if (session.destroyed) return;
-    const { clock } = this.#trust;
-    const over = new AbortController();
-    clock.sleep(pingMs, { signal: over.signal, ref: false }).then(
-      () => session.destroy(new CountersignError('ERR_SUBGRAPH_TIMEOUT', 'no answer to a ping')),
-      () => {},
-    );
-    session.ping(() => over.abort());
+    void probe(session, this.#trust.clock);
   }
 
   /** Lets calls under way end, then closes every connection. */
@@ -126,7 +127,8 @@ export class GrpcChannel {
     if (this.#isPlaintext) {
       const socket = connectTcp({ host, port: Number(url.port === '' ? '80' : url.port) });
       const session = await this.#greet(socket);
-      return { session, svid, peer: undefined, renewAt: Number.POSITIVE_INFINITY };
+      const keepAlive = this.#keepAliveOf(session);
+      return { session, svid, keepAlive, peer: undefined, renewAt: Number.POSITIVE_INFINITY };
     }
     const { socket, peer } = await dialMtls({
       ...dialOptionsOf(this.#endpoint, this.#trust),
@@ -139,7 +141,12 @@ export class GrpcChannel {
     }
     const session = await this.#greet(socket);
     this.#onConnected?.(peer);
-    return { session, svid, peer, renewAt: renewalOf(peer, this.#trust) };
+    const keepAlive = this.#keepAliveOf(session);
+    return { session, svid, keepAlive, peer, renewAt: renewalOf(peer, this.#trust) };
+  }
+
+  #keepAliveOf(session: ClientHttp2Session): KeepAlive {
+    return new KeepAlive(session, this.#keepAliveMs, this.#trust.clock);
   }
 
   /**

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import {
+  type AddressInfo,
+  connect as connectTcp,
+  createServer as createProxy,
+  type Socket,
+} from 'node:net';
 import { test } from 'node:test';
 import { systemClock } from '@countersign/base';
 import { ChangeSignal, type RevocationSource } from '@countersign/spiffe';
@@ -10,6 +15,7 @@ import { Agent, fetch } from 'undici';
 import { WebSocket } from 'ws';
 import { clientPem, routerWorld, type World, type WorldOptions } from '../router-world.suite.ts';
 import { callMessages } from './grpc-call.ts';
+import { KeepAlive } from './keep-alive.ts';
 import { type ShopService, serveShop, shopSet, untilWatched } from './shop-service.suite.ts';
 
 const forever = 'subscription { watchUsers(count: 0) { userId fullName } }';
@@ -200,8 +206,86 @@ test('a call on a connection that closes just then has carried nothing, so that 
     clock: systemClock,
   };
   const unsent = { code: 'ERR_DIAL_UNREACHABLE' };
-  await assert.rejects(callMessages({ session, peer: undefined }, call).next(), unsent);
+  await assert.rejects(callMessages({ session }, call).next(), unsent);
   session.destroy();
-  await assert.rejects(callMessages({ session, peer: undefined }, call).next(), unsent);
+  await assert.rejects(callMessages({ session }, call).next(), unsent);
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test('a stream on a connection that nobody answers any more ends with a reason', async () => {
+  const sockets = new Set<Socket>();
+  let shop: ShopService | undefined;
+  // Lets everything through until it is paused, and then closes nothing either.
+  const proxy = createProxy((near) => {
+    const far = connectTcp({ host: '127.0.0.1', port: (shop as ShopService).port });
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('error', () => {});
+      from.on('data', (chunk) => void to.write(chunk));
+      from.on('close', () => to.destroy());
+    }
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  await shopWorld(
+    async (world) => {
+      const stream = events(world, forever);
+      const first = stream.next();
+      await untilWatched(shop as ShopService, 1);
+      shop?.push('u1');
+      assert.deepEqual((await first).value, user('u1'));
+      for (const socket of sockets) socket.pause();
+      const { value } = (await stream.next()) as { value: { errors: [{ extensions: object }] } };
+      const [{ extensions }] = value.errors;
+      assert.equal((extensions as { code: string }).code, 'ERR_SUBGRAPH_UNAVAILABLE');
+      const line = world.lines.find(({ msg }) => msg.includes('no answer to a PING'));
+      assert.equal(line?.reason, 'timeout');
+      await stream.return(undefined);
+    },
+    {
+      impostors: {
+        async shop(ca) {
+          shop = await serveShop({ ca, name: 'shop' });
+          const url = shop.url.replace(/:\d+$/, `:${port}`);
+          return { ...shop, url };
+        },
+      },
+    },
+    'grpc: { descriptor_set: shop.pb, keepalive: 1s }',
+  ).finally(() => {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  });
+});
+
+test('what streams is asked about again and again, and a connection without streams never', async () => {
+  const server = createServer();
+  let pings = 0;
+  const asked = Promise.withResolvers<void>();
+  server.on('session', (session) => {
+    session.on('ping', () => {
+      pings += 1;
+      if (pings === 3) asked.resolve();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  await once(session, 'remoteSettings');
+  const keepAlive = new KeepAlive(session, 10, systemClock);
+  const releases = [keepAlive.hold(), keepAlive.hold()];
+  await asked.promise;
+  assert.equal(session.destroyed, false);
+  for (const release of releases) release();
+  const echo = () => new Promise<void>((resolve) => session.ping(() => resolve()));
+  await echo();
+  const before = pings;
+  for (let i = 0; i < 300; i += 1) await echo();
+  assert.equal(pings, before + 300);
+  session.destroy();
   await new Promise((resolve) => server.close(resolve));
 });

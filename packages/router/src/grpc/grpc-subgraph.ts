@@ -82,7 +82,7 @@ export class GrpcSubgraph implements Subgraph {
     this.#record = new SubgraphRecord(settings.name, trust.clock, meter);
     const onConnected = (peer: VerifiedPeer) => this.#record.connected(peer);
     const isMtls = settings.transport === 'mtls';
-    this.#channel = new GrpcChannel(settings, trust, isMtls ? onConnected : undefined);
+    this.#channel = this.#channelOf(isMtls ? onConnected : undefined);
   }
 
   /** Reads what describes it, once; must be through before the first request. @throws CountersignError */
@@ -133,6 +133,11 @@ export class GrpcSubgraph implements Subgraph {
 
   async destroy(): Promise<void> {
     await Promise.all([this.#channel.destroy(), this.#plain?.destroy()]);
+  }
+
+  #channelOf(onConnected: ((peer: VerifiedPeer) => void) | undefined): GrpcChannel {
+    const { keepalive } = this.#options.grpc;
+    return new GrpcChannel(this.settings, this.trust, keepalive, onConnected);
   }
 
   #open(): Promise<Opened> {
@@ -226,8 +231,10 @@ export class GrpcSubgraph implements Subgraph {
   ): AsyncGenerator<unknown> {
     const message = encoded(codec, method, value);
     const ended = this.#record.begin();
+    let release = () => {};
     try {
       const connection = await this.#channel.connection();
+      release = connection.keepAlive.hold();
       const call = this.#callOf(method.path, message, context, undefined);
       for await (const each of callMessages(connection, call)) {
         yield codec.decode(method.output, each);
@@ -238,6 +245,8 @@ export class GrpcSubgraph implements Subgraph {
       const failure = failureOf(thrown);
       ended(failure);
       throw this.#told(failure, method, context);
+    } finally {
+      release();
     }
   }
 
@@ -252,7 +261,7 @@ export class GrpcSubgraph implements Subgraph {
       const { reason, detail } = failure;
       const told = 'mTLS failed: falling back to plaintext';
       this.trust.log.warn({ subgraph: name, reason, detail }, told);
-      this.#plain ??= new GrpcChannel(this.settings, this.trust, undefined);
+      this.#plain ??= this.#channelOf(undefined);
       return await this.#attempt(this.#plain, path, message, context);
     }
   }
