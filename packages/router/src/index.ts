@@ -1,3 +1,4 @@
+export { checkKeySet } from './claims/open-tokens.ts';
 export type { Environment } from './config/environment.ts';
 export {
   expectedIds,

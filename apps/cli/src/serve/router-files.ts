@@ -44,12 +44,13 @@ export async function checkRouterFiles(cli: Cli, text: string, file: string): Pr
   const notes: string[] = [];
   if (!config.mtls.enabled) notes.push('mtls.enabled is false: subgraphs are called in plaintext');
   if (config.mtls.allow_fallback) notes.push('mtls.allow_fallback is refused in production');
+  const { checkKeySet, checkSupergraph } = await import('@countersign/router');
+  notes.push(...(await checkKeySet(config, routerReader(cli))));
   const isOfFiles =
     config.supergraph !== undefined ||
     config.subgraphs.every(({ schema, grpc }) => (schema ?? grpc?.descriptor_set) !== undefined);
   if (!isOfFiles)
     return [...notes, 'the supergraph is composed of what the subgraphs say, unchecked here'];
-  const { checkSupergraph } = await import('@countersign/router');
   return [...notes, ...(await checkSupergraph(config, routerReader(cli)))];
 }
 

@@ -1,6 +1,6 @@
-import type { Clock, Log } from '@countersign/base';
+import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
 import type { RouterConfig } from '../config/router-config.ts';
-import { type KeySource, readKeySet } from './key-set.ts';
+import { type KeySource, readKeySet, type VerifyingKey } from './key-set.ts';
 import { RemoteKeySet } from './remote-key-set.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
@@ -34,13 +34,42 @@ async function openKeys(
   { readText, clock, log }: Tools,
 ): Promise<KeySource> {
   if (!isUrl(jwks)) {
-    const keys = readKeySet(await readText(jwks));
+    const keys = await readKeyFile(jwks, readText);
     return { keys: () => keys };
   }
   const pem = ca === undefined ? undefined : await readText(ca);
   return await RemoteKeySet.open({
     ...{ url: jwks, ca: pem, refreshMs: refresh, maxStaleMs, clock, log },
   });
+}
+
+/**
+ * For `check`: what a start would find wrong with the key set; one of a URL is not asked for.
+ *
+ * @returns notes for the operator
+ * @throws CountersignError ERR_ROUTER_JWKS
+ */
+export async function checkKeySet(
+  { jwt }: RouterConfig,
+  { readText }: Pick<Tools, 'readText'>,
+): Promise<string[]> {
+  if (jwt === undefined) return [];
+  if (isUrl(jwt.jwks)) return [`jwt.jwks is fetched from "${jwt.jwks}", unchecked here`];
+  await readKeyFile(jwt.jwks, readText);
+  return [];
+}
+
+async function readKeyFile(
+  path: string,
+  readText: Tools['readText'],
+): Promise<readonly VerifyingKey[]> {
+  const text = await readText(path);
+  try {
+    return readKeySet(text);
+  } catch (thrown) {
+    const message = `jwt.jwks "${path}": ${messageOf(thrown)}`;
+    throw new CountersignError('ERR_ROUTER_JWKS', message, { cause: thrown });
+  }
 }
 
 /** Whether `jwt.jwks` is fetched, not read. */

@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { systemClock } from '@countersign/base';
 import { WebSocket } from 'ws';
+import { parseRouterConfig } from '../config/router-config.ts';
 import { routerWorld, type World } from '../router-world.suite.ts';
 import { readKeySet } from './key-set.ts';
+import { checkKeySet } from './open-tokens.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -196,4 +198,14 @@ test('a stream ends with the token that opened it, and nothing is begun with it 
   assert.match(events.at(-1) ?? '', new RegExp(JSON.stringify(ended).replace(/[[{]/g, '\\$&')));
   assert.match(text, /event: complete\ndata:\n\n$/);
   laterMs = 0;
+});
+
+test('a key set that verifies nothing is told by a check, with its path', async () => {
+  const yaml = 'supergraph: x\njwt: { jwks: keys.json, issuer: i, audience: a }';
+  const config = parseRouterConfig(yaml, 'router.yaml', {});
+  const check = (text: string) => checkKeySet(config, { readText: async () => text });
+  assert.deepEqual(await check(jwks), []);
+  for (const bad of ['{"keys":[]}', 'junk', '{}']) {
+    await assert.rejects(check(bad), { code: 'ERR_ROUTER_JWKS', message: /"keys.json"/ });
+  }
 });
