@@ -31,7 +31,7 @@ export const externalKey = Buffer.alloc(32, 7);
 /** The edge in front of an authority in memory, and the web server of whoever wants a certificate. */
 export class AcmeWorld {
   readonly authority: Authority;
-  /** Below `/acme`, and below `/bound` for those with an external account. */
+  /** Below `/acme`, and below `/bound` for those with an external account; there no resolver answers. */
   readonly port: number;
   /** What stands at a path of the web server; `->` and an address: a redirect. */
   readonly pages: Map<string, string>;
@@ -61,7 +61,13 @@ export class AcmeWorld {
     const asked = { authority: authorityForAcme(authority), state: authority.ledger };
     const parts = { ...asked, clock: systemClock, log: noLog };
     const edge = await AcmeEdge.open({ ...parts, config: configOf({}, webPort) });
-    const bound = { path: '/bound', externalAccountRequired: true };
+    const { validation } = configOf({}, webPort);
+    const profile = { profile: undefined, spiffeId: undefined, lifetimeMs: undefined };
+    const bound = {
+      ...{ path: '/bound', externalAccountRequired: true, challenges: ['dns-account-01'] as const },
+      profiles: ['first', 'second'].map((name) => ({ name, description: name, ...profile })),
+      validation: { ...validation, vantages: [['127.0.0.1:1']] },
+    };
     const strict = await AcmeEdge.open({ ...parts, config: configOf(bound, webPort) });
     const server = createServer((request, answer) => {
       void (strict.has(request.url ?? '') ? strict : edge).answer(request, answer);

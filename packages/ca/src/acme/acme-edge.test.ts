@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, hash, X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { type GeneralName, parseIpAddress } from '@countersign/x509';
 import { bindingOf, newKey, publicJwk, send, signed } from '../../test/acme-client.ts';
@@ -172,6 +172,29 @@ describe('the ACME edge', () => {
       [made.status, made.body.externalAccountBinding],
       [201, externalAccountBinding],
     );
+    const free = await world.client();
+    const unbound = await free.register({ ...terms, externalAccountBinding: null });
+    assert.deepEqual([unbound.status, 'externalAccountBinding' in unbound.body], [201, false]);
+  });
+
+  it('asks for the text at the label of the account, as the client knows its address', async () => {
+    const acme = await world.client('/bound');
+    const url = acme.directory.newAccount;
+    const externalAccountBinding = bindingOf(acme.jwk, url, 'kid-1', externalKey);
+    await acme.register({ termsOfServiceAgreed: true, externalAccountBinding });
+    const asked = { identifiers: [{ type: 'dns', value: 'a.test' }], Profile: 'second' };
+    const ordered = await acme.post(acme.directory.newOrder, asked);
+    assert.equal(ordered.body.profile, 'second', ordered.text);
+    const [authorization] = ordered.body.authorizations;
+    const [challenge] = (await acme.get(authorization)).body.challenges;
+    await acme.post(challenge.url, {});
+    const ended = await acme.until(authorization, (each) => each.status !== 'pending');
+    const [label = ''] = ended.challenges[0].error.detail.match(/(?<="_)[a-z2-7]{16}(?=\._acme-)/);
+    const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+    const bits = [...label].map((each) => alphabet.indexOf(each).toString(2).padStart(5, '0'));
+    const octets = bits.join('').match(/.{8}/g) ?? [];
+    const found = Buffer.from(octets.map((each) => Number.parseInt(each, 2)));
+    assert.deepEqual(found, hash('sha256', acme.kid, 'buffer').subarray(0, 10));
   });
 
   it('revokes for the account that ordered, for the key of the certificate, and for nobody else', async () => {
@@ -214,6 +237,8 @@ describe('the ACME edge', () => {
     const head = await send(world.port, 'HEAD', '/acme/new-nonce');
     assert.deepEqual([head.status, head.headers['cache-control']], [200, 'no-store']);
     assert.equal((await send(world.port, 'GET', '/acme/new-nonce')).status, 204);
+    const acme = await world.registered();
+    assert.equal((await acme.get(acme.directory.newNonce)).status, 204);
     const missing = await send(world.port, 'POST', '/acme/nothing', '{}', 'application/jose+json');
     assert.equal(missing.status, 404);
     assert.ok(missing.headers['replay-nonce']);

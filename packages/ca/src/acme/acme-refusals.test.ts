@@ -70,6 +70,12 @@ describe('the ACME edge in front of hostile or broken clients', () => {
       'accountDoesNotExist',
     ],
     [
+      'what is no address of an account',
+      (acme) => acme.post(acme.kid, undefined, { header: { kid: 'invalid' } }),
+      400,
+      'malformed',
+    ],
+    [
       'the account of somebody else',
       async (acme) => acme.get((await world.registered()).kid),
       403,

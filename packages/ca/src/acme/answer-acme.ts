@@ -73,7 +73,10 @@ async function answerOf(
   if (path === context.config.directory && (isRead || method === 'POST')) {
     return directory(context.config, links);
   }
-  if (path === '/new-nonce' && isRead) return { ok: true, status: method === 'HEAD' ? 200 : 204 };
+  // RFC 8555 §6.3: by POST-as-GET too
+  if (path === '/new-nonce' && (isRead || method === 'POST')) {
+    return { ok: true, status: method === 'HEAD' ? 200 : 204 };
+  }
   const certificateId = /^\/renewal-info\/([A-Za-z0-9_.-]+)$/.exec(path)?.[1];
   if (certificateId !== undefined && isRead) return await renewalInfo(context, certificateId);
 

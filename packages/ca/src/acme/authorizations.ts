@@ -50,7 +50,8 @@ export async function authorization(context: AcmeContext, request: AcmeRequest):
   const { payload, links } = request;
   if (payload === undefined) {
     // Whoever asks keeps it going, should the process that looked at a challenge have died.
-    validateInBackground(context, found.authorization);
+    const { account } = found.authorization;
+    validateInBackground(context, found.authorization, links.account(account));
     return answerAuthorization(context, found.authorization, links);
   }
   if (payload.status !== 'deactivated') {
@@ -94,9 +95,9 @@ export async function challenge(context: AcmeContext, request: AcmeRequest): Ans
       endOfAuthorization,
     );
   }
-  validateInBackground(context, present);
-  const shown = present.challenges.find((each) => each.type === type) ?? asked;
   const { links } = request;
+  validateInBackground(context, present, links.account(present.account));
+  const shown = present.challenges.find((each) => each.type === type) ?? asked;
   return {
     ok: true,
     status: 200,

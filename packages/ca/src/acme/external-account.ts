@@ -15,7 +15,8 @@ export async function externalBinding(
   request: AcmeRequest,
   written: unknown,
 ): Promise<{ readonly ok: true; readonly external: Account['external'] } | AcmeProblem> {
-  if (written === undefined) {
+  // Clients that have none write null.
+  if (written === undefined || written === null) {
     if (!config.externalAccountRequired) return { ok: true, external: undefined };
     return problem('externalAccountRequired', '"externalAccountBinding" is required here');
   }

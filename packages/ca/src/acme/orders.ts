@@ -31,7 +31,8 @@ export async function newOrder(context: AcmeContext, request: AcmeRequest): Answ
     if (written === undefined) continue;
     return problem('malformed', `"${member}" is not taken: lifetimes are decided by the profile`);
   }
-  const profile = profileOf(config.profiles, payload.profile);
+  // The draft says `profile`; clients in Go whose servers read either write `Profile` as well.
+  const profile = profileOf(config.profiles, payload.profile ?? payload.Profile);
   if (!profile.ok) return profile;
 
   // 2. Whether the policy would sign it at all: nobody is to prove names in vain.

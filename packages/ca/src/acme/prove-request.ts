@@ -90,7 +90,12 @@ async function signerOf(
     };
   }
   const prefix = links.account('');
-  const id = kid.startsWith(prefix) ? kid.slice(prefix.length) : '';
+  // RFC 8555 §6.2: the account's URL
+  if (!kid.startsWith(prefix)) {
+    const sides = `"kid" is "${kid.slice(0, 200)}", accounts begin with "${prefix}"`;
+    return problem('malformed', sides);
+  }
+  const id = kid.slice(prefix.length);
   const account = id === '' ? undefined : await store.find('acme-account', id);
   if (account === undefined) {
     return problem('accountDoesNotExist', `no account "${kid.slice(0, 200)}"`);

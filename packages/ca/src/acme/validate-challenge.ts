@@ -11,12 +11,20 @@ export function isAtWork({ challenges, status }: Authorization): boolean {
   return status === 'pending' && challenges.some((each) => each.status === 'processing');
 }
 
-/** Looks at the challenge that its client is ready for, unless a process is at it. What it finds is kept. */
-export function validateInBackground(context: AcmeContext, authorization: Authorization): void {
+/**
+ * Looks at the challenge that its client is ready for, unless a process is at it. What it finds is kept.
+ *
+ * @param account its address, as the client that asks knows it
+ */
+export function validateInBackground(
+  context: AcmeContext,
+  authorization: Authorization,
+  account: string,
+): void {
   const now = context.clock.now();
   if (!isAtWork(authorization) || (authorization.workingUntil ?? 0) > now) return;
   context.inBackground(
-    validate(context, authorization.id).catch((thrown: unknown) => {
+    validate(context, authorization.id, account).catch((thrown: unknown) => {
       if (context.signal.aborted) return;
       context.log.error(
         { authorization: authorization.id, error: messageOf(thrown) },
@@ -26,7 +34,7 @@ export function validateInBackground(context: AcmeContext, authorization: Author
   );
 }
 
-async function validate(context: AcmeContext, id: string): Promise<void> {
+async function validate(context: AcmeContext, id: string, account: string): Promise<void> {
   const { store, clock, validators, log } = context;
   // 1. It is this process's now, for a while.
   const until = clock.now() + leaseMs;
@@ -44,14 +52,14 @@ async function validate(context: AcmeContext, id: string): Promise<void> {
   if (asked === undefined) return;
 
   // 2. What is found there.
-  const { value: account } = await store.mustFind('acme-account', taken.account);
+  const { value: owner } = await store.mustFind('acme-account', taken.account);
   const found = await validators.validate(
     {
       type: asked.type,
       identifier: taken.identifier,
       token: asked.token,
-      keyAuthorization: `${asked.token}.${account.thumbprint}`,
-      account: account.id,
+      keyAuthorization: `${asked.token}.${owner.thumbprint}`,
+      account,
     },
     context.signal,
   );
