@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
@@ -54,7 +54,26 @@ test('an offline root signs a carried request, and the certificate completes ini
     await readFile(file('services.pem'), 'utf8'),
   );
 
+  // Of a directory one document, also where a file in it stops the signing: what was signed by then stands.
+  await mkdir(file('mixed'));
+  await copyFile(file('state/requests/services.csr'), file('mixed/a.csr'));
+  const directory = ['sign', '--root', file('vault'), '--csr', file('mixed')];
+  const all = [...directory, '--out', file('mixed-out'), '--by', 'Carol Cox', '-o', 'json'];
+  const names = (stdout: string) =>
+    JSON.parse(stdout).signed.map(({ name }: { name: string }) => name);
+  assert.deepEqual(names((await countersign(all)).stdout), ['services']);
+  await writeFile(file('mixed/b.csr'), 'no request\n');
+  const stopped = await countersign(all);
+  assert.notEqual(stopped.code, 0);
+  assert.deepEqual(names(stopped.stdout), ['services']);
+  assert.match(
+    JSON.parse(stopped.stderr).error.hint,
+    /^signed before it, which stands: "[^"]*a\.pem";/,
+  );
+
   const complete = ['init', '--data', file('state'), '--signed'];
+  const other = await countersign([...complete, file('vault/root.pem')]);
+  assert.match(other.stderr, /"[^"]*vault\/root\.pem" has serial "01\w+", which none waits for/);
   const done = await countersign([...complete, file('services.pem')]);
   assert.equal(done.code, 0, done.stderr);
   assert.equal(done.stdout, made.stdout);

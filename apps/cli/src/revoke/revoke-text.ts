@@ -97,7 +97,8 @@ function doubtOf(answer: RevokeAnswer): string[] {
 
 function inForceText({ value }: RevokeAnswer, inForce: string): string {
   const { name } = parseIssuerValue(value);
-  return `warning: "${name}" does not sign now, "${inForce}" does, which goes on: countersign revoke --issuer ${inForce} revokes what that signed`;
+  const way = `countersign revoke --issuer ${inForce} revokes what that signed`;
+  return `warning: "${name}" does not sign now, "${inForce}" does, which goes on: ${way}`;
 }
 
 function ownText({ issuer, next }: NonNullable<RevokeAnswer['own']>, dryRun: boolean): string {

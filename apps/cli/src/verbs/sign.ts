@@ -112,24 +112,49 @@ async function sign(cli: Cli, options: SignOptions): Promise<void> {
   if (csr === undefined) return signList(cli, options, shared);
   const { otherRoot } = options;
   if (requests === undefined) {
-    return tell(cli, options, await signOne(cli, csr, out, { ...shared, otherRoot }));
+    const one = await signOne(cli, csr, out, { ...shared, otherRoot });
+    if (options.output !== 'json') return tell(cli, one);
+    return cli.out(`${JSON.stringify(documentOf(one), null, 2)}\n`);
   }
   await prepareDirectory(out, `sign to "${out}"`, { mode: 0o700 });
-  let signed = 0;
-  for (const file of requests) {
-    const to = join(out, basename(file).replace(/\.csr$/, '.pem'));
-    await proveReplaceable(to, `sign to "${to}"`);
-    const one = await signOne(cli, file, to, { ...shared, otherRoot }).catch((thrown: unknown) => {
+  const signed: SignedFile[] = [];
+  try {
+    for (const file of requests) {
+      const to = join(out, basename(file).replace(/\.csr$/, '.pem'));
+      await proveReplaceable(to, `sign to "${to}"`);
+      const one = await signOne(cli, file, to, { ...shared, otherRoot }).catch(
+        otherRootSigns(file),
+      );
+      if (one === undefined) continue;
+      signed.push(one);
+      if (options.output !== 'json') await tell(cli, one);
+    }
+  } catch (thrown) {
+    throw beside(signed, thrown);
+  } finally {
+    // One document, also of what was signed before something stopped it.
+    const all = { signed: signed.map(documentOf) };
+    if (options.output === 'json' && signed.length > 0)
+      await cli.out(`${JSON.stringify(all, null, 2)}\n`);
+  }
+  if (signed.length > 0) return;
+  throw new CountersignError('ERR_CEREMONY_REQUEST', `no request in "${csr}" is for "${root}"`);
+
+  function otherRootSigns(file: string) {
+    return (thrown: unknown): undefined => {
       if (!isForAnotherKey(thrown)) throw thrown;
       cli.err(`note: "${file}" is for another root to sign\n`);
-      return undefined;
-    });
-    if (one === undefined) continue;
-    signed += 1;
-    await tell(cli, options, one);
+    };
   }
-  if (signed > 0) return;
-  throw new CountersignError('ERR_CEREMONY_REQUEST', `no request in "${csr}" is for "${root}"`);
+}
+
+/** What stopped the signing of a directory, with what was signed by then: that stands. */
+function beside(signed: readonly SignedFile[], thrown: unknown): unknown {
+  if (!(thrown instanceof CountersignError) || signed.length === 0) return thrown;
+  const { code, message, fields, exit } = thrown;
+  const files = signed.map(({ out }) => `"${out}"`).join(', ');
+  const hint = `signed before it, which stands: ${files}; mend this one, or take it out, and run it again`;
+  return new CountersignError(code, message, { fields, hint, exit, cause: thrown });
 }
 
 type Shared = Omit<Parameters<typeof signRequest>[0], 'request' | 'file'>;
@@ -150,14 +175,13 @@ function againText({ at, by }: { readonly at: string; readonly by: readonly stri
   return `  ${'given out again'.padEnd(20)}${at}, to ${by.join(', ')}\n`;
 }
 
-async function tell(cli: Cli, { output }: SignOptions, signed: SignedFile): Promise<void> {
-  const { record, name, repeated, again, out } = signed;
+async function tell(cli: Cli, { record, repeated, again }: SignedFile): Promise<void> {
   if (repeated) cli.err('note: it was signed before; this is that certificate again\n');
-  await cli.out(
-    output === 'json'
-      ? `${JSON.stringify({ name, out, repeated, record, again }, null, 2)}\n`
-      : `${formatCeremony(record)}${again === undefined ? '' : againText(again)}`,
-  );
+  await cli.out(`${formatCeremony(record)}${again === undefined ? '' : againText(again)}`);
+}
+
+function documentOf({ name, out, repeated, record, again }: SignedFile) {
+  return { name, out, repeated, record, again };
 }
 
 /** Of a directory; a root by itself comes first, for what it signs is held to its own certificate. */

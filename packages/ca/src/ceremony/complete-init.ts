@@ -66,11 +66,10 @@ export async function completeInit(options: CompleteInitOptions): Promise<Initia
   }
   const { trustDomain } = pending;
   const certificates = new Map<string, Certificate>();
+  const serials = new Set(pending.requests.map(({ serialHex }) => serialHex));
+  const context = { config, root, layout, serials };
   for (const request of pending.requests) {
-    certificates.set(
-      request.name,
-      await signedFor(request, options.signed, { config, root, layout }),
-    );
+    certificates.set(request.name, await signedFor(request, options.signed, context));
   }
 
   // 2. Keys and ledger.
@@ -130,13 +129,15 @@ interface SignedContext {
   readonly config: CaConfig;
   readonly root: Certificate;
   readonly layout: StateLayout;
+  /** Of everything that waits. */
+  readonly serials: ReadonlySet<string>;
 }
 
 /** The certificate of a request among those carried back: exactly what was asked for, and signed by the root. */
 async function signedFor(
   request: PendingRequest,
   signed: CompleteInitOptions['signed'],
-  { config, root, layout }: SignedContext,
+  { config, root, layout, serials }: SignedContext,
 ): Promise<Certificate> {
   const { name, serialHex, notBefore, notAfter } = request;
   const all = signed.flatMap(({ file, pem }) =>
@@ -144,8 +145,16 @@ async function signedFor(
   );
   const found = all.find(({ certificate }) => certificate.serialHex === serialHex);
   if (found === undefined) {
+    const others = all
+      .filter(({ certificate }) => !serials.has(certificate.serialHex))
+      .map(
+        (each) =>
+          `; "${each.file}" has serial "${each.certificate.serialHex}", which none waits for`,
+      );
     const message = `complete the init: no certificate for "${layout.request(name)}" is among those given`;
-    throw new CountersignError('ERR_CEREMONY_PENDING', message, { fields: { name, serialHex } });
+    throw new CountersignError('ERR_CEREMONY_PENDING', `${message}${others.join('')}`, {
+      fields: { name, serialHex },
+    });
   }
   const { file, certificate } = found;
   const refuse = (wrong: string) =>

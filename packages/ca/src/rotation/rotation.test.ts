@@ -276,6 +276,10 @@ describe('replacing an intermediate', () => {
     await done(keys.prepare('rest', { by }));
     const [before] = [await world.issue(payments, { issuer: 'rest' })];
     assert.deepEqual(before.chain[1], old.chain[1]);
+    assert.match((await keys.show('rest')).next, /^activate, or rollback, which gives/);
+    await done(keys.activate('rest', { by }));
+    await done(keys.rollBack('rest', { by }));
+    assert.match((await keys.show('rest')).next, /^activate, or rollback --drop, which gives/);
     await done(keys.activate('rest', { by }));
     const anew = await world.issue(payments, { issuer: 'rest' });
     assert.notDeepEqual(anew.chain[1], old.chain[1]);
