@@ -163,7 +163,7 @@ export class RouterEngine {
     const ready = await this.#ready(request, asking);
     if (!ready.ok) return yield { errors: ready.errors };
     const { prepared, variables } = ready;
-    if (prepared.kind !== 'subscription' || prepared.plan === undefined) {
+    if (prepared.kind !== 'subscription') {
       const timed = this.#timed(asking);
       try {
         const deferred = format && (await this.inParts(request, timed, format, asking.signal));
@@ -173,6 +173,10 @@ export class RouterEngine {
       } finally {
         timed.over();
       }
+    }
+    if (prepared.plan === undefined) {
+      // Its field is refused: said in its place, as of any other.
+      return yield this.#complete(prepared, this.#asker.execution(variables, asking));
     }
     const plan = subscriptionPlan(prepared.plan);
     const client = this.#asker.clientOf(plan.primary.subgraph);

@@ -11,7 +11,7 @@ import type { SubgraphSource } from '../subgraph.suite.ts';
 const ticks: SubgraphSource = {
   name: 'ticks',
   sdl: `type Query { now: Int }
-type Subscription { tick(from: Int = 1): Tick forever: Tick }
+type Subscription { tick(from: Int = 1): Tick forever: Tick hidden: Int @deny }
 type Tick @key(fields: "id") { id: ID! }`,
   resolvers: {
     Subscription: {
@@ -135,6 +135,16 @@ test('an event is judged like every other answer', async () => {
     const { data, errors } = first as { data: object; errors: { extensions: { code: string } }[] };
     assert.deepEqual(data, { tick: { secret: null } });
     assert.equal(errors[0]?.extensions.code, 'ERR_GRAPHQL_DENIED');
+    const denied = { query: 'subscription { a: hidden }' };
+    const [only, ...more] = await events(world, denied);
+    const told = only as { data: object; errors: { path: string[]; extensions: object }[] };
+    assert.deepEqual([told.data, more], [{ a: null }, ['complete']]);
+    const [error] = told.errors;
+    assert.deepEqual(error?.path, ['a']);
+    assert.deepEqual(error?.extensions, { code: 'ERR_GRAPHQL_DENIED' });
+    const client = wsClient(world, clientPem(world.ca, 'web'));
+    assert.deepEqual(await all(client.iterate(denied)), [only]);
+    await client.dispose();
   });
 });
 
