@@ -219,7 +219,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }
     allowOrigin(request, response, config.cors);
     if (request.method === 'OPTIONS') return answerPreflight(request, response, config.cors);
-    const claimed = await withClaims(known, request);
+    const claimed = await withClaims(known, tokenOf(request));
     if (!claimed.ok) {
       log.warn({ code: claimed.code, caller: known.spiffeId }, claimed.detail);
       response.setHeader('www-authenticate', 'Bearer error="invalid_token"');
@@ -250,13 +250,15 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }
   }
   /** The caller with what a token adds; a token that does not verify is worse than none. */
-  async function withClaims(caller: Caller, { headers: sent }: IncomingMessage) {
-    const text = sent[config.jwt?.header ?? 'authorization'];
-    if (tokens === undefined || text === undefined) return { ok: true as const, caller };
-    const verdict = await tokens.verifier.verify(String(text));
+  async function withClaims(caller: Caller, token: string | undefined) {
+    if (tokens === undefined || token === undefined) return { ok: true as const, caller };
+    const verdict = await tokens.verifier.verify(token);
     return verdict.ok
       ? { ok: true as const, caller: { ...caller, claims: verdict.claims } }
       : verdict;
+  }
+  function tokenOf({ headers: sent }: IncomingMessage): string | undefined {
+    return sent[config.jwt?.header ?? 'authorization']?.toString();
   }
   function isForBrowser({ method, headers, url }: IncomingMessage): boolean {
     if (method !== 'GET' || !config.landing_page || url?.includes('?') === true) return false;
@@ -283,7 +285,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   });
 
   // 4. The front door, and the facts that admitted: asked about again whenever one of them changes.
-  const webSockets = openWebSocketDoor(() => around);
+  const webSockets = openWebSocketDoor(() => around, withClaims);
   const front = createHttpFront({ onRequest, onUpgrade, log });
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
@@ -294,7 +296,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   }
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const [path = '/'] = (request.url ?? '/').split('?', 1);
-    const claimed = await withClaims(door.callerOf(request), request);
+    const claimed = await withClaims(door.callerOf(request), tokenOf(request));
     const caller = claimed.ok ? claimed.caller : undefined;
     const isHere = door.judge(request).ok && (path === config.listen.path || path === '/');
     if (isHere && caller !== undefined && isCaller(caller))

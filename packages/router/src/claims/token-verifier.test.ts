@@ -209,3 +209,28 @@ test('a key set that verifies nothing is told by a check, with its path', async 
     await assert.rejects(check(bad), { code: 'ERR_ROUTER_JWKS', message: /"keys.json"/ });
   }
 });
+
+test('a token of connection_init is taken in place of the one of the upgrade, and a bad one is not let by', async () => {
+  const ask = { type: 'subscribe', id: 'a', payload: { query: '{ mine box }' } };
+  const narrow = token({ ...claims, scope: 'read:mail' });
+  const wide = token(claims);
+  const places = [
+    { authorization: wide },
+    { Authorization: wide },
+    { headers: { AUTHORIZATION: wide } },
+  ];
+  for (const payload of places) {
+    const { ws, frames } = converse([{ type: 'connection_init', payload }], narrow);
+    await once(ws, 'message');
+    ws.send(JSON.stringify(ask));
+    await once(ws, 'message');
+    ws.close();
+    assert.deepEqual(frames[1]?.payload, { data: { mine: 'm', box: 'b' } });
+  }
+  for (const bad of [token(claims, undefined, other.privateKey), null, 7]) {
+    const payload = { Authorization: bad };
+    const { closed, frames } = converse([{ type: 'connection_init', payload }], wide);
+    assert.equal(await closed, 4403);
+    assert.deepEqual(frames, []);
+  }
+});

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Denial, denial } from '@countersign/base';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -18,6 +18,12 @@ const maxBuffered = 1_048_576;
 /** Operations of one connection at once. */
 const maxOperations = 100;
 
+/** Who a caller is with this token; with none, who it was. */
+export type Claim = (
+  caller: Caller,
+  token: string | undefined,
+) => Promise<{ readonly ok: true; readonly caller: Caller } | Denial>;
+
 export interface WebSocketDoor {
   take(request: IncomingMessage, socket: Duplex, head: Buffer, caller: Caller): void;
   /** Says goodbye to everybody. */
@@ -25,7 +31,7 @@ export interface WebSocketDoor {
 }
 
 /** Operations over WebSockets, by the protocol `graphql-transport-ws` of graphql-ws. */
-export function openWebSocketDoor(around: () => HandlingSurroundings): WebSocketDoor {
+export function openWebSocketDoor(around: () => HandlingSurroundings, claim: Claim): WebSocketDoor {
   const server = new WebSocketServer({
     ...{ noServer: true, perMessageDeflate: false, clientTracking: true },
     maxPayload: around().config.limits.max_body_bytes,
@@ -40,7 +46,7 @@ export function openWebSocketDoor(around: () => HandlingSurroundings): WebSocket
       }
       server.handleUpgrade(request, socket, head, (ws) => {
         if (ws.protocol !== 'graphql-transport-ws') ws.close(4406, 'Subprotocol not acceptable');
-        else new Conversation(ws, request, caller, around).begin();
+        else new Conversation(ws, request, caller, around, claim).begin();
       });
     },
     close() {
@@ -61,11 +67,13 @@ const tokenEnded = [4403, 'Token expired'] as const;
 
 class Conversation {
   readonly #ws: WebSocket;
-  readonly #request: IncomingMessage;
-  readonly #caller: Caller;
+  #headers: IncomingHttpHeaders;
+  #caller: Caller;
   readonly #around: () => HandlingSurroundings;
+  readonly #claim: Claim;
   readonly #running = new Map<string, AbortController>();
   readonly #over = new AbortController();
+  #isGreeted = false;
   #isInitialised = false;
   #isAlive = true;
 
@@ -74,17 +82,19 @@ class Conversation {
     request: IncomingMessage,
     caller: Caller,
     around: () => HandlingSurroundings,
+    claim: Claim,
   ) {
     this.#ws = ws;
-    this.#request = request;
+    this.#headers = request.headers;
     this.#caller = caller;
     this.#around = around;
+    this.#claim = claim;
   }
 
   begin(): void {
     const ws = this.#ws;
     const late = setTimeout(() => {
-      if (!this.#isInitialised) ws.close(4408, 'Connection initialisation timeout');
+      if (!this.#isGreeted) ws.close(4408, 'Connection initialisation timeout');
     }, initTimeoutMs).unref();
     const beat = setInterval(() => {
       if (!this.#isAlive) return ws.terminate();
@@ -108,7 +118,11 @@ class Conversation {
   /** A token is good for its time alone, whatever was begun with it. */
   #followToken(): void {
     const { clock } = this.#around();
-    void onTokenEnd(this.#caller, clock, this.#over.signal, (ended) => this.#expire(ended));
+    const caller = this.#caller;
+    void onTokenEnd(caller, clock, this.#over.signal, (ended) => {
+      // Another token may have taken its place since.
+      if (this.#caller === caller) this.#expire(ended);
+    });
   }
 
   #expire(ended: Denial): void {
@@ -140,17 +154,35 @@ class Conversation {
   }
 
   readonly #handlers = new Map<string, (message: Message) => void>([
-    ['connection_init', () => this.#initialise()],
+    ['connection_init', ({ payload }) => void this.#initialise(payload)],
     ['ping', () => this.#send({ type: 'pong' })],
     ['pong', () => {}],
     ['complete', ({ id }) => this.#running.get(String(id))?.abort(new Error('caller has enough'))],
     ['subscribe', (message) => this.#subscribe(message)],
   ]);
 
-  #initialise(): void {
-    if (this.#isInitialised) this.#ws.close(4429, 'Too many initialisation requests');
-    else this.#send({ type: 'connection_ack' });
+  async #initialise(payload: unknown): Promise<void> {
+    if (this.#isGreeted) return this.#ws.close(4429, 'Too many initialisation requests');
+    this.#isGreeted = true;
+    const { config, log } = this.#around();
+    const header = config.jwt?.header ?? 'authorization';
+    const token = config.jwt === undefined ? undefined : tokenOf(payload, header);
+    if (token !== undefined) {
+      const before = this.#caller;
+      const claimed = await this.#claim(before, token).catch((thrown) => {
+        log.error({ err: thrown }, 'token of a WebSocket could not be verified');
+        return denial('ERR_GRAPHQL_TOKEN', 'it could not be verified');
+      });
+      if (!claimed.ok) {
+        log.warn({ code: claimed.code, caller: before.spiffeId }, claimed.detail);
+        return this.#ws.close(4403, 'Forbidden');
+      }
+      this.#caller = claimed.caller;
+      this.#headers = { ...this.#headers, [header]: token };
+      this.#followToken();
+    }
     this.#isInitialised = true;
+    this.#send({ type: 'connection_ack' });
   }
 
   #subscribe({ id, payload }: Message): void {
@@ -191,7 +223,7 @@ class Conversation {
       return this.#refuse(id, refusalBody(full));
     }
     const asking: Asking = {
-      ...{ caller: this.#caller, headers: this.#request.headers, signal: giveUp.signal },
+      ...{ caller: this.#caller, headers: this.#headers, signal: giveUp.signal },
       identity: around.identityFor(this.#caller),
     };
     try {
@@ -228,6 +260,17 @@ class Conversation {
       await clock.sleep(20, { signal, ref: false }).catch(() => {});
     }
   }
+}
+
+/** Browsers cannot give a WebSocket headers: clients say them in `connection_init`, at its top or under `headers`. */
+function tokenOf(payload: unknown, header: string): string | undefined {
+  const top = Object(payload) as Readonly<Record<string, unknown>>;
+  for (const place of [top, Object(top.headers) as typeof top]) {
+    const found = Object.entries(place).find(([name]) => name.toLowerCase() === header);
+    // What is no text is no token either, and refused as one.
+    if (found !== undefined) return typeof found[1] === 'string' ? found[1] : '';
+  }
+  return undefined;
 }
 
 interface Message {
