@@ -44,6 +44,30 @@ test('init prints the fingerprint of the root alone, names its key file, and kee
   }
 });
 
+test('init and token create tell the same as JSON', async () => {
+  const data = file('as-json');
+  const made = await countersign([
+    ...['init', '--config', file('ca.yaml'), '--data', data, '-o', 'json'],
+  ]);
+  assert.equal(made.code, 0, made.stderr);
+  const { rootFingerprint, keyFile } = JSON.parse(made.stdout);
+  assert.match(rootFingerprint, /^[0-9a-f]{64}$/);
+  assert.equal(keyFile, join(data, 'unseal.key'));
+  const words = ['token', 'create', '--data', data, '--spiffe-id', id('a'), '-o', 'json'];
+  const { token, id: name, expiresAt } = JSON.parse((await countersign(words)).stdout);
+  assert.ok(String(token).includes(name) && Date.parse(expiresAt) > systemClock.now());
+  const backup = await countersign([
+    ...['backup', '--data', data, '--out', file('as-json-copy'), '-o', 'json'],
+  ]);
+  const { records, audit } = JSON.parse(backup.stdout);
+  const restored = await countersign([
+    ...['restore', '--from', file('as-json-copy'), '--data', file('as-json-2'), '-o', 'json'],
+  ]);
+  assert.equal(restored.code, 0, restored.stderr);
+  const told = JSON.parse(restored.stdout);
+  assert.deepEqual([told.records, told.auditRows], [records, audit.seq]);
+});
+
 test('init overwrites nothing, and a ca.yaml that cannot be used leaves nothing behind', async () => {
   const before = await readdir(state);
   await writeFile(file('bad.yaml'), authorityYaml().replace('validity:', 'validty:'));

@@ -1,12 +1,14 @@
 import { counted } from '@countersign/base';
 import { backUpState } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
+import { outputOption } from '../output-option.ts';
 import { type LedgerOptions, withLedger } from '../state/with-ledger.ts';
 import type { Verb } from '../verb.ts';
 
 interface BackupOptions extends LedgerOptions {
   readonly out: string;
   readonly withKeyFiles?: true;
+  readonly output: string;
 }
 
 /** `countersign backup`: an authority's data directory and ledger, also while it serves. */
@@ -20,6 +22,7 @@ export const backupVerb: Verb = {
         '--with-key-files',
         'what opens the sealed keys as well: then guard the backup as them',
       )
+      .addOption(outputOption())
       .addHelpText('after', help)
       .action((options: BackupOptions) => run(cli, options));
   },
@@ -36,7 +39,12 @@ async function run(cli: Cli, options: BackupOptions): Promise<void> {
     backUpState({ data, out, ledger, withKeyFiles }),
   );
   const { seq, hash } = made.audit;
-  await cli.out(`${counted(made.records, 'ledger record')}, newest audit row ${seq}:${hash}\n`);
+  const facts = { out, ...made, withKeyFiles: withKeyFiles === true };
+  await cli.out(
+    options.output === 'json'
+      ? `${JSON.stringify(facts, null, 2)}\n`
+      : `${counted(made.records, 'ledger record')}, newest audit row ${seq}:${hash}\n`,
+  );
   if (withKeyFiles === true) return;
   cli.err('key files are not in it: without them, or the passphrase, its keys cannot be opened\n');
 }

@@ -14,6 +14,7 @@ import {
 } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
 import { listOption } from '../list-option.ts';
+import { outputOption } from '../output-option.ts';
 import { readInput } from '../read-input.ts';
 import { readLastingSecret } from '../secret-argument.ts';
 import { createLog } from '../serve/pino-log.ts';
@@ -33,6 +34,7 @@ interface InitVerbOptions {
   readonly rootPassphrase?: string;
   readonly by?: string[];
   readonly signed?: string[];
+  readonly output: string;
 }
 
 /** `countersign init`: a new authority in an empty directory; its root's SHA-256 is the one line of the answer. */
@@ -54,6 +56,7 @@ export const initVerb: Verb = {
       .addOption(
         listOption('--signed <file>', 'a certificate of the offline root: completes its init'),
       )
+      .addOption(outputOption())
       .addHelpText('after', help)
       .action((options: InitVerbOptions) => init(cli, options));
   },
@@ -122,7 +125,12 @@ async function makeNext(
     cli.err(`its key is sealed with the key file "${made.keyFile}"\n`);
   }
   cli.err(`carry "${request}" to the authority: countersign root prepare --import ${request}\n`);
-  await cli.out(formatCeremony(made.record));
+  const { record, keyFile: sealedWith } = made;
+  await cli.out(
+    options.output === 'json'
+      ? json({ request, keyFile: sealedWith, record })
+      : formatCeremony(record),
+  );
 }
 
 type WithData = InitVerbOptions & { readonly data: string };
@@ -135,7 +143,7 @@ async function initWhole(cli: Cli, options: WithData & { readonly config: string
     ...(await sharedOptions(cli, options)),
   });
   for (const notice of config.notices) cli.err(`note: ${notice}\n`);
-  await tellMade(cli, made);
+  await tellMade(cli, made, options);
 }
 
 async function initApart(
@@ -160,7 +168,9 @@ async function initApart(
   cli.err(`carry "${rootOut}" away, and to it these requests:\n${requests}`);
   cli.err(`there: countersign sign --root DIR --csr FILE --out CERT.pem --by NAME\n`);
   cli.err(`then here: countersign init --data ${data} --signed CERT.pem\n`);
-  await cli.out(`${made.rootFingerprint}\n`);
+  const { rootFingerprint, keyFiles, requests: files, record } = made;
+  const facts = { data, rootOut, rootFingerprint, keyFiles, requests: files, record };
+  await cli.out(options.output === 'json' ? json(facts) : `${rootFingerprint}\n`);
 }
 
 async function complete(
@@ -172,7 +182,8 @@ async function complete(
     const bytes = await readInput(cli, file, 'read certificate');
     signed.push({ file, pem: Buffer.from(bytes).toString('utf8') });
   }
-  await tellMade(cli, await completeInit({ signed, ...(await sharedOptions(cli, options)) }));
+  const made = await completeInit({ signed, ...(await sharedOptions(cli, options)) });
+  await tellMade(cli, made, options);
 }
 
 async function sharedOptions(cli: Cli, { data, passphrase, keyFile }: WithData) {
@@ -196,11 +207,17 @@ async function readSeal(
   return readLastingSecret(cli, given, option, (text) => cli.err(`note: ${text}\n`));
 }
 
-async function tellMade(cli: Cli, made: Initialised): Promise<void> {
+async function tellMade(cli: Cli, made: Initialised, { data, output }: WithData): Promise<void> {
   if (made.keyFile !== undefined) {
     cli.err(`keys are sealed with the key file "${made.keyFile}": keep a copy of it elsewhere\n`);
   }
-  await cli.out(`${made.rootFingerprint}\n`);
+  const { rootFingerprint, keyFile } = made;
+  const facts = { data, rootFingerprint, keyFile };
+  await cli.out(output === 'json' ? json(facts) : `${rootFingerprint}\n`);
+}
+
+function json(facts: Readonly<Record<string, unknown>>): string {
+  return `${JSON.stringify(facts, null, 2)}\n`;
 }
 
 /** A given option that would do nothing is a mistake. */

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { counted } from '@countersign/base';
 import { restoreState } from '@countersign/ca';
 import type { Cli } from '../cli.ts';
+import { outputOption } from '../output-option.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { readCaConfig } from '../state/open-state.ts';
 import { secretPlaces } from '../state/secret-places.ts';
@@ -11,6 +12,7 @@ interface RestoreVerbOptions {
   readonly from: string;
   readonly data: string;
   readonly config?: string;
+  readonly output: string;
 }
 
 /** `countersign restore`: a data directory from a backup, whose ledger is proved sound before it gets its name. */
@@ -23,6 +25,7 @@ export const restoreVerb: Verb = {
         '--config <file>',
         'ca.yaml to go on with, which is kept; without it, that of the backup',
       )
+      .addOption(outputOption())
       .addHelpText('after', help)
       .action((options: RestoreVerbOptions) => run(cli, options));
   },
@@ -49,7 +52,9 @@ async function run(cli: Cli, options: RestoreVerbOptions): Promise<void> {
   });
   const { records, issued, auditRows, withKeyFiles } = restored;
   await cli.out(
-    `sound: ${counted(records, 'ledger record')}, ${counted(issued, 'certificate')}, ${counted(auditRows, 'audit row')}\n`,
+    options.output === 'json'
+      ? `${JSON.stringify({ data, ...restored }, null, 2)}\n`
+      : `sound: ${counted(records, 'ledger record')}, ${counted(issued, 'certificate')}, ${counted(auditRows, 'audit row')}\n`,
   );
   if (!withKeyFiles) cli.err('key files are not in the backup: put them in their place again\n');
 }

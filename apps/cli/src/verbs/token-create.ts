@@ -3,6 +3,7 @@ import { revealJoinToken } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
 import { listOption } from '../list-option.ts';
+import { outputOption } from '../output-option.ts';
 import { asOperator } from '../state/open-state.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
 import type { Verb } from '../verb.ts';
@@ -12,6 +13,7 @@ interface TokenCreateOptions extends StateOptions {
   readonly dns?: string[];
   readonly ip?: string[];
   readonly ttl?: number;
+  readonly output: string;
 }
 
 /** `countersign token create`: the token alone on standard output, for one enrolment under these names. */
@@ -29,6 +31,7 @@ export const tokenCreateVerb: Verb = {
           1000,
         ),
       )
+      .addOption(outputOption())
       .addHelpText('after', help)
       .action((options: TokenCreateOptions) => create(cli, options));
   },
@@ -51,8 +54,13 @@ async function create(cli: Cli, options: TokenCreateOptions): Promise<void> {
     server: (client) => client.createToken(order),
     state: async (authority) => granted(await authority.createToken(order)),
   });
-  cli.err(`good for one enrolment until ${new Date(expiresAt).toISOString()}\n`);
-  await cli.out(`${revealJoinToken(token)}\n`).catch((thrown: unknown) => {
+  const until = new Date(expiresAt).toISOString();
+  const secret = revealJoinToken(token);
+  const facts = { token: secret, id: token.id, expiresAt: until };
+  const isJson = options.output === 'json';
+  if (!isJson) cli.err(`good for one enrolment until ${until}\n`);
+  const text = isJson ? JSON.stringify(facts, null, 2) : secret;
+  await cli.out(`${text}\n`).catch((thrown: unknown) => {
     throw untold(token.id, thrown);
   });
 }
