@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { noLog, systemClock } from '@countersign/base';
@@ -44,7 +44,7 @@ test('init prints the fingerprint of the root alone, names its key file, and kee
   }
 });
 
-test('init and token create tell the same as JSON', async () => {
+test('init, token create, backup and restore tell the same as JSON; root show needs no key', async () => {
   const data = file('as-json');
   const made = await countersign([
     ...['init', '--config', file('ca.yaml'), '--data', data, '-o', 'json'],
@@ -59,6 +59,11 @@ test('init and token create tell the same as JSON', async () => {
   const backup = await countersign([
     ...['backup', '--data', data, '--out', file('as-json-copy'), '-o', 'json'],
   ]);
+  // What opens the keys is not needed to say how they stand.
+  await rm(join(data, 'unseal.key'));
+  const shown = await countersign(['root', 'show', '--data', data, '-o', 'json']);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.deepEqual(JSON.parse(shown.stdout).anchors, [rootFingerprint]);
   const { records, audit } = JSON.parse(backup.stdout);
   const restored = await countersign([
     ...['restore', '--from', file('as-json-copy'), '--data', file('as-json-2'), '-o', 'json'],

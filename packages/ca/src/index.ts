@@ -78,6 +78,7 @@ export { publishedUrlOf } from './publish/published-url.ts';
 export { makeLists } from './publish/start-publishing.ts';
 export type { Caller, EdgeWait, RevokeAnswer, RevokeOrder } from './revoke.ts';
 export type { KeyRotation } from './rotation/key-rotation.ts';
+export { showStateRotation } from './rotation/show-state-rotation.ts';
 export { takeRotationStep } from './rotation/take-rotation-step.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {

@@ -1,11 +1,13 @@
 import { CountersignError, errorOfDenial } from '@countersign/base';
-import { stateLayout, takeRotationStep } from '@countersign/ca';
+import { adminClient, showStateRotation, stateLayout, takeRotationStep } from '@countersign/ca';
 import type { RotationRequest, RotationResponse, RotationStep } from '@countersign/wire';
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import { listOption } from '../list-option.ts';
 import { outputOption } from '../output-option.ts';
-import { asOperator } from '../state/open-state.ts';
+import { createLog } from '../serve/pino-log.ts';
+import { asOperator, readStateConfig } from '../state/open-state.ts';
+import { secretPlaces } from '../state/secret-places.ts';
 import { addStateOptions, type StateOptions } from '../state/state-options.ts';
 import { takingPart, whoOption } from '../state/who-option.ts';
 import type { Verb } from '../verb.ts';
@@ -83,15 +85,18 @@ async function take(cli: Cli, step: RotationStep, options: RotationOptions): Pro
     ...(step === 'show' ? {} : { by: `operator ${who.join(', ')}`.slice(0, 256) }),
     ...(carried.length > 0 && { carried }),
   };
-  const answer = await asOperator(cli, options, {
-    server: (client) => client.rotate(request),
-    async state(opened): Promise<RotationResponse> {
-      const taken = await takeRotationStep(opened.rotation, request);
-      if (!taken.ok) throw errorOfDenial(taken, `root ${step}`);
-      const { ok: _, ...response } = taken;
-      return response;
-    },
-  });
+  const answer =
+    step === 'show'
+      ? await show(cli, options, request)
+      : await asOperator(cli, options, {
+          server: (client) => client.rotate(request),
+          async state(opened): Promise<RotationResponse> {
+            const taken = await takeRotationStep(opened.rotation, request);
+            if (!taken.ok) throw errorOfDenial(taken, `root ${step}`);
+            const { ok: _, ...response } = taken;
+            return response;
+          },
+        });
   const { waiting } = answer;
   if (step !== 'show' && waiting !== undefined) await tidyRequests(waiting, directory);
   if (step === 'prepare') await writeRequests(answer.requests ?? [], out);
@@ -101,6 +106,24 @@ async function take(cli: Cli, step: RotationStep, options: RotationOptions): Pro
   if (options.output === 'json') return await cli.out(`${JSON.stringify(answer, null, 2)}\n`);
   await cli.out(rotationText(cli, step, answer));
   if (step === 'prepare') await cli.out(carriedText(cli, answer, { out, who }));
+}
+
+/** No key is read, so what opens them is not asked for. */
+async function show(
+  cli: Cli,
+  options: RotationOptions,
+  request: RotationRequest,
+): Promise<RotationResponse> {
+  if ((options.passphrase ?? options.keyFile) !== undefined) {
+    cli.err('note: no key is opened to show how they stand\n');
+  }
+  const { data } = options;
+  const client = await adminClient(data);
+  if (client !== undefined) return client.rotate(request);
+  return showStateRotation(request.authority, {
+    ...{ config: await readStateConfig(cli, options), data },
+    ...{ secrets: secretPlaces(cli), clock: cli.clock, log: createLog(cli, 'warn') },
+  });
 }
 
 function percentOf(text: string): number {

@@ -39,6 +39,16 @@ export interface OpenRotationOptions {
 export async function openRotation(
   options: OpenRotationOptions,
 ): Promise<{ readonly keys: KeyRotation; readonly hierarchy: HierarchyInForce }> {
+  const { keys, generationKeys, document } = await openRotationKeys(options);
+  return { keys, hierarchy: await hierarchyInForce(document, options.config, generationKeys) };
+}
+
+/** The same, with no key opened. */
+export async function openRotationKeys(options: OpenRotationOptions): Promise<{
+  readonly keys: KeyRotation;
+  readonly generationKeys: GenerationKeys;
+  readonly document: RotationDocument;
+}> {
   const { config, made, signers, rootFingerprint, file, stores, ledger, clock, log } = options;
   const document = madeDocument(config, made);
   const keeper = await RotationKeeper.open({
@@ -54,7 +64,7 @@ export async function openRotation(
   const keys = new KeyRotation({
     ...{ keeper, keys: generationKeys, stores, config, ledger, clock, log },
   });
-  return { keys, hierarchy: await hierarchyInForce(keeper.document, config, generationKeys) };
+  return { keys, generationKeys, document: keeper.document };
 }
 
 /** One generation of everything, active from the beginning. */
