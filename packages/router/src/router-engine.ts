@@ -195,7 +195,8 @@ export class RouterEngine {
       for await (const answer of events) {
         const timed = this.#timed(asking);
         const execution = this.#asker.execution(variables, timed);
-        await completeEvent(plan, answer, execution).finally(timed.over);
+        const told = this.#asker.told(plan.primary.subgraph, answer, asking);
+        await completeEvent(plan, told, execution).finally(timed.over);
         yield this.#complete(prepared, execution);
       }
     } catch (thrown) {
@@ -251,7 +252,10 @@ export class RouterEngine {
     const prepared = await this.preparer.prepare(query, operationName, caller);
     if (!prepared.ok) return prepared;
     if (watch !== undefined) watch.operation = prepared;
-    return this.#rejected(prepared) ?? operationVariables(prepared, given, this.schema);
+    const { introspection } = this.#parts.config;
+    return (
+      this.#rejected(prepared) ?? operationVariables(prepared, given, this.schema, !introspection)
+    );
   }
 
   /** Whoever asks, for no longer than an operation may take. */

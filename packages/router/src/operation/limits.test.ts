@@ -102,6 +102,12 @@ test('one field over and over again, many roots and deep lists are refused', asy
 test('introspection that is switched off is refused as such', async () => {
   const codes = await codesOf('{ __schema { types { name } } }');
   assert.deepEqual([...new Set(codes)], ['ERR_GRAPHQL_INTROSPECTION']);
+  for (const near of ['{ cc }', '{ b(xx: "") { c } }']) {
+    const prepared = await preparer.prepare(near, undefined, stranger);
+    const messages = prepared.ok ? [] : prepared.errors.map(({ message }) => message);
+    assert.ok(messages.length > 0);
+    assert.doesNotMatch(messages.join(), /did you mean/i);
+  }
 });
 
 test('an answer cannot be given another prototype', async () => {

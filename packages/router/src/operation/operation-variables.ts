@@ -12,15 +12,20 @@ export interface ReadyOperation {
 
 const noVariables: Variables = {};
 
-/** The operation with the values of its variables, or why they do not fit. Refusals: ERR_GRAPHQL_VARIABLES. */
+/**
+ * The operation with the values of its variables, or why they do not fit. Refusals: ERR_GRAPHQL_VARIABLES.
+ *
+ * @param hideSuggestions whether names that the caller may have meant are withheld
+ */
 export function operationVariables(
   prepared: PreparedOperation,
   given: Readonly<Record<string, unknown>>,
   schema: GraphQLSchema,
+  hideSuggestions: boolean,
 ): ReadyOperation | RefusedOperation {
   const definitions = prepared.operation.variableDefinitions ?? [];
   if (definitions.length === 0) return { ok: true, prepared, variables: noVariables };
-  const result = getVariableValues(schema, definitions, given, { maxErrors: 10 });
+  const result = getVariableValues(schema, definitions, given, { maxErrors: 10, hideSuggestions });
   if (result.errors === undefined) {
     return { ok: true, prepared, variables: result.variableValues.coerced };
   }

@@ -178,7 +178,9 @@ export class OperationPreparer {
     if (costly !== undefined) return refused(costly);
     const isShown = this.#around.introspection;
     const rules = isShown ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
-    const errors = validate(schema, document, rules, { maxErrors: maxTold });
+    // Suggestions would give the names away one by one.
+    const told = { maxErrors: maxTold, hideSuggestions: !isShown };
+    const errors = validate(schema, document, rules, told);
     if (errors.length > 0) return invalid(errors);
     const reserved = reservedKey(document);
     if (reserved !== undefined) return refused(reserved);
