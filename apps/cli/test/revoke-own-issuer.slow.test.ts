@@ -46,15 +46,38 @@ function issuerAt(url: string): Promise<string> {
 test('an authority whose own issuer is revoked goes on under another one, and says so before', {
   timeout,
 }, async (t) => {
-  const { done, serve } = await begin(t, '    spare: { curve: P-256, validity: 168h }\n');
+  const spare = '    spare: { curve: P-256, validity: 168h }\n';
+  const { home, run, done, serve, status } = await begin(t, spare);
   const server = await serve();
   const url = server.urls[0] ?? '';
+  const token = async () => (await done('token', 'create', '--spiffe-id', id('web'))).stdout.trim();
+  const enrol = async (out: string, ...more: string[]) => {
+    const words = ['enrol', '--ca', url, '--token', await token(), '--out', join(home, out)];
+    const ran = await countersign([...words, ...more]);
+    assert.equal(ran.code, 0, ran.stderr);
+  };
+  await enrol('web', '--issuer', 'spare');
   const before = await issuerAt(url);
   const order = ['revoke', '--issuer', 'services', '--block'];
   const dry = await done(...order, '--dry-run');
   assert.match(dry.stdout, /own TLS certificate hangs on "services": it is renewed under "spare"/);
   const revoked = await done(...order);
   assert.match(revoked.stdout, /hangs on "services": it is renewed under "spare"/);
+
+  // Whoever was issued to by the other one renews, and others are issued to by it.
+  const renewed = await countersign(['renew', '--ca', url, '--identity', join(home, 'web')]);
+  assert.equal(renewed.code, 0, renewed.stderr);
+  await enrol('shop');
+  const named = ['issue', '--spiffe-id', id('x'), '--issuer', 'services'];
+  for (const more of [['--out', join(home, 'x')], ['--dry-run']]) {
+    const refused = await run(...named, ...more);
+    assert.equal(refused.code, 1, `${refused.stdout}${refused.stderr}`);
+    const said = `${refused.stdout}${refused.stderr}`;
+    assert.match(said, /"services" signs nothing: .*root prepare --intermediate services/);
+  }
+  const { findings } = await status();
+  const details = findings.map(({ detail }: { detail: string }) => detail).join();
+  assert.match(details, /root prepare --intermediate services gives it a new key/);
   while ((await issuerAt(url)) === before) await new Promise((next) => setTimeout(next, 50));
   await server.end('SIGKILL');
   const again = await serve();

@@ -34,7 +34,8 @@ export async function revokedAuthorities(question: RevokedQuestion): Promise<Sta
     if (list === undefined && status.status !== 'revoked') continue;
     const way = `countersign root prepare --intermediate ${configNameOf(name)} gives it a new key`;
     const by = list === undefined ? 'the ledger' : `list ${list.crl.crlNumber} of "${list.issuer}"`;
-    const detail = `certificate of "${name}", serial ${serialHex}, is revoked by ${by} (${reason}): what is issued under it is refused; ${way}`;
+    const what = `certificate of "${name}", serial ${serialHex}, is revoked by ${by} (${reason})`;
+    const detail = `${what}: what is issued under it is refused; ${way}`;
     findings.push({ about: 'certificates', detail });
   }
   return findings;
