@@ -8,7 +8,7 @@ import { Agent, request } from 'undici';
 
 const script = join(import.meta.dirname, '..', '..', '..', 'examples', 'router', 'run.sh');
 
-test('examples/router serves two subgraphs over mTLS, and ends whole', async (t) => {
+test('examples/router serves three subgraphs over mTLS, one of them gRPC, and ends whole', async (t) => {
   const child = spawn('bash', [script], { stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGTERM'));
   let said = '';
@@ -34,11 +34,13 @@ test('examples/router serves two subgraphs over mTLS, and ends whole', async (t)
   const response = await request(`${url}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ query: '{ me { name email orders { total } } }' }),
+    body: JSON.stringify({ query: '{ me { name email orders { total status } } }' }),
     dispatcher,
   });
   assert.deepEqual(await response.body.json(), {
-    data: { me: { name: 'Ada', email: 'ada@example.org', orders: [{ total: 40 }] } },
+    data: {
+      me: { name: 'Ada', email: 'ada@example.org', orders: [{ total: 40, status: 'SENT' }] },
+    },
   });
   await dispatcher.destroy();
   child.kill('SIGTERM');
