@@ -204,6 +204,14 @@ authorization: { on_refused: reject, callers: ["spiffe://example.org/ns/default/
     assert.equal((await strict.ask('{ things { id } }', { as: 'other' })).status, 403);
     const before = strict.subgraphs.get('staff')?.requests.length;
     assert.equal(before, 1);
+    const skippable =
+      'query ($no: Boolean!) { person(id: "p") { name ...c @include(if: $no) } } fragment c on Person { cost }';
+    const skipped = await strict.ask(skippable, { as: 'web', variables: { no: false } });
+    assert.deepEqual(skipped.data, { person: { name: 'Ada' } });
+    const there = await strict.ask(skippable, { as: 'web', variables: { no: true } });
+    assert.equal(there.errors?.[0]?.extensions?.code, 'ERR_GRAPHQL_DENIED');
+    assert.equal(there.data, undefined);
+    assert.equal(strict.subgraphs.get('staff')?.requests.length, 2);
   } finally {
     await strict.close();
   }

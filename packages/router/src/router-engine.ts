@@ -253,9 +253,8 @@ export class RouterEngine {
     if (!prepared.ok) return prepared;
     if (watch !== undefined) watch.operation = prepared;
     const { introspection } = this.#parts.config;
-    return (
-      this.#rejected(prepared) ?? operationVariables(prepared, given, this.schema, !introspection)
-    );
+    const ready = operationVariables(prepared, given, this.schema, !introspection);
+    return ready.ok ? (this.#rejected(ready) ?? ready) : ready;
   }
 
   /** Whoever asks, for no longer than an operation may take. */
@@ -325,10 +324,12 @@ export class RouterEngine {
     for (const planner of this.#planners) planner.retire();
   }
 
-  #rejected(prepared: PreparedOperation): RefusedOperation | undefined {
+  #rejected({ prepared, variables }: ReadyOperation): RefusedOperation | undefined {
     if (prepared.refusals.length === 0) return undefined;
     if (this.#parts.config.authorization.on_refused === 'null') return undefined;
-    const places = prepared.refusals.map(({ fields }) => String(fields.coordinate));
+    const refusals = prepared.refusalsMet(variables);
+    if (refusals.length === 0) return undefined;
+    const places = refusals.map(({ fields }) => String(fields.coordinate));
     const reason = denial('ERR_GRAPHQL_DENIED', `not allowed to read "${places.join('", "')}"`);
     const errors = places.map((place) => ({
       message: `not allowed to read "${place}"`,

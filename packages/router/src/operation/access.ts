@@ -134,7 +134,8 @@ export class AccessRules {
     ]);
     const given = this.#definitionOf(typeName, name)?.type;
     // Whoever must not see a type is not given it, nor has anything run that would give it.
-    if (given !== undefined) rules.push(...(this.#rules.get(getNamedType(given).name) ?? []));
+    const givenNames = given === undefined ? [] : this.#namesOf(getNamedType(given).name);
+    rules.push(...givenNames.flatMap((each) => this.#rules.get(each) ?? []));
     this.#known.set(key, rules);
     return rules;
   }

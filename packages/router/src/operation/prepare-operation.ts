@@ -34,6 +34,7 @@ import { LruCache } from './lru-cache.ts';
 import type { PlannerAliases } from './planner-alias.ts';
 import { introspectionDocument, isPlannerDocument, plannerDocument } from './planner-document.ts';
 import { Projection } from './projection.ts';
+import { rulesMet } from './rules-met.ts';
 import { judgeSelections } from './selection-limits.ts';
 
 /** An operation, ready to run for callers who are refused the same of it. */
@@ -51,6 +52,8 @@ export interface PreparedOperation {
   readonly isRefused: (coordinate: string, field: FieldNode) => boolean;
   /** Why fields of it are refused to the caller. */
   readonly refusals: readonly Denial[];
+  /** Of them, those that it meets with these values of its variables. */
+  readonly refusalsMet: (variables: Variables) => readonly Denial[];
 }
 
 /** A refusal with the errors that the caller is told. */
@@ -142,13 +145,12 @@ export class OperationPreparer {
     if (known !== undefined) return known;
     if (read.variants.size >= maxVariants) read.variants.clear();
     const { rules } = read;
-    const refusedRules = new Set(rules.filter((_, i) => refusals[i] !== undefined));
-    const made = this.#prepareFor(
-      read,
-      rollout,
-      refusedRules,
-      refusals.filter((each) => each !== undefined),
-    );
+    const refusedRules = new Map<AccessRule, Denial>();
+    rules.forEach((rule, i) => {
+      const refusal = refusals[i];
+      if (refusal !== undefined) refusedRules.set(rule, refusal);
+    });
+    const made = this.#prepareFor(read, rollout, refusedRules);
     read.variants.set(signature, made);
     this.#read.set(key, read, weightOf(key, read));
     // What ended the planner is never asked of it again; what only came at a bad time is.
@@ -197,8 +199,7 @@ export class OperationPreparer {
   async #prepareFor(
     read: ReadOperation,
     rollout: Rollout,
-    refusedRules: ReadonlySet<AccessRule>,
-    refusals: readonly Denial[],
+    refusedRules: ReadonlyMap<AccessRule, Denial>,
   ): Promise<PreparedOperation | RefusedOperation> {
     const { schema, planner, access, aliases } = this.#around;
     const { document, operation, fragments } = read;
@@ -230,7 +231,12 @@ export class OperationPreparer {
       const name = operation.name?.value;
       return {
         ok: true,
-        ...{ kind: operation.operation, name, operation, refusals },
+        ...{ kind: operation.operation, name, operation },
+        refusals: [...refusedRules.values()],
+        refusalsMet(variables) {
+          const met = rulesMet(operation, fragments, variables, { schema, access });
+          return [...refusedRules].flatMap(([rule, refusal]) => (met.has(rule) ? [refusal] : []));
+        },
         plan: text === undefined ? undefined : await planner.plan(text, name, rollout),
         projection: new Projection(root, [{ set: operation.selectionSet, conditions: [] }], {
           ...{ schema, aliases, fragments, isRefused },

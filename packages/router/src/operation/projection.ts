@@ -203,7 +203,7 @@ function shapeOf(type: GraphQLOutputType): Shape {
 }
 
 /** Undefined: never. */
-function conditionsOf(selection: SelectionNode): readonly Condition[] | undefined {
+export function conditionsOf(selection: SelectionNode): readonly Condition[] | undefined {
   const conditions: Condition[] = [];
   for (const { name, arguments: args } of selection.directives ?? []) {
     if (name.value !== 'skip' && name.value !== 'include') continue;
