@@ -97,10 +97,10 @@ function fishScript(nodes: readonly Node[]): string {
         ({ name, summary }) =>
           `complete -c countersign -f ${here} -a ${name} -d '${quote(summary)}'`,
       ),
-      ...options.map(
-        ({ long, summary, choices }) =>
-          `complete -c countersign ${here} -l ${long.slice(2)}${choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ''} -d '${quote(summary)}'`,
-      ),
+      ...options.map(({ long, summary, choices }) => {
+        const values = choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : '';
+        return `complete -c countersign ${here} -l ${long.slice(2)}${values} -d '${quote(summary)}'`;
+      }),
     ];
   });
   return `${lines.join('\n')}\n`;

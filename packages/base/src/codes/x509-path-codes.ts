@@ -103,7 +103,7 @@ export const x509PathCodes = {
   },
   ERR_CERT_PURPOSE: {
     meaning: 'The extended key usage of a certificate does not allow the purpose.',
-    hint: 'a server needs serverAuth, a client clientAuth (whoever renews is one), and so does every CA above it that lists any; its profile in ca.yaml says which, then enrol anew',
+    hint: 'a server needs serverAuth, a client (whoever renews is one) clientAuth: give it to the profile, enrol anew; CAs that list any, too',
     exit: 1,
   },
   ERR_CERT_NAME_CONSTRAINTS: {

@@ -12,7 +12,9 @@ import {
 import type { CaConfig } from '../ca-config.ts';
 import type { SecretPlaces } from '../signers/secret-source.ts';
 import { readStateCertificates } from '../state-certificates.ts';
+import { checkStateConfig } from '../state-config.ts';
 import { proveLedgerKnows, stateFaults } from '../state-faults.ts';
+import { readMadeCertificates } from '../state-files.ts';
 import {
   formatStateManifest,
   keyFileName,
@@ -109,13 +111,14 @@ export interface Restored {
  * Makes a data directory of a backup, fills a ledger and proves it sound before the directory gets its name. The ledger
  * goes into a file, or an empty schema of a database, as the configuration says.
  *
- * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_BACKUP, ERR_LEDGER_BACKUP, ERR_FILE, and those of
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_CONFIG, ERR_STATE_BACKUP, ERR_LEDGER_BACKUP, ERR_FILE, and those of
  *   the ledger
  */
 export async function restoreState(options: RestoreOptions): Promise<Restored> {
   const { from, config, configText, secrets, clock, log } = options;
   const data = resolve(options.data);
   // Before anything is made: files that do not fit together, or another configuration than of this hierarchy, start nowhere.
+  if (configText !== undefined) await checkGivenConfig(config, from, log);
   const faults = await stateFaults(config, from);
   if (faults.length > 0) throw cannotStart(from, faults);
   await mustBeFree(data, 'restore');
@@ -148,6 +151,13 @@ export async function restoreState(options: RestoreOptions): Promise<Restored> {
       await ledger.close();
     }
   });
+}
+
+/** That another hierarchy was given is the mistake of who gave it; what cannot be read is found with the rest. */
+async function checkGivenConfig(config: CaConfig, from: string, log: Log): Promise<void> {
+  const manifest = await readStateManifest(from);
+  const made = await readMadeCertificates(stateLayout(from), manifest).catch(() => undefined);
+  if (made !== undefined) checkStateConfig(config, manifest, made, log);
 }
 
 function cannotStart(from: string, faults: readonly string[]): CountersignError {

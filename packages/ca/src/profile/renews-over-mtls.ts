@@ -7,10 +7,10 @@ import type { CertificateProfile } from './certificate-profile.ts';
 export function unrenewableNotices(profiles: readonly CertificateProfile[]): string[] {
   return profiles
     .filter((each) => isForSpiffe(each) && !isForClients(each))
-    .map(
-      ({ name, extKeyUsage }) =>
-        `profile "${name}" has extKeyUsage ${extKeyUsage.join(', ')} without clientAuth: identities of it cannot renew over mTLS, only enrol anew`,
-    );
+    .map(({ name, extKeyUsage }) => {
+      const found = `profile "${name}" has extKeyUsage ${extKeyUsage.join(', ')} without clientAuth`;
+      return `${found}: identities of it cannot renew over mTLS, only enrol anew`;
+    });
 }
 
 function isForClients({ extKeyUsage }: CertificateProfile): boolean {

@@ -18,8 +18,8 @@ export async function missingLists(question: RevokedQuestion): Promise<StatusFin
     const path = publishedPath.crl(slugOf(name, certificate));
     const namedBy = live.find((each) => addressesOf(each.certificate).some(endsIn(path)));
     if (namedBy === undefined) continue;
-    const detail = `list "${path}" of "${name}" was never imported, and the certificate of "${namedBy.name}" names it: nobody can find out whether that is revoked; ${wayOf(name)}`;
-    findings.push({ about: 'lists', detail });
+    const found = `list "${path}" of "${name}" was never imported, the certificate of "${namedBy.name}" names it`;
+    findings.push({ about: 'lists', detail: `${found}; ${wayOf(name)}` });
   }
   return findings;
 }
