@@ -13,6 +13,8 @@ before(async () => {
     yaml: `
 listen: { port: 0, client_mtls: optional }
 slow_operation: 0
+errors: { subgraph_messages: redact }
+limits: { max_response_bytes: 2048 }
 telemetry: { max_operations: 2, max_callers: 1 }`,
   });
 });
@@ -100,4 +102,25 @@ test('requests that come to no operation are told and counted, and so are operat
   assert.deepEqual([done?.over, done?.answers, done?.errors, done?.kind], ['sse', 1, 0, 'query']);
   assert.deepEqual([unfit?.code, unfit?.kind], ['ERR_GRAPHQL_DOCUMENT', 'refused']);
   await dispatcher.close();
+});
+
+test('what a subgraph writes into its errors is for the log alone, where that is set', async () => {
+  const { data, errors } = await world.ask('{ price: broken { upc } }');
+  assert.equal(data, null);
+  const [error] = errors ?? [];
+  assert.deepEqual(error?.path, ['price']);
+  assert.equal(error?.message, 'a subgraph answered with an error');
+  const line = world.lines.find(({ id }) => id === error?.extensions?.id);
+  assert.match(JSON.stringify(line?.errors), /out of stock/);
+  assert.doesNotMatch(JSON.stringify(errors), /out of stock/);
+});
+
+test('an answer of a subgraph beyond the limit has a reason of its own', async () => {
+  const many = Array.from(
+    { length: 49 },
+    (_, i) => `${'a'.repeat(40)}${i}: product(upc: "p1") { upc }`,
+  );
+  const { errors } = await world.ask(`{ ${many.join(' ')} }`);
+  const line = world.lines.find(({ id }) => id === errors?.[0]?.extensions?.id);
+  assert.equal(line?.reason, 'too-large');
 });

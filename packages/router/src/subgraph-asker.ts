@@ -8,6 +8,7 @@ import type { Asking, EngineParts } from './router-engine.ts';
 import { AnswerCache } from './subgraph/answer-cache.ts';
 import { failureOf, type SubgraphFailure } from './subgraph/failure.ts';
 import { InFlight } from './subgraph/in-flight.ts';
+import { redactAnswer } from './subgraph/redact-answer.ts';
 import type { Subgraph } from './subgraph/subgraph.ts';
 import type { SubgraphOutcome } from './subgraph/subgraph-client.ts';
 import { subgraphHeaders } from './subgraph/subgraph-headers.ts';
@@ -80,7 +81,7 @@ export class SubgraphAsker {
     const known = kept === undefined ? undefined : readAnswer(kept);
     if (known !== undefined) {
       watched?.end('cached');
-      return known;
+      return this.told(subgraph, known, asking);
     }
     const send = (signal: AbortSignal) => client.send({ ...request, signal });
     const shares = isRepeatable && this.#parts.config.deduplicate;
@@ -97,7 +98,20 @@ export class SubgraphAsker {
       return this.missing(operation, notGraphql(outcome.response), asking);
     }
     if (isRepeatable) this.#cache?.put(key, outcome.response, asking.key === '');
-    return answer;
+    return this.told(subgraph, answer, asking);
+  }
+
+  /** What of a subgraph's answer the caller may be told: all of it, unless its errors are the operator's alone. */
+  told(subgraph: string, answer: SubgraphAnswer, { caller }: Asking): SubgraphAnswer {
+    if (this.#parts.config.errors.subgraph_messages === 'show') return answer;
+    // Of gRPC services the names of statuses are told, never their words.
+    if (this.clientOf(subgraph).settings.protocol === 'grpc') return answer;
+    return redactAnswer(answer, (errors) => {
+      const id = this.#parts.newId();
+      const fields = { id, subgraph, caller: caller.spiffeId, errors };
+      this.#parts.log.warn(fields, 'subgraph answered with errors');
+      return id;
+    });
   }
 
   /** The operator is told why, the caller that it is so; both have the id. */

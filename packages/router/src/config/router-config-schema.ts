@@ -249,6 +249,12 @@ export const routerSchema = z.strictObject({
         .default(0),
     })
     .prefault({}),
+  errors: z
+    .strictObject({
+      /** Errors of subgraphs reach the caller as they are, or as their place and code alone, and are logged. */
+      subgraph_messages: z.enum(['show', 'redact']).default('show'),
+    })
+    .prefault({}),
   telemetry: telemetrySchema(principal).prefault({}),
   /** Operations slower than this are logged with where the time went. */
   slow_operation: duration('1s'),

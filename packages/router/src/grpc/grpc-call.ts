@@ -184,10 +184,13 @@ function neededOf(bytes: Buffer, maxBytes: number): number {
   if (bytes.length < 5) return 5;
   if (bytes.readUInt8(0) !== 0) throw wrongAnswer('a compressed message, which was not asked for');
   const length = bytes.readUInt32BE(1);
-  if (length > maxBytes) throw wrongAnswer(`a message of ${length} bytes, more than ${maxBytes}`);
+  if (length > maxBytes) {
+    const what = `a message of ${length} bytes, more than ${maxBytes}`;
+    throw wrongAnswer(what, { limit: maxBytes });
+  }
   return 5 + length;
 }
 
-function wrongAnswer(what: string): CountersignError {
-  return new CountersignError('ERR_SUBGRAPH_RESPONSE', `answered with ${what}`);
+function wrongAnswer(what: string, fields = {}): CountersignError {
+  return new CountersignError('ERR_SUBGRAPH_RESPONSE', `answered with ${what}`, { fields });
 }

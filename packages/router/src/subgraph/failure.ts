@@ -30,6 +30,7 @@ export type FailureReason =
   | 'timeout'
   | 'broke-off'
   | 'status'
+  | 'too-large'
   | 'response';
 
 /** What the dialer says of who answered, as a reason. */
@@ -67,7 +68,8 @@ export function failureOf(thrown: unknown): SubgraphFailure {
   const fields = thrown instanceof CountersignError ? thrown.fields : {};
   if (known !== undefined) {
     const isUnsent = known[1] === 'unreachable';
-    return { code: known[0], reason: known[1], detail, fields, isUnsent };
+    const reason = known[1] === 'response' && 'limit' in fields ? 'too-large' : known[1];
+    return { code: known[0], reason, detail, fields, isUnsent };
   }
   if (!(thrown instanceof CountersignError)) {
     return { code: 'ERR_SUBGRAPH_RESPONSE', reason: 'broke-off', detail, fields, isUnsent: false };

@@ -88,7 +88,8 @@ class Receiving implements Dispatcher.DispatchHandler {
     const { maxResponseBytes } = this.#request;
     if (this.#bytes <= maxResponseBytes) return;
     const message = `answer of more than ${maxResponseBytes} bytes`;
-    controller.abort(new CountersignError('ERR_SUBGRAPH_RESPONSE', message));
+    const fields = { limit: maxResponseBytes };
+    controller.abort(new CountersignError('ERR_SUBGRAPH_RESPONSE', message, { fields }));
   }
 
   onResponseEnd(): void {
