@@ -13,6 +13,7 @@ import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
 import { measureOcspServing, measureRevocation } from '../packages/ca/bench/publish.bench.ts';
 import { measureVisibility, type SeenMs } from '../packages/ca/bench/visibility.bench.ts';
 import { measureHandshake, measureProxiedRequest } from '../packages/gateway/bench/proxy.bench.ts';
+import { measureHostile } from '../packages/router/bench/hostile.bench.ts';
 import { measureCrl } from '../packages/x509/bench/crl.bench.ts';
 
 const micros = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} µs`;
@@ -169,6 +170,16 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
           : `Hive runtime ${cpu(hive.three)} / ${cpu(hive.one)}`;
       const spans = `with spans ${cpu(traced.three)} / ${cpu(traced.one)}`;
       return `${cpu(ours.three)} of router CPU with three fetches / ${cpu(ours.one)} with one; ${spans}; ${beside}`;
+    },
+  },
+  {
+    name: 'router, hostile queries',
+    async run() {
+      const all = (await measureHostile()).map(
+        ({ what, figureMicros, floorMicros }) =>
+          `${what} ${micros(figureMicros)}, its JSON alone ${micros(floorMicros)}`,
+      );
+      return `goal 1000 µs each before refusal, the last apart, which is within the limits: ${all.join('; ')}`;
     },
   },
 ];
