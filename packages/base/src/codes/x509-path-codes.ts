@@ -103,7 +103,7 @@ export const x509PathCodes = {
   },
   ERR_CERT_PURPOSE: {
     meaning: 'The extended key usage of a certificate does not allow the purpose.',
-    hint: 'a server needs serverAuth, a client (whoever renews is one) clientAuth: give it to the profile, enrol anew; CAs that list any, too',
+    hint: 'a server needs serverAuth, a client (whoever renews is one) clientAuth, CAs that list any too: see the profile, enrol anew',
     exit: 1,
   },
   ERR_CERT_NAME_CONSTRAINTS: {

@@ -111,8 +111,8 @@ export interface Restored {
  * Makes a data directory of a backup, fills a ledger and proves it sound before the directory gets its name. The ledger
  * goes into a file, or an empty schema of a database, as the configuration says.
  *
- * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_CONFIG, ERR_STATE_BACKUP, ERR_LEDGER_BACKUP, ERR_FILE, and those of
- *   the ledger
+ * @throws CountersignError ERR_STATE_EXISTS, ERR_STATE_MISSING, ERR_STATE_CONFIG, ERR_STATE_BACKUP, ERR_LEDGER_BACKUP,
+ *   ERR_FILE, and those of the ledger
  */
 export async function restoreState(options: RestoreOptions): Promise<Restored> {
   const { from, config, configText, secrets, clock, log } = options;
