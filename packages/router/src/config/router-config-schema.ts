@@ -49,7 +49,7 @@ const mtlsSchema = z.strictObject({
   /** Written at start with a local authority, read with another one; what changes there is taken over. */
   trust_bundle_path: path.optional(),
   verify_hostname: z.boolean().default(true),
-  /** Plaintext where the other side speaks no TLS, or we have no identity; logged and counted each time, refused in production unless forced. */
+  /** Plaintext where no mTLS is to be had; logged and counted each time, refused in production unless forced. */
   allow_fallback: z.boolean().default(false),
 });
 

@@ -27,10 +27,12 @@ export interface AccessRule {
 const kinds = new Set(['allow', 'deny', 'authenticated', 'requiresScopes', 'policy']);
 const ours = new Set(['allow', 'deny']);
 
+const locations = 'OBJECT | INTERFACE | SCALAR | ENUM | FIELD_DEFINITION | ARGUMENT_DEFINITION';
+
 /** What a subgraph may write without declaring it. */
 const definitions = parse(`
-directive @allow(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | SCALAR | ENUM | FIELD_DEFINITION | ARGUMENT_DEFINITION
-directive @deny(principals: [String!], roles: [String!]) repeatable on OBJECT | INTERFACE | SCALAR | ENUM | FIELD_DEFINITION | ARGUMENT_DEFINITION
+directive @allow(principals: [String!], roles: [String!]) repeatable on ${locations}
+directive @deny(principals: [String!], roles: [String!]) repeatable on ${locations}
 `).definitions;
 
 /** A place of a document that carries directives. */
