@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import { Agent, fetch } from 'undici';
+import { Agent, fetch, Pool } from 'undici';
 import { collectingMeter, routerWorld, type World } from './router-world.suite.ts';
 import { shop } from './shop.suite.ts';
+import { failureOf } from './subgraph/failure.ts';
+import { sendRequest } from './subgraph/send-request.ts';
 
 const counted = collectingMeter();
 let world: World;
@@ -14,7 +18,6 @@ before(async () => {
 listen: { port: 0, client_mtls: optional }
 slow_operation: 0
 errors: { subgraph_messages: redact }
-limits: { max_response_bytes: 2048 }
 telemetry: { max_operations: 2, max_callers: 1 }`,
   });
 });
@@ -116,11 +119,15 @@ test('what a subgraph writes into its errors is for the log alone, where that is
 });
 
 test('an answer of a subgraph beyond the limit has a reason of its own', async () => {
-  const many = Array.from(
-    { length: 49 },
-    (_, i) => `${'a'.repeat(40)}${i}: product(upc: "p1") { upc }`,
-  );
-  const { errors } = await world.ask(`{ ${many.join(' ')} }`);
-  const line = world.lines.find(({ id }) => id === errors?.[0]?.extensions?.id);
-  assert.equal(line?.reason, 'too-large');
+  const server = createServer((_request, response) => response.end('x'.repeat(5000)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const sent = sendRequest(new Pool(`http://127.0.0.1:${port}`), {
+    ...{ path: '/', headers: [], body: '', maxResponseBytes: 1000, signal: undefined },
+  });
+  const thrown = await sent.then(assert.fail, (reason: unknown) => reason);
+  assert.equal(failureOf(thrown).reason, 'too-large');
+  server.closeAllConnections();
+  server.close();
 });

@@ -34,7 +34,7 @@ const name = 'all.v1.Everything';
 const full = {
   ...{
     aDouble: 1.5,
-    aFloat: 0.25,
+    aFloat: 0.1,
     anInt64: '-9223372036854775808',
     aUint64: '18446744073709551615',
   },

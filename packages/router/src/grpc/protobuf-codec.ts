@@ -126,6 +126,8 @@ export class ProtobufCodec {
     if (kind === 'bytes') return Buffer.from(reader.bytes()).toString('base64');
     if (kind === 'message' || kind === 'group') throw new TypeError('a message among scalars');
     const value: unknown = reader[kind]();
+    if (typeof value === 'number' && !Number.isFinite(value)) return null;
+    if (kind === 'float') return shortest(value as number);
     return longKinds.has(kind) ? String(value) : value;
   }
 
@@ -246,6 +248,15 @@ const ranges: Readonly<Partial<Record<ProtoKind, readonly [bigint, bigint]>>> = 
   uint64: [0n, 2n ** 64n - 1n],
   fixed64: [0n, 2n ** 64n - 1n],
 };
+
+/** The shortest decimal that is this single-precision number: 0.1, not the double nearest to it. */
+function shortest(value: number): number {
+  for (let digits = 6; digits < 9; digits += 1) {
+    const decimal = Number(value.toPrecision(digits));
+    if (Math.fround(decimal) === value) return decimal;
+  }
+  return value;
+}
 
 function isPackable(kind: ProtoKind): boolean {
   return wireTypes[kind] !== 2 && kind !== 'group';
