@@ -10,6 +10,9 @@ const reserved = new Set<string>([
   ...addedScalars,
 ]);
 
+/** Not a number, infinite, or a value of an open enum without a name. */
+const mayBeNull: ReadonlySet<ProtoKind> = new Set(['double', 'float', 'enum']);
+
 const scalars: Readonly<Partial<Record<ProtoKind, string>>> = {
   ...{ double: 'Float', float: 'Float' },
   ...{ int32: 'Int', sint32: 'Int', sfixed32: 'Int' },
@@ -51,7 +54,9 @@ export class GrpcNames {
       message === undefined
         ? (scalars[kind] ?? this.output(typeName))
         : (this.plainOf(message) ?? this[side](typeName));
-    return isRepeated ? `[${named}!]` : named;
+    if (!isRepeated) return named;
+    // What GraphQL has no value for is null, and must not take the whole list with it.
+    return side === 'output' && mayBeNull.has(kind) ? `[${named}]` : `[${named}!]`;
   }
 
   #claim(name: string, owner: string): string {

@@ -89,6 +89,12 @@ test('what was not sent is the default, or null where that can be told', () => {
   }
 });
 
+test('each number that is none is null by itself', () => {
+  const numbers = { aDouble: Number.NaN, aFloat: Number.POSITIVE_INFINITY };
+  const { aDouble, aFloat } = codec.decode(name, codec.encode(name, numbers)) as typeof numbers;
+  assert.deepEqual([aDouble, aFloat], [null, null]);
+});
+
 test('fields that the schema does not know are skipped, and an unknown enum value has no name', () => {
   const writer = protobuf.Writer.create()
     .uint32(12 << 3)
