@@ -110,6 +110,8 @@ test('a persisted query is sent once, then by its hash alone; a wrong hash is re
   assert.deepEqual(await (await post({ extensions })).json(), { data: { me: { name: 'Ada' } } });
   const other = await post({ query: '{ me { id } }', extensions });
   assert.equal(other.status, 400);
+  const second = await post({ extensions: { persistedQuery: { version: 2, sha256Hash } } });
+  assert.match(await second.text(), /PERSISTED_QUERY_NOT_SUPPORTED/);
 });
 
 test('bodies that are too large, encoded or no operation are refused for what they are', async () => {

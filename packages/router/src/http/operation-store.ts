@@ -11,6 +11,7 @@ export interface StoreOptions {
 }
 
 const maxEntries = 10_000;
+const notSupported = 'PERSISTED_QUERY_NOT_SUPPORTED';
 const maxChars = 32 * 1024 * 1024;
 
 /** Which document a request means: the one that it carries, or one that is known by its hash. */
@@ -29,6 +30,11 @@ export class OperationStore {
     query,
     extensions,
   }: OperationParameters): { readonly ok: true; readonly query: string } | RefusedRequest {
+    const { version } = Object(extensions.persistedQuery) as Record<string, unknown>;
+    if (version !== undefined && version !== 1) {
+      const told = JSON.stringify(version)?.slice(0, 20);
+      return persisted(400, `persistedQuery of version ${told}, 1 is expected`, notSupported);
+    }
     const hash = hashOf(extensions);
     const { safelist, automatic } = this.#options;
     if (safelist !== undefined) {
@@ -40,8 +46,7 @@ export class OperationStore {
     if (hash === undefined) {
       return query === undefined ? wrong(400, '"query" is missing') : { ok: true, query };
     }
-    if (!automatic)
-      return persisted(400, 'persisted queries are switched off', 'PERSISTED_QUERY_NOT_SUPPORTED');
+    if (!automatic) return persisted(400, 'persisted queries are switched off', notSupported);
     if (query === undefined) {
       const known = this.#automatic.get(hash);
       if (known !== undefined) return { ok: true, query: known };
