@@ -126,7 +126,7 @@ test('an answer of a subgraph beyond the limit has a reason of its own', async (
   const sent = sendRequest(new Pool(`http://127.0.0.1:${port}`), {
     ...{ path: '/', headers: [], body: '', maxResponseBytes: 1000, signal: undefined },
   });
-  const thrown = await sent.then(assert.fail, (reason: unknown) => reason);
+  const thrown = await sent.catch((reason: unknown) => reason);
   assert.equal(failureOf(thrown).reason, 'too-large');
   server.closeAllConnections();
   server.close();
