@@ -27,6 +27,7 @@ export class KeySets {
   readonly requests: GuardedRequests;
   readonly #clock: Clock;
   readonly #sets = new Map<string, Fetched>();
+  readonly #failed = new Map<string, { readonly thrown: unknown; readonly at: number }>();
   readonly #underWay = new Map<string, Promise<Fetched>>();
 
   constructor({ allow, clock }: { readonly allow: readonly string[]; readonly clock: Clock }) {
@@ -40,12 +41,27 @@ export class KeySets {
     const known = this.#sets.get(id);
     const age = known === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() - known.at;
     if (known !== undefined && age < (isMissing ? soonestMs : staleMs)) return known.keys;
+    try {
+      return (await this.#ask(id, place)).keys;
+    } catch (thrown) {
+      if (known !== undefined && age < longestMs) return known.keys;
+      throw thrown;
+    }
+  }
+
+  /** One request at a time; what could not be had is not asked for again with every token. */
+  async #ask(id: string, place: KeySetPlace): Promise<Fetched> {
+    const failed = this.#failed.get(id);
+    if (failed !== undefined && this.#clock.now() - failed.at < soonestMs) throw failed.thrown;
     const asking = this.#underWay.get(id) ?? this.#fetch(id, place);
     this.#underWay.set(id, asking);
     try {
-      return (await asking).keys;
+      const fetched = await asking;
+      this.#failed.delete(id);
+      return fetched;
     } catch (thrown) {
-      if (known !== undefined && age < longestMs) return known.keys;
+      if (this.#failed.size >= mostSets) this.#failed.clear();
+      this.#failed.set(id, { thrown, at: this.#clock.now() });
       throw thrown;
     } finally {
       this.#underWay.delete(id);
