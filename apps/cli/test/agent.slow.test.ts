@@ -1,36 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import { type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { authorityYaml, id, lastLine } from './authority-files.ts';
-import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
-
-const skip = process.platform === 'linux' ? false : 'the agent runs on Linux alone';
+import { skipAgent, startAgentOfAuthority } from './agent-of-authority.ts';
+import { id, lastLine } from './authority-files.ts';
+import { countersign } from './countersign.ts';
 
 test('an agent enrols by a token, and entries over the API give and take identities on an open stream', {
-  skip,
+  skip: skipAgent,
 }, async (t) => {
-  const directory = await temporaryDirectory(t);
-  const file = (name: string) => join(directory, name);
-  await writeFile(file('ca.yaml'), authorityYaml());
-  await writeFile(file('agent.yaml'), 'agent: { socket: agent.sock }\n');
-  const run = async (...words: string[]) => {
-    const ran = await countersign(words);
-    assert.equal(ran.code, 0, ran.stderr);
-    return ran.stdout.trim();
-  };
-  const state = ['--data', file('state')];
-  await run('init', '--config', file('ca.yaml'), ...state);
-  const server = await startCountersign(t, [
-    ...['ca', 'serve', '--config', file('ca.yaml'), ...state, '--port', '0'],
-  ]);
-  const token = await run('token', 'create', ...state, '--spiffe-id', id('agent'));
-  const agent = await startCountersign(t, [
-    ...['agent', '--config', file('agent.yaml'), '--ca', server.urls[0]!, '--token', token],
-  ]);
+  const { file, run, state, agent } = await startAgentOfAuthority(t);
   assert.deepEqual(agent.urls, [`unix://${file('agent.sock')}`]);
 
   const create = ['entry', 'create', ...state, '--agent', id('agent'), '--spiffe-id', id('web')];

@@ -58,7 +58,10 @@ suite('the package, installed where there is no repository', () => {
     const judged = await countersign('verify', 'shop/chain.pem', '--bundle', 'shop/bundle.pem');
     assert.match(judged, /^ok/m);
     assert.match(await countersign('audit', 'verify', '--data', 'state'), /^sound: /);
-    assert.match(await countersign('root', 'show', '--data', 'state'), /root/);
+    assert.match(
+      await countersign('root', 'show', '--data', 'state'),
+      /^root: steady\n {2}root: active, /,
+    );
 
     const words = ['ca', 'serve', '--config', 'ca.yaml', '--data', 'state', '--port', '0'];
     const server = spawn(process.execPath, [bin, ...words, '--admin-port', '0'], {

@@ -1,38 +1,19 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import { readIdentity } from '@countersign/identity';
 import { createMtlsListener, describePeer } from '@countersign/mtls';
 import { staticBundles, staticSvid } from '@countersign/spiffe';
-import { authorityYaml, id } from './authority-files.ts';
-import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
-
-const skip = process.platform === 'linux' ? false : 'the agent runs on Linux alone';
+import { skipAgent, startAgentOfAuthority } from './agent-of-authority.ts';
+import { id } from './authority-files.ts';
+import { startCountersign } from './countersign.ts';
 
 test('a router is who an agent says, and goes on being it through rotations without a failed request', {
-  skip,
+  skip: skipAgent,
 }, async (t) => {
-  const directory = await temporaryDirectory(t);
-  const file = (name: string) => join(directory, name);
-  await writeFile(file('ca.yaml'), authorityYaml());
-  await writeFile(file('agent.yaml'), 'agent: { socket: agent.sock }\n');
-  const run = async (...words: string[]) => {
-    const ran = await countersign(words);
-    assert.equal(ran.code, 0, ran.stderr);
-    return ran.stdout.trim();
-  };
-  const state = ['--data', file('state')];
-  await run('init', '--config', file('ca.yaml'), ...state);
-  const server = await startCountersign(t, [
-    ...['ca', 'serve', '--config', file('ca.yaml'), ...state, '--port', '0'],
-  ]);
-  const token = await run('token', 'create', ...state, '--spiffe-id', id('agent'));
-  await startCountersign(t, [
-    ...['agent', '--config', file('agent.yaml'), '--ca', server.urls[0]!, '--token', token],
-  ]);
+  const { file, run, state } = await startAgentOfAuthority(t);
   const selector = ['--selector', `unix:uid:${process.getuid?.()}`];
   for (const [name, ttl] of [
     ['other', '1h'],
