@@ -1,4 +1,9 @@
-import { CountersignError, concatBytes, messageOf } from '@countersign/base';
+import { CountersignError } from '@countersign/base';
+import {
+  AuthorityExchange,
+  type AuthorityExchangeOptions,
+  type CallOptions,
+} from './authority-exchange.ts';
 import {
   type BatchRequest,
   type BatchResponse,
@@ -52,7 +57,6 @@ import {
   type ImportListResponse,
   parseImportListResponse,
 } from './list-messages.ts';
-import { errorOfProblem, parseProblem, problemContentType } from './problem.ts';
 import { parseJsonBody } from './read-message.ts';
 import {
   formatRevokeRequest,
@@ -66,43 +70,12 @@ import {
   type RotationRequest,
   type RotationResponse,
 } from './rotation-messages.ts';
-import { type Route, routes } from './routes.ts';
+import { routes } from './routes.ts';
 import { parseStatusResponse, type StatusResponse } from './status-response.ts';
 import { type InclusionProof, parseLogProof } from './transparency/log-proof.ts';
 import { formatTilePath, type TileName } from './transparency/tile-name.ts';
 
-export interface TransportRequest {
-  readonly method: 'GET' | 'POST';
-  /** Path and query. */
-  readonly path: string;
-  /** JSON text. */
-  readonly body?: string;
-  /** Ends the request at any stage, also while its answer's body is read. */
-  readonly signal: AbortSignal;
-}
-
-export interface TransportResponse {
-  readonly status: number;
-  /** Lowercase names. */
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  /** Leaving the loop early must let go of the connection. */
-  readonly body: AsyncIterable<Uint8Array>;
-}
-
-/** One HTTP exchange with the authority, authenticated however its maker knows: mTLS, or the admin socket. */
-export type Transport = (request: TransportRequest) => Promise<TransportResponse>;
-
-export interface AuthorityClientOptions {
-  readonly transport: Transport;
-  /** Where it goes, for messages: `https://127.0.0.1:8440`. */
-  readonly url: string;
-  /** For a whole answer, and for the head of the feed's. Default 15,000. */
-  readonly timeoutMs?: number;
-}
-
-interface CallOptions {
-  readonly signal?: AbortSignal;
-}
+export type AuthorityClientOptions = AuthorityExchangeOptions;
 
 /**
  * The authority's API, called. Every method throws a CountersignError: the authority's own code where it refused,
@@ -110,13 +83,11 @@ interface CallOptions {
  */
 export class AuthorityClient {
   readonly url: string;
-  readonly #transport: Transport;
-  readonly #timeoutMs: number;
+  readonly #exchange: AuthorityExchange;
 
   constructor(options: AuthorityClientOptions) {
     this.url = options.url;
-    this.#transport = options.transport;
-    this.#timeoutMs = options.timeoutMs ?? 15_000;
+    this.#exchange = new AuthorityExchange(options);
   }
 
   /**
@@ -127,60 +98,70 @@ export class AuthorityClient {
     const { holds } = options;
     const query = holds === undefined ? '' : `?${new URLSearchParams({ holds })}`;
     const route = { ...routes.bundle, path: `${routes.bundle.path}${query}` };
-    return utf8.decode(await this.#call(route, undefined, options));
+    return utf8.decode(await this.#exchange.call(route, undefined, options));
   }
 
   /** The trust anchors in PEM. */
   async bundlePem(options: CallOptions = {}): Promise<string> {
-    return utf8.decode(await this.#call(routes.bundlePem, undefined, options));
+    return utf8.decode(await this.#exchange.call(routes.bundlePem, undefined, options));
   }
 
   enrol(request: AnyEnrolRequest, options: CallOptions = {}): Promise<IssueResponse> {
-    return this.#message(routes.enrol, formatEnrolRequest(request), parseIssueResponse, options);
+    return this.#exchange.message(
+      routes.enrol,
+      formatEnrolRequest(request),
+      parseIssueResponse,
+      options,
+    );
   }
 
   renew(request: RenewRequest, options: CallOptions = {}): Promise<IssueResponse> {
-    return this.#message(routes.renew, formatRenewRequest(request), parseIssueResponse, options);
+    return this.#exchange.message(
+      routes.renew,
+      formatRenewRequest(request),
+      parseIssueResponse,
+      options,
+    );
   }
 
   /** Many certificates in one call, each answered by itself; waits up to a minute longer than other calls. */
   issueBatch(request: BatchRequest, options: CallOptions = {}): Promise<BatchResponse> {
     const body = formatBatchRequest(request);
-    return this.#message(routes.issueBatch, body, parseBatchResponse, options, 60_000);
+    return this.#exchange.message(routes.issueBatch, body, parseBatchResponse, options, 60_000);
   }
 
   /** Waits up to the request's `waitMs` longer than other calls. */
   revoke(request: RevokeRequest, options: CallOptions = {}): Promise<RevokeResponse> {
     const body = formatRevokeRequest(request);
     const more = request.waitMs ?? 60_000;
-    return this.#message(routes.revoke, body, parseRevokeResponse, options, more);
+    return this.#exchange.message(routes.revoke, body, parseRevokeResponse, options, more);
   }
 
   /** By whoever holds the private key of what is revoked; nothing else is shown. */
   revokeByKey(request: KeyRevokeRequest, options: CallOptions = {}): Promise<RevokeResponse> {
     const body = formatKeyRevokeRequest(request);
     const more = request.waitMs ?? 60_000;
-    return this.#message(routes.keyRevoke, body, parseRevokeResponse, options, more);
+    return this.#exchange.message(routes.keyRevoke, body, parseRevokeResponse, options, more);
   }
 
   status(options: CallOptions = {}): Promise<StatusResponse> {
-    return this.#message(routes.status, undefined, parseStatusResponse, options);
+    return this.#exchange.message(routes.status, undefined, parseStatusResponse, options);
   }
 
   /** The newest checkpoint of the issuance log, a signed note. */
   async logCheckpoint(options: CallOptions = {}): Promise<string> {
-    return utf8.decode(await this.#call(routes.logCheckpoint, undefined, options));
+    return utf8.decode(await this.#exchange.call(routes.logCheckpoint, undefined, options));
   }
 
   /** The key of the issuance log, `NAME+ID+BASE64`, for `parseNoteKey`: as good as the connection that it comes over. */
   async logKey(options: CallOptions = {}): Promise<string> {
-    return utf8.decode(await this.#call(routes.logKey, undefined, options));
+    return utf8.decode(await this.#exchange.call(routes.logKey, undefined, options));
   }
 
   /** That a certificate is in the issuance log; the authority waits some seconds for the checkpoint. */
   async logProof(serial: string, options: CallOptions = {}): Promise<InclusionProof> {
     const path = `${routes.logProof.path}?${new URLSearchParams({ serial })}`;
-    const bytes = await this.#call({ ...routes.logProof, path }, undefined, options);
+    const bytes = await this.#exchange.call({ ...routes.logProof, path }, undefined, options);
     const what = 'logProof answer';
     const proof = parseLogProof(parseJsonBody(bytes, what, routes.logProof.maxAnswerBytes));
     if (proof.kind === 'inclusion') return proof;
@@ -191,7 +172,7 @@ export class AuthorityClient {
   async logTile(name: TileName, options: CallOptions = {}): Promise<Uint8Array | undefined> {
     const path = routes.logTile.path.replace('tile/', formatTilePath(name));
     try {
-      return await this.#call({ ...routes.logTile, path }, undefined, options);
+      return await this.#exchange.call({ ...routes.logTile, path }, undefined, options);
     } catch (thrown) {
       if (thrown instanceof CountersignError && thrown.code === 'ERR_LOG_MISSING') return undefined;
       throw thrown;
@@ -199,43 +180,54 @@ export class AuthorityClient {
   }
 
   lease(request: LeaseRequest, options: CallOptions = {}): Promise<LeaseResponse> {
-    return this.#message(routes.lease, formatLeaseRequest(request), parseLeaseResponse, options);
+    return this.#exchange.message(
+      routes.lease,
+      formatLeaseRequest(request),
+      parseLeaseResponse,
+      options,
+    );
   }
 
   /** One step of replacing a key of the hierarchy, on the admin socket alone; waits up to two minutes longer than others. */
   rotate(request: RotationRequest, options: CallOptions = {}): Promise<RotationResponse> {
     const body = formatRotationRequest(request);
-    return this.#message(routes.adminRotation, body, parseRotationResponse, options, 120_000);
+    return this.#exchange.message(
+      routes.adminRotation,
+      body,
+      parseRotationResponse,
+      options,
+      120_000,
+    );
   }
 
   /** Has it publish a list that was signed elsewhere; on the admin socket alone. */
   importList(list: Uint8Array, options: CallOptions = {}): Promise<ImportListResponse> {
     const body = formatImportListRequest({ list });
-    return this.#message(routes.adminList, body, parseImportListResponse, options);
+    return this.#exchange.message(routes.adminList, body, parseImportListResponse, options);
   }
 
   /** On the admin socket alone. */
   createToken(request: TokenRequest, options: CallOptions = {}): Promise<TokenResponse> {
     const body = formatTokenRequest(request);
-    return this.#message(routes.adminToken, body, parseTokenResponse, options);
+    return this.#exchange.message(routes.adminToken, body, parseTokenResponse, options);
   }
 
   /** What {@link issue} would be answered, with every reason, on the admin socket alone; nothing is ordered. */
   explain(request: AdminIssueRequest, options: CallOptions = {}): Promise<IssueExplanation> {
     const body = formatAdminIssueRequest(request);
-    return this.#message(routes.adminExplain, body, parseIssueExplanation, options);
+    return this.#exchange.message(routes.adminExplain, body, parseIssueExplanation, options);
   }
 
   /** On the admin socket alone. */
   issue(request: AdminIssueRequest, options: CallOptions = {}): Promise<IssueResponse> {
     const body = formatAdminIssueRequest(request);
-    return this.#message(routes.adminIssue, body, parseIssueResponse, options);
+    return this.#exchange.message(routes.adminIssue, body, parseIssueResponse, options);
   }
 
   /** On the admin socket alone: a page of the ledger, as `ledgerOverSocket` of `ca` reads it. */
   readLedger(request: LedgerReadRequest, options: CallOptions = {}): Promise<unknown> {
     const body = formatLedgerReadRequest(request);
-    return this.#message(routes.adminLedger, body, (json) => json, options, 60_000);
+    return this.#exchange.message(routes.adminLedger, body, (json) => json, options, 60_000);
   }
 
   /** What was issued for a key, by the SHA-256 of its SubjectPublicKeyInfo; on the admin socket alone. */
@@ -245,7 +237,7 @@ export class AuthorityClient {
   ): Promise<readonly CertificateOfKey[]> {
     const { adminCertificates: route } = routes;
     const path = `${route.path}?${new URLSearchParams({ key })}`;
-    const bytes = await this.#call({ ...route, path }, undefined, options);
+    const bytes = await this.#exchange.call({ ...route, path }, undefined, options);
     return parseCertificatesOfKey(
       parseJsonBody(bytes, 'certificates answer', route.maxAnswerBytes),
     );
@@ -268,183 +260,36 @@ export class AuthorityClient {
       ...(query.reads !== undefined && { reads: String(query.reads) }),
     });
     const path = `${routes.feed.path}?${parameters}`;
-    const closing = new AbortController();
-    const signal = anyOf(query.signal, closing.signal);
-    try {
-      const response = await this.#open(routes.feed, path, undefined, signal, closing);
-      checkContentType(routes.feed, response);
-      yield* readFeed(response.body);
-    } catch (thrown) {
-      throw this.#explain(thrown, routes.feed, query.signal, closing.signal);
-    } finally {
-      closing.abort();
-    }
+    yield* this.#exchange.stream(routes.feed, path, query, readFeed);
   }
 
   /** A token for oneself, or for a workload that one may order for. */
   jwtSvid(order: JwtSvidOrder, options: CallOptions = {}): Promise<JwtSvidAnswer> {
     const body = formatJwtSvidOrder(order);
-    return this.#message(routes.jwtSvid, body, parseJwtSvidAnswer, options);
+    return this.#exchange.message(routes.jwtSvid, body, parseJwtSvidAnswer, options);
   }
 
   /** The registration entries: all for admins and operators, its own for an agent. */
   async entries(options: CallOptions = {}): Promise<readonly RegisteredEntry[]> {
-    return this.#message(routes.entries, undefined, parseEntryList, options);
+    return this.#exchange.message(routes.entries, undefined, parseEntryList, options);
   }
 
   createEntry(draft: EntryDraft, options: CallOptions = {}): Promise<RegisteredEntry> {
     const body = formatEntryDraft(draft);
-    return this.#message(routes.createEntry, body, parseRegisteredEntry, options);
+    return this.#exchange.message(routes.createEntry, body, parseRegisteredEntry, options);
   }
 
   /** The entry that is no more. */
   deleteEntry(id: string, options: CallOptions = {}): Promise<RegisteredEntry> {
     const body = formatEntryDeletion(id);
-    return this.#message(routes.deleteEntry, body, parseRegisteredEntry, options);
+    return this.#exchange.message(routes.deleteEntry, body, parseRegisteredEntry, options);
   }
 
   /** What an agent has to know, and every change of it; returns when the authority ends the stream. */
   async *watchAgent(options: CallOptions = {}): AsyncGenerator<AgentFrame, void> {
-    const closing = new AbortController();
     const { agentWatch: route } = routes;
-    const signal = anyOf(options.signal, closing.signal);
-    try {
-      const response = await this.#open(route, route.path, undefined, signal, closing);
-      checkContentType(route, response);
-      yield* readAgentFrames(response.body);
-    } catch (thrown) {
-      throw this.#explain(thrown, route, options.signal, closing.signal);
-    } finally {
-      closing.abort();
-    }
-  }
-
-  async #message<T>(
-    route: Route,
-    body: string | undefined,
-    parse: (json: unknown) => T,
-    options: CallOptions,
-    moreMs = 0,
-  ): Promise<T> {
-    const bytes = await this.#call(route, body, options, moreMs);
-    return parse(parseJsonBody(bytes, `${route.name} answer`, route.maxAnswerBytes));
-  }
-
-  async #call(
-    route: Route,
-    body: string | undefined,
-    options: CallOptions,
-    moreMs = 0,
-  ): Promise<Uint8Array> {
-    const timeout = AbortSignal.timeout(this.#timeoutMs + moreMs);
-    const signal = anyOf(options.signal, timeout);
-    try {
-      const response = await this.#transport({
-        method: route.method,
-        path: route.path,
-        signal,
-        ...(body === undefined ? {} : { body }),
-      });
-      if (response.status >= 300) throw await this.#refusal(route, response);
-      checkContentType(route, response);
-      return await readWhole(response.body, route.maxAnswerBytes, `${route.name} answer`);
-    } catch (thrown) {
-      throw this.#explain(thrown, route, options.signal, timeout);
-    }
-  }
-
-  async #open(
-    route: Route,
-    path: string,
-    body: string | undefined,
-    signal: AbortSignal,
-    closing: AbortController,
-  ): Promise<TransportResponse> {
-    const timer = setTimeout(() => closing.abort(timedOut()), this.#timeoutMs);
-    try {
-      const response = await this.#transport({
-        method: route.method,
-        path,
-        signal,
-        ...(body === undefined ? {} : { body }),
-      });
-      if (response.status >= 300) throw await this.#refusal(route, response);
-      return response;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #refusal(route: Route, response: TransportResponse): Promise<CountersignError> {
-    const attempted = `${route.method} ${this.url}${route.path}`;
-    const body = await readWhole(response.body, 64 * 1024, `${route.name} refusal`);
-    const { status } = response;
-    if (contentTypeOf(response) !== problemContentType)
-      return errorOfProblem({ status }, attempted);
-    return errorOfProblem(parseProblem(body, status), attempted);
-  }
-
-  #explain(
-    thrown: unknown,
-    route: Route,
-    callers: AbortSignal | undefined,
-    own: AbortSignal,
-  ): unknown {
-    if (callers?.aborted === true) return callers.reason;
-    const attempted = `${route.method} ${this.url}${route.path}`;
-    if (own.aborted && own.reason instanceof DOMException && own.reason.name === 'TimeoutError') {
-      const reason = 'no answer in time';
-      return new CountersignError('ERR_TIMEOUT', `${attempted}: ${reason}`, { cause: thrown });
-    }
-    if (thrown instanceof CountersignError) return thrown;
-    return new CountersignError('ERR_WIRE_UNREACHABLE', `${attempted}: ${messageOf(thrown)}`, {
-      fields: { url: this.url },
-      cause: thrown,
-    });
+    yield* this.#exchange.stream(route, route.path, options, readAgentFrames);
   }
 }
 
 const utf8 = new TextDecoder();
-
-function anyOf(callers: AbortSignal | undefined, own: AbortSignal): AbortSignal {
-  return callers === undefined ? own : AbortSignal.any([callers, own]);
-}
-
-function timedOut(): DOMException {
-  return new DOMException('the head of the answer did not come in time', 'TimeoutError');
-}
-
-async function readWhole(
-  body: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-  what: string,
-): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of body) {
-    length += part.byteLength;
-    if (length > maxBytes) {
-      throw new CountersignError('ERR_WIRE_TOO_LARGE', `${what} has more than ${maxBytes} bytes`, {
-        fields: { maxBytes },
-      });
-    }
-    parts.push(part);
-  }
-  return concatBytes(...parts);
-}
-
-function checkContentType(route: Route, response: TransportResponse): void {
-  const found = contentTypeOf(response);
-  if (found === route.answer) return;
-  throw new CountersignError(
-    'ERR_WIRE_MEDIA_TYPE',
-    `${route.name} answer has content type "${found}", expected "${route.answer}"`,
-    { fields: { found, expected: route.answer } },
-  );
-}
-
-function contentTypeOf(response: TransportResponse): string {
-  const header = response.headers['content-type'];
-  const first = typeof header === 'string' ? header : (header?.[0] ?? '');
-  return (first.split(';')[0] ?? '').trim().toLowerCase();
-}

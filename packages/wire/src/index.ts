@@ -1,11 +1,10 @@
 export { AddressGuard, isNetwork } from './address-guard.ts';
-export {
-  AuthorityClient,
-  type AuthorityClientOptions,
-  type Transport,
-  type TransportRequest,
-  type TransportResponse,
-} from './authority-client.ts';
+export { AuthorityClient, type AuthorityClientOptions } from './authority-client.ts';
+export type {
+  Transport,
+  TransportRequest,
+  TransportResponse,
+} from './authority-exchange.ts';
 export {
   type BatchIssued,
   type BatchOrder,
