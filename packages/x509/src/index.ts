@@ -20,7 +20,9 @@ export {
   type Recipient,
 } from './cms/build-enveloped-data.ts';
 export { buildSignedData, type SignedDataTemplate, signedDataOf } from './cms/build-signed-data.ts';
+export { checkSignedData, type SignedDataVerdict } from './cms/check-signed-data.ts';
 export { cmsOids } from './cms/cms-oids.ts';
+export { parseSignedData, type SignedData, type SignerInfo } from './cms/parse-signed-data.ts';
 export { type Crl, type CrlEntry, entriesOf } from './crl.ts';
 export { CrlEntryWriter, type RevokedCertificate } from './crl-entry-writer.ts';
 export type { DecodedExtensions } from './decoded-extensions.ts';
