@@ -24,3 +24,4 @@ export type { Mutations, TestCredential } from './test-certificate.ts';
 export { type TestClock, testClock } from './test-clock.ts';
 export { startTestDns, type TestDns } from './test-dns.ts';
 export { testKey } from './test-key.ts';
+export { type TestStatement, type TestTpm, testTpm } from './test-tpm.ts';

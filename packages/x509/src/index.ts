@@ -169,3 +169,23 @@ export {
 } from './signature-algorithms.ts';
 export { keySigner, type Signer, verifySignature, verifySignatureOfKey } from './signer.ts';
 export { parseSpki, publicKeyOf, type SubjectPublicKeyInfo, spkiOf } from './spki.ts';
+export { makeCredential, type TpmCredential } from './tpm/make-credential.ts';
+export {
+  type TpmAttribute,
+  type TpmHash,
+  type TpmHashName,
+  tpmAlg,
+  tpmAttributes,
+  tpmCurves,
+  tpmHashes,
+} from './tpm/tpm-algorithms.ts';
+export { parseTpmAttest, type TpmAttest, type TpmAttested } from './tpm/tpm-attest.ts';
+export { parseTpmPublic, type TpmPublic } from './tpm/tpm-public.ts';
+export { TpmReader } from './tpm/tpm-reader.ts';
+export {
+  parseTpmSignature,
+  readTpmSignature,
+  type TpmSignature,
+  verifyTpmSignature,
+} from './tpm/tpm-signature.ts';
+export { tpm } from './tpm/tpm-writer.ts';

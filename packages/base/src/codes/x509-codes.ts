@@ -2,11 +2,13 @@ import type { CodeFamily } from '../code-row.ts';
 import { x509CmsCodes } from './x509-cms-codes.ts';
 import { x509OcspCodes } from './x509-ocsp-codes.ts';
 import { x509PathCodes } from './x509-path-codes.ts';
+import { x509TpmCodes } from './x509-tpm-codes.ts';
 
 export const x509Codes = {
   ...x509PathCodes,
   ...x509OcspCodes,
   ...x509CmsCodes,
+  ...x509TpmCodes,
   ERR_DER_TRUNCATED: {
     meaning: 'A DER document ends before an element that it announces.',
     hint: 'the file was cut or damaged on its way: fetch or export it again',
