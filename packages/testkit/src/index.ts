@@ -19,6 +19,11 @@ export {
   type PostgresServer,
   postgresServer,
 } from './postgres-server.ts';
+export {
+  type SoftTpmServer,
+  softTpmServerMissing,
+  startSoftTpmServer,
+} from './soft-tpm-server.ts';
 export { type TestCa, type TestCaOptions, type TestCrlOptions, testCa } from './test-ca.ts';
 export type { Mutations, TestCredential } from './test-certificate.ts';
 export { type TestClock, testClock } from './test-clock.ts';
