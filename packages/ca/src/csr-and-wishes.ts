@@ -5,6 +5,8 @@ export interface CsrAndWishes {
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
   readonly ttlMs?: number | undefined;
+  /** From when it is valid, where that is later than now. */
+  readonly beginsAt?: number | undefined;
   /** Name of a profile. */
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs. */
@@ -14,6 +16,7 @@ export interface CsrAndWishes {
 }
 
 /** Those alone, of whatever stands beside them. */
-export function wishes({ csr, ttlMs, profile, issuer, usages }: CsrAndWishes): CsrAndWishes {
-  return { csr, ttlMs, profile, issuer, usages };
+export function wishes(wished: CsrAndWishes): CsrAndWishes {
+  const { csr, ttlMs, beginsAt, profile, issuer, usages } = wished;
+  return { csr, ttlMs, beginsAt, profile, issuer, usages };
 }

@@ -42,6 +42,7 @@ export interface IssueQuestion {
   readonly preferred?: NameQuestion['preferred'];
   readonly unfit?: NameQuestion['unfit'];
   readonly ttlMs: number | undefined;
+  readonly beginsAt?: number | undefined;
   /** Undefined where nothing but a policy is tried out. */
   readonly request: { readonly csr: CertificateRequest; readonly grantedBy: string } | undefined;
   /** Fewer usages than the profile has. */
@@ -114,6 +115,7 @@ export function* decideIssue<I extends DecidingIssuer>(
   const lifetime = decideLifetime({
     at,
     askedMs: question.ttlMs,
+    beginsAt: question.beginsAt,
     grantedMs,
     renewed,
     limits,

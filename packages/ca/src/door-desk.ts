@@ -71,6 +71,11 @@ export class DoorDesk {
     return issuer?.chainDer ?? [];
   }
 
+  /** Every certificate of an intermediate that is in force, and those that go behind their chains. */
+  authorities(): readonly Certificate[] {
+    return this.#context().issuers.flatMap(({ chain, behind = [] }) => [...chain, ...behind]);
+  }
+
   /** The intermediate of that name with its key, as it signs now. */
   issuerOf(name: string): Issuer | undefined {
     return this.#context().issuers.find((each) => each.name === name);

@@ -31,6 +31,8 @@ export interface IssueRequest {
   readonly csr: Uint8Array;
   /** Absent: the policy's default; for a renewal, the lifetime that its certificate had. */
   readonly ttlMs?: number | undefined;
+  /** From when it is valid, where that is later than now. */
+  readonly beginsAt?: number | undefined;
   /** Name of the profile; absent: the one that its certificate was asked for by, else the one for such a request. */
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs; absent: that of the renewed certificate, else the first that admits the names. */
@@ -150,6 +152,7 @@ async function issueInSteps(
     preferred: granted.leaf && issuerOfLeaf(granted.leaf, issuers),
     unfit,
     ttlMs: request.ttlMs,
+    beginsAt: request.beginsAt,
     request: { csr, grantedBy: granted.describe },
     usages: request.usages,
     kind: key.kind,

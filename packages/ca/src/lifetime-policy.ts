@@ -6,6 +6,8 @@ export interface LifetimeQuestion {
   readonly at: number;
   /** What the requester wishes, if anything. */
   readonly askedMs: number | undefined;
+  /** From when, where that is wished later than now; it lasts no longer from now on than it could have without. */
+  readonly beginsAt?: number | undefined;
   /** What the grant says where nothing is wished: the join token's lifetime. */
   readonly grantedMs?: number | undefined;
   /** The certificate that is renewed: where nothing is wished, its lifetime is given again. */
@@ -51,9 +53,14 @@ export function decideLifetime(question: LifetimeQuestion): Lifetime | Denial {
   }
   const lifeS = Math.floor(lifeMs / 1000);
   const nowS = Math.floor(at / 1000);
-  const skewS = skewFor(lifeS, Math.floor(limit.ms / 1000), profile.backdateMs);
-  const notBeforeS = Math.max(nowS - skewS, Math.ceil(issuer.notBefore / 1000));
-  const wishedS = Math.min(nowS + lifeS, notBeforeS + Math.floor(limit.ms / 1000));
+  const beginS = Math.floor((question.beginsAt ?? at) / 1000);
+  const limitS = Math.floor(limit.ms / 1000);
+  if (beginS < nowS - largestSkewS || beginS + lifeS > nowS + limitS) {
+    return wrongBeginning(question, beginS, limit);
+  }
+  const skewS = question.beginsAt === undefined ? skewFor(lifeS, limitS, profile.backdateMs) : 0;
+  const notBeforeS = Math.max(beginS - skewS, Math.ceil(issuer.notBefore / 1000));
+  const wishedS = Math.min(beginS + lifeS, notBeforeS + limitS);
   const lastS = Math.floor(issuer.notAfter / 1000);
   const isCut = askedMs === undefined || profile.beyondChain === 'clamp';
   const leastS = Math.floor(profile.minMs / 1000);
@@ -123,6 +130,16 @@ function jitterS(question: LifetimeQuestion, lifeS: number): number {
 function beyond(askedMs: number, limit: { readonly ms: number; readonly by: string }): Denial {
   const sides = `lifetime "${formatDuration(askedMs)}" is longer than ${limit.by} "${formatDuration(limit.ms)}"`;
   return denial('ERR_POLICY_TTL', sides, { askedMs, limitMs: limit.ms });
+}
+
+function wrongBeginning(
+  { at, askedMs, beginsAt }: LifetimeQuestion,
+  beginS: number,
+  limit: { readonly ms: number; readonly by: string },
+): Denial {
+  const span = `from "${time(Math.floor(at / 1000))}" on, within ${limit.by} "${formatDuration(limit.ms)}"`;
+  const sides = `would begin at "${time(beginS)}", it begins and ends ${span}`;
+  return denial('ERR_POLICY_TTL', `certificate ${sides}`, { askedMs, beginsAt, limitMs: limit.ms });
 }
 
 function skewFor(lifeS: number, limitS: number, backdateMs: number | undefined): number {

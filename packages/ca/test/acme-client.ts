@@ -19,6 +19,7 @@ export class AcmeClient {
   readonly directory: Answered['body'];
   key: KeyObject;
   kid = '';
+  userAgent: string | undefined;
 
   private constructor(port: number, directory: Answered['body'], key: KeyObject) {
     this.port = port;
@@ -27,7 +28,7 @@ export class AcmeClient {
   }
 
   static async at(port: number, path: string): Promise<AcmeClient> {
-    const directory = await send(port, 'GET', path);
+    const directory = await send(port, 'GET', path, undefined, undefined, 'test');
     return new AcmeClient(port, directory.body, newKey());
   }
 
@@ -39,7 +40,9 @@ export class AcmeClient {
   }
 
   async nonce(): Promise<string> {
-    const { headers } = await send(this.port, 'HEAD', pathOf(this.directory.newNonce));
+    const { port, userAgent, directory } = this;
+    const none = [undefined, undefined] as const;
+    const { headers } = await send(port, 'HEAD', pathOf(directory.newNonce), ...none, userAgent);
     return String(headers['replay-nonce']);
   }
 
@@ -60,7 +63,8 @@ export class AcmeClient {
   }
 
   send(url: string, body: unknown, type = 'application/jose+json'): Promise<Answered> {
-    return send(this.port, 'POST', pathOf(url), JSON.stringify(body), type);
+    const { port, userAgent } = this;
+    return send(port, 'POST', pathOf(url), JSON.stringify(body), type, userAgent);
   }
 
   async register(payload: object = { termsOfServiceAgreed: true }): Promise<Answered> {
@@ -119,16 +123,20 @@ export function send(
   path: string,
   body?: string,
   type?: string,
+  userAgent?: string,
 ): Promise<Answered> {
   return new Promise((resolve, reject) => {
-    const headers = type === undefined ? {} : { 'content-type': type };
+    const headers = {
+      ...(type !== undefined && { 'content-type': type }),
+      ...(userAgent !== undefined && { 'user-agent': userAgent }),
+    };
     const asked = request({ host: '127.0.0.1', port, method, path, headers, agent: false });
     asked.on('error', reject);
     asked.on('response', async (answer) => {
       const parts: Buffer[] = [];
       for await (const part of answer) parts.push(part as Buffer);
       const text = Buffer.concat(parts).toString();
-      const isJson = answer.headers['content-type']?.includes('json') === true;
+      const isJson = text !== '' && answer.headers['content-type']?.includes('json') === true;
       const { statusCode: status = 0, headers: found } = answer;
       resolve({ status, headers: found, body: isJson ? JSON.parse(text) : undefined, text });
     });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { noLog, systemClock } from '@countersign/base';
-import type { AcmeConfig } from '../src/acme/acme-config.ts';
+import { type AcmeConfig, noTrials } from '../src/acme/acme-config.ts';
 import { AcmeEdge } from '../src/acme/acme-edge.ts';
 import { authorityForAcme } from '../src/acme/authority-for-acme.ts';
 import type { Authority } from '../src/authority.ts';
@@ -35,17 +35,18 @@ export class AcmeWorld {
   readonly port: number;
   /** What stands at a path of the web server; `->` and an address: a redirect. */
   readonly pages: Map<string, string>;
+  /** Another edge in front of the same authority; `path` tells it from the others. */
+  readonly open: (more: Partial<AcmeConfig>) => Promise<void>;
   readonly #end: () => Promise<void>;
 
   private constructor(
-    authority: Authority,
-    port: number,
-    pages: Map<string, string>,
+    { authority, port, pages, open }: Pick<AcmeWorld, 'authority' | 'port' | 'pages' | 'open'>,
     end: () => Promise<void>,
   ) {
     this.authority = authority;
     this.port = port;
     this.pages = pages;
+    this.open = open;
     this.#end = end;
   }
 
@@ -60,7 +61,11 @@ export class AcmeWorld {
     const webPort = await listen(website);
     const asked = { authority: authorityForAcme(authority), state: authority.ledger };
     const parts = { ...asked, clock: systemClock, log: noLog };
-    const edge = await AcmeEdge.open({ ...parts, config: configOf({}, webPort) });
+    const edges: AcmeEdge[] = [];
+    const open = async (more: Partial<AcmeConfig>) => {
+      edges.push(await AcmeEdge.open({ ...parts, config: configOf(more, webPort) }));
+    };
+    await open({});
     const { validation } = configOf({}, webPort);
     const profile = { profile: undefined, spiffeId: undefined, lifetimeMs: undefined };
     const bound = {
@@ -68,13 +73,14 @@ export class AcmeWorld {
       profiles: ['first', 'second'].map((name) => ({ name, description: name, ...profile })),
       validation: { ...validation, vantages: [['127.0.0.1:1']] },
     };
-    const strict = await AcmeEdge.open({ ...parts, config: configOf(bound, webPort) });
+    await open(bound);
     const server = createServer((request, answer) => {
-      void (strict.has(request.url ?? '') ? strict : edge).answer(request, answer);
+      const asked = edges.find((each) => each.has(request.url ?? '')) ?? assert.fail(request.url);
+      void asked.answer(request, answer);
     });
     const port = await listen(server);
-    return new AcmeWorld(authority, port, pages, async () => {
-      await Promise.all([edge.close(), strict.close()]);
+    return new AcmeWorld({ authority, port, pages, open }, async () => {
+      await Promise.all(edges.map((each) => each.close()));
       server.close();
       website.close();
       await authority.close();
@@ -89,16 +95,16 @@ export class AcmeWorld {
     return AcmeClient.at(this.port, `${path}/directory`);
   }
 
-  async registered(): Promise<AcmeClient> {
-    const made = await this.client();
+  async registered(path?: string): Promise<AcmeClient> {
+    const made = await this.client(path);
     const { status } = await made.register();
     assert.equal(status, 201);
     return made;
   }
 
   /** From a new order to one whose names are proved by http-01. */
-  async proved(acme: AcmeClient, identifiers: readonly object[] = localhost) {
-    const ordered = await acme.post(acme.directory.newOrder, { identifiers });
+  async proved(acme: AcmeClient, identifiers: readonly object[] = localhost, more: object = {}) {
+    const ordered = await acme.post(acme.directory.newOrder, { identifiers, ...more });
     assert.equal(ordered.status, 201, ordered.text);
     for (const url of ordered.body.authorizations) {
       const { body } = await acme.get(url);
@@ -122,12 +128,14 @@ function configOf(more: Partial<AcmeConfig>, httpPort: number): AcmeConfig {
     externalAccountRequired: false,
     externalAccounts: [{ kid: 'kid-1', key: { bytes: externalKey }, provisioner: 'partner' }],
     profiles: [],
-    ...{ authorizationMs: 3_600_000, orderMs: 3_600_000, reuseAuthorizations: true },
-    ...{ retryAfterSeconds: 1, ordersPerPage: 2, blockedDomains: ['blocked.test'] },
+    ...{ authorizationMs: 3_600_000, orderMs: 3_600_000, reusePercent: 100 },
+    ...{ retryAfter: { authorization: 1, order: 1 }, ordersPerPage: 2 },
+    ...{ blockedDomains: ['blocked.test'], caaIdentities: [], alternateChains: [] },
+    ...{ requestedValidity: false, trials: noTrials },
     limits: { accountsPerHour: 0, ordersPerHour: 0, identifiers: 20 },
     validation: {
       ...{ httpPort, tlsAlpnPort: 1, vantages: [[]], mayFail: 0, allow: ['127.0.0.0/8'] },
-      ...{ isOpen: false, timeoutMs: 5000, retryMs: [], alwaysValid: false },
+      ...{ isOpen: false, timeoutMs: 5000, retryMs: [], sleepMs: 0, alwaysValid: false },
     },
     ...more,
   };

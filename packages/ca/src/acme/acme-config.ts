@@ -16,16 +16,33 @@ export interface AcmeConfig {
   readonly profiles: readonly AcmeProfile[];
   readonly authorizationMs: number;
   readonly orderMs: number;
-  /** Whether an authorization that is valid serves further orders of its account. */
-  readonly reuseAuthorizations: boolean;
-  /** What clients are told to wait while something is under way, in seconds. */
-  readonly retryAfterSeconds: number;
+  /** How often an authorization that is valid serves a further order of its account, 0 to 100. */
+  readonly reusePercent: number;
+  /** What clients are told to wait while something is under way, in seconds; 0: they are not told. */
+  readonly retryAfter: { readonly authorization: number; readonly order: number };
   readonly ordersPerPage: number;
   /** Names that are refused with their subdomains, whatever the policy says. */
   readonly blockedDomains: readonly string[];
+  /** Names of the authority in CAA records, for the directory alone. */
+  readonly caaIdentities: readonly string[];
+  /** Files of certificates in PEM, each a way from a key of the hierarchy to another root, from the bottom. */
+  readonly alternateChains: readonly string[];
+  /** Whether an order may say when its certificate begins and ends, within the policy. */
+  readonly requestedValidity: boolean;
   readonly limits: AcmeLimits;
   readonly validation: ValidationConfig;
+  readonly trials: AcmeTrials;
 }
+
+/** What tries clients out, and is nothing but in the way of those that are known to work. */
+export interface AcmeTrials {
+  /** Good nonces that are refused all the same, 0 to 100. */
+  readonly nonceRejectPercent: number;
+  /** Refuses what RFC 8555 forbids and servers let pass: no User-Agent, members of drafts long gone. */
+  readonly isStrict: boolean;
+}
+
+export const noTrials: AcmeTrials = { nonceRejectPercent: 0, isStrict: false };
 
 export interface ExternalAccount {
   readonly kid: string;
@@ -68,6 +85,8 @@ export interface ValidationConfig {
   readonly timeoutMs: number;
   /** Looks again after these pauses before an answer counts as no. */
   readonly retryMs: readonly number[];
+  /** Waits by chance up to that long before it looks. */
+  readonly sleepMs: number;
   /** Of tests alone: every challenge is valid at once. */
   readonly alwaysValid: boolean;
 }

@@ -22,8 +22,8 @@ export interface AcmeAuthority {
   isRevoked(serialHex: string): Promise<boolean>;
   /** What was issued for a key lately: to find what an order had before its process died. */
   issuedFor(spkiHash: string, evidence: string): Promise<AcmeIssued | undefined>;
-  /** Every chain that ends at a root of ours, the usual one first: DER, leaf left out, the root left out. */
-  chains(issuerOfLeaf: readonly Uint8Array[]): readonly (readonly Uint8Array[])[];
+  /** Every way from a leaf to a root, the one that is given first: DER, leaf first, the root left out. */
+  chains(chain: readonly Uint8Array[]): readonly (readonly Uint8Array[])[];
 }
 
 export interface AcmeNames {
@@ -38,6 +38,8 @@ export interface AcmeIssue extends AcmeNames {
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
   readonly lifetimeMs: number | undefined;
+  /** Undefined: now. */
+  readonly beginsAt: number | undefined;
   /** The order, for the ledger. */
   readonly evidence: string;
 }

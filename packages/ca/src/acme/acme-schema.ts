@@ -32,6 +32,9 @@ export const acmeSchema = z.strictObject({
   authorization_lifetime: durationSchema().optional(),
   reuse_authorizations: z.boolean().optional(),
   blocked_domains: z.array(text).nullish(),
+  caa_identities: z.array(text).nullish(),
+  alternate_chains: z.array(text).max(9).nullish(),
+  requested_validity: z.boolean().optional(),
   limits: z
     .strictObject({
       accounts_per_hour: rate.optional(),

@@ -68,6 +68,11 @@ async function answerOf(
   const { path, links, url, from } = asked;
   const { method } = request;
 
+  // RFC 8555 §6.1: a client says what it is
+  if (context.config.trials.isStrict && request.headers['user-agent'] === undefined) {
+    return problem('malformed', 'the request has no User-Agent');
+  }
+
   // 1. What anybody may read.
   const isRead = method === 'GET' || method === 'HEAD';
   if (path === context.config.directory && (isRead || method === 'POST')) {

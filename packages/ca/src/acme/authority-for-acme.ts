@@ -1,17 +1,23 @@
-import { parseCertificate, revocationReasonOf } from '@countersign/x509';
+import { equalBytes } from '@countersign/base';
+import { type Certificate, parseCertificate, revocationReasonOf } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import type { AcmeAuthority, AcmeIssued, AcmeNames } from './acme-context.ts';
+import { chainPaths } from './chain-paths.ts';
 
-/** The authority as the ACME edge asks it. */
-export function authorityForAcme(authority: Authority): AcmeAuthority {
+/** The authority as the ACME edge asks it. `alternates`: certificates of its keys, and above them, by foreign roots. */
+export function authorityForAcme(
+  authority: Authority,
+  alternates: readonly Certificate[] = [],
+): AcmeAuthority {
   const { ledger } = authority;
   return {
-    async issue({ csr, evidence, lifetimeMs, profile, ...asked }) {
+    async issue({ csr, evidence, lifetimeMs, beginsAt, profile, ...asked }) {
       const { provisioner, caller } = asked;
       const issued = await authority.doors.vouch({
         ...{ csr, profile, provisioner, caller, evidence },
         ...writtenOf(asked),
         ttlMs: lifetimeMs,
+        beginsAt,
       });
       return issued.ok ? issuedOf(issued.chain) : issued;
     },
@@ -40,7 +46,7 @@ export function authorityForAcme(authority: Authority): AcmeAuthority {
       return issuedOf([own.der, ...authority.doors.chainOf(own.issuer)]);
     },
 
-    chains: (above) => [above],
+    chains: (chain) => chainsOf(authority, alternates, chain),
   };
 }
 
@@ -49,6 +55,28 @@ function writtenOf({ identifiers, spiffeId }: Pick<AcmeNames, 'identifiers' | 's
     identifiers.flatMap((each) => (each.type === type ? [each.value] : []));
   return { spiffeId, dns: of('dns'), ip: of('ip') };
 }
+
+function chainsOf(
+  authority: Authority,
+  alternates: readonly Certificate[],
+  usual: readonly Uint8Array[],
+): readonly (readonly Uint8Array[])[] {
+  const [leaf, ...above] = usual.map((each) => parseCertificate(each));
+  if (leaf === undefined) return [];
+  const { doors } = authority;
+  const now = doors.facts.clock.now();
+  const pool = [...above, ...doors.authorities(), ...alternates];
+  const standing = pool.filter(({ notAfter }) => notAfter > now);
+  const found = chainPaths(leaf, standing, authority.bundle().authorities);
+  const others = found.filter((path) => !sameChain(path, above));
+  return [usual, ...others.map((path) => [leaf.raw, ...path.map(({ raw }) => raw)])];
+}
+
+function sameChain(a: readonly Certificate[], b: readonly Certificate[]): boolean {
+  return a.length === b.length && a.every((each, i) => equalBytes(each.raw, b[i]?.raw ?? leafless));
+}
+
+const leafless = new Uint8Array();
 
 function issuedOf(chain: readonly Uint8Array[]): AcmeIssued {
   const { serialHex, notBefore, notAfter } = parseCertificate(chain[0] ?? new Uint8Array());

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { EdgeChange } from '../ledger/edge/edge-records.ts';
 import { accountOf } from './accounts.ts';
 import type { AcmeContext } from './acme-context.ts';
@@ -12,6 +13,7 @@ import type {
 import { type AcmeProblem, keptBody, problem } from './acme-problem.ts';
 import type { AcmeAnswer, AcmeLinks, AcmeRequest } from './acme-request.ts';
 import { creating, endOfAuthorization, keptAfterEndMs } from './acme-store.ts';
+import { retryAfter } from './order-view.ts';
 import { isAtWork, validateInBackground } from './validate-challenge.ts';
 
 type Answer = Promise<AcmeAnswer | AcmeProblem>;
@@ -79,6 +81,10 @@ export async function challenge(context: AcmeContext, request: AcmeRequest): Ans
   const now = context.clock.now();
   let present = found.authorization;
   if (request.payload !== undefined) {
+    // RFC 8555 §8.3: for these the response is an empty object
+    if (context.config.trials.isStrict && Object.keys(request.payload).length > 0) {
+      return problem('malformed', 'the response to this challenge is "{}", without members');
+    }
     if (present.status !== 'pending' && present.status !== 'valid') {
       return problem('malformed', `the authorization is ${present.status}`);
     }
@@ -102,7 +108,7 @@ export async function challenge(context: AcmeContext, request: AcmeRequest): Ans
     ok: true,
     status: 200,
     link: [`<${links.authorization(present.id)}>;rel="up"`],
-    headers: isAtWork(present) ? { 'retry-after': String(context.config.retryAfterSeconds) } : {},
+    headers: isAtWork(present) ? retryAfter(context.config.retryAfter.authorization) : {},
     body: challengeBody(present, shown, links),
   };
 }
@@ -142,7 +148,7 @@ function answerAuthorization(
   return {
     ok: true,
     status: 200,
-    headers: isAtWork(authorization) ? { 'retry-after': String(config.retryAfterSeconds) } : {},
+    headers: isAtWork(authorization) ? retryAfter(config.retryAfter.authorization) : {},
     body: {
       identifier,
       status: isOver ? 'expired' : status,
@@ -207,7 +213,7 @@ async function validOne(
   account: Account,
   identifier: Identifier,
 ): Promise<Authorization | undefined> {
-  if (!config.reuseAuthorizations) return undefined;
+  if (randomInt(100) >= config.reusePercent) return undefined;
   const found = await store.of('acme-authorization', ownerOf(account, identifier), { limit: 100 });
   const soon = clock.now() + config.orderMs / 24;
   return found.findLast(({ value }) => value.status === 'valid' && value.expiresAt > soon)?.value;

@@ -117,10 +117,11 @@ async function provesAll(
   return true;
 }
 
-function chainsOf({ authority }: AcmeContext, { chain }: AcmeCertificate): Uint8Array[][] {
-  const [leaf, ...above] = chain.map((each) => Buffer.from(each, 'base64'));
-  if (leaf === undefined) return [];
-  return authority.chains(above).map((each) => [leaf, ...each]);
+function chainsOf(
+  { authority }: AcmeContext,
+  { chain }: AcmeCertificate,
+): readonly (readonly Uint8Array[])[] {
+  return authority.chains(chain.map((each) => Buffer.from(each, 'base64')));
 }
 
 function readCertificate(der: Uint8Array): Certificate | undefined {

@@ -3,7 +3,7 @@ import type { AcmeAnswer, AcmeLinks } from './acme-request.ts';
 
 /** RFC 8555 §7.1.1, RFC 9773 §4, and profiles. */
 export function directory(config: AcmeConfig, links: AcmeLinks): AcmeAnswer {
-  const { termsOfService, website, externalAccountRequired, profiles } = config;
+  const { termsOfService, website, caaIdentities, externalAccountRequired, profiles } = config;
   return {
     ok: true,
     status: 200,
@@ -19,6 +19,7 @@ export function directory(config: AcmeConfig, links: AcmeLinks): AcmeAnswer {
         externalAccountRequired,
         ...(termsOfService !== undefined && { termsOfService }),
         ...(website !== undefined && { website }),
+        ...(caaIdentities.length > 0 && { caaIdentities }),
         ...(profiles.length > 0 && {
           profiles: Object.fromEntries(profiles.map((each) => [each.name, each.description])),
         }),

@@ -11,6 +11,7 @@ import { provisionerOf } from './external-account.ts';
 import { fromBase64Url, thumbprintOfSpki } from './jose.ts';
 import { answerOrder, findOrder, spiffeIdOf, statusOf, viewOf } from './order-view.ts';
 import { wrongWithNames } from './request-names.ts';
+import { wishedValidity } from './requested-validity.ts';
 
 /** For so long another process leaves an order to the one that began to issue. */
 const leaseMs = 60_000;
@@ -123,16 +124,18 @@ async function issueFor(
 }
 
 async function askedFor(context: AcmeContext, order: Order) {
-  const { config, store } = context;
+  const { config, store, clock } = context;
   const { value: account } = await store.mustFind('acme-account', order.account);
   const profile = config.profiles.find((each) => each.name === order.profile);
+  const wished = wishedValidity(order, clock.now());
   return {
     provisioner: provisionerOf(config, account),
     caller: `acme:${account.id}`,
     identifiers: order.identifiers,
     profile: profile?.profile,
     spiffeId: spiffeIdOf(profile, order.identifiers),
-    lifetimeMs: profile?.lifetimeMs,
+    beginsAt: wished.beginsAt,
+    lifetimeMs: wished.lifetimeMs ?? profile?.lifetimeMs,
   };
 }
 

@@ -5,7 +5,12 @@ import { spiffeIdOf } from '@countersign/spiffe';
 import { isNetwork } from '@countersign/wire';
 import type { Report } from '../ca-config-checks.ts';
 import { parseDnsName } from '../dns-name.ts';
-import type { AcmeConfig, AcmeProfile, ValidationConfig } from './acme-config.ts';
+import {
+  type AcmeConfig,
+  type AcmeProfile,
+  noTrials,
+  type ValidationConfig,
+} from './acme-config.ts';
 import type { WrittenAcme } from './acme-schema.ts';
 
 const second = 1000;
@@ -73,18 +78,22 @@ export function interpretAcme(
     ),
     authorizationMs,
     orderMs,
-    reuseAuthorizations: written.reuse_authorizations ?? true,
-    retryAfterSeconds: 1,
+    reusePercent: written.reuse_authorizations === false ? 0 : 100,
+    retryAfter: { authorization: 1, order: 1 },
     ordersPerPage: 100,
     blockedDomains: (written.blocked_domains ?? []).map((name, i) =>
       readDomain(name, ['acme', 'blocked_domains', i], report),
     ),
+    caaIdentities: written.caa_identities ?? [],
+    alternateChains: written.alternate_chains ?? [],
+    requestedValidity: written.requested_validity ?? false,
     limits: {
       accountsPerHour: limits?.accounts_per_hour ?? 60,
       ordersPerHour: limits?.orders_per_hour ?? 300,
       identifiers: limits?.identifiers ?? 60,
     },
     validation: readValidation(written.validation ?? {}, report),
+    trials: noTrials,
   };
 }
 
@@ -159,6 +168,7 @@ function readValidation(
     isOpen: false,
     timeoutMs,
     retryMs: written.retries ?? [2 * second, 5 * second],
+    sleepMs: 0,
     alwaysValid: false,
   };
 }

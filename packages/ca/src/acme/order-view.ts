@@ -64,7 +64,7 @@ export function answerOrder(
     status: httpStatus,
     headers: {
       location: links.order(order.id),
-      ...(isWaiting && { 'retry-after': String(config.retryAfterSeconds) }),
+      ...(isWaiting && retryAfter(config.retryAfter.order)),
     },
     body: {
       status,
@@ -72,12 +72,19 @@ export function answerOrder(
       identifiers: order.identifiers,
       authorizations: order.authorizations.map((id) => links.authorization(id)),
       finalize: links.finalize(order.id),
+      ...(order.notBefore !== undefined && { notBefore: order.notBefore }),
+      ...(order.notAfter !== undefined && { notAfter: order.notAfter }),
       ...(order.profile !== undefined && { profile: order.profile }),
       ...(order.replaces !== undefined && { replaces: order.replaces }),
       ...(error !== undefined && { error: keptBody(error) }),
       ...(order.certificate !== undefined && { certificate: links.certificate(order.certificate) }),
     },
   };
+}
+
+/** RFC 8555 §8.2, in seconds. */
+export function retryAfter(seconds: number): Readonly<Record<string, string>> {
+  return seconds === 0 ? {} : { 'retry-after': String(seconds) };
 }
 
 /** An order that nobody ended itself. */

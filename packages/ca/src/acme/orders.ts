@@ -12,6 +12,7 @@ import { resumeOrder } from './finalize.ts';
 import { readIdentifiers, refusedIdentifiers } from './identifiers.ts';
 import { answerOrder, findOrder, spiffeIdOf, viewOf } from './order-view.ts';
 import { replacedBy } from './renewal-info.ts';
+import { readValidity } from './requested-validity.ts';
 
 type Answer = Promise<AcmeAnswer | AcmeProblem>;
 
@@ -26,11 +27,8 @@ export async function newOrder(context: AcmeContext, request: AcmeRequest): Answ
   const read = readIdentifiers(payload.identifiers, config);
   if (!read.ok) return read;
   const { identifiers } = read;
-  for (const member of ['notBefore', 'notAfter'] as const) {
-    const written = payload[member];
-    if (written === undefined) continue;
-    return problem('malformed', `"${member}" is not taken: lifetimes are decided by the profile`);
-  }
+  const asked = readValidity(payload, config, now);
+  if (!asked.ok) return asked;
   // The draft says `profile`; clients in Go whose servers read either write `Profile` as well.
   const profile = profileOf(config.profiles, payload.profile ?? payload.Profile);
   if (!profile.ok) return profile;
@@ -75,8 +73,7 @@ export async function newOrder(context: AcmeContext, request: AcmeRequest): Answ
     expiresAt: now + config.orderMs,
     identifiers,
     authorizations: authorizations.map((each) => each.value.id),
-    notBefore: undefined,
-    notAfter: undefined,
+    ...asked.validity,
     profile: profile.profile?.name,
     replaces: replaces.id,
     error: undefined,

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { AcmeContext } from './acme-context.ts';
 import { type AcmeProblem, problem } from './acme-problem.ts';
 import type { AcmeLinks, AcmeRequest } from './acme-request.ts';
@@ -25,7 +26,7 @@ export interface UnprovedRequest {
 
 /** A request from its bytes to who is proved to have sent it, once. RFC 8555 §6.2 to §6.5. */
 export async function proveRequest(
-  context: Pick<AcmeContext, 'store' | 'nonces'>,
+  context: Pick<AcmeContext, 'store' | 'nonces' | 'config'>,
   asked: UnprovedRequest,
 ): Promise<({ readonly ok: true } & AcmeRequest) | AcmeProblem> {
   // 1. Its form.
@@ -60,6 +61,10 @@ export async function proveRequest(
   if (header.nonce === undefined) return problem('badNonce', '"nonce" is missing');
   const isFresh = await context.nonces.use(header.nonce);
   if (!isFresh) return problem('badNonce', 'the nonce is unknown, too old, or was used before');
+  const { nonceRejectPercent, isStrict } = context.config.trials;
+  if (randomInt(100) < nonceRejectPercent) {
+    return problem('badNonce', 'the nonce is refused to try the client out');
+  }
   if (signer.who.kind === 'account' && signer.who.account.status !== 'valid') {
     return problem('unauthorized', `the account is ${signer.who.account.status}`);
   }
@@ -68,6 +73,9 @@ export async function proveRequest(
   const payload = jws.payload.byteLength === 0 ? undefined : jsonOf(jws.payload);
   if (jws.payload.byteLength > 0 && !isRecord(payload)) {
     return problem('malformed', 'the payload is no JSON object');
+  }
+  if (isStrict && typeof (payload as { resource?: unknown } | undefined)?.resource === 'string') {
+    return problem('malformed', 'the payload has "resource", which ACME has no more');
   }
   const { links, names, from } = asked;
   const said = payload as Readonly<Record<string, unknown>> | undefined;

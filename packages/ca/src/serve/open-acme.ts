@@ -14,10 +14,14 @@ export async function openAcme({
 }): Promise<AcmeEdge | undefined> {
   const { acme: config } = authority.config;
   if (config === undefined) return undefined;
-  const [{ AcmeEdge }, { authorityForAcme }] = await Promise.all([
+  const [{ AcmeEdge }, { authorityForAcme }, { readAlternateChains }] = await Promise.all([
     import('../acme/acme-edge.ts'),
     import('../acme/authority-for-acme.ts'),
+    import('../acme/alternate-chains.ts'),
   ]);
   const { ledger: state } = authority;
-  return await AcmeEdge.open({ config, authority: authorityForAcme(authority), state, clock, log });
+  const own = [...authority.doors.authorities(), authority.root];
+  const alternates = await readAlternateChains(config.alternateChains, own, log);
+  const asked = authorityForAcme(authority, alternates);
+  return await AcmeEdge.open({ config, authority: asked, state, clock, log });
 }

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { Clock } from '@countersign/base';
 import { AddressGuard } from '@countersign/wire';
 import type { ValidationConfig } from '../acme-config.ts';
@@ -66,9 +67,11 @@ export class ClaimValidators implements Validators {
   }
 
   async validate(claim: Claim, signal: AbortSignal): Promise<KeptProblem | undefined> {
-    if (this.#config.alwaysValid) return undefined;
     await this.#turn();
     try {
+      const { sleepMs, alwaysValid } = this.#config;
+      if (sleepMs > 0) await this.#clock.sleep(randomInt(sleepMs), { signal });
+      if (alwaysValid) return undefined;
       return await this.#lookAgain(claim, signal);
     } finally {
       this.#running -= 1;
