@@ -204,6 +204,18 @@ describe('entries and streams', () => {
     await world.close();
   });
 
+  it('an authority that is busy is asked again when it says', async () => {
+    const world = await agentWorld([entryFor(myService)]);
+    await world.agent.settled;
+    const fields = { retryAfterMs: 700_000 };
+    world.authority.outage = new CountersignError('ERR_API_BUSY', 'busy', { fields });
+    world.agent.renewAll();
+    await untilLine(world, 'SVID not issued');
+    const line = world.lines.find(({ code }) => code === 'ERR_API_BUSY');
+    assert.ok(Number(line?.waitMs) >= 700_000 && Number(line?.waitMs) <= 770_000);
+    await world.close();
+  });
+
   it('where the authority refuses the only entry, the client is told to come again', async () => {
     const world = await agentWorld([entryFor(myService)]);
     world.authority.refuse = () => new CountersignError('ERR_POLICY_RULE', 'rule denies');

@@ -82,6 +82,13 @@ export { showStateRotation } from './rotation/show-state-rotation.ts';
 export { takeRotationStep } from './rotation/take-rotation-step.ts';
 export { adminClient } from './serve/admin-client.ts';
 export {
+  IssueQueue,
+  type IssueQueueOptions,
+  type QueuedOrder,
+  type QueueLimits,
+  type Seat,
+} from './serve/issue-queue.ts';
+export {
   type AuthorityServer,
   type ServeAuthorityOptions,
   serveAuthority,

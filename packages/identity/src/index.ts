@@ -43,7 +43,7 @@ export { type NamedCertificate, proveNamedCertificate } from './prove-named-cert
 export { proveSameHolder } from './prove-same-holder.ts';
 export { type RenewOnceOptions, renewOnce } from './renew-once.ts';
 export { type Renew, type RenewalRequest, renewOverMtls } from './renewal.ts';
-export type { BackoffRange } from './rotation-schedule.ts';
+export { type BackoffRange, renewalTime, retryWaitMs, turnWaitMs } from './rotation-schedule.ts';
 export {
   type RotatingIdentity,
   type RotationOptions,

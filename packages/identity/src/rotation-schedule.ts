@@ -25,6 +25,16 @@ export function renewalTime(
 }
 
 /**
+ * How long to wait where the authority said after which time it has a turn: that, and up to a tenth of it more, since many
+ * were told alike; where the certificate would end first, some time before half of what is left of it has passed.
+ */
+export function turnWaitMs(retryAfterMs: number, leftMs: number, random: () => number): number {
+  const told = retryAfterMs * (1 + 0.1 * random());
+  const bounded = leftMs > 0 && told > leftMs / 2 ? (leftMs / 2) * (0.5 + 0.5 * random()) : told;
+  return Math.max(leastWaitMs, bounded);
+}
+
+/**
  * How long to wait after the nth failure in a row (from 1): anything up to a ceiling that doubles ("full jitter"), but
  * never so long that the certificate would expire untried: at most half of what is left of it.
  */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
-  type CountersignError,
+  CountersignError,
   type Log,
   type Meter,
   noLog,
@@ -131,6 +131,24 @@ test('a failed renewal keeps the identity, is told, and is tried again until it 
   await clock.advance((rotation.stats().nextRenewalAt ?? 0) - clock.now());
   await until(() => rotation.stats().renewals === 1, clock);
   assert.equal(rotation.stats().lastError, undefined);
+});
+
+test('an authority that is busy is asked again when it says, unless the certificate ends before', async (t) => {
+  const { clock, rotation, renewal, asked } = rotating(t, { random: () => 0.5 });
+  const busyFor = (retryAfterMs: number) => {
+    renewal.fails = new CountersignError('ERR_API_BUSY', 'busy', { fields: { retryAfterMs } });
+  };
+  const untilNext = () => (rotation.stats().nextRenewalAt ?? 0) - clock.now();
+  busyFor(240_000);
+  await clock.advance(untilNext());
+  await until(() => rotation.stats().failures === 1);
+  assert.equal(untilNext(), 240_000 * 1.05);
+  busyFor(3_600_000);
+  await clock.advance(untilNext());
+  await until(() => rotation.stats().failures === 2);
+  const leftMs = rotation.stats().notAfter - clock.now();
+  assert.equal(untilNext(), (leftMs / 2) * 0.75);
+  assert.equal(asked.length, 2);
 });
 
 test('an answer that does not prove itself never becomes the identity', async (t) => {

@@ -18,14 +18,22 @@ import {
   type TrustBundle,
   type X509Svid,
 } from '@countersign/spiffe';
+import { retryAfterOfError } from '@countersign/wire';
 import type { Certificate } from '@countersign/x509';
 import { BundleFollower } from './follow-bundle.ts';
+import { RenewalWishFollower } from './follow-renewal-wish.ts';
 import type { Identity } from './identity.ts';
 import { readIdentity, writeIdentity } from './identity-files.ts';
 import { proveIdentity } from './prove-issued.ts';
 import { renewOnce } from './renew-once.ts';
 import type { Renew } from './renewal.ts';
-import { type BackoffRange, leastWaitMs, renewalTime, retryWaitMs } from './rotation-schedule.ts';
+import {
+  type BackoffRange,
+  leastWaitMs,
+  renewalTime,
+  retryWaitMs,
+  turnWaitMs,
+} from './rotation-schedule.ts';
 
 export interface RotationOptions {
   readonly identity: Identity;
@@ -101,6 +109,7 @@ class Rotation implements RotatingIdentity {
   readonly #notAfter: Gauge;
   readonly #done: Promise<unknown>;
   readonly #follower: BundleFollower | undefined;
+  readonly #wishes: RenewalWishFollower | undefined;
   #identity: Identity;
   #attempt: Promise<void> | undefined;
   #nextRenewalAt: number | undefined;
@@ -135,8 +144,23 @@ class Rotation implements RotatingIdentity {
             log: options.log,
             random: this.#random,
           });
+    const { renewalWish } = options.renew;
+    this.#wishes =
+      renewalWish === undefined
+        ? undefined
+        : new RenewalWishFollower({
+            ask: renewalWish,
+            current: () => this.#identity,
+            planAt: (at) => this.#planAt(at),
+            clock: options.clock,
+            log: options.log,
+          });
     const { signal } = this.#stopping;
-    this.#done = Promise.all([this.#run(signal), this.#follower?.run(signal)]);
+    this.#done = Promise.all([
+      this.#run(signal),
+      this.#follower?.run(signal),
+      this.#wishes?.run(signal),
+    ]);
     options.signal?.addEventListener('abort', () => void this.stop(), { once: true });
     if (options.signal?.aborted === true) void this.stop();
   }
@@ -216,6 +240,7 @@ class Rotation implements RotatingIdentity {
     // 3. those who hold on to what they were given, and the authority, which is to know the bundle that is held
     await this.#tell();
     this.#follower?.lookSoon();
+    this.#wishes?.askSoon();
   }
 
   /**
@@ -307,7 +332,11 @@ class Rotation implements RotatingIdentity {
     this.#lastError = { code, message, at: now };
     this.#results.add(1, { result: 'failed' });
     const leftMs = this.#identity.svid.notAfter - now;
-    const waitMs = retryWaitMs(this.#failuresInRow, leftMs, this.#backoff, this.#random);
+    const toldMs = retryAfterOfError(thrown);
+    const waitMs =
+      toldMs === undefined
+        ? retryWaitMs(this.#failuresInRow, leftMs, this.#backoff, this.#random)
+        : turnWaitMs(toldMs, leftMs, this.#random);
     this.#nextRenewalAt = now + waitMs;
     const level = leftMs > 0 ? 'warn' : 'error';
     log[level]({ err: thrown, code, leftMs, waitMs }, `renewal failed: ${message}`);
@@ -319,6 +348,14 @@ class Rotation implements RotatingIdentity {
     const { notAfter } = this.#identity.svid;
     const at = renewalTime({ from, notAfter }, this.#schedule, this.#random);
     this.#nextRenewalAt = this.#renewals === 0 ? at : Math.max(at, clock.now() + leastWaitMs);
+  }
+
+  /** As whoever signs wishes, but never so late that a failure could not be made good. */
+  #planAt(at: number): void {
+    if (this.#nextRenewalAt === undefined || this.#failuresInRow > 0) return;
+    const { leaf, notAfter } = this.#identity.svid;
+    const latest = notAfter - (notAfter - leaf.notBefore) / 10;
+    this.#nextRenewalAt = Math.min(at, latest);
   }
 
   #showNotAfter(): void {

@@ -1,6 +1,7 @@
 import { CountersignError, concatBytes, messageOf } from '@countersign/base';
 import { errorOfProblem, parseProblem, problemContentType } from './problem.ts';
 import { parseJsonBody } from './read-message.ts';
+import { retryAfterOf } from './retry-after.ts';
 import type { Route } from './routes.ts';
 
 export interface TransportRequest {
@@ -128,9 +129,10 @@ export class AuthorityExchange {
     const attempted = `${route.method} ${this.url}${route.path}`;
     const body = await readWhole(response.body, 64 * 1024, `${route.name} refusal`);
     const { status } = response;
+    const retryAfterMs = retryAfterOf(response.headers);
     if (contentTypeOf(response) !== problemContentType)
-      return errorOfProblem({ status }, attempted);
-    return errorOfProblem(parseProblem(body, status), attempted);
+      return errorOfProblem({ status, retryAfterMs }, attempted);
+    return errorOfProblem({ ...parseProblem(body, status), retryAfterMs }, attempted);
   }
 
   #explain(

@@ -181,6 +181,7 @@ export {
 } from './problem.ts';
 export { protoFiles } from './proto-files.ts';
 export { parseJsonBody, readMessage } from './read-message.ts';
+export { retryAfterOf, retryAfterOfError } from './retry-after.ts';
 export {
   formatIssuerValue,
   type NamedIssuer,

@@ -129,6 +129,8 @@ export interface ReceivedProblem {
   /** A code of our table; others are dropped, not believed. */
   readonly code?: ErrorCode;
   readonly detail?: string;
+  /** After which it may be asked again, by the answer's `Retry-After`. */
+  readonly retryAfterMs?: number | undefined;
 }
 
 /** @throws CountersignError ERR_WIRE_JSON, ERR_WIRE_MESSAGE for a body that is no problem document */
@@ -160,10 +162,11 @@ export function errorOfProblem(problem: ReceivedProblem, attempted: string): Cou
       ? `the other side answered ${problem.status} ${nodeHttp().STATUS_CODES[problem.status] ?? ''}`.trimEnd()
       : lowerFirst(codeTable[problem.code].meaning.replace(/\.$/, '')));
   const lookUp = problem.id === undefined ? '' : ` (look-up id ${problem.id})`;
+  const { status, id, retryAfterMs } = problem;
   return new CountersignError(
     problem.code ?? 'ERR_WIRE_REFUSED',
     `${attempted}: ${reason}${lookUp}`,
-    { fields: { status: problem.status, id: problem.id } },
+    { fields: { status, id, ...(retryAfterMs !== undefined && { retryAfterMs }) } },
   );
 }
 

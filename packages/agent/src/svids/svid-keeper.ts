@@ -199,13 +199,18 @@ export class SvidKeeper implements Changes {
     log.info({ spiffeId: kept.entry.spiffeId, serial, notAfter }, 'SVID issued');
   }
 
-  #failed(kept: Kept, { code, detail }: Denial): void {
+  #failed(kept: Kept, { code, detail, fields }: Denial): void {
     const { clock, random, log } = this.#options;
     const now = clock.now();
     kept.failuresInRow += 1;
     const leftMs = kept.svid === undefined ? longestWaitMs * 2 : kept.svid.notAfter - now;
     const ceiling = Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(kept.failuresInRow, 20));
-    const wait = ceiling * (0.5 + 0.5 * random());
+    const { retryAfterMs } = fields;
+    // An authority that has many in line says when its turn is; many were told alike.
+    const wait =
+      typeof retryAfterMs === 'number'
+        ? retryAfterMs * (1 + 0.1 * random())
+        : ceiling * (0.5 + 0.5 * random());
     const waitMs = Math.max(leastWaitMs, leftMs > 0 ? Math.min(wait, leftMs / 2) : wait);
     kept.dueAt = now + waitMs;
     this.#renewals.add(1, { result: code });

@@ -314,6 +314,12 @@ export const caCodes = {
     hint: 'wait some seconds, then enrol with the right token',
     exit: 1,
   },
+  ERR_API_BUSY: {
+    meaning:
+      'More certificates are asked for than the authority can issue in the time that a caller waits.',
+    hint: 'it may come again after the seconds of Retry-After, as identities and agents do by themselves',
+    exit: 3,
+  },
   ERR_API_FEED_LIMIT: {
     meaning:
       'The authority holds as many streams of the revocation feed as it may, of this caller or in all.',

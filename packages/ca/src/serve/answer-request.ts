@@ -60,7 +60,8 @@ export async function answerRequest(
     const cause = 'thrown' in answer ? answer.thrown : answer;
     result = answerProblem(response, { cause, caller, audience, id, asked }, log);
     // What the flows behind the routes refuse, they note themselves.
-    if (route !== undefined && result.startsWith('ERR_API_') && 'detail' in answer) {
+    const isDecided = result.startsWith('ERR_API_') && result !== 'ERR_API_BUSY';
+    if (route !== undefined && isDecided && 'detail' in answer) {
       const refusal = { asked: route.name, code: result, detail: answer.detail };
       whileAskedBy(who, () => context.authority.ledger.noteRefusal(refusal));
     }

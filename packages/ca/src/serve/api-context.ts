@@ -8,6 +8,7 @@ import { Bell } from './bell.ts';
 import type { RevokedPeerCutter } from './cut-revoked-peers.ts';
 import { type FeedHub, type FeedLimits, FeedHub as Hub } from './feed-hub.ts';
 import { GuessLimiter, type GuessLimits } from './guess-limiter.ts';
+import { IssueQueue, type QueueLimits } from './issue-queue.ts';
 
 /** What every request handler works with. */
 export interface ApiContext {
@@ -18,6 +19,8 @@ export interface ApiContext {
   /** Rings whenever a lease was held or released. */
   readonly leases: Bell;
   readonly guesses: GuessLimiter;
+  /** Orders of certificates, so that more of them than can be issued do not keep each other from being answered. */
+  readonly queue: IssueQueue;
   /** For tokens of other issuers. */
   readonly provisioners: ProvisionerDesk;
   /** How long a revocation waits for acknowledgements unless the request says otherwise. */
@@ -44,6 +47,7 @@ export interface ApiContextOptions {
   readonly version: string;
   readonly feed?: FeedLimits | undefined;
   readonly guesses?: GuessLimits | undefined;
+  readonly queue?: QueueLimits | undefined;
   readonly closing: () => boolean;
   readonly cutter: () => RevokedPeerCutter | undefined;
   readonly running: () => RunningParts;
@@ -61,6 +65,7 @@ export function apiContext(options: ApiContextOptions): ApiContext {
     }),
     leases: new Bell(),
     guesses: new GuessLimiter(clock, options.guesses),
+    queue: new IssueQueue({ limits: options.queue, clock, log, meter }),
     provisioners: new ProvisionerDesk(authority, clock),
     waitMs: options.waitMs,
     version: options.version,

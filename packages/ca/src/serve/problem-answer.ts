@@ -17,6 +17,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_API_CERTIFICATE_UNKNOWN: 403,
   ERR_API_FORBIDDEN: 403,
   ERR_API_GUESSES: 429,
+  ERR_API_BUSY: 503,
   ERR_API_FEED_LIMIT: 503,
   ERR_API_FEED_CURSOR: 409,
   ERR_API_CLOSING: 503,
@@ -72,7 +73,9 @@ export function answerProblem(response: ServerResponse, refusal: Refusal, log: L
     ...(caller.kind === 'anonymous' ? { address: caller.address } : {}),
     ...(refused.code === 'ERR_INTERNAL' ? { err: cause } : {}),
   };
-  if (status >= 500) log.error(line, `request failed: ${refused.detail}`);
+  // The queue tells of a storm; a line for each of its orders would be another.
+  if (refused.code === 'ERR_API_BUSY') log.debug(line, `request sent away: ${refused.detail}`);
+  else if (status >= 500) log.error(line, `request failed: ${refused.detail}`);
   else log.warn(line, `request refused: ${refused.detail}`);
   if (response.headersSent || response.destroyed) {
     response.destroy();

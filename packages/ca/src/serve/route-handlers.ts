@@ -39,13 +39,18 @@ type Handler = (context: ApiContext, call: ApiCall) => ApiAnswer | Promise<ApiAn
 export const handlers: Readonly<Record<RouteName, Handler>> = {
   ...bundleHandlers,
 
-  enrol: answerEnrol,
+  // Before its token is looked at, which is as good as before where it is sent away.
+  enrol: (context, call) =>
+    context.queue.serve({ left: call.left }, () => answerEnrol(context, call)),
 
   async renew(context, call) {
     const peer = peerOf(call);
     if (!peer.ok) return peer;
-    const request = parseRenewRequest(bodyOf(call));
-    return issued(context, await context.authority.renew({ peer: peer.peer, ...request }));
+    const { notAfter: endsAt } = peer.peer;
+    return await context.queue.serve({ endsAt, left: call.left }, async () => {
+      const request = parseRenewRequest(bodyOf(call));
+      return issued(context, await context.authority.renew({ peer: peer.peer, ...request }));
+    });
   },
 
   issueBatch: answerIssueBatch,

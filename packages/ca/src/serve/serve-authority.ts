@@ -26,6 +26,7 @@ import { apiContext } from './api-context.ts';
 import { cutRevokedPeers, type RevokedPeerCutter } from './cut-revoked-peers.ts';
 import type { FeedLimits } from './feed-hub.ts';
 import type { GuessLimits } from './guess-limiter.ts';
+import type { QueueLimits } from './issue-queue.ts';
 import { answerListRequests } from './list-requests.ts';
 import { openAcme } from './open-acme.ts';
 import { openEst } from './open-est.ts';
@@ -58,6 +59,7 @@ export interface ServeAuthorityOptions {
   readonly maxConnections?: number;
   readonly feed?: FeedLimits;
   readonly guesses?: GuessLimits;
+  readonly queue?: QueueLimits;
 }
 
 export interface AuthorityServer {
@@ -108,6 +110,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     version: options.version ?? 'unknown',
     feed: options.feed,
     guesses: options.guesses,
+    queue: options.queue,
     closing: () => closing,
     cutter: () => cutter,
     running: () => ({ publishing, retention, clockWatch, revoked, identity: own }),

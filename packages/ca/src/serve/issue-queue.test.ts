@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Denial, noLog, noMeter } from '@countersign/base';
+import { type TestClock, testClock } from '@countersign/testkit';
+import { exchange, newRequest, testApi } from '../../test/api-under-test.ts';
+import { IssueQueue, type QueuedOrder, type Seat } from './issue-queue.ts';
+
+describe('orders at the counter', () => {
+  it('are seated at once while there is room, and in turn after that', async () => {
+    const { queue } = queueOf({ abreast: 2 });
+    const [first] = [await seated(queue), await seated(queue)];
+    const order: string[] = [];
+    const third = queue.enter().then(() => order.push('third'));
+    const fourth = queue.enter().then(() => order.push('fourth'));
+    await turn();
+    assert.deepEqual(order, []);
+    first.leave();
+    first.leave();
+    await third;
+    assert.deepEqual(order, ['third'], 'a seat that is given back twice is one seat');
+    void fourth;
+  });
+
+  it('of certificates that end soon come before those that waited already', async () => {
+    const { queue, clock } = queueOf({ abreast: 1 });
+    const first = await seated(queue);
+    const order: string[] = [];
+    const later = queue.enter({ endsAt: clock.now() + 3_600_000 });
+    const soon = queue.enter({ endsAt: clock.now() + 60_000 });
+    void later.then(() => order.push('later'));
+    void soon.then((seat) => {
+      order.push('soon');
+      (seat as Seat).leave();
+    });
+    first.leave();
+    await later;
+    assert.deepEqual(order, ['soon', 'later']);
+  });
+
+  it('that would wait too long are told when their turn is, each another one', async () => {
+    const { queue, clock } = queueOf({ abreast: 1, patientMs: 100, hastyMs: 400 });
+    await seated(queue);
+    const endsAt = clock.now() + 7_200_000;
+    const away: number[] = [];
+    // 250 a second until it was measured: 25 orders fill 100 ms.
+    for (let i = 0; i < 1000; i += 1) {
+      const answer = await Promise.race([queue.enter({ endsAt }), turn()]);
+      if (answer !== undefined) away.push(retryAfterOf(answer));
+    }
+    assert.ok(away.length >= 970, `${away.length} were sent away`);
+    const inSecond = (second: number) => away.filter((each) => each === second).length;
+    assert.ok(inSecond(2) <= 251 && inSecond(3) <= 251, 'no more at a time than can be issued');
+    assert.equal(Math.max(...away), 4);
+    // One that ends soon is let in all the same; one that cannot wait for its turn is told an earlier time.
+    const soon = await Promise.race([queue.enter({ endsAt: clock.now() + 5000 }), turn()]);
+    assert.equal(soon, undefined, 'it waits in line');
+  });
+
+  it('are never told to come after their certificate has ended', async () => {
+    const { queue, clock } = queueOf({ abreast: 1, patientMs: 0, hastyMs: 0 });
+    await seated(queue);
+    for (let i = 0; i < 40_000; i += 1) await queue.enter({ endsAt: clock.now() + 7_200_000 });
+    for (const leftMs of [4000, 60_000, 100_000]) {
+      const answer = await queue.enter({ endsAt: clock.now() + leftMs });
+      assert.ok(retryAfterOf(answer) * 1000 <= Math.max(1000, leftMs / 2));
+    }
+    assert.ok(retryAfterOf(await queue.enter()) <= 30);
+  });
+
+  it('whose callers have left make way, and nothing is done for them', async () => {
+    const { queue } = queueOf({ abreast: 1 });
+    const first = await seated(queue);
+    const leaving = new AbortController();
+    let isDone = false;
+    const gone = queue.serve({ left: () => leaving.signal }, () => {
+      isDone = true;
+    });
+    const next = queue.enter();
+    leaving.abort();
+    first.leave();
+    assert.ok((await next).ok);
+    assert.equal(((await gone) as Denial).code, 'ERR_API_BUSY');
+    assert.equal(isDone, false);
+  });
+
+  it('set the pace: what is done while the counter is full', async () => {
+    const { queue, clock } = queueOf({ abreast: 10 });
+    let seats = await Promise.all(Array.from({ length: 10 }, () => seated(queue)));
+    for (let i = 0; i < 100; i += 1) {
+      const waiting = Array.from({ length: 10 }, () => seated(queue));
+      await clock.advance(100);
+      for (const seat of seats) seat.leave();
+      seats = await Promise.all(waiting);
+    }
+    assert.ok(Math.abs(queue.pacePerSecond - 100) < 15, `${queue.pacePerSecond} a second`);
+  });
+});
+
+describe('an authority that is asked for more than it can issue', () => {
+  it('answers 503 with Retry-After, spends no token, and notes nothing', async () => {
+    const api = await testApi({ queue: { abreast: 0, patientMs: -1, hastyMs: -1 } });
+    try {
+      const operator = await api.operator();
+      const { token } = await operator.createToken({
+        ...{ spiffeId: 'spiffe://example.com/ns/prod/sa/a', dns: [], ip: [] },
+      });
+      const { csr } = await newRequest();
+      await assert.rejects(api.client().enrol({ token, csr }), (thrown: { fields: object }) => {
+        assert.deepEqual(Object.keys(thrown.fields), ['status', 'id', 'retryAfterMs']);
+        return true;
+      });
+      const headers = { 'content-type': 'application/json' };
+      const asked = { path: '/v1/enrol', method: 'POST', body: '{}', headers };
+      const refused = await exchange(api, asked);
+      assert.equal(refused.status, 503);
+      assert.match(String(refused.headers['retry-after']), /^\d+$/);
+      assert.equal(api.lines.filter(({ message }) => message.startsWith('more orders')).length, 1);
+      assert.ok(!api.lines.some(({ message }) => message.startsWith('request failed')));
+    } finally {
+      await api.close();
+    }
+  });
+});
+
+function queueOf(limits: { abreast: number; patientMs?: number; hastyMs?: number }): {
+  readonly queue: IssueQueue;
+  readonly clock: TestClock;
+} {
+  const clock = testClock();
+  return { clock, queue: new IssueQueue({ limits, clock, log: noLog, meter: noMeter }) };
+}
+
+async function seated(queue: IssueQueue, order: QueuedOrder = {}): Promise<Seat> {
+  const answer = await queue.enter(order);
+  assert.ok(answer.ok);
+  return answer;
+}
+
+function retryAfterOf(answer: Seat | Denial): number {
+  assert.ok(!answer.ok);
+  assert.equal(answer.code, 'ERR_API_BUSY');
+  return Number(answer.fields.retryAfterS);
+}
+
+function turn(): Promise<undefined> {
+  return new Promise((resolve) => setImmediate(() => resolve(undefined)));
+}

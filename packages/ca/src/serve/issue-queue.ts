@@ -1,0 +1,233 @@
+import {
+  type Clock,
+  type Denial,
+  denial,
+  type Gauge,
+  type Log,
+  type Meter,
+} from '@countersign/base';
+
+export interface QueueLimits {
+  /** Orders that are worked on at once. Default 128: so many share a commit of the ledger. */
+  readonly abreast?: number;
+  /** How long an order may have to wait that has time to come again. Default 2000. */
+  readonly patientMs?: number;
+  /** The same for one that has none. Default 8000: clients give up after 15,000. */
+  readonly hastyMs?: number;
+}
+
+export interface QueuedOrder {
+  /** When the certificate ends that this one is to follow; absent: there is none, or it is not known. */
+  readonly endsAt?: number | undefined;
+  /** Certificates that are asked for. Default 1. */
+  readonly count?: number;
+  /** Aborted where the caller has left: nobody is there to get what would be issued. */
+  readonly left?: () => AbortSignal;
+}
+
+/** A place at the counter; whoever has one gives it back. */
+export interface Seat {
+  readonly ok: true;
+  leave(): void;
+}
+
+export interface IssueQueueOptions {
+  readonly limits?: QueueLimits | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** From 0 to below 1. */
+  readonly random?: () => number;
+}
+
+interface Waiting {
+  readonly count: number;
+  readonly isHasty: boolean;
+  /** The caller has left, or the seat was given. */
+  isOver: boolean;
+  seat(answer: Seat | Denial): void;
+}
+
+/** Orders a millisecond, until it was measured. */
+const firstPace = 0.25;
+const measuredOverMs = 500;
+/** Whoever ends sooner than this is served before all others. */
+const hasteMs = 120_000;
+const longestAwayMs = 600_000;
+/** Where it is not known until when the caller can wait. */
+const longestUnknownMs = 30_000;
+const toldEveryMs = 10_000;
+
+/**
+ * The counter of an authority: as many orders at once as share a commit, the others in line, those first whose
+ * certificates end soon or who have none yet. Who would wait too long in line is sent away before its order is read, with
+ * the time at which its turn will be: everybody who is sent away gets a turn of its own, as far apart as orders are worked
+ * off, so that after an outage a fleet is refused once and not in a loop, and nobody is told to come after its end.
+ */
+export class IssueQueue {
+  readonly #options: IssueQueueOptions;
+  readonly #limits: Required<QueueLimits>;
+  readonly #random: () => number;
+  readonly #inLine: Gauge;
+  readonly #lines: Readonly<Record<'hasty' | 'patient', Waiting[]>> = { hasty: [], patient: [] };
+  readonly #weights = { hasty: 0, patient: 0 };
+  #working = 0;
+  #pace = firstPace;
+  #measuredFrom: number | undefined;
+  #done = 0;
+  /** Until when turns are given away. */
+  #promisedUntil = 0;
+  #sentAway = 0;
+  #toldAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: IssueQueueOptions) {
+    const { abreast = 128, patientMs = 2000, hastyMs = 8000 } = options.limits ?? {};
+    this.#options = options;
+    this.#limits = { abreast, patientMs, hastyMs };
+    this.#random = options.random ?? Math.random;
+    this.#inLine = options.meter.gauge({
+      name: 'countersign_issue_queue_orders',
+      help: 'Orders that wait until others are issued.',
+    });
+  }
+
+  /** Certificates a second that it works off, as measured when it was last busy. */
+  get pacePerSecond(): number {
+    return this.#pace * 1000;
+  }
+
+  /** Does the work once there is a seat for it. Denials: ERR_API_BUSY, with `retryAfterS`, and those of the work. */
+  async serve<T>(order: QueuedOrder, work: () => T | Promise<T>): Promise<T | Denial> {
+    const seat = await this.enter(order);
+    if (!seat.ok) return seat;
+    try {
+      return await work();
+    } finally {
+      seat.leave();
+    }
+  }
+
+  /** Denials: ERR_API_BUSY, with `retryAfterS`. */
+  async enter({ endsAt, count = 1, left }: QueuedOrder = {}): Promise<Seat | Denial> {
+    // 1. at once, as nearly always
+    if (this.#working < this.#limits.abreast && this.#weight === 0) return this.#seat(count);
+    // 2. not at all, where it would take too long
+    const leftMs = endsAt === undefined ? undefined : endsAt - this.#options.clock.now();
+    const isHasty = leftMs !== undefined && leftMs < Math.max(hasteMs, 2 * this.#promisedMs());
+    const { patientMs, hastyMs } = this.#limits;
+    const aheadMs = this.#aheadMs(isHasty);
+    // Who tells nothing of its end is let wait as long as its client does, in turn with all others.
+    const mostMs = isHasty || leftMs === undefined ? hastyMs : patientMs;
+    if (aheadMs > mostMs) return this.#sendAway(count, aheadMs, leftMs);
+    // 3. in line, for as long as the caller stays
+    const gone = left?.();
+    return await new Promise<Seat | Denial>((resolve) => {
+      const line = isHasty ? 'hasty' : 'patient';
+      const waiting: Waiting = { count, isHasty, isOver: false, seat: resolve };
+      this.#lines[line].push(waiting);
+      this.#weigh(line, count);
+      gone?.addEventListener(
+        'abort',
+        () => {
+          if (waiting.isOver) return;
+          waiting.isOver = true;
+          this.#weigh(line, -count);
+          resolve(denial('ERR_API_BUSY', 'its caller left while it waited'));
+        },
+        { once: true },
+      );
+    });
+  }
+
+  get #weight(): number {
+    return this.#weights.hasty + this.#weights.patient;
+  }
+
+  #weigh(line: 'hasty' | 'patient', count: number): void {
+    this.#weights[line] += count;
+    this.#inLine.set(this.#weight);
+  }
+
+  #aheadMs(isHasty: boolean): number {
+    const ahead = isHasty ? this.#weights.hasty : this.#weight;
+    return (ahead + this.#working) / this.#pace;
+  }
+
+  #promisedMs(): number {
+    return Math.max(0, this.#promisedUntil - this.#options.clock.monotonic());
+  }
+
+  #seat(count: number): Seat {
+    this.#working += count;
+    if (this.#working >= this.#limits.abreast && this.#measuredFrom === undefined) {
+      this.#beginToMeasure();
+    }
+    let isGiven = true;
+    return {
+      ok: true,
+      leave: () => {
+        if (!isGiven) return;
+        isGiven = false;
+        this.#working -= count;
+        this.#done += count;
+        this.#measure();
+        this.#seatNext();
+      },
+    };
+  }
+
+  #seatNext(): void {
+    while (this.#working < this.#limits.abreast) {
+      const line = this.#lines.hasty.length > 0 ? 'hasty' : 'patient';
+      const next = this.#lines[line].shift();
+      if (next === undefined) break;
+      if (next.isOver) continue;
+      next.isOver = true;
+      this.#weigh(line, -next.count);
+      next.seat(this.#seat(next.count));
+    }
+    if (this.#working < this.#limits.abreast / 2) this.#measuredFrom = undefined;
+  }
+
+  #beginToMeasure(): void {
+    this.#measuredFrom = this.#options.clock.monotonic();
+    this.#done = 0;
+  }
+
+  /** While the counter is full, what is done in a time is what can be done. */
+  #measure(): void {
+    if (this.#measuredFrom === undefined) return;
+    const tookMs = this.#options.clock.monotonic() - this.#measuredFrom;
+    if (tookMs < measuredOverMs) return;
+    this.#pace = 0.5 * this.#pace + 0.5 * Math.max(0.001, this.#done / tookMs);
+    this.#beginToMeasure();
+  }
+
+  #sendAway(count: number, aheadMs: number, leftMs: number | undefined): Denial {
+    const now = this.#options.clock.monotonic();
+    const turn = Math.max(now + aheadMs, this.#promisedUntil) + count / this.#pace;
+    const mostMs = Math.min(
+      longestAwayMs,
+      leftMs === undefined ? longestUnknownMs : Math.max(1000, leftMs / 2),
+    );
+    // Who cannot wait for its turn comes at some time before: not all of them at once.
+    const awayMs = turn - now <= mostMs ? turn - now : mostMs * (0.5 + 0.5 * this.#random());
+    this.#promisedUntil = Math.min(turn, now + longestAwayMs);
+    this.#tell(now);
+    const retryAfterS = Math.max(1, Math.round(awayMs / 1000));
+    const perSecond = Math.round(this.pacePerSecond);
+    const detail = `${this.#weight} orders are in line at ${perSecond} a second, its turn is in ${retryAfterS} s`;
+    return denial('ERR_API_BUSY', detail, { retryAfterS, waiting: this.#weight, perSecond });
+  }
+
+  /** Of a storm, one line in this time; each refusal is in the metrics. */
+  #tell(now: number): void {
+    this.#sentAway += 1;
+    if (now - this.#toldAt < toldEveryMs) return;
+    const { log } = this.#options;
+    const facts = { waiting: this.#weight, perSecond: Math.round(this.pacePerSecond) };
+    log.warn({ ...facts, sentAway: this.#sentAway }, 'more orders than can be worked off');
+    this.#toldAt = now;
+    this.#sentAway = 0;
+  }
+}
