@@ -31,6 +31,14 @@ export { certificateLimits, crlLimits, type DerLimits } from './der-limits.ts';
 export { DerReader } from './der-reader.ts';
 export { type DerTree, encodeDerTree, readDerTree } from './der-tree.ts';
 export { der } from './der-writer.ts';
+export {
+  type DeviceName,
+  deviceNameOf,
+  formatDeviceName,
+  generalNameOfDevice,
+  parseDeviceName,
+  sameDeviceName,
+} from './device-name.ts';
 export type {
   DistributionPointTemplate,
   IssuingDistributionPointTemplate,

@@ -29,6 +29,9 @@ export const oids = {
   ocspBasic: '1.3.6.1.5.5.7.48.1.1',
   ocspNonce: '1.3.6.1.5.5.7.48.1.2',
   ocspArchiveCutoff: '1.3.6.1.5.5.7.48.1.6',
+  // names of devices, RFC 4043 §2, RFC 4108 §5
+  permanentIdentifier: '1.3.6.1.5.5.7.8.3',
+  hardwareModuleName: '1.3.6.1.5.5.7.8.4',
   // access methods
   ocsp: '1.3.6.1.5.5.7.48.1',
   caIssuers: '1.3.6.1.5.5.7.48.2',
