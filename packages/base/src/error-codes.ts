@@ -15,6 +15,7 @@ import { configCodes } from './codes/config-codes.ts';
 import { gatewayCodes } from './codes/gateway-codes.ts';
 import { identityAdapterCodes } from './codes/identity-adapter-codes.ts';
 import { identityCodes } from './codes/identity-codes.ts';
+import { identityIssuerCodes } from './codes/identity-issuer-codes.ts';
 import { jwtCodes } from './codes/jwt-codes.ts';
 import { keepCodes } from './codes/keep-codes.ts';
 import { logCodes } from './codes/log-codes.ts';
@@ -50,6 +51,7 @@ export const codeFamilies = {
   revocation: revocationCodes,
   identity: identityCodes,
   adapters: identityAdapterCodes,
+  issuers: identityIssuerCodes,
   jwt: jwtCodes,
   log: logCodes,
   gateway: gatewayCodes,
@@ -81,6 +83,7 @@ export const codeTable = {
   ...revocationCodes,
   ...identityCodes,
   ...identityAdapterCodes,
+  ...identityIssuerCodes,
   ...jwtCodes,
   ...logCodes,
   ...gatewayCodes,

@@ -30,6 +30,25 @@ export {
   writeIdentity,
   writeNamedCertificate,
 } from './identity-files.ts';
+export type {
+  CertificateNames,
+  Issuer,
+  IssuerAnswer,
+  IssuerOrder,
+  RenewalWish,
+  RootsSource,
+  SecretSource,
+} from './issuers/issuer.ts';
+export { rootsOfFile, secretOfFile } from './issuers/issuer-files.ts';
+export {
+  type OpenIssuedOptions,
+  type OrderOptions,
+  openIssued,
+  orderNamed,
+  renewAtIssuer,
+} from './issuers/open-issued.ts';
+export { type VaultIssuerOptions, vaultIssuer } from './issuers/vault/vault-issuer.ts';
+export type { VaultAuth } from './issuers/vault/vault-session.ts';
 export { type CameBy, keepIssued } from './keep-issued.ts';
 export { type LearnRootOptions, learnRoot } from './learn-root.ts';
 export { type LiveIdentity, liveIdentity } from './live/live-identity.ts';

@@ -12,6 +12,8 @@ export interface OwnRequest {
   readonly csr: Uint8Array;
 }
 
+export type MakeRequest = (kind: KeyKind) => Promise<OwnRequest>;
+
 export const defaultKeyKind: KeyKind = { type: 'EC', curve: 'P-256' };
 
 /**

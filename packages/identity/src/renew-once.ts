@@ -21,7 +21,8 @@ export interface RenewOnceOptions {
 export async function renewOnce(options: RenewOnceOptions): Promise<Identity> {
   const { current, renew, clock, signal } = options;
   // 1. a new key of the same kind: a renewed certificate for an old key would keep a stolen one alive
-  const { privateKey, csr } = await makeOwnRequest(kindOf(current));
+  const makeRequest = renew.makeRequest ?? makeOwnRequest;
+  const { privateKey, csr } = await makeRequest(kindOf(current));
   // 2. the authority's answer
   const wasExpired = clock.now() > current.svid.notAfter;
   const response = await renew({ current, csr, signal }).catch((thrown: unknown) => {

@@ -5,6 +5,8 @@ import { authorityClient } from './authority-transport.ts';
 import { wishesOf } from './certificate-wishes.ts';
 import type { FetchBundle } from './follow-bundle.ts';
 import type { Identity } from './identity.ts';
+import type { RenewalWish } from './issuers/issuer.ts';
+import type { MakeRequest } from './own-request.ts';
 
 export interface RenewalRequest {
   /** What is to be renewed. */
@@ -19,6 +21,13 @@ export interface Renew {
   (request: RenewalRequest): Promise<IssueResponse>;
   /** Where the trust bundle of now is to be had between renewals. */
   readonly fetchBundle?: FetchBundle;
+  /** How the request is made; by a new key of the same kind, naming nobody, unless given. */
+  readonly makeRequest?: MakeRequest;
+  /** When whoever signs wishes to be asked; undefined: whenever the schedule says. */
+  readonly renewalWish?: (
+    current: Identity,
+    signal: AbortSignal,
+  ) => Promise<RenewalWish | undefined>;
 }
 
 /**
