@@ -100,9 +100,9 @@ export function isBearerEnrolRequest(json: unknown): boolean {
   return typeof token === 'string' && isBearerToken(token);
 }
 
-/** Whether a token is a JWS (RFC 7515 §7.1), and so no join token. */
+/** Whether a token is a JWS (RFC 7515 §7.1) or an identity document of a cloud, and so no join token. */
 export function isBearerToken(token: string): boolean {
-  return /^ey[\w-]*\.[\w-]+\.[\w-]*$/.test(token);
+  return /^ey[\w-]*\.[\w-]+\.[\w-]*$|^(?:aws|azure):/.test(token);
 }
 
 export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {

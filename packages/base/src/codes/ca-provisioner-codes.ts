@@ -8,8 +8,14 @@ export const caProvisionerCodes = {
     exit: 1,
   },
   ERR_PROVISIONER_TOKEN: {
-    meaning: 'A token of another issuer does not verify: its key, its time, or whom it is for.',
+    meaning:
+      'A token or document of another issuer does not verify: its key, its time, or whom it is for.',
     hint: 'the log line says which check failed; let the issuer make a new one for one of the "audiences"',
+    exit: 1,
+  },
+  ERR_PROVISIONER_DOCUMENT: {
+    meaning: 'What is shown as an identity document of AWS or Azure is none.',
+    hint: 'show "aws:" and the base64 of ".../instance-identity/rsa2048", or "azure:" and the "signature" of ".../attested/document"',
     exit: 1,
   },
   ERR_PROVISIONER_CLAIMS: {
@@ -18,8 +24,8 @@ export const caProvisionerCodes = {
     exit: 1,
   },
   ERR_PROVISIONER_USED: {
-    meaning: 'A one-time token was used before.',
-    hint: 'make another for each certificate',
+    meaning: 'A one-time token was used before, or a virtual machine came before.',
+    hint: 'make another token for each certificate; of a machine see "reusable" of its provisioner',
     exit: 1,
   },
   ERR_PROVISIONER_RATE: {

@@ -47,14 +47,30 @@ function readProvisioner(
 
   // 1. What each type has and has not.
   const isOneTime = type === 'jwk' || type === 'x5c';
+  const isDocument = type === 'aws' || (type === 'azure' && written.issuer === undefined);
   for (const [key, belongs] of Object.entries(belonging)) {
     const known = key as keyof typeof belonging;
     if (written[known] === undefined || belongs.some((each) => each === type)) continue;
     tell(known, `is nothing of type ${type}: ${belongs.join(' and ')} have it`);
   }
-  if (!isOneTime && written.issuer === undefined) tell('issuer', 'is missing');
+  const isTold = type === 'oidc' || type === 'kubernetes';
+  if (isTold && written.issuer === undefined) tell('issuer', 'is missing');
   if (type === 'jwk' && written.jwks_file === undefined) tell('jwks_file', 'is missing');
   if (type === 'x5c' && written.roots_file === undefined) tell('roots_file', 'is missing');
+  if (type === 'aws' && written.certificates_file === undefined) {
+    tell('certificates_file', 'is missing: what the regions sign documents with');
+  }
+  if (type === 'azure' && (written.issuer === undefined) === (written.roots_file === undefined)) {
+    tell(
+      'roots_file',
+      'is for documents, issuer for tokens of managed identities: one is expected',
+    );
+  }
+  if (isDocument && written.audiences !== undefined) tell('audiences', 'are nothing of documents');
+  if (isDocument && written.jwks_url !== undefined) tell('jwks_url', 'is nothing of documents');
+  if (isDocument && written.jwks_file !== undefined) tell('jwks_file', 'is nothing of documents');
+  if (!isDocument && written.nonce !== undefined) tell('nonce', 'is of documents of azure');
+  if (!isDocument && written.audiences === undefined) tell('audiences', 'is missing');
   if (written.jwks_url !== undefined && written.jwks_file !== undefined) {
     tell('jwks_file', 'stands beside jwks_url, one of both is expected');
   }
@@ -64,6 +80,10 @@ function readProvisioner(
   const claims = Object.entries(written.claims ?? {});
   if (type === 'oidc' && claims.length === 0) {
     tell('claims', `is missing: whoever has a token of "${written.issuer}" could come`);
+  }
+  const account = accounts[type];
+  if (account !== undefined && written.claims?.[account] === undefined) {
+    tell('claims', `does not say "${account}": every machine of that cloud could come`);
   }
 
   // 2. What they name.
@@ -90,12 +110,16 @@ function readProvisioner(
   }
   return {
     ...{ name, type, spiffeId, dns, allow },
-    issuer: written.issuer ?? name,
+    issuer: written.issuer ?? (type === 'gcp' ? 'https://accounts.google.com' : name),
     jwksUrl: written.jwks_url,
     jwksFile: written.jwks_file,
     caFile: written.ca_file,
     rootsFile: written.roots_file,
-    audiences: written.audiences,
+    certificatesFile: written.certificates_file,
+    audiences: written.audiences ?? [],
+    maxInstanceAgeMs: written.max_instance_age,
+    isReusable: written.reusable === true,
+    nonce: written.nonce ?? 'key',
     claims: claims.map(([claim, values]) => ({ name: claim, values: [values].flat() })),
     intermediate: written.intermediate,
     profile: written.profile,
@@ -104,13 +128,25 @@ function readProvisioner(
   };
 }
 
+/** The claim that says whose machine it is. */
+const accounts: Partial<Record<WrittenProvisioners[number]['type'], string>> = {
+  aws: 'accountId',
+  gcp: 'project_id',
+  azure: 'subscriptionId',
+};
+
 /** Keys that only some types have. */
 const belonging = {
-  jwks_url: ['oidc', 'kubernetes'],
-  jwks_file: ['oidc', 'kubernetes', 'jwk'],
-  ca_file: ['oidc', 'kubernetes'],
-  allow: ['oidc', 'kubernetes'],
-  roots_file: ['x5c'],
-  spiffe_id: ['oidc', 'kubernetes'],
-  dns: ['oidc', 'kubernetes'],
+  issuer: ['oidc', 'kubernetes', 'jwk', 'x5c', 'gcp', 'azure'],
+  jwks_url: ['oidc', 'kubernetes', 'gcp', 'azure'],
+  jwks_file: ['oidc', 'kubernetes', 'jwk', 'gcp', 'azure'],
+  ca_file: ['oidc', 'kubernetes', 'gcp', 'azure'],
+  allow: ['oidc', 'kubernetes', 'gcp', 'azure'],
+  roots_file: ['x5c', 'azure'],
+  certificates_file: ['aws'],
+  spiffe_id: ['oidc', 'kubernetes', 'aws', 'gcp', 'azure'],
+  dns: ['oidc', 'kubernetes', 'aws', 'gcp', 'azure'],
+  max_instance_age: ['aws', 'gcp'],
+  reusable: ['aws', 'gcp', 'azure'],
+  nonce: ['azure'],
 } as const satisfies Partial<Record<keyof WrittenProvisioners[number], readonly string[]>>;

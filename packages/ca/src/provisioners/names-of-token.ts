@@ -2,7 +2,8 @@ import { type Denial, denial } from '@countersign/base';
 import { parseIpAddress } from '@countersign/x509';
 import { type NamesResult, namesOf, parseNames } from '../certificate-names.ts';
 import { fillTemplate } from '../name-template.ts';
-import { type ProvedToken, textOf } from './prove-token.ts';
+import { textOf } from './claim-text.ts';
+import type { ProvedToken } from './prove-token.ts';
 import type { ProvisionerConfig } from './provisioner-config.ts';
 
 /**
@@ -17,8 +18,8 @@ export function namesOfToken(provisioner: ProvisionerConfig, token: ProvedToken)
 }
 
 /** As step-ca's clients write them: `sans`, or `sub` alone. */
-function namesInClaims(provisioner: ProvisionerConfig, { jwt }: ProvedToken): NamesResult {
-  const { sans, sub } = jwt.claims;
+function namesInClaims(provisioner: ProvisionerConfig, { claims }: ProvedToken): NamesResult {
+  const { sans, sub } = claims;
   const written = Array.isArray(sans) && sans.length > 0 ? sans : [sub];
   const names = written.map(textOf);
   if (names.some((each) => each === undefined || each === '')) {
@@ -32,8 +33,7 @@ function namesInClaims(provisioner: ProvisionerConfig, { jwt }: ProvedToken): Na
   return parseNames({ spiffeId: uris[0], dns, ip });
 }
 
-function namesByTemplate(provisioner: ProvisionerConfig, { jwt }: ProvedToken): NamesResult {
-  const { claims } = jwt;
+function namesByTemplate(provisioner: ProvisionerConfig, { claims }: ProvedToken): NamesResult {
   const { spiffeId, dns, type } = provisioner;
   const more = type === 'kubernetes' ? serviceAccountIn(claims.sub) : {};
   if (more === undefined) {

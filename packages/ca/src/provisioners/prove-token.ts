@@ -1,25 +1,28 @@
-import { readFile } from 'node:fs/promises';
-import { type Clock, CountersignError, type Denial, denial, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, type Denial, denial } from '@countersign/base';
 import type { JwtClaims } from '@countersign/spiffe';
-import {
-  type Certificate,
-  certificatesFromPem,
-  parseCertificate,
-  publicKeyOf,
-  validatePath,
-} from '@countersign/x509';
+import { type Certificate, parseCertificate, publicKeyOf, validatePath } from '@countersign/x509';
 import { keysOfJwks, type VerifyingKey } from '../bearer/key-set.ts';
 import type { KeySets } from '../bearer/key-sets.ts';
 import type { UnverifiedJwt } from '../bearer/read-jwt.ts';
-import { hasKeyFor, type VerifiedJwt, verifyJwt } from '../bearer/verify-jwt.ts';
+import { hasKeyFor, verifyJwt } from '../bearer/verify-jwt.ts';
+import { textOf } from './claim-text.ts';
+import { azureFacts, gcpFacts, type InstanceFacts } from './instance-claims.ts';
 import type { ProvisionerConfig } from './provisioner-config.ts';
+import { certificatesIn, textIn } from './provisioner-file.ts';
 
-/** A token that its provisioner's keys have signed, for us, now. */
+/** A token or document that its provisioner's keys have signed, for us, now. */
 export interface ProvedToken {
   readonly ok: true;
-  readonly jwt: VerifiedJwt;
+  /** What it says, of a machine's under plain names. */
+  readonly claims: JwtClaims;
   /** Of x5c: whose key signed it. */
   readonly certificate: Certificate | undefined;
+  /** Whom it is about, for rules and the audit trail. */
+  readonly subject: string;
+  /** Of what the ledger keeps as the reason of a certificate. */
+  readonly evidence: string;
+  /** Of aws, gcp and azure: which machine has it, and since when there is that machine. */
+  readonly instance?: { readonly id: string; readonly madeAt: number | undefined };
 }
 
 /** One-time tokens are kept that long at most. */
@@ -50,8 +53,31 @@ export async function proveToken(
   if (isOneTime && Number(exp) * 1000 > at + longestOneTimeMs) {
     return refused(provisioner, 'a one-time token ends within an hour, this one later');
   }
-  return { ok: true, jwt: verified.jwt, certificate: signer?.certificate };
+
+  // 3. Of which machine, where it is one's.
+  const { claims } = verified.jwt;
+  const facts = factsBy[provisioner.type]?.(claims);
+  if (typeof facts === 'string') return refused(provisioner, facts);
+  const sub = (textOf(claims.sub) ?? '').slice(0, 120);
+  const id = textOf(claims.jti)?.slice(0, 80);
+  const evidence = `${provisioner.type} token of "${issuer}" for "${sub}"${id === undefined ? '' : `, jti "${id}"`}`;
+  const about = { ok: true, claims: facts?.claims ?? claims } as const;
+  if (facts === undefined) {
+    return { ...about, certificate: signer?.certificate, subject: sub, evidence };
+  }
+  const { instance, subject, madeAt } = facts;
+  return {
+    ...about,
+    certificate: undefined,
+    subject,
+    evidence: `${evidence}, machine "${subject.slice(0, 200)}"`,
+    instance: { id: instance, madeAt },
+  };
 }
+
+const factsBy: Partial<
+  Record<ProvisionerConfig['type'], (claims: JwtClaims) => InstanceFacts | string>
+> = { gcp: gcpFacts, azure: azureFacts };
 
 /** Why a token has not what its provisioner asks for. */
 export function wrongWithClaims(
@@ -67,12 +93,6 @@ export function wrongWithClaims(
     return denial('ERR_PROVISIONER_CLAIMS', sides, { claim });
   }
   return undefined;
-}
-
-/** A claim as text, where it is one value. */
-export function textOf(claim: unknown): string | undefined {
-  if (typeof claim === 'string') return claim;
-  return typeof claim === 'number' || typeof claim === 'boolean' ? String(claim) : undefined;
 }
 
 async function keysOf(
@@ -99,7 +119,6 @@ async function signerOf(
   if (!Array.isArray(x5c) || x5c.length === 0) return 'it has no "x5c" in its header';
   if (x5c.length > longestChain) return `it has more than ${longestChain} certificates`;
   let chain: Certificate[];
-  let roots: readonly Certificate[];
   try {
     chain = x5c.map((each) =>
       parseCertificate(new Uint8Array(Buffer.from(String(each), 'base64'))),
@@ -108,12 +127,7 @@ async function signerOf(
     if (!(thrown instanceof CountersignError)) throw thrown;
     return `a certificate of "x5c": ${thrown.message}`;
   }
-  const pem = await textIn(rootsFile);
-  try {
-    roots = certificatesFromPem(pem);
-  } catch (thrown) {
-    throw wrongFile(rootsFile, thrown);
-  }
+  const roots = await certificatesIn(rootsFile);
   const [certificate, ...intermediates] = chain;
   if (certificate === undefined) return 'it has no certificate';
   const path = validatePath({
@@ -129,19 +143,6 @@ async function signerOf(
     return 'its certificate has no key usage digitalSignature';
   }
   return { certificate, key: { keyId: undefined, key: publicKeyOf(certificate.spki) } };
-}
-
-async function textIn(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (thrown) {
-    throw wrongFile(file, thrown);
-  }
-}
-
-function wrongFile(file: string, thrown: unknown): CountersignError {
-  const message = `read "${file}": ${messageOf(thrown)}`;
-  return new CountersignError('ERR_PROVISIONER_FILE', message, { fields: { file }, cause: thrown });
 }
 
 function refused({ name }: ProvisionerConfig, why: string): Denial {

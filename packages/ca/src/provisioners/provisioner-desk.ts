@@ -1,29 +1,44 @@
 import { hash } from 'node:crypto';
-import { type Clock, type Denial, denial, type Secret } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  type Denial,
+  denial,
+  formatDuration,
+  type Secret,
+} from '@countersign/base';
+import { parseCertificateRequest } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import { KeySets } from '../bearer/key-sets.ts';
-import { readJwt, type UnverifiedJwt } from '../bearer/read-jwt.ts';
 import { formatNames, writtenNames } from '../certificate-names.ts';
 import type { Issued } from '../issue.ts';
-import { decideNoted } from '../ledger/decide-noted.ts';
+import { whileAskedBy, whoAsks } from '../ledger/asked.ts';
 import { globMatches } from '../policy/text-glob.ts';
 import { RateLimiter } from '../serve/rate-limiter.ts';
+import { textOf } from './claim-text.ts';
 import { namesOfToken } from './names-of-token.ts';
-import {
-  longestOneTimeMs,
-  type ProvedToken,
-  proveToken,
-  textOf,
-  wrongWithClaims,
-} from './prove-token.ts';
-import type { ProvisionerConfig } from './provisioner-config.ts';
+import { proveDocument } from './prove-document.ts';
+import { longestOneTimeMs, type ProvedToken, proveToken, wrongWithClaims } from './prove-token.ts';
+import { type ProvisionerConfig, takes } from './provisioner-config.ts';
+import { type Evidence, readEvidence } from './read-evidence.ts';
 
 export interface ProvisionerOrder {
+  /** A JWT, or a document of AWS or Azure. */
   readonly token: Secret<string>;
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
   readonly ttlMs?: number | undefined;
 }
+
+/** What came to light on the way, for the audit trail. */
+interface Seen {
+  provisioner?: string;
+  caller?: string;
+  evidence?: string;
+}
+
+/** A machine that came is remembered so long: longer than any of them runs. */
+const instanceKeptMs = 20 * 366 * 86_400_000;
 
 /** Certificates for tokens of other issuers, by what `provisioners` of ca.yaml says now. */
 export class ProvisionerDesk {
@@ -44,35 +59,39 @@ export class ProvisionerDesk {
    *
    * @throws CountersignError ERR_PROVISIONER_FILE, ERR_JWT_KEYS
    */
-  enrol(order: ProvisionerOrder): Promise<Issued | Denial> {
-    const { ledger } = this.#authority;
-    const question = {
-      asked: 'issue',
-      subject: 'token of another issuer',
-      by: 'anonymous',
-    } as const;
-    return decideNoted(ledger, question, () => this.#enrol(order));
+  async enrol(order: ProvisionerOrder): Promise<Issued | Denial> {
+    const seen: Seen = {};
+    const admitted = await this.#admit(order, seen);
+    const { provisioner, caller = 'anonymous', evidence = 'token of another issuer' } = seen;
+    return await whileAskedBy({ ...whoAsks(), by: caller }, () => {
+      if (admitted.ok) return this.#authority.doors.vouch(admitted.request);
+      const { code, detail } = admitted;
+      const refusal = { asked: 'issue', subject: evidence, provisioner, code, detail };
+      this.#authority.ledger.noteRefusal(refusal);
+      return admitted;
+    });
   }
 
-  async #enrol({ token: written, csr, ttlMs }: ProvisionerOrder): Promise<Issued | Denial> {
+  async #admit({ token: written, csr, ttlMs }: ProvisionerOrder, seen: Seen) {
     // 1. Whose it is, and that it is.
-    const token = readJwt(written.reveal());
-    if (!token.ok) return token;
-    const found = await this.#prove(token);
+    const shown = readEvidence(written.reveal());
+    if (!shown.ok) return shown;
+    const found = await this.#prove(shown, csr, seen);
     if (!found.ok) return found;
     const { provisioner, proved } = found;
     const { name, intermediate: issuer, profile, lifetimeMs } = provisioner;
+    const { evidence } = proved;
+    const caller = callerOf(provisioner, proved.subject);
+    Object.assign(seen, { provisioner: name, caller, evidence });
 
     // 2. Which names it gives, and whether anybody of that provisioner may have them: a token is not spent in vain.
     const named = namesOfToken(provisioner, proved);
     if (!named.ok) return named;
     const names = writtenNames(formatNames(named.names));
-    const sub = (textOf(proved.jwt.claims.sub) ?? '').replaceAll(/[\s*]/g, '_').slice(0, 120);
-    const caller = `${provisioner.type}:${name}/${sub === '' ? 'none' : sub}`;
     const judged = this.#authority.doors.judgeNames(names, { provisioner: name, caller }, profile);
     if (judged !== undefined) return judged;
 
-    // 3. Not too often, and a one-time token once.
+    // 3. Not too often, and what is good for one certificate once.
     const waitSeconds = this.#limit(provisioner).take(name);
     if (waitSeconds !== undefined) {
       const sides = `provisioner "${name}" may order ${provisioner.requestsPerHour} an hour`;
@@ -80,64 +99,104 @@ export class ProvisionerDesk {
         retryAfterS: waitSeconds,
       });
     }
-    const spent = await this.#spend(provisioner, token);
+    const spent = await this.#spend(provisioner, proved, shown);
     if (spent !== undefined) return spent;
 
     // 4. The certificate, by the one flow; no longer than the provisioner says.
     const wishedMs = ttlMs === undefined ? lifetimeMs : Math.min(ttlMs, lifetimeMs ?? ttlMs);
-    const id = textOf(proved.jwt.claims.jti)?.slice(0, 80);
-    const evidence = `${provisioner.type} token of "${provisioner.issuer}" for "${sub}"${id === undefined ? '' : `, jti "${id}"`}`;
-    const wishes = { csr, issuer, profile, ttlMs: wishedMs };
-    return this.#authority.doors.vouch({
-      ...wishes,
-      ...names,
-      provisioner: name,
-      caller,
-      evidence,
-    });
+    const by = { provisioner: name, caller, evidence };
+    const request = { csr, issuer, profile, ttlMs: wishedMs, ...names, ...by };
+    return { ok: true, request } as const;
   }
 
-  /** The first provisioner of that issuer whose demands it meets; the last one's reason where none does. */
+  /** The first provisioner that takes it whose demands it meets; where none does, the reason of the nearest. */
   async #prove(
-    token: UnverifiedJwt,
+    shown: Evidence,
+    csr: Uint8Array,
+    seen: Seen,
   ): Promise<
     | { readonly ok: true; readonly provisioner: ProvisionerConfig; readonly proved: ProvedToken }
     | Denial
   > {
-    const issuer = textOf(token.claims.iss) ?? '';
-    let refused: Denial | undefined;
+    const issuer = shown.kind === 'jwt' ? (textOf(shown.token.claims.iss) ?? '') : undefined;
+    let nearest: { readonly refused: Denial; readonly met: number } | undefined;
     for (const provisioner of this.#authority.config.provisioners) {
-      if (provisioner.issuer !== issuer) continue;
-      const keySets = this.#keysFor(provisioner);
-      const proved = await proveToken(provisioner, token, { keySets, clock: this.#clock });
-      const wrong = proved.ok
-        ? wrongWithClaims(provisioner, proved.jwt.claims, globMatches)
-        : proved;
-      if (proved.ok && wrong === undefined) return { ok: true, provisioner, proved };
-      refused = wrong;
+      if (takes(provisioner) !== shown.kind) continue;
+      if (issuer !== undefined && provisioner.issuer !== issuer) continue;
+      const proved = await this.#proveBy(provisioner, shown, csr);
+      const refused = proved.ok ? this.#wrongWith(provisioner, proved) : proved;
+      if (proved.ok && refused === undefined) return { ok: true, provisioner, proved };
+      const met = refused === undefined ? 0 : demandsMet(provisioner, refused);
+      if (refused === undefined || met <= (nearest?.met ?? -1)) continue;
+      nearest = { refused, met };
+      seen.provisioner = provisioner.name;
+      if (!proved.ok) continue;
+      // Whoever made it is known, though it is not what was asked for.
+      const caller = callerOf(provisioner, proved.subject);
+      Object.assign(seen, { caller, evidence: proved.evidence });
     }
-    const shown = issuer.slice(0, 200);
-    return (
-      refused ?? denial('ERR_PROVISIONER_UNKNOWN', `no provisioner takes tokens of "${shown}"`)
-    );
+    if (nearest !== undefined) return nearest.refused;
+    const what =
+      issuer === undefined ? `documents of ${shown.kind}` : `tokens of "${issuer.slice(0, 200)}"`;
+    return denial('ERR_PROVISIONER_UNKNOWN', `no provisioner takes ${what}`);
   }
 
-  /** Durable before anything is ordered: should what follows fail, the token is spent. */
+  async #proveBy(
+    provisioner: ProvisionerConfig,
+    shown: Evidence,
+    csr: Uint8Array,
+  ): Promise<ProvedToken | Denial> {
+    if (shown.kind === 'jwt') {
+      const keySets = this.#keysFor(provisioner);
+      return await proveToken(provisioner, shown.token, { keySets, clock: this.#clock });
+    }
+    try {
+      const { raw: spki } = parseCertificateRequest(csr).spki;
+      return await proveDocument(provisioner, shown, { at: this.#clock.now(), spki });
+    } catch (thrown) {
+      const isRequest = thrown instanceof CountersignError && /^ERR_(?:DER|CSR)_/.test(thrown.code);
+      if (!isRequest) throw thrown;
+      return denial(thrown.code, thrown.message, thrown.fields);
+    }
+  }
+
+  #wrongWith(provisioner: ProvisionerConfig, proved: ProvedToken): Denial | undefined {
+    const wrong = wrongWithClaims(provisioner, proved.claims, globMatches);
+    const { maxInstanceAgeMs: longestMs, name } = provisioner;
+    if (wrong !== undefined || longestMs === undefined) return wrong;
+    const { madeAt } = proved.instance ?? {};
+    const ageMs = madeAt === undefined ? undefined : this.#clock.now() - madeAt;
+    if (ageMs !== undefined && ageMs <= longestMs) return undefined;
+    const age = ageMs === undefined ? 'of unknown age' : `${formatDuration(ageMs)} old`;
+    const sides = `the machine is ${age}, provisioner "${name}" takes those of ${formatDuration(longestMs)}`;
+    return denial('ERR_PROVISIONER_CLAIMS', sides);
+  }
+
+  /** Durable before anything is ordered: should what follows fail, it is spent. */
   async #spend(
-    { type, name }: ProvisionerConfig,
-    { signed, claims }: UnverifiedJwt,
+    provisioner: ProvisionerConfig,
+    { claims, instance }: ProvedToken,
+    shown: Evidence,
   ): Promise<Denial | undefined> {
-    if (type !== 'jwk' && type !== 'x5c') return undefined;
-    // By its identifier where it has one: the same token can be signed in several ways.
-    const id = hash('sha256', JSON.stringify([name, textOf(claims.jti) ?? signed]));
+    const { type, name, isReusable } = provisioner;
+    const isOneTime = type === 'jwk' || type === 'x5c';
+    if (!isOneTime && (instance === undefined || isReusable)) return undefined;
+    // A token by its identifier where it has one: the same token can be signed in several ways.
+    const signed = shown.kind === 'jwt' ? shown.token.signed : '';
+    const what = instance === undefined ? (textOf(claims.jti) ?? signed) : `machine ${instance.id}`;
+    const id = hash('sha256', JSON.stringify([name, what]));
+    const keptMs = instance === undefined ? 2 * longestOneTimeMs : instanceKeptMs;
     const change = {
       ...{ kind: 'provisioner-token', id, replaces: 0, body: '{}' },
-      expiresAt: this.#clock.now() + 2 * longestOneTimeMs,
+      expiresAt: this.#clock.now() + keptMs,
     };
     const kept = await this.#authority.ledger.changeEdge([change]);
-    return kept.ok
-      ? undefined
-      : denial('ERR_PROVISIONER_USED', `one-time token for provisioner "${name}" was used before`);
+    if (kept.ok) return undefined;
+    const told =
+      instance === undefined
+        ? `one-time token for provisioner "${name}" was used before`
+        : `machine "${instance.id.slice(0, 200)}" came to provisioner "${name}" before`;
+    return denial('ERR_PROVISIONER_USED', told);
   }
 
   #keysFor({ name, allow }: ProvisionerConfig): KeySets {
@@ -153,4 +212,17 @@ export class ProvisionerDesk {
     this.#limits.set(id, known);
     return known;
   }
+}
+
+/** How far it got: not even proved, so many claims, or all of them. */
+function demandsMet({ claims }: ProvisionerConfig, { code, fields }: Denial): number {
+  if (code !== 'ERR_PROVISIONER_CLAIMS') return 0;
+  const at = claims.findIndex(({ name }) => name === fields?.claim);
+  return 1 + (at === -1 ? claims.length : at);
+}
+
+/** As rules and the audit trail know whoever holds a token. */
+function callerOf({ type, name }: ProvisionerConfig, subject: string): string {
+  const written = subject.replaceAll(/[\s*]/g, '_').slice(0, 200);
+  return `${type}:${name}/${written === '' ? 'none' : written}`;
 }

@@ -60,7 +60,12 @@ async function enrolByBearer(
   return isGuess ? answer : { ...answer, proved: true };
 }
 
-const unproved = ['ERR_JWT_', 'ERR_PROVISIONER_UNKNOWN', 'ERR_PROVISIONER_TOKEN'] as const;
+const unproved = [
+  'ERR_JWT_',
+  'ERR_PROVISIONER_UNKNOWN',
+  'ERR_PROVISIONER_TOKEN',
+  'ERR_PROVISIONER_DOCUMENT',
+] as const;
 
 function isUnknown({ code }: Denial): boolean {
   return code === 'ERR_TOKEN_UNKNOWN';
