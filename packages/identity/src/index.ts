@@ -13,6 +13,13 @@ export {
 export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
 export { type EphemeralOptions, ephemeralIdentity } from './ephemeral-identity.ts';
+export {
+  type EnrolByEvidenceOptions,
+  type EvidenceOptions,
+  enrolByEvidence,
+  reEnrolByEvidence,
+} from './evidence/enrol-by-evidence.ts';
+export type { EvidenceSource } from './evidence/evidence-source.ts';
 export { expectAuthority } from './expect-authority.ts';
 export type { FetchBundle } from './follow-bundle.ts';
 export {
@@ -47,6 +54,11 @@ export {
   orderNamed,
   renewAtIssuer,
 } from './issuers/open-issued.ts';
+export {
+  type StepCaCredential,
+  type StepCaIssuerOptions,
+  stepCaIssuer,
+} from './issuers/step-ca/step-ca-issuer.ts';
 export { type VaultIssuerOptions, vaultIssuer } from './issuers/vault/vault-issuer.ts';
 export type { VaultAuth } from './issuers/vault/vault-session.ts';
 export { type CameBy, keepIssued } from './keep-issued.ts';

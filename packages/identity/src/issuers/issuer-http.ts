@@ -16,6 +16,9 @@ export interface IssuerHttpOptions {
   readonly detailOf: (json: unknown) => string | undefined;
 }
 
+/** For what is compared with a pin afterwards: nothing is believed of such a connection, and nothing secret goes over it. */
+export const believeNothing = Symbol('nothing is believed of this connection');
+
 export interface IssuerCall {
   /** For messages: `sign with role "web"`. */
   readonly attempted: string;
@@ -27,6 +30,7 @@ export interface IssuerCall {
   readonly credential?: Pick<NamedCertificate, 'chain' | 'privateKey'> | undefined;
   /** Statuses that are no refusal beside 2xx: the caller looks at them. */
   readonly alsoTakes?: (status: number) => boolean;
+  readonly trust?: typeof believeNothing;
   readonly signal: AbortSignal;
 }
 
@@ -82,9 +86,10 @@ export class IssuerHttp {
   async #exchange(call: IssuerCall, signal: AbortSignal): Promise<IssuerReply> {
     const { method, body, headers, credential } = call;
     const url = checkIssuerUrl(call.url, this.#options.title);
-    const roots = await this.#options.serverRoots?.();
+    const isPinned = call.trust === believeNothing;
+    const roots = isPinned ? undefined : await this.#options.serverRoots?.();
     const options: RequestOptions & { ca?: string[]; cert?: string; key?: string } = {
-      ...{ method, signal, agent: false },
+      ...{ method, signal, agent: false, rejectUnauthorized: !isPinned },
       headers: {
         accept: 'application/json',
         ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
