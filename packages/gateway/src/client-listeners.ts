@@ -11,11 +11,8 @@ import {
   type StillAllowed,
 } from '@countersign/mtls';
 import type { RefusedConnection } from './handle-request.ts';
-import {
-  type ListenerConfig,
-  type TunnelUpstreamConfig,
-  withinNetworks,
-} from './listener-config.ts';
+import { withinNetworks } from './listener-config.ts';
+import type { ChainModel, ListenerModel } from './model/listener-model.ts';
 import { ask, connectionOf, type Facts } from './reask.ts';
 import { Session } from './session.ts';
 
@@ -32,12 +29,12 @@ export interface ClientListenersOptions
     | 'log'
     | 'meter'
   > {
-  readonly listeners: readonly ListenerConfig[];
+  readonly listeners: readonly ListenerModel[];
   readonly facts: Facts;
   /** Takes a connection that speaks HTTP, one that was refused included: it is told so. */
   readonly onHttp: (socket: TLSSocket, from: Session | RefusedConnection) => void;
-  /** Takes a connection whose bytes go to the listener's upstream. */
-  readonly onTunnel: (session: Session, upstream: TunnelUpstreamConfig) => void;
+  /** Takes a connection whose bytes go to this cluster. */
+  readonly onTunnel: (session: Session, cluster: string) => void;
 }
 
 /** A listener that is open. */
@@ -52,7 +49,7 @@ export interface BoundListener {
 export class ClientListeners {
   readonly #options: ClientListenersOptions;
   readonly #listeners: readonly {
-    readonly config: ListenerConfig;
+    readonly model: ListenerModel;
     readonly listener: MtlsListener;
   }[];
   readonly #sessions = new Map<LiveConnection, Session>();
@@ -60,17 +57,17 @@ export class ClientListeners {
   /** @throws CountersignError ERR_SVID_NONE, ERR_TLS_CONTEXT */
   constructor(options: ClientListenersOptions) {
     this.#options = options;
-    this.#listeners = options.listeners.map((config) => ({ config, listener: this.#open(config) }));
+    this.#listeners = options.listeners.map((model) => ({ model, listener: this.#open(model) }));
   }
 
   /** @throws CountersignError ERR_LISTEN; then none of them is open */
   async listen(): Promise<readonly [BoundListener, ...BoundListener[]]> {
     const bound: BoundListener[] = [];
     try {
-      for (const { config, listener } of this.#listeners) {
-        const { port, address } = await listener.listen(config.port, config.address);
-        const scheme = config.protocol === 'tcp' ? 'tcp' : 'https';
-        bound.push({ name: config.name, url: `${scheme}://${inUrl(address)}:${port}`, port });
+      for (const { model, listener } of this.#listeners) {
+        const { port, address } = await listener.listen(model.port, model.address);
+        const scheme = model.chains[0].protocol === 'tcp' ? 'tcp' : 'https';
+        bound.push({ name: model.name, url: `${scheme}://${inUrl(address)}:${port}`, port });
       }
     } catch (thrown) {
       await this.close(0);
@@ -99,8 +96,9 @@ export class ClientListeners {
 
   /** For the status page. */
   report(): readonly object[] {
-    return this.#listeners.map(({ config: { name, protocol, clientAuth }, listener }) => ({
-      ...{ name, protocol, clientAuth, connections: listener.connections.count() },
+    return this.#listeners.map(({ model: { name, chains }, listener }) => ({
+      ...{ name, protocol: chains[0].protocol, clientAuth: chains[0].tls.clientAuth },
+      connections: listener.connections.count(),
     }));
   }
 
@@ -114,15 +112,16 @@ export class ClientListeners {
     );
   }
 
-  #open(config: ListenerConfig): MtlsListener {
+  #open({ name, chains, proxyProtocolFrom }: ListenerModel): MtlsListener {
     const { facts, onHttp, onTunnel, listeners: _, ...shared } = this.#options;
-    const { name, protocol, upstream, clientAuth, minVersion, proxyProtocol } = config;
+    const [{ protocol, tls, table, cluster }] = chains;
+    const { clientAuth, minVersion } = tls;
     const isTunnel = protocol === 'tcp';
     return createMtlsListener({
       ...{ ...shared, name, clientAuth, minVersion, alpn: alpnOf[protocol] },
       allowHalfOpen: isTunnel,
-      ...(proxyProtocol !== undefined && {
-        proxyProtocol: { trusts: withinNetworks(proxyProtocol.from) },
+      ...(proxyProtocolFrom !== undefined && {
+        proxyProtocol: { trusts: withinNetworks(proxyProtocolFrom) },
       }),
       // Whoever may hold a connection at all is admitted; each request is asked about on its own.
       admit: (peer, met) =>
@@ -130,11 +129,11 @@ export class ClientListeners {
       onConnection: (socket, _peer, live) => {
         // It closed while it was judged: nothing would ever take it off the list.
         if (socket.closed) return;
-        const session = new Session(live, isTunnel ? 'tcp' : 'http');
+        const session = new Session(live, isTunnel ? 'tcp' : 'http', table);
         this.#sessions.set(live, session);
         socket.once('close', () => this.#sessions.delete(live));
-        if (upstream === undefined) onHttp(socket, session);
-        else onTunnel(session, upstream);
+        if (cluster === undefined) onHttp(socket, session);
+        else onTunnel(session, cluster);
       },
       ...(!isTunnel && {
         onRefused: (socket, refusal, _facts, peer) => onHttp(socket, { refusal, peer }),
@@ -144,7 +143,7 @@ export class ClientListeners {
 }
 
 /** RFC 7301, in our order of preference. Who passes bytes through does not know what they are. */
-const alpnOf: Readonly<Record<ListenerConfig['protocol'], readonly string[]>> = {
+const alpnOf: Readonly<Record<ChainModel['protocol'], readonly string[]>> = {
   h1: ['http/1.1'],
   h2: ['h2'],
   auto: ['h2', 'http/1.1'],

@@ -27,6 +27,8 @@ const failures: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_CONNECT_TIMEOUT: 'ERR_UPSTREAM_TIMEOUT',
   ERR_UPSTREAM_TIMEOUT: 'ERR_UPSTREAM_TIMEOUT',
   ERR_UPSTREAM_PROTOCOL: 'ERR_UPSTREAM_PROTOCOL',
+  ERR_UPSTREAM_NO_ENDPOINT: 'ERR_UPSTREAM_NO_ENDPOINT',
+  ERR_UPSTREAM_OVERLOADED: 'ERR_UPSTREAM_OVERLOADED',
   ERR_GATEWAY_DEADLINE: 'ERR_GATEWAY_DEADLINE',
   ERR_GATEWAY_BODY_TOO_LARGE: 'ERR_GATEWAY_BODY_TOO_LARGE',
   ERR_SVID_NONE: 'ERR_INTERNAL',
@@ -48,6 +50,6 @@ export function isClosedByUpstream(thrown: Error): boolean {
   return closed.has(codeOf(thrown));
 }
 
-function codeOf(thrown: Error & { readonly code?: unknown }): string {
+export function codeOf(thrown: Error & { readonly code?: unknown }): string {
   return typeof thrown.code === 'string' ? thrown.code : thrown.name;
 }

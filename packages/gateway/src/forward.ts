@@ -1,13 +1,17 @@
 import { Permit } from '@countersign/authz';
-import { type Denial, denial } from '@countersign/base';
+import { type Clock, CountersignError, type Denial, denial } from '@countersign/base';
 import type { Dispatcher } from 'undici';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { failureOf, isClosedByUpstream } from './forward-failure.ts';
 import { downstreamHeaders, downstreamTrailers } from './forwarded-headers.ts';
 import { startDeadline } from './grpc.ts';
-import { requestBody } from './request-body.ts';
+import { type HeaderOperations, operateOnHeaders, setHost } from './model/header-operations.ts';
+import type { ForwardAction } from './model/route-model.ts';
+import { type BodyRecord, requestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
+import { backoffMs, isRetriedAfter, isRetriedWithout } from './retry-conditions.ts';
 import { type Spliced, splice } from './splice.ts';
+import type { Cluster } from './upstream/cluster.ts';
 import type { Upstream } from './upstream/upstream.ts';
 import type { UpstreamController, UpstreamHandler } from './upstream/upstream-request.ts';
 import { newWebSocketKey, wrongWithAccept } from './websocket-handshake.ts';
@@ -16,14 +20,24 @@ import { newWebSocketKey, wrongWithAccept } from './websocket-handshake.ts';
 export interface Exchange {
   readonly client: ClientExchange;
   readonly head: RequestHead;
-  readonly upstream: Upstream;
+  readonly cluster: Cluster;
+  /** Time-outs, retries, and what else the route says of how it is sent. */
+  readonly action: ForwardAction;
+  /** Path and query for the upstream. */
+  readonly path: string;
   /** For the upstream, names and values alternating. */
-  readonly headers: readonly string[];
+  readonly headers: string[];
+  /** What is done to those of the response. */
+  readonly responseHeaders: readonly HeaderOperations[];
   readonly maxBodyBytes: number | undefined;
+  /** Where the body may have to be sent again. */
+  readonly record: BodyRecord | undefined;
   /** Whether the client's connection ends with this response; asked when the response begins. */
   readonly closesAfter: () => boolean;
   /** Ends a connection that carries other requests as well, once these are over. */
   readonly retire: () => void;
+  readonly clock: Clock;
+  readonly random: () => number;
 }
 
 /**
@@ -41,14 +55,28 @@ export type Forwarded =
 /**
  * The one way to an upstream; it takes the evidence that the rules permit it. Streams both ways, at the pace of the
  * slower side, between any two versions of HTTP. A request without a body whose method is safe is sent once more when
- * its pooled connection turns out to be closed (RFC 9110 §9.2.2); no other is.
+ * its pooled connection turns out to be closed (RFC 9110 §9.2.2); beyond that a request is sent again only as its route
+ * says, within the cluster's budget, and never once a part of a response was passed on.
  */
-export function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> {
+export async function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> {
   // The type already says so; this holds where types don't.
   if (!Permit.is(permit) || permit.scope !== 'request') {
     throw new TypeError('forward takes a permit for a request');
   }
-  return new Promise((resolve) => new Forwarding(exchange, resolve).send());
+  const { cluster } = exchange;
+  if (!cluster.begin()) {
+    const { name, limits } = cluster.model;
+    const detail = `${limits.maxRequests} requests to "${name}" are under way, no more are let through`;
+    return {
+      kind: 'failed',
+      failure: denial('ERR_UPSTREAM_OVERLOADED', detail, { cluster: name }),
+    };
+  }
+  try {
+    return await new Promise((resolve) => new Forwarding(exchange, resolve).send());
+  } finally {
+    cluster.ended();
+  }
 }
 
 const retriable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -58,36 +86,67 @@ class Forwarding implements UpstreamHandler {
   readonly #resolve: (outcome: Forwarded) => void;
   readonly #key: string | undefined;
   #endDeadline: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #tryTimer: NodeJS.Timeout | undefined;
   #controller: UpstreamController | undefined;
+  #upstream: Upstream | undefined;
   /** Why it was given up, perhaps before the upstream had taken it up. */
   #reason: Error | undefined;
+  /** The same of this attempt alone. */
+  #tryReason: Error | undefined;
   #attempts = 0;
+  #retries = 0;
+  #tried: Set<Upstream> | undefined;
+  /** Attempts that were given up for another: what is told of them is of no interest any more. */
+  #abandoned: Set<UpstreamController> | undefined;
   #clientLeft = false;
   #isTunnel = false;
   #isWhole = false;
   #status = 0;
 
   constructor(exchange: Exchange, resolve: (outcome: Forwarded) => void) {
-    const { client, head } = exchange;
+    const { client, head, action } = exchange;
     this.#exchange = exchange;
     this.#resolve = resolve;
     this.#key = head.isWebSocket ? newWebSocketKey() : undefined;
     client.response.once('close', () => this.#onClientClose());
+    if (!head.hasBody && action.timeoutMs) this.#startTimeout(action.timeoutMs);
     if (!head.isGrpc) return;
     this.#endDeadline = startDeadline(client.request.rawHeaders, (late) => this.#abort(late));
   }
 
   send(): void {
-    const { client, head, headers, upstream, maxBodyBytes } = this.#exchange;
+    const { pending } = this.#exchange.cluster;
+    if (pending === undefined) this.#send();
+    else void pending.then(() => this.#send());
+  }
+
+  #send(): void {
+    if (this.#reason !== undefined) return void this.#over(this.#outcomeOf(this.#reason, false));
+    const { client, head, action, cluster, path, headers, maxBodyBytes, record } = this.#exchange;
+    const upstream = cluster.pick(this.#tried);
+    if (upstream === undefined) {
+      const { name } = cluster.model;
+      const failure = denial('ERR_UPSTREAM_NO_ENDPOINT', `cluster "${name}" has no endpoint`, {});
+      return void this.#over({ kind: 'failed', failure });
+    }
     this.#attempts += 1;
-    const { isGrpc, takesTrailers, target } = head;
+    this.#upstream = upstream;
+    upstream.inFlight += 1;
+    this.#startTry();
+    if (action.rewrite?.hostOfEndpoint === true) {
+      setHost(headers, upstream.endpoint.name ?? upstream.endpoint.host);
+    }
+    const { timeoutMs = 0, headersTimeoutMs, idleTimeoutMs } = action;
+    const { isGrpc, takesTrailers } = head;
+    const onEnd = timeoutMs > 0 ? () => this.#startTimeout(timeoutMs) : undefined;
     const asked = {
-      method: head.method as Dispatcher.HttpMethod,
-      path: target.query === '' ? target.path : `${target.path}${target.query}`,
-      headers,
-      body: head.hasBody ? requestBody(client.request, maxBodyBytes) : null,
-      headersTimeout: upstream.config.timeout,
-      bodyTimeout: upstream.config.idleTimeout,
+      ...{ method: head.method as Dispatcher.HttpMethod, path, headers },
+      body: head.hasBody
+        ? requestBody(client.request, { maxBytes: maxBodyBytes, record, onEnd })
+        : null,
+      headersTimeout: headersTimeoutMs ?? cluster.model.headersTimeoutMs,
+      bodyTimeout: idleTimeoutMs ?? cluster.model.idleTimeoutMs,
       isGrpc,
       takesTrailers,
     };
@@ -98,7 +157,8 @@ class Forwarding implements UpstreamHandler {
 
   onRequestStart(controller: UpstreamController): void {
     this.#controller = controller;
-    if (this.#reason !== undefined) controller.abort(this.#reason);
+    const reason = this.#reason ?? this.#tryReason;
+    if (reason !== undefined) controller.abort(reason);
   }
 
   onRequestUpgrade(
@@ -107,7 +167,7 @@ class Forwarding implements UpstreamHandler {
     _headers: unknown,
     upstream: Parameters<typeof splice>[1],
   ): void {
-    const { client, upstream: to } = this.#exchange;
+    const { client, action, cluster } = this.#exchange;
     const raw = asStrings(controller.rawHeaders);
     const wrong =
       status === 101 && this.#key !== undefined ? wrongWithAccept(raw, this.#key) : undefined;
@@ -117,19 +177,30 @@ class Forwarding implements UpstreamHandler {
       return void this.#over(this.#clientLeft ? { kind: 'left' } : { kind: 'failed', failure });
     }
     this.#isTunnel = true;
-    const opened = client.openTunnel(downstreamHeaders(raw, isOfHandshake));
-    void splice(opened, upstream, { idleMs: to.config.idleTimeout }).then((spliced) => {
+    this.#endTimers();
+    const opened = client.openTunnel(this.#headersOf(raw, isOfHandshake));
+    const idleMs = action.idleTimeoutMs ?? cluster.model.idleTimeoutMs;
+    void splice(opened, upstream, { idleMs }).then((spliced) => {
       this.#over({ kind: 'tunnelled', status, ...spliced });
     });
   }
 
   onResponseStart(controller: UpstreamController, status: number): void {
     // RFC 9110 §15.2: interim responses need not be passed on.
-    if (status < 200) return;
+    if (status < 200 || this.#abandoned?.has(controller)) return;
+    const { client, action, closesAfter, retire } = this.#exchange;
+    const raw = asStrings(controller.rawHeaders);
+    const { retries } = action;
+    if (retries !== undefined && isRetriedAfter(retries, status, raw) && this.#retry()) {
+      this.#abandoned ??= new Set();
+      this.#abandoned.add(controller);
+      controller.abort(new Error('sent again'));
+      return;
+    }
+    this.#endTry();
     this.#status = status;
-    const { client, closesAfter, retire } = this.#exchange;
     const { request, response, protocol } = client;
-    const headers = downstreamHeaders(asStrings(controller.rawHeaders));
+    const headers = this.#headersOf(raw);
     if (protocol === 'h2') {
       if (closesAfter()) retire();
       this.#isWhole = controller.isHeadOnly === true && response.writeWhole !== undefined;
@@ -142,6 +213,7 @@ class Forwarding implements UpstreamHandler {
   }
 
   onResponseData(controller: UpstreamController, chunk: Uint8Array): void {
+    if (this.#abandoned?.has(controller)) return;
     const { response } = this.#exchange.client;
     if (response.write(chunk)) return;
     controller.pause();
@@ -149,6 +221,7 @@ class Forwarding implements UpstreamHandler {
   }
 
   onResponseEnd(controller: UpstreamController): void {
+    if (this.#abandoned?.has(controller)) return;
     const { client, head } = this.#exchange;
     if (!this.#isWhole) {
       const trailers = head.takesTrailers ? asStrings(controller.rawTrailers) : [];
@@ -158,18 +231,89 @@ class Forwarding implements UpstreamHandler {
     this.#over({ kind: 'answered', status: this.#status });
   }
 
-  onResponseError(_controller: UpstreamController | undefined, thrown: Error): void {
-    const { client, head } = this.#exchange;
-    const { response } = client;
-    const isFresh = this.#attempts === 1 && !response.headersSent;
-    const isSafe = !head.hasBody && retriable.has(head.method) && !head.isWebSocket;
-    if (isFresh && isSafe && this.#reason === undefined && isClosedByUpstream(thrown)) {
-      this.send();
-      return;
-    }
+  onResponseError(controller: UpstreamController | undefined, thrown: Error): void {
+    if (controller !== undefined && this.#abandoned?.has(controller)) return;
+    const { response } = this.#exchange.client;
+    if (!response.headersSent && this.#reason === undefined && this.#sendsAgain(thrown)) return;
     const outcome = this.#outcomeOf(thrown, response.headersSent);
     if (response.headersSent && !response.writableFinished) this.#breakOff(outcome);
     this.#over(outcome);
+  }
+
+  /** Whether it is on its way once more. */
+  #sendsAgain(thrown: Error): boolean {
+    const { head, action } = this.#exchange;
+    const isSafe = !head.hasBody && retriable.has(head.method) && !head.isWebSocket;
+    if (this.#attempts === 1 && isSafe && isClosedByUpstream(thrown)) {
+      this.#letGo();
+      this.#send();
+      return true;
+    }
+    const { retries } = action;
+    return retries !== undefined && isRetriedWithout(retries, thrown) && this.#retry();
+  }
+
+  /** Whether there is another attempt: by the route, the budget, and whether the body is still to be had. */
+  #retry(): boolean {
+    const { head, action, cluster, record, clock, random } = this.#exchange;
+    const { retries } = action;
+    if (retries === undefined || this.#retries >= retries.attempts || head.isWebSocket)
+      return false;
+    if (head.hasBody && record?.isRepeatable !== true) return false;
+    // One retry at a time of each request counts, from its first to the end of the exchange.
+    if (this.#retries === 0 && !cluster.beginRetry()) return false;
+    this.#retries += 1;
+    if (retries.avoidsTried && this.#upstream !== undefined) {
+      this.#tried ??= new Set();
+      this.#tried.add(this.#upstream);
+    }
+    this.#letGo();
+    this.#endTry();
+    const ms = backoffMs(retries, this.#retries, random);
+    void clock.sleep(ms).then(() => this.#send());
+    return true;
+  }
+
+  #startTry(): void {
+    const ms = this.#exchange.action.retries?.perTryTimeoutMs ?? 0;
+    this.#tryReason = undefined;
+    if (ms === 0) return;
+    this.#tryTimer = setTimeout(() => {
+      const detail = `no head of the response within ${ms} ms of an attempt`;
+      this.#tryReason = new CountersignError('ERR_UPSTREAM_TIMEOUT', detail);
+      this.#controller?.abort(this.#tryReason);
+    }, ms);
+  }
+
+  #endTry(): void {
+    clearTimeout(this.#tryTimer);
+    this.#tryTimer = undefined;
+  }
+
+  #startTimeout(ms: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#abort(
+        new CountersignError('ERR_UPSTREAM_TIMEOUT', `no whole response within ${ms} ms`),
+      );
+    }, ms);
+  }
+
+  #endTimers(): void {
+    clearTimeout(this.#timer);
+    this.#endTry();
+  }
+
+  /** The attempt of now is over. */
+  #letGo(): void {
+    if (this.#upstream !== undefined) this.#upstream.inFlight -= 1;
+    this.#upstream = undefined;
+    this.#controller = undefined;
+  }
+
+  #headersOf(raw: readonly string[], without?: ReadonlySet<string>): string[] {
+    const headers = downstreamHeaders(raw, without);
+    operateOnHeaders(headers, this.#exchange.responseHeaders);
+    return headers;
   }
 
   /** A gRPC client is told of its deadline in its own words. */
@@ -203,6 +347,12 @@ class Forwarding implements UpstreamHandler {
 
   #over(outcome: Forwarded): void {
     this.#endDeadline?.();
+    this.#endTimers();
+    this.#letGo();
+    if (this.#retries > 0) {
+      this.#exchange.cluster.retryEnded();
+      this.#retries = 0;
+    }
     this.#resolve(outcome);
   }
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { ConfigError } from '@countersign/config';
-import { addressOf, isUnder, parseGatewayConfig } from './gateway-config.ts';
+import { parseGatewayConfig } from './gateway-config.ts';
+import { isUnder } from './model/request-match.ts';
 
 const route = 'upstream: { url: "https://127.0.0.1:9001", spiffeId: spiffe://example.com/orders }';
 const minimal = `routes: [{ match: {}, ${route} }]`;
@@ -21,8 +22,9 @@ test('a minimal file is complete with safe defaults', () => {
   ]);
   assert.equal(config.admin, undefined);
   assert.deepEqual(config.revocation, { method: ['feed'], onUnknown: 'refuse' });
-  assert.equal(config.routes[0]?.match.pathPrefix, '/');
-  assert.equal(config.routes[0]?.upstream.timeout, 30_000);
+  const [{ match, upstream } = assert.fail()] = config.routes;
+  assert.equal(match.pathPrefix, undefined);
+  assert.equal(upstream?.timeout, 30_000);
 });
 
 test('what is wrong is named with file, line and column, and what was expected', () => {
@@ -40,7 +42,7 @@ test('what is wrong is named with file, line and column, and what was expected',
     ['routes: []', /^gateway\.yaml:1:9: routes/],
     ['{}', /routes: missing/],
     [
-      minimal.replace('https://127.0.0.1:9001', 'http://127.0.0.1:9001'),
+      minimal.replace('https://127.0.0.1:9001', 'http://192.0.2.1:9001'),
       /^gateway\.yaml:1:\d+: clear-text address "http:.*not supported yet/,
     ],
     [minimal.replace(':9001', ':9001/base'), /expected https:\/\/host\[:port\] without a path/],
@@ -80,7 +82,7 @@ test('addresses are those that are dialled', () => {
   ] as const) {
     const yaml = minimal.replace('https://127.0.0.1:9001', url);
     const config = parseGatewayConfig(yaml, 'gateway.yaml');
-    assert.deepEqual(addressOf(config.routes[0]!.upstream), { host, port });
+    assert.deepEqual(config.model.clusters[0]?.endpoints, [{ host, port, weight: 1 }]);
   }
 });
 

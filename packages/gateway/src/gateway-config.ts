@@ -7,12 +7,11 @@ import {
   parseConfigText,
   readDocument,
   type SourceDocument,
-  unsupported,
 } from '@countersign/config';
 import { checkRevocationConfig, revocationSchema } from '@countersign/revocation';
-import { spiffeIdOf } from '@countersign/spiffe';
 import { parseNoteKey } from '@countersign/wire';
 import { z } from 'zod';
+import { checkOrigin, checkRoutes } from './check-routes.ts';
 import {
   addressSchema,
   checkListeners,
@@ -21,49 +20,23 @@ import {
   listenSchema,
   portSchema,
 } from './listener-config.ts';
+import { compileGatewayYaml } from './model/compile-gateway-yaml.ts';
+import type { GatewayModel } from './model/gateway-model.ts';
 import { checkProviders, providerSchema } from './provider-config.ts';
+import { routeSchema } from './route-config.ts';
 
 /** `gateway.yaml`, read and checked. Durations are milliseconds, sizes bytes. */
 export interface GatewayConfig
   extends Omit<z.output<typeof gatewaySchema>, 'listen' | 'listeners'> {
   /** At least one; the one of `listen` has the name "gateway". */
   readonly listeners: readonly [ListenerConfig, ...ListenerConfig[]];
+  /** What listeners and routes mean. */
+  readonly model: GatewayModel;
 }
-export type RouteConfig = GatewayConfig['routes'][number];
-export type UpstreamConfig = RouteConfig['upstream'];
 export type GatewayLimits = GatewayConfig['limits'];
 
 const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
 const count = (fallback: number, most: number) => z.int().min(1).max(most).default(fallback);
-
-const upstreamSchema = z.strictObject({
-  /** `https://host[:port]`, without a path. */
-  url: z.string(),
-  /** Who must answer there: one, or any of several. */
-  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]),
-  /**
-   * The version of HTTP that it is spoken to: `auto` is what it chooses. HTTP/1.1 where nothing is said, and HTTP/2 for
-   * gRPC.
-   */
-  protocol: z.enum(['h1', 'h2', 'auto']).optional(),
-  /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */
-  timeout: duration('30s'),
-  /** Between two pieces of the response body; 0 waits for ever. */
-  idleTimeout: duration('5m'),
-  connectTimeout: duration('5s'),
-  /** Open connections to this upstream; further requests wait for one. */
-  maxConnections: count(256, 65_536),
-});
-
-const routeSchema = z.strictObject({
-  match: z.strictObject({
-    /** Whole segments: `/api` covers `/api` and `/api/x`, not `/apix`. */
-    pathPrefix: z.string().startsWith('/').default('/'),
-    /** Host header without the port, case ignored; every host where absent. */
-    host: z.string().min(1).toLowerCase().optional(),
-  }),
-  upstream: upstreamSchema,
-});
 
 const limitsSchema = z.strictObject({
   /** Open client connections, handshakes included; further ones are dropped. */
@@ -153,17 +126,24 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   checkAll(file, [
     () => checkListened(document, listeners, { listen, several }),
     () => checkRouted(document, listeners, routes),
-    ...routes.flatMap(({ upstream }, index) => [
-      () => checkOrigin(document, ['routes', index, 'upstream', 'url'], upstream.url),
-      () => checkUpstream(document, upstream, index),
-      () => checkReached(document, routes, index),
-    ]),
+    ...checkRoutes(document, routes),
     () => checkProviders(document, authorization.providers),
-    () => ca !== undefined && checkOrigin(document, ['ca'], ca),
+    () => ca !== undefined && checkOrigin(document, ['ca'], ca, 'https alone'),
     () => checkRevocationConfig(document, ['revocation'], revocation),
     () => issuanceLog !== undefined && checkLogKey(document, issuanceLog.key),
   ]);
-  return { ...config, listeners };
+  return { ...config, listeners, model: compileGatewayYaml({ listeners, routes }) };
+}
+
+/** The same with another port for the first listener, as the command line may say. */
+export function withFirstPort(config: GatewayConfig, port: number): GatewayConfig {
+  const [first, ...others] = config.listeners;
+  const [firstModel, ...otherModels] = config.model.listeners;
+  return {
+    ...config,
+    listeners: [{ ...first, port }, ...others],
+    model: { ...config.model, listeners: [{ ...firstModel, port }, ...otherModels] },
+  };
 }
 
 interface WrittenListeners {
@@ -174,7 +154,7 @@ interface WrittenListeners {
 function checkRouted(
   document: SourceDocument,
   listeners: GatewayConfig['listeners'],
-  routes: readonly RouteConfig[],
+  routes: GatewayConfig['routes'],
 ): void {
   if (routes.length > 0 || listeners.every(({ protocol }) => protocol === 'tcp')) return;
   const path = document.value !== null && 'routes' in Object(document.value) ? ['routes'] : [];
@@ -203,31 +183,6 @@ function listenersOf(
   return [first, ...others];
 }
 
-/** The address of an upstream, as it is dialled. */
-export function addressOf(upstream: UpstreamConfig): {
-  readonly host: string;
-  readonly port: number;
-} {
-  const url = new URL(upstream.url);
-  return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? 443 : Number(url.port),
-  };
-}
-
-export function spiffeIdsOf(upstream: UpstreamConfig): readonly string[] {
-  return typeof upstream.spiffeId === 'string' ? [upstream.spiffeId] : upstream.spiffeId;
-}
-
-function checkUpstream(document: SourceDocument, upstream: UpstreamConfig, index: number): void {
-  const path = ['routes', index, 'upstream'];
-  for (const id of spiffeIdsOf(upstream)) {
-    if (spiffeIdOf(id)?.toString() === id) continue;
-    const message = `${[...path, 'spiffeId'].join('.')}: expected a SPIFFE ID such as spiffe://example.com/orders, found "${id}"`;
-    throw configIssue(document, [...path, 'spiffeId'], 'ERR_CONFIG_VALUE', message);
-  }
-}
-
 function checkLogKey(document: SourceDocument, key: string): void {
   try {
     parseNoteKey(key);
@@ -235,38 +190,4 @@ function checkLogKey(document: SourceDocument, key: string): void {
     const message = `issuanceLog.key: ${messageOf(thrown)}`;
     throw configIssue(document, ['issuanceLog', 'key'], 'ERR_CONFIG_VALUE', message);
   }
-}
-
-function checkOrigin(document: SourceDocument, path: (string | number)[], text: string): void {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'http:') throw unsupported(document, path, `clear-text address "${text}"`);
-  const isOrigin = url !== undefined && (url.origin === text || `${url.origin}/` === text);
-  if (isOrigin && url.protocol === 'https:') return;
-  // An origin with its default port spelled out is the same origin.
-  if (isOriginWithDefaultPort(url, text)) return;
-  const message = `${path.join('.')}: expected https://host[:port] without a path, found "${text}"`;
-  throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
-}
-
-function isOriginWithDefaultPort(url: URL | undefined, text: string): boolean {
-  return url?.protocol === 'https:' && /^https:\/\/[^/?#@]+:443\/?$/i.test(text);
-}
-
-/** A route that an earlier one always takes first is a mistake of order. */
-function checkReached(document: SourceDocument, routes: readonly RouteConfig[], at: number): void {
-  const route = routes[at];
-  if (route === undefined) return;
-  const shadow = routes.slice(0, at).findIndex(({ match }) => {
-    const sameHosts = match.host === undefined || match.host === route.match.host;
-    return sameHosts && isUnder(match.pathPrefix, route.match.pathPrefix);
-  });
-  if (shadow === -1) return;
-  const message = `routes.${at} is never reached, routes.${shadow} before it takes all of its requests`;
-  throw configIssue(document, ['routes', at, 'match'], 'ERR_CONFIG_VALUE', message);
-}
-
-/** Whether `path` lies under `prefix`, by whole segments. */
-export function isUnder(prefix: string, path: string): boolean {
-  if (!path.startsWith(prefix)) return false;
-  return prefix.endsWith('/') || path.length === prefix.length || path[prefix.length] === '/';
 }

@@ -1,7 +1,10 @@
 import type { Meter } from '@countersign/base';
 
-/** What became of a request. `left`: the client went away before its answer was whole. */
-export type RequestResult = 'forwarded' | 'denied' | 'malformed' | 'failed' | 'left';
+/**
+ * What became of a request. `answered`: by a route of ours, without an upstream. `left`: the client went away before its
+ * answer was whole.
+ */
+export type RequestResult = 'forwarded' | 'answered' | 'denied' | 'malformed' | 'failed' | 'left';
 
 export interface GatewayMetrics {
   /** @param status HTTP status that the client got; 0 for none */

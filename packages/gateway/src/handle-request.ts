@@ -1,16 +1,23 @@
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { describePeer, isAnonymous, type PeerOf } from '@countersign/mtls';
 import type { SvidSource } from '@countersign/spiffe';
+import { answerDirectly, directAnswerOf, redirectToTls } from './answer-directly.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { forward } from './forward.ts';
 import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
+import { injectFault } from './inject-fault.ts';
+import { longestRepeatedBody, mirrorRequest } from './mirror-request.ts';
+import { operateOnHeaders, setHost } from './model/header-operations.ts';
+import type { ForwardAction } from './model/route-model.ts';
+import { type Routed, type RouteTable, targetOf } from './model/route-table.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
 import { answersOf, ask, type Facts } from './reask.ts';
+import { BodyRecord } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
 import { roleHeaders } from './role-headers.ts';
-import { type Route, routeOf } from './routes.ts';
 import { tellObserved } from './tell-observed.ts';
+import type { Clusters } from './upstream/clusters.ts';
 
 /** A connection that was refused in the handshake and waits to be told. */
 export interface RefusedConnection {
@@ -21,20 +28,23 @@ export interface RefusedConnection {
 
 export interface RequestSurroundings {
   readonly facts: Facts;
-  /** In force now. */
-  readonly routes: () => readonly Route[];
+  /** In force now, by name. */
+  readonly tables: () => ReadonlyMap<string, RouteTable>;
+  readonly clusters: () => Clusters;
   readonly isStopping: () => boolean;
   readonly svids: SvidSource;
   readonly maxBodyBytes: number | undefined;
   readonly metrics: GatewayMetrics;
   /** Look-up ids of refusals. */
   readonly newId: () => string;
+  /** From 0 to 1. */
+  readonly random: () => number;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /**
- * The story of one request: peer, head, host, permit, route, headers, forward. Whatever refuses it is one answer with
+ * The story of one request: peer, head, host, permit, route, hold, headers, forward. Whatever refuses it is one answer with
  * a look-up id and one log line with the same id and the reason.
  */
 export async function handleRequest(
@@ -96,42 +106,87 @@ export async function handleRequest(
   tellObserved(around, session, asked);
   if (!permit.ok) return refuse(permit, { peer, result: 'denied', close: head.hasBody });
 
-  // 5. Route.
+  // 5. Route: an upstream, or an answer of our own.
   const tooLarge = wrongWithLength(head, around.maxBodyBytes);
   if (tooLarge !== undefined) return refuse(tooLarge, { peer, result: 'malformed', close: true });
-  const route = routeOf(around.routes(), head.host, head.target.path);
-  if (route === undefined) {
+  const { facts: met } = session.live;
+  const scheme = met.protocol === '' ? 'http' : 'https';
+  const { rawHeaders } = request;
+  const table = around.tables().get(session.table);
+  const routed = table?.find({ head, rawHeaders, scheme, port: met.localPort });
+  if (routed === undefined) {
     const detail = `no route for host "${head.host}" and path "${head.target.path}"`;
     const unrouted = denial('ERR_GATEWAY_NO_ROUTE', detail, { ...shown, host: head.host });
     return refuse(unrouted, { peer, result: 'failed', close: head.hasBody });
   }
+  const isTls = routed.kind === 'tls';
+  const answer = isTls ? redirectToTls(head) : directAnswerOf(routed.route, head, scheme);
+  if (answer !== undefined) {
+    const close = !request.complete || around.isStopping();
+    answerDirectly(client, head, answer, { ...(!isTls && { route: routed.route }), close });
+    around.log.debug(
+      { ...shown, ...describePeer(peer), status: answer.status },
+      'request answered',
+    );
+    return finish('answered', answer.status);
+  }
 
-  // 6. Headers: nothing that the caller says of itself, all that the handshake proved.
-  const { remoteAddress } = session.live.facts;
-  const told = roleHeaders(around.facts.roles?.(), peer);
-  const own = [
-    ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', 'https'],
-    ...session.identityHeaders(around.svids.svid().spiffeId.toString()),
-    ...told.headers,
-  ];
-  const headers = upstreamHeaders(request.rawHeaders, own, told.names);
-
-  // 7. Forward, and be re-asked until it is over.
+  // 6. Held: re-asked until it is over, a delay that the route makes included.
+  const { route } = routed as Routed & { kind: 'route' };
+  const action = route.model.action as ForwardAction;
   session.inFlight.add(asked);
   const over = (): void => {
     if (session.inFlight.delete(asked) && around.isStopping()) session.retire();
   };
   response.once('close', over);
+  if (action.fault !== undefined) {
+    const status = await injectFault(action.fault, client, head, around);
+    if (status !== undefined) return finish(status === 0 ? 'left' : 'answered', status);
+  }
+  const target = targetOf(route, around.random);
+  const cluster = around.clusters().get(target?.model.cluster ?? '');
+  if (target === undefined || cluster === undefined) {
+    const missing = denial('ERR_UPSTREAM_NO_ENDPOINT', `route "${route.model.name}" leads nowhere`);
+    return refuse(missing, { peer, result: 'failed', close: head.hasBody });
+  }
+
+  // 7. Headers: nothing that the caller says of itself, all that the handshake proved, and what the route says.
+  const { remoteAddress } = met;
+  const told = roleHeaders(around.facts.roles?.(), peer);
+  const own = [
+    ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', scheme],
+    ...session.identityHeaders(around.svids.svid().spiffeId.toString()),
+    ...told.headers,
+  ];
+  const headers = upstreamHeaders(rawHeaders, own, told.names);
+  operateOnHeaders(headers, target.requestHeaders);
+  if (target.host !== undefined) setHost(headers, target.host);
+  const path = (route.rewrite?.(head.target.path) ?? head.target.path) + head.target.query;
+
+  // 8. Forward, and send copies where the route asks for them.
   if (head.hasBody) client.continueBody();
+  const isRepeated = action.retries !== undefined || action.mirrors !== undefined;
+  const record = head.hasBody && isRepeated ? new BodyRecord(longestRepeatedBody) : undefined;
+  const mirror = (): void => {
+    for (const { cluster: name, percent } of action.mirrors ?? []) {
+      const copies = around.clusters().get(name);
+      if (copies === undefined || around.random() * 100 >= percent) continue;
+      mirrorRequest(permit, copies, { head, path, headers, record, log: around.log });
+    }
+  };
+  if (!head.hasBody && !head.isWebSocket) mirror();
   const outcome = await forward(permit, {
-    ...{ client, head, headers, upstream: route.upstream, maxBodyBytes: around.maxBodyBytes },
+    ...{ client, head, cluster, action, path, headers, record },
+    ...{ responseHeaders: target.responseHeaders, maxBodyBytes: around.maxBodyBytes },
+    ...{ clock: around.clock, random: around.random },
     closesAfter: () => around.isStopping() || session.nearsExpiry(around.clock.now()),
     retire: () => session.retire(),
   });
+  if (head.hasBody) mirror();
   // A tunnel is no response, and ends by itself.
   if (head.isWebSocket) over();
 
-  // 8. Count and log what became of it.
+  // 9. Count and log what became of it.
   if (outcome.kind === 'failed') {
     return refuse(outcome.failure, { peer, result: 'failed', close: !request.complete });
   }

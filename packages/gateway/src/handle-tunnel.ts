@@ -1,25 +1,16 @@
 import { Permit } from '@countersign/authz';
 import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
-import {
-  type DialOptions,
-  describePeer,
-  dialMtls,
-  expectSpiffeId,
-  formatProxyHeader,
-  isAnonymous,
-  type ProxiedTls,
-} from '@countersign/mtls';
+import { describePeer, formatProxyHeader, isAnonymous, type ProxiedTls } from '@countersign/mtls';
 import type { GatewayMetrics } from './gateway-metrics.ts';
-import { type TunnelUpstreamConfig, tunnelAddress } from './listener-config.ts';
 import { ask, type Facts } from './reask.ts';
 import type { Session } from './session.ts';
 import { splice } from './splice.ts';
-import type { UpstreamSurroundings } from './upstream/upstream.ts';
+import type { Cluster } from './upstream/cluster.ts';
+import type { UpstreamSocket } from './upstream/connections.ts';
 
 export interface TunnelSurroundings {
   readonly facts: Facts;
-  readonly upstream: TunnelUpstreamConfig;
-  readonly around: UpstreamSurroundings;
+  readonly cluster: Cluster;
   readonly metrics: GatewayMetrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,7 +22,7 @@ export interface TunnelSurroundings {
  * in the log.
  */
 export async function handleTunnel(
-  { facts, upstream, around, metrics, clock, log }: TunnelSurroundings,
+  { facts, cluster, metrics, clock, log }: TunnelSurroundings,
   session: Session,
 ): Promise<void> {
   const startedAt = clock.monotonic();
@@ -48,9 +39,9 @@ export async function handleTunnel(
   session.inFlight.add(bytes);
   try {
     // 2. Dial.
-    const socket = await dial(permit, session, upstream, around);
+    const socket = await dial(permit, session, cluster);
     // 3. Pass on.
-    const spliced = await splice(live.socket, socket, { idleMs: upstream.idleTimeout });
+    const spliced = await splice(live.socket, socket, { idleMs: cluster.model.idleTimeoutMs });
     const { received, sent } = spliced;
     metrics.tunnel('forwarded', received, sent, (clock.monotonic() - startedAt) / 1000);
     log.info({ ...shown, ...spliced }, 'tunnel over');
@@ -69,35 +60,25 @@ export async function handleTunnel(
 const bytes = { method: '', path: '*' };
 
 /** Takes the evidence that bytes may be passed on. */
-async function dial(
-  permit: Permit,
-  session: Session,
-  upstream: TunnelUpstreamConfig,
-  around: UpstreamSurroundings,
-): Promise<DialledSocket> {
+async function dial(permit: Permit, session: Session, cluster: Cluster): Promise<UpstreamSocket> {
   // The type already says so; this holds where types don't.
   if (!Permit.is(permit) || permit.scope !== 'bytes') {
     throw new TypeError('dial takes a permit for bytes');
   }
-  const { svids, bundles, revocation, prepare, clock, connections, allowed } = around;
-  const { spiffeId } = upstream;
-  const isExpected = expectSpiffeId(...(typeof spiffeId === 'string' ? [spiffeId] : spiffeId));
+  await cluster.pending;
+  const upstream = cluster.pick();
+  if (upstream === undefined) {
+    const message = `cluster "${cluster.model.name}" has no endpoint`;
+    throw new CountersignError('ERR_UPSTREAM_NO_ENDPOINT', message);
+  }
   const gone = new AbortController();
   session.live.socket.once('close', () => gone.abort());
-  const options: DialOptions = {
-    ...{ ...tunnelAddress(upstream), svids, bundles, clock, connections, prepare },
-    ...{ alpn: [], allowHalfOpen: true, signal: gone.signal, timeoutMs: upstream.connectTimeout },
-    asksForStaple: revocation.asksForStaples ?? false,
-    expect: (peer) => {
-      const expected = isExpected(peer);
-      return expected.ok ? allowed(peer) : expected;
-    },
-    ...(upstream.proxyProtocol === 'v2' && { preamble: proxyHeaderOf(session) }),
-  };
-  return (await dialMtls(options)).socket;
+  const isTold = cluster.model.proxyProtocol === 'v2';
+  return upstream.open({
+    ...{ alpn: [], allowHalfOpen: true, signal: gone.signal },
+    ...(isTold && { preamble: proxyHeaderOf(session) }),
+  });
 }
-
-type DialledSocket = Awaited<ReturnType<typeof dialMtls>>['socket'];
 
 function proxyHeaderOf({ live }: Session): Uint8Array {
   const { facts, socket, peer } = live;

@@ -5,11 +5,11 @@ export {
   type GatewayConfig,
   type GatewayLimits,
   parseGatewayConfig,
-  type RouteConfig,
-  type UpstreamConfig,
+  withFirstPort,
 } from './gateway-config.ts';
 export type { ListenerConfig } from './listener-config.ts';
 export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-peers.ts';
+export type { GatewayModel } from './model/gateway-model.ts';
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
 export {
   type Gateway,

@@ -18,15 +18,18 @@ export class Session implements Asker {
   readonly live: LiveConnection;
   readonly connection: AuthzConnection;
   readonly protocol: Asker['protocol'];
+  /** Name of the route table that its requests go by. */
+  readonly table: string;
   readonly #nearEnd: number;
   readonly inFlight = new Set<InFlight>();
   /** Set where the protocol has a word for it: takes no more requests, and ends when those in flight are over. */
   onRetire: (() => void) | undefined;
   #identityHeaders: { readonly by: string; readonly headers: readonly string[] } | undefined;
 
-  constructor(live: LiveConnection, protocol: Asker['protocol'] = 'http') {
+  constructor(live: LiveConnection, protocol: Asker['protocol'] = 'http', table = '') {
     this.live = live;
     this.protocol = protocol;
+    this.table = table;
     this.connection = connectionOf(live.facts);
     this.#nearEnd = nearEndOf(live.peer);
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
 import {
   allowUnknownRevocation,
   type ExternalAuthorizer,
@@ -35,10 +36,12 @@ import { handleRequest } from './handle-request.ts';
 import { handleTunnel } from './handle-tunnel.ts';
 import { HttpAuthorizer } from './http-authorizer.ts';
 import type { LoggedPeers } from './logged-peers.ts';
+import type { GatewayModel } from './model/gateway-model.ts';
+import { RouteTable } from './model/route-table.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
 import { askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
-import { openRoutes, type Route, upstreamsOf } from './routes.ts';
+import { type Clusters, openClusters, retiredClusters } from './upstream/clusters.ts';
 
 export interface GatewayOptions {
   readonly config: GatewayConfig;
@@ -69,6 +72,10 @@ export interface GatewayOptions {
   readonly metricsText?: () => string | Promise<string>;
   /** Look-up ids of refusals; random unless given. */
   readonly newId?: () => string;
+  /** From 0 to 1, for shares of requests; `Math.random` unless given. */
+  readonly random?: () => number;
+  /** Every address of a name, for clusters whose endpoints they are; the system's resolver unless given. */
+  readonly resolve?: (host: string) => Promise<readonly string[]>;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -159,14 +166,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...asked,
     ...(options.authorizers ?? []),
   ]);
-  let routes: readonly Route[] = openRoutes(config.routes, around);
+  const random = options.random ?? Math.random;
+  const clustered = { ...around, random, resolve: options.resolve ?? addressesOf };
+  let clusters: Clusters = openClusters(config.model.clusters, clustered);
+  let tables = tablesOf(config.model);
 
   // 2. Requests, on connections that the listeners hand on, refused ones included: those are told so.
   let stopping = false;
   const metrics = gatewayMetrics(meter);
   const surroundings = {
-    ...{ facts, svids, clock, log, newId, metrics },
-    routes: () => routes,
+    ...{ facts, svids, clock, log, newId, random, metrics },
+    tables: () => tables,
+    clusters: () => clusters,
     isStopping: () => stopping,
     maxBodyBytes: limits.maxBodyBytes,
   };
@@ -186,7 +197,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   // 3. Handshakes, and tunnels for listeners that pass bytes through.
   const clients = new ClientListeners({
-    ...{ listeners: config.listeners, facts, svids, bundles, prepare, clock, log, meter },
+    ...{ listeners: config.model.listeners, facts, svids, bundles, prepare, clock, log, meter },
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
     ...(options.staple !== undefined && { staple: options.staple }),
@@ -194,8 +205,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const front = socket.alpnProtocol === 'h2' ? fronts.h2 : fronts.h1;
       front.take(socket, from);
     },
-    onTunnel(session, upstream) {
-      void handleTunnel({ facts, upstream, around, metrics, clock, log }, session);
+    onTunnel(session, name) {
+      const cluster = clusters.get(name);
+      if (cluster === undefined) return void session.live.socket.destroy();
+      void handleTunnel({ facts, cluster, metrics, clock, log }, session);
     },
   });
 
@@ -229,7 +242,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     unfollow();
     watching.abort();
     for (const front of Object.values(fronts)) front.close();
-    await Promise.all(upstreamsOf(routes).map((upstream) => upstream.destroy()));
+    await Promise.all([...clusters.values()].map((each) => each.destroy()));
     await Promise.all(asked.map(([, authorizer]) => authorizer.destroy()));
     outbound.destroyAll();
   };
@@ -239,7 +252,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return [listening, await startAdmin(options, statusOf, unwellReason)] as const;
   });
   const urls = bound.map(({ url }) => url);
-  log.info({ urls, adminUrl: admin?.url, routes: routes.length }, 'gateway listens');
+  log.info({ urls, adminUrl: admin?.url, routes: countRoutes(config.model) }, 'gateway listens');
 
   return {
     url: bound[0].url,
@@ -251,16 +264,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       everything().filter(({ peer }) => !isAnonymous(peer) && concerns(peer)).length,
     reload(next) {
       if (next.config !== undefined) checkReloadable(config, next.config);
-      const nextRoutes = openRoutes(next.config?.routes ?? config.routes, around, routes);
-      const retired = upstreamsOf(routes, nextRoutes);
+      const model = next.config?.model ?? config.model;
+      const nextTables = tablesOf(model);
+      const nextClusters = openClusters(model.clusters, clustered, clusters);
+      const retired = retiredClusters(clusters, nextClusters);
       config = next.config ?? config;
       rules = next.rules ?? rules;
       if ('roles' in next) roles = next.roles;
-      routes = nextRoutes;
-      for (const upstream of retired) {
-        upstream.close().catch((thrown) => log.debug({ err: thrown }, 'retired upstream broke'));
+      tables = nextTables;
+      clusters = nextClusters;
+      for (const cluster of retired) {
+        cluster.close().catch((thrown) => log.debug({ err: thrown }, 'retired upstream broke'));
       }
-      log.info({ routes: routes.length }, 'configuration and rules in force');
+      log.info({ routes: countRoutes(model) }, 'configuration and rules in force');
       return recheck();
     },
     stats: () => ({
@@ -274,6 +290,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await admin?.close();
     },
   };
+}
+
+function tablesOf({ tables }: GatewayModel): ReadonlyMap<string, RouteTable> {
+  return new Map(tables.map((each) => [each.name, new RouteTable(each)]));
+}
+
+function countRoutes({ tables }: GatewayModel): number {
+  const hosts = tables.flatMap((table) => table.hosts);
+  return new Set(hosts.flatMap(({ routes }) => routes)).size;
+}
+
+async function addressesOf(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true });
+  return found.map(({ address }) => address);
 }
 
 /** What cannot be opened leaves nothing open. */

@@ -10,7 +10,7 @@ import {
   type RuleSet,
   warnAboutPolicies,
 } from '@countersign/authz';
-import { type GatewayConfig, parseGatewayConfig } from '@countersign/gateway';
+import { type GatewayConfig, parseGatewayConfig, withFirstPort } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
 
@@ -40,10 +40,8 @@ export async function readGatewayFiles(
   const { port, adminPort } = options;
   const written = parseGatewayConfig(await readText(cli, options.config), options.config);
   const admin = { address: '127.0.0.1', ...written.admin };
-  const [first, ...others] = written.listeners;
   const config: GatewayConfig = {
-    ...written,
-    ...(port !== undefined && { listeners: [{ ...first, port }, ...others] }),
+    ...(port === undefined ? written : withFirstPort(written, port)),
     ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
   };
   const policies = await readPolicies(cli, written, options);

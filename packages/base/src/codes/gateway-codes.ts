@@ -81,6 +81,16 @@ export const gatewayCodes = {
     hint: 'send it again on another connection',
     exit: 3,
   },
+  ERR_UPSTREAM_NO_ENDPOINT: {
+    meaning: 'A route leads to a cluster that has no address to send a request to.',
+    hint: "look at the cluster's endpoints, and whether their names can be looked up",
+    exit: 3,
+  },
+  ERR_UPSTREAM_OVERLOADED: {
+    meaning: 'As many requests are under way to a cluster as its limits let through.',
+    hint: "raise the cluster's limits if its endpoints can bear more, or add endpoints",
+    exit: 3,
+  },
   ERR_UPSTREAM_UNREACHABLE: {
     meaning: 'The upstream of a route could not be connected to.',
     hint: 'check that the service runs at the address in gateway.yaml',

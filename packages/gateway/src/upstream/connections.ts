@@ -1,17 +1,20 @@
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import { CountersignError, type Log } from '@countersign/base';
-import type { ConnectorCallback, Dialled } from '@countersign/mtls';
 import { Pool } from 'undici';
-import { addressOf, type UpstreamConfig } from '../gateway-config.ts';
+import type { ClusterModel, EndpointModel } from '../model/cluster-model.ts';
 import { H2Sessions } from './h2-sessions.ts';
 import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
 export interface ConnectionsOptions {
-  readonly config: UpstreamConfig;
-  /** Opens a verified connection that speaks one of these protocols. */
-  readonly dial: (alpn: readonly string[]) => Promise<Dialled>;
+  readonly cluster: ClusterModel;
+  readonly endpoint: EndpointModel;
+  /** Opens a connection that speaks one of these protocols; in clear text nobody says which. */
+  readonly dial: (alpn: readonly string[]) => Promise<UpstreamSocket>;
   readonly log: Log;
 }
+
+/** A connection to an upstream, verified unless it is in clear text. */
+export type UpstreamSocket = Socket & { readonly alpnProtocol?: string | false | null };
 
 type Version = 'h1' | 'h2';
 
@@ -25,22 +28,22 @@ export class Connections {
   readonly #pool: Pool;
   readonly #sessions: H2Sessions;
   /** Dialled to find out, and not used yet. */
-  readonly #spare: TLSSocket[] = [];
+  readonly #spare: UpstreamSocket[] = [];
   #learnt: Version | undefined;
   #learning: Promise<Version> | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    const { host, port } = addressOf(options.config);
-    const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    const { maxConnections } = options.config;
+    const { cluster, endpoint } = options;
+    const authority = authorityOf(endpoint);
+    const { maxConnections } = cluster;
     // An http: origin, because undici reconnects https: ones whenever the Host header changes; the connector does TLS.
     this.#pool = new Pool(`http://${authority}`, {
       connections: maxConnections,
       pipelining: 1,
-      headersTimeout: options.config.timeout,
-      bodyTimeout: options.config.idleTimeout,
-      connect: (_request: unknown, callback: ConnectorCallback) => {
+      headersTimeout: cluster.headersTimeoutMs,
+      bodyTimeout: cluster.idleTimeoutMs,
+      connect: (_request: unknown, callback: Connected) => {
         this.#connect().then(
           (socket) => callback(null, socket),
           (thrown: Error) => callback(thrown, null),
@@ -50,6 +53,7 @@ export class Connections {
     this.#sessions = new H2Sessions({
       dial: () => this.#dialH2(),
       ...{ authority, maxSessions: maxConnections, log: options.log },
+      scheme: cluster.tls === undefined ? 'http' : 'https',
     });
   }
 
@@ -78,17 +82,17 @@ export class Connections {
 
   /** Undefined: nobody knows yet. */
   #versionFor({ isGrpc }: UpstreamRequest): Version | CountersignError | undefined {
-    const { protocol, url } = this.#options.config;
+    const { protocol, tls } = this.#options.cluster;
     if (protocol === undefined) return isGrpc ? 'h2' : 'h1';
-    if (protocol === 'auto') return this.#learnt;
+    if (protocol === 'auto') return tls === undefined ? 'h1' : this.#learnt;
     if (protocol === 'h2' || !isGrpc) return protocol;
-    const detail = `gRPC for "${url}", which is spoken to by protocol h1`;
+    const detail = `gRPC for "${authorityOf(this.#options.endpoint)}", which is spoken to by protocol h1`;
     return new CountersignError('ERR_UPSTREAM_PROTOCOL', detail);
   }
 
   #send(version: Version, request: UpstreamRequest, handler: UpstreamHandler): void {
     // WebSocket over HTTP/2 is rare among servers, and every one that has it has it over HTTP/1.1.
-    const isTunnel = request.upgrade !== undefined && this.#options.config.protocol !== 'h2';
+    const isTunnel = request.upgrade !== undefined && this.#options.cluster.protocol !== 'h2';
     if (version === 'h2' && !isTunnel) this.#sessions.dispatch(request, handler);
     else this.#pool.dispatch(request as never, handler as never);
   }
@@ -101,7 +105,7 @@ export class Connections {
   }
 
   async #ask(): Promise<Version> {
-    const { socket } = await this.#options.dial(['h2', 'http/1.1']);
+    const socket = await this.#options.dial(['h2', 'http/1.1']);
     if (socket.alpnProtocol === 'h2') {
       await this.#sessions.adopt(socket);
       this.#learnt = 'h2';
@@ -112,16 +116,18 @@ export class Connections {
     return this.#learnt;
   }
 
-  async #connect(): Promise<TLSSocket> {
+  async #connect(): Promise<UpstreamSocket> {
     const spare = this.#spare.pop();
     if (spare !== undefined && !spare.destroyed) return spare;
-    return (await this.#options.dial(['http/1.1'])).socket;
+    return await this.#options.dial(['http/1.1']);
   }
 
-  async #dialH2(): Promise<TLSSocket> {
+  async #dialH2(): Promise<UpstreamSocket> {
     try {
-      const { socket } = await this.#options.dial(['h2']);
-      if (socket.alpnProtocol === 'h2') return socket;
+      const socket = await this.#options.dial(['h2']);
+      // RFC 9113 §3.3: in clear text by prior knowledge.
+      const isAgreed = socket.alpnProtocol === 'h2' || this.#options.cluster.tls === undefined;
+      if (isAgreed) return socket;
       socket.destroy();
     } catch (thrown) {
       this.#learnt = undefined;
@@ -129,7 +135,15 @@ export class Connections {
     }
     // Next time it is asked again.
     this.#learnt = undefined;
-    const { url } = this.#options.config;
-    throw new CountersignError('ERR_UPSTREAM_PROTOCOL', `"${url}" does not agree to HTTP/2`);
+    const to = authorityOf(this.#options.endpoint);
+    throw new CountersignError('ERR_UPSTREAM_PROTOCOL', `"${to}" does not agree to HTTP/2`);
   }
+}
+
+type Connected = (
+  ...result: [failed: null, socket: UpstreamSocket] | [failed: Error, socket: null]
+) => void;
+
+function authorityOf({ host, port }: EndpointModel): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -5,14 +5,15 @@ import {
   constants,
   type Http2Session,
 } from 'node:http2';
-import type { TLSSocket } from 'node:tls';
 import { CountersignError, type Log, messageOf } from '@countersign/base';
+import type { UpstreamSocket } from './connections.ts';
 import { H2Request } from './h2-request.ts';
 import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
 export interface H2SessionsOptions {
   /** Opens a connection on which the upstream has agreed to HTTP/2. */
-  readonly dial: () => Promise<TLSSocket>;
+  readonly dial: () => Promise<UpstreamSocket>;
+  readonly scheme: 'http' | 'https';
   /** For `:authority`, where a request names no host. */
   readonly authority: string;
   /** Open at the same time; further requests wait for a stream on one of them. */
@@ -61,7 +62,7 @@ export class H2Sessions {
   }
 
   /** Takes over a connection that is established already. */
-  async adopt(socket: TLSSocket): Promise<void> {
+  async adopt(socket: UpstreamSocket): Promise<void> {
     const session = await this.#greet(socket);
     this.#add(session);
   }
@@ -118,8 +119,8 @@ export class H2Sessions {
   }
 
   /** A connection is of use once its server has said what it allows (RFC 9113 §3.4). */
-  async #greet(socket: TLSSocket): Promise<ClientHttp2Session> {
-    const session = connect(`https://${this.#options.authority}`, {
+  async #greet(socket: UpstreamSocket): Promise<ClientHttp2Session> {
+    const session = connect(`${this.#options.scheme}://${this.#options.authority}`, {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: streamWindow },
       maxSettings: 32,
@@ -168,7 +169,7 @@ export class H2Sessions {
       handler.onResponseError(undefined, new CountersignError('ERR_UPSTREAM_PROTOCOL', detail));
       return;
     }
-    const stream = openStream(session, request, this.#options.authority, handler);
+    const stream = openStream(session, request, this.#options, handler);
     if (stream === undefined) return;
     this.#open.set(session, (this.#open.get(session) ?? 0) + 1);
     stream.once('close', () => {
@@ -194,12 +195,12 @@ function roomOf(session: Http2Session): number {
 function openStream(
   session: ClientHttp2Session,
   request: UpstreamRequest,
-  authority: string,
+  to: H2SessionsOptions,
   handler: UpstreamHandler,
 ): ClientHttp2Stream | undefined {
   try {
     const endStream = request.body === null && request.upgrade === undefined;
-    return session.request(headOf(request, authority) as never, { endStream });
+    return session.request(headOf(request, to) as never, { endStream });
   } catch (thrown) {
     handler.onResponseError(undefined, thrown as Error);
     return undefined;
@@ -207,7 +208,10 @@ function openStream(
 }
 
 /** RFC 9113 §8.3.1, and RFC 8441 §4 for tunnels. */
-function headOf(request: UpstreamRequest, authority: string): string[] {
+function headOf(
+  request: UpstreamRequest,
+  { authority, scheme }: Pick<H2SessionsOptions, 'authority' | 'scheme'>,
+): string[] {
   const { method, path, headers, upgrade, takesTrailers } = request;
   const rest: string[] = [];
   let host = authority;
@@ -218,7 +222,7 @@ function headOf(request: UpstreamRequest, authority: string): string[] {
     else if (name !== 'sec-websocket-key') rest.push(name, value);
   }
   if (takesTrailers) rest.push('te', 'trailers');
-  const head = [':scheme', 'https', ':authority', host, ':path', path, ...rest];
+  const head = [':scheme', scheme, ':authority', host, ':path', path, ...rest];
   if (upgrade === undefined) return [':method', method, ...head];
   return [':method', constants.HTTP2_METHOD_CONNECT, ':protocol', upgrade, ...head];
 }

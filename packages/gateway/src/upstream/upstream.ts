@@ -1,4 +1,5 @@
-import type { Clock, Log } from '@countersign/base';
+import { connect as connectTcp } from 'node:net';
+import { type Clock, CountersignError, type Log } from '@countersign/base';
 import {
   type Dialled,
   dialMtls,
@@ -15,8 +16,8 @@ import type {
   X509Svid,
 } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
-import { addressOf, spiffeIdsOf, type UpstreamConfig } from '../gateway-config.ts';
-import { Connections } from './connections.ts';
+import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
+import { Connections, type UpstreamSocket } from './connections.ts';
 import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
 export interface UpstreamSurroundings {
@@ -33,25 +34,38 @@ export interface UpstreamSurroundings {
   readonly log: Log;
 }
 
+/** How a connection is opened that its opener has to itself. */
+export interface OpenOptions {
+  readonly alpn: readonly string[];
+  /** Written before the handshake, in the clear: a PROXY header. */
+  readonly preamble?: Uint8Array;
+  readonly allowHalfOpen?: boolean;
+  readonly signal?: AbortSignal;
+}
+
 /**
- * Pooled connections to one upstream, all of them verified to be the identity that the route expects. They are
- * renewed, make before break, when our own identity rotates or the upstream's certificate nears its end: new requests
- * dial new connections, those in flight end on the old ones.
+ * Pooled connections to one endpoint of a cluster, all of them verified to be the identity that the cluster expects.
+ * They are renewed, make before break, when our own identity rotates or the upstream's certificate nears its end: new
+ * requests dial new connections, those in flight end on the old ones.
  */
 export class Upstream {
-  readonly config: UpstreamConfig;
+  readonly endpoint: EndpointModel;
+  /** Requests that are on their way; kept by who sends them. */
+  inFlight = 0;
+  readonly #cluster: ClusterModel;
   readonly #around: UpstreamSurroundings;
   readonly #signatures = new SignatureCache();
   #connections: Connections;
-  #svid: X509Svid;
+  #svid: X509Svid | undefined;
   #renewAt = Number.POSITIVE_INFINITY;
   readonly #draining = new Set<Connections>();
 
   /** @throws CountersignError ERR_SVID_NONE */
-  constructor(config: UpstreamConfig, surroundings: UpstreamSurroundings) {
-    this.config = config;
+  constructor(cluster: ClusterModel, endpoint: EndpointModel, surroundings: UpstreamSurroundings) {
+    this.endpoint = endpoint;
+    this.#cluster = cluster;
     this.#around = surroundings;
-    this.#svid = surroundings.svids.svid();
+    this.#svid = this.#ownSvid();
     this.#connections = this.#open();
   }
 
@@ -59,6 +73,11 @@ export class Upstream {
   dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
     this.#renewIfDue();
     this.#connections.dispatch(request, handler);
+  }
+
+  /** @throws CountersignError as `dialMtls` */
+  open(options: OpenOptions): Promise<UpstreamSocket> {
+    return this.#dial(options);
   }
 
   /** Lets requests in flight end, then closes every connection. */
@@ -71,8 +90,14 @@ export class Upstream {
     await Promise.all([...this.#draining, this.#connections].map((each) => each.destroy()));
   }
 
+  /** What connections are made with; undefined in clear text. */
+  #ownSvid(): X509Svid | undefined {
+    return this.#cluster.tls?.identity === 'own' ? this.#around.svids.svid() : undefined;
+  }
+
   #renewIfDue(): void {
-    const svid = this.#around.svids.svid();
+    if (this.#cluster.tls === undefined) return;
+    const svid = this.#ownSvid();
     const due = this.#around.clock.now() >= this.#renewAt;
     if (svid === this.#svid && !due) return;
     const old = this.#connections;
@@ -88,16 +113,28 @@ export class Upstream {
 
   #open(): Connections {
     const { log } = this.#around;
-    return new Connections({ config: this.config, dial: (alpn) => this.#dial(alpn), log });
+    const dial = (alpn: readonly string[] = httpAlpn) => this.#dial({ alpn });
+    return new Connections({ cluster: this.#cluster, endpoint: this.endpoint, dial, log });
   }
 
-  async #dial(alpn: readonly string[] = httpAlpn): Promise<Dialled> {
+  #dial(options: OpenOptions): Promise<UpstreamSocket> {
+    const { tls } = this.#cluster;
+    return tls === undefined ? this.#dialClear(options) : this.#dialTls(options, tls);
+  }
+
+  async #dialTls(
+    { preamble, ...options }: OpenOptions,
+    { expect, serverName }: UpstreamTlsModel,
+  ): Promise<UpstreamSocket> {
     const { svids, bundles, revocation, prepare, clock, connections, allowed } = this.#around;
-    const isExpected = expectSpiffeId(...spiffeIdsOf(this.config));
+    const { host, port, name } = this.endpoint;
+    const isExpected = expectSpiffeId(...(expect.spiffeIds ?? []));
     const dialled = await dialMtls({
-      ...addressOf(this.config),
-      ...{ svids, bundles, clock, connections, prepare, alpn, signatures: this.#signatures },
-      timeoutMs: this.config.connectTimeout,
+      ...{ host, port, ...options },
+      ...{ svids, bundles, clock, connections, prepare, signatures: this.#signatures },
+      servername: serverName ?? name ?? host,
+      ...(preamble !== undefined && { preamble }),
+      timeoutMs: this.#cluster.connectTimeoutMs,
       asksForStaple: revocation.asksForStaples ?? false,
       expect: (peer) => {
         const expected = isExpected(peer);
@@ -105,7 +142,44 @@ export class Upstream {
       },
     });
     this.#scheduleRenewal(dialled);
-    return dialled;
+    return dialled.socket;
+  }
+
+  async #dialClear({ preamble, allowHalfOpen, signal }: OpenOptions): Promise<UpstreamSocket> {
+    const { host, port } = this.endpoint;
+    const attempted = `connect to "${host}:${port}"`;
+    const ms = this.#cluster.connectTimeoutMs;
+    const socket = connectTcp({ host, port, noDelay: true, allowHalfOpen: allowHalfOpen ?? false });
+    const over = new AbortController();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const give = (
+          code: 'ERR_DIAL_UNREACHABLE' | 'ERR_DIAL_TIMEOUT' | 'ERR_DIAL_ABORTED',
+          reason: string,
+          cause?: unknown,
+        ) => reject(new CountersignError(code, `${attempted}: ${reason}`, { cause }));
+        socket.once('connect', resolve);
+        socket.once('error', (thrown: Error & { code?: string }) =>
+          give('ERR_DIAL_UNREACHABLE', thrown.code ?? thrown.message, thrown),
+        );
+        const aborted = () => give('ERR_DIAL_ABORTED', 'given up');
+        signal?.addEventListener('abort', aborted, { once: true, signal: over.signal });
+        if (signal?.aborted) aborted();
+        this.#around.clock.sleep(ms, { signal: over.signal, ref: false }).then(
+          () => give('ERR_DIAL_TIMEOUT', `no connection within ${ms} ms`),
+          () => {},
+        );
+      });
+    } catch (thrown) {
+      socket.destroy();
+      throw thrown;
+    } finally {
+      over.abort();
+      // What breaks later is told to whoever reads or writes; without a listener it would end the process.
+      socket.on('error', () => {});
+    }
+    if (preamble !== undefined) socket.write(preamble);
+    return socket;
   }
 
   /**

@@ -1,0 +1,77 @@
+import type { TextMatch } from './text-match.ts';
+
+/** Where requests are sent to, and how those who answer there are told from others. */
+export interface ClusterModel {
+  readonly name: string;
+  readonly endpoints: readonly EndpointModel[];
+  /**
+   * `name`: each endpoint is dialled by its name, which is looked up for each connection. `addresses`: every address
+   * that the names have is an endpoint; they are looked up again at times.
+   */
+  readonly discovery: 'name' | 'addresses';
+  /** How often names are looked up, where their addresses are endpoints. */
+  readonly dnsRefreshMs: number;
+  /**
+   * The version of HTTP; `auto` is what the upstream chooses (ALPN). Absent: HTTP/1.1, and HTTP/2 for gRPC.
+   */
+  readonly protocol?: 'h1' | 'h2' | 'auto';
+  /** Absent: clear text. */
+  readonly tls?: UpstreamTlsModel;
+  readonly balancing: 'round-robin' | 'least-request' | 'random';
+  readonly connectTimeoutMs: number;
+  /** Until the head of the response; 0 waits for ever. */
+  readonly headersTimeoutMs: number;
+  /** Between two pieces of the response body, and in a tunnel; 0 waits for ever. */
+  readonly idleTimeoutMs: number;
+  /** To each endpoint; further requests wait for one. */
+  readonly maxConnections: number;
+  readonly limits: ClusterLimits;
+  /** Tells the upstream of the client before the handshake; of tunnels alone. */
+  readonly proxyProtocol?: 'v2';
+}
+
+export interface EndpointModel {
+  /** DNS name or IP address, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** The name that `host` is an address of. */
+  readonly name?: string;
+  /** At least 1. */
+  readonly weight: number;
+}
+
+export interface ClusterLimits {
+  /** Requests under way at the same time; further ones are refused. */
+  readonly maxRequests: number;
+  /** Retries under way at the same time. */
+  readonly maxRetries: number;
+  /** Instead of `maxRetries`: a share of the requests under way, and at least so many. */
+  readonly retryBudget?: { readonly percent: number; readonly minConcurrency: number };
+}
+
+export interface UpstreamTlsModel {
+  /** What we show: `own` is the gateway's identity, `none` no certificate, else a name of the model's identities. */
+  readonly identity: 'own' | 'none' | { readonly name: string };
+  /** Who vouches for the upstream: `own` is the bundle of the gateway's identity, else a name of the model's trusts. */
+  readonly trust: 'own' | { readonly name: string };
+  /** SNI; the endpoint's name unless given. */
+  readonly serverName?: string;
+  readonly expect: PeerExpectation;
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** Who a peer has to be, beside being vouched for; all that is given has to hold. */
+export interface PeerExpectation {
+  /** Any of these. */
+  readonly spiffeIds?: readonly string[];
+  /** Any of these among its subject alternative names. */
+  readonly names?: readonly NameMatch[];
+  /** The name or address that was dialled. */
+  readonly dialledName?: boolean;
+}
+
+export interface NameMatch {
+  /** Absent: a name of any kind. */
+  readonly type?: 'dns' | 'uri' | 'email' | 'ip';
+  readonly value: TextMatch;
+}

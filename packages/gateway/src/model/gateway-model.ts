@@ -1,0 +1,13 @@
+import type { ClusterModel } from './cluster-model.ts';
+import type { ListenerModel } from './listener-model.ts';
+import type { RouteTableModel } from './route-model.ts';
+
+/**
+ * What every language of configuration compiles to. Plain data, so that it can be compared at a reload and shown;
+ * what it means to a request is compiled from it once.
+ */
+export interface GatewayModel {
+  readonly listeners: readonly [ListenerModel, ...ListenerModel[]];
+  readonly tables: readonly RouteTableModel[];
+  readonly clusters: readonly ClusterModel[];
+}

@@ -1,0 +1,36 @@
+import type { PeerExpectation } from './cluster-model.ts';
+
+/** Where clients connect. */
+export interface ListenerModel {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** Networks of the proxies that begin each connection with a PROXY header; absent: none does. */
+  readonly proxyProtocolFrom?: readonly string[];
+  /** The one with the most specific name of the server takes a connection; the one without names takes the others. */
+  readonly chains: readonly [ChainModel, ...ChainModel[]];
+}
+
+/** How a connection is met, and what becomes of it. */
+export interface ChainModel {
+  readonly name: string;
+  /** Lowercase: a name, or `*.example.com`. Empty: whatever the client asked for. */
+  readonly serverNames: readonly string[];
+  /** What clients may speak: `auto` is HTTP/2 for those that offer it, else HTTP/1.1; `tcp` is any bytes. */
+  readonly protocol: 'h1' | 'h2' | 'auto' | 'tcp';
+  readonly tls: ServerTlsModel;
+  /** Of HTTP: the name of the route table. */
+  readonly table?: string;
+  /** Of `tcp`: the name of the cluster. */
+  readonly cluster?: string;
+}
+
+export interface ServerTlsModel {
+  readonly clientAuth: 'require' | 'request' | 'none';
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** What we show: `own` is the gateway's identity, else a name of the model's identities. */
+  readonly identity: 'own' | { readonly name: string };
+  /** Who vouches for clients: `own` is the bundle of the gateway's identity, else a name of the model's trusts. */
+  readonly trust: 'own' | { readonly name: string };
+  readonly expect?: PeerExpectation;
+}

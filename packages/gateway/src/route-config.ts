@@ -1,0 +1,157 @@
+import { parseDuration } from '@countersign/base';
+import { durationSchema } from '@countersign/config';
+import { z } from 'zod';
+import { wrongWithExpression } from './model/text-match.ts';
+
+/** One of `routes:` in gateway.yaml. */
+export type RouteConfig = z.output<typeof routeSchema>;
+export type UpstreamConfig = NonNullable<RouteConfig['upstream']>;
+
+const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
+const percent = z.number().min(0).max(100).default(100);
+
+const upstreamShape = {
+  /** `https://host[:port]`, without a path; `http://` for this machine alone. Of several, each takes its turn. */
+  url: z.union([z.string(), z.array(z.string()).min(1).max(256)]),
+  /** Who must answer there: one, or any of several. */
+  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
+  /**
+   * The version of HTTP that it is spoken to: `auto` is what it chooses. HTTP/1.1 where nothing is said, and HTTP/2 for
+   * gRPC.
+   */
+  protocol: z.enum(['h1', 'h2', 'auto']).optional(),
+  /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */
+  timeout: duration('30s'),
+  /** Between two pieces of the response body; 0 waits for ever. */
+  idleTimeout: duration('5m'),
+  connectTimeout: duration('5s'),
+  /** Open connections to each address; further requests wait for one. */
+  maxConnections: z.int().min(1).max(65_536).default(256),
+};
+
+export const upstreamSchema = z.strictObject(upstreamShape);
+const weightedSchema = z.strictObject({
+  ...upstreamShape,
+  /** Its share of the requests. */
+  weight: z.int().min(0).max(1_000_000),
+});
+
+const expression = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    const wrong = wrongWithExpression(text);
+    if (wrong !== undefined) context.addIssue({ code: 'custom', message: wrong });
+  });
+
+/** A text alone is compared whole. */
+const textSchema = z.union([
+  z.string(),
+  z.strictObject({ exact: z.string() }),
+  z.strictObject({ prefix: z.string() }),
+  z.strictObject({ suffix: z.string() }),
+  z.strictObject({ regex: expression }),
+  z.strictObject({ present: z.boolean() }),
+]);
+export type TextConfig = z.output<typeof textSchema>;
+
+const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected the name of a header')
+  .refine(
+    (name) => name.toLowerCase() !== 'host',
+    'the host is a matter of `match.host` and `rewrite.host`',
+  );
+const headerLines = z.record(
+  headerName,
+  z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a text that a header can have'),
+);
+
+const headersSchema = z.strictObject({
+  remove: z.array(headerName).default([]),
+  set: headerLines.default({}),
+  add: headerLines.default({}),
+});
+export type HeadersConfig = z.output<typeof headersSchema>;
+
+const matchSchema = z.strictObject({
+  /** Whole segments: `/api` covers `/api` and `/api/x`, not `/apix`. */
+  pathPrefix: z.string().startsWith('/').optional(),
+  /** The whole path. */
+  path: z.string().startsWith('/').optional(),
+  /** RE2, matched whole. */
+  pathRegex: expression.optional(),
+  ignorePathCase: z.boolean().default(false),
+  /** Host header without the port, case ignored, or `*.example.com`; every host where absent. */
+  host: z
+    .string()
+    .regex(
+      /^(?:\*\.)?[^*]+$/,
+      'expected a host, or a star for its first labels, such as *.example.com',
+    )
+    .toLowerCase()
+    .optional(),
+  methods: z
+    .array(z.string().regex(/^[A-Z]+$/))
+    .min(1)
+    .optional(),
+  /** All of them. */
+  headers: z.record(headerName, textSchema).default({}),
+  query: z.record(z.string().min(1), textSchema).default({}),
+});
+
+export const routeSchema = z.strictObject({
+  match: matchSchema,
+  upstream: upstreamSchema.optional(),
+  /** Several, each for its share. */
+  upstreams: z.array(weightedSchema).min(1).max(64).optional(),
+  redirect: z
+    .strictObject({
+      status: z.union([301, 302, 303, 307, 308].map((status) => z.literal(status))).default(302),
+      scheme: z.enum(['http', 'https']).optional(),
+      host: z.string().min(1).optional(),
+      port: z.int().min(1).max(65_535).optional(),
+      path: z.string().startsWith('/').optional(),
+    })
+    .optional(),
+  respond: z
+    .strictObject({ status: z.int().min(200).max(599), body: z.string().max(65_536).default('') })
+    .optional(),
+  /** What the upstream is asked for instead: `path` stands for what the match covered. */
+  rewrite: z
+    .strictObject({
+      path: z.string().startsWith('/').optional(),
+      host: z.string().min(1).optional(),
+    })
+    .optional(),
+  requestHeaders: headersSchema.optional(),
+  responseHeaders: headersSchema.optional(),
+  /** From the whole request to the whole response, retries included; 504 then. */
+  timeout: durationSchema().optional(),
+  retries: z
+    .strictObject({
+      attempts: z.int().min(0).max(10).default(2),
+      perTryTimeout: durationSchema().default(0),
+      on: z
+        .array(
+          z.enum([
+            ...(['5xx', 'gateway-error', 'reset', 'connect-failure', 'refused-stream'] as const),
+            ...(['retriable-4xx', 'unavailable', 'cancelled', 'deadline-exceeded'] as const),
+            ...(['internal', 'resource-exhausted'] as const),
+          ]),
+        )
+        .min(1)
+        .default(['connect-failure', 'refused-stream', 'unavailable', 'cancelled']),
+      statuses: z.array(z.int().min(400).max(599)).default([]),
+    })
+    .optional(),
+  /** Requests are sent there as well; what becomes of them there nobody is told. */
+  mirror: z.strictObject({ ...upstreamShape, percent }).optional(),
+  /** For trials of what callers do when things go wrong. */
+  fault: z
+    .strictObject({
+      delay: z.strictObject({ time: durationSchema(), percent }).optional(),
+      abort: z.strictObject({ status: z.int().min(200).max(599), percent }).optional(),
+    })
+    .optional(),
+});
