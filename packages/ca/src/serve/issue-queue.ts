@@ -17,6 +17,8 @@ export interface QueueLimits {
 }
 
 export interface QueuedOrder {
+  /** Who asks, such as the serial of its certificate: it is known again when it comes in its turn. */
+  readonly key?: string;
   /** When the certificate ends that this one is to follow; absent: there is none, or it is not known. */
   readonly endsAt?: number | undefined;
   /** Certificates that are asked for. Default 1. */
@@ -42,27 +44,32 @@ export interface IssueQueueOptions {
 
 interface Waiting {
   readonly count: number;
-  readonly isHasty: boolean;
   /** The caller has left, or the seat was given. */
   isOver: boolean;
   seat(answer: Seat | Denial): void;
 }
 
 /** Orders a millisecond, until it was measured. */
-const firstPace = 0.25;
-const measuredOverMs = 500;
+const firstPace = 0.5;
+const measuredOverMs = { first: 200, later: 500 } as const;
 /** Whoever ends sooner than this is served before all others. */
 const hasteMs = 120_000;
 const longestAwayMs = 600_000;
 /** Where it is not known until when the caller can wait. */
 const longestUnknownMs = 30_000;
+/** Who comes later than so long after its turn is as one that comes for the first time. */
+const latestMs = 120_000;
+const mostTurns = 200_000;
+/** Told in whole seconds. */
+const earlyMs = 1000;
 const toldEveryMs = 10_000;
 
 /**
  * The counter of an authority: as many orders at once as share a commit, the others in line, those first whose
  * certificates end soon or who have none yet. Who would wait too long in line is sent away before its order is read, with
  * the time at which its turn will be: everybody who is sent away gets a turn of its own, as far apart as orders are worked
- * off, so that after an outage a fleet is refused once and not in a loop, and nobody is told to come after its end.
+ * off, and is let in before those that come for the first time, so that after an outage a fleet is refused once and not in
+ * a loop; and nobody is told to come after its end.
  */
 export class IssueQueue {
   readonly #options: IssueQueueOptions;
@@ -73,8 +80,11 @@ export class IssueQueue {
   readonly #weights = { hasty: 0, patient: 0 };
   #working = 0;
   #pace = firstPace;
+  #isMeasured = false;
   #measuredFrom: number | undefined;
   #done = 0;
+  /** When whose turn is, by key, in about that order. */
+  readonly #turns = new Map<string, number>();
   /** Until when turns are given away. */
   #promisedUntil = 0;
   #sentAway = 0;
@@ -108,22 +118,31 @@ export class IssueQueue {
   }
 
   /** Denials: ERR_API_BUSY, with `retryAfterS`. */
-  async enter({ endsAt, count = 1, left }: QueuedOrder = {}): Promise<Seat | Denial> {
+  async enter(order: QueuedOrder = {}): Promise<Seat | Denial> {
+    const { endsAt, count = 1, left } = order;
+    const { clock } = this.#options;
+    const turn = this.#turns.get(order.key ?? '');
     // 1. at once, as nearly always
-    if (this.#working < this.#limits.abreast && this.#weight === 0) return this.#seat(count);
+    if (this.#working < this.#limits.abreast && this.#weight === 0) {
+      this.#turns.delete(order.key ?? '');
+      return this.#seat(count);
+    }
     // 2. not at all, where it would take too long
-    const leftMs = endsAt === undefined ? undefined : endsAt - this.#options.clock.now();
-    const isHasty = leftMs !== undefined && leftMs < Math.max(hasteMs, 2 * this.#promisedMs());
+    const leftMs = endsAt === undefined ? undefined : endsAt - clock.now();
+    const endsSoon = leftMs !== undefined && leftMs < Math.max(hasteMs, 2 * this.#promisedMs());
+    const isHasty = endsSoon || (turn !== undefined && clock.monotonic() >= turn - earlyMs);
     const { patientMs, hastyMs } = this.#limits;
-    const aheadMs = this.#aheadMs(isHasty);
     // Who tells nothing of its end is let wait as long as its client does, in turn with all others.
     const mostMs = isHasty || leftMs === undefined ? hastyMs : patientMs;
-    if (aheadMs > mostMs) return this.#sendAway(count, aheadMs, leftMs);
+    const aheadMs = this.#aheadMs(isHasty);
+    const freeMs = isHasty || leftMs === undefined ? 0 : this.#promisedMs();
+    if (Math.max(aheadMs, freeMs) > mostMs) return this.#sendAway(order, aheadMs, leftMs);
     // 3. in line, for as long as the caller stays
+    this.#turns.delete(order.key ?? '');
     const gone = left?.();
     return await new Promise<Seat | Denial>((resolve) => {
       const line = isHasty ? 'hasty' : 'patient';
-      const waiting: Waiting = { count, isHasty, isOver: false, seat: resolve };
+      const waiting: Waiting = { count, isOver: false, seat: resolve };
       this.#lines[line].push(waiting);
       this.#weigh(line, count);
       gone?.addEventListener(
@@ -198,26 +217,42 @@ export class IssueQueue {
   #measure(): void {
     if (this.#measuredFrom === undefined) return;
     const tookMs = this.#options.clock.monotonic() - this.#measuredFrom;
-    if (tookMs < measuredOverMs) return;
-    this.#pace = 0.5 * this.#pace + 0.5 * Math.max(0.001, this.#done / tookMs);
+    if (tookMs < measuredOverMs[this.#isMeasured ? 'later' : 'first']) return;
+    const found = Math.max(0.001, this.#done / tookMs);
+    this.#pace = this.#isMeasured ? 0.5 * (this.#pace + found) : found;
+    this.#isMeasured = true;
     this.#beginToMeasure();
   }
 
-  #sendAway(count: number, aheadMs: number, leftMs: number | undefined): Denial {
+  #sendAway({ key, count = 1 }: QueuedOrder, aheadMs: number, leftMs: number | undefined): Denial {
     const now = this.#options.clock.monotonic();
-    const turn = Math.max(now + aheadMs, this.#promisedUntil) + count / this.#pace;
+    // Who comes before its turn keeps it.
+    const kept = this.#turns.get(key ?? '');
+    const isKept = kept !== undefined && kept > now;
+    const turn = isKept ? kept : Math.max(now + aheadMs, this.#promisedUntil) + count / this.#pace;
     const mostMs = Math.min(
       longestAwayMs,
       leftMs === undefined ? longestUnknownMs : Math.max(1000, leftMs / 2),
     );
     // Who cannot wait for its turn comes at some time before: not all of them at once.
     const awayMs = turn - now <= mostMs ? turn - now : mostMs * (0.5 + 0.5 * this.#random());
-    this.#promisedUntil = Math.min(turn, now + longestAwayMs);
+    if (!isKept) this.#promisedUntil = Math.min(turn, now + longestAwayMs);
+    if (key !== undefined && !isKept) this.#keepTurn(key, now + awayMs);
     this.#tell(now);
     const retryAfterS = Math.max(1, Math.round(awayMs / 1000));
     const perSecond = Math.round(this.pacePerSecond);
     const detail = `${this.#weight} orders are in line at ${perSecond} a second, its turn is in ${retryAfterS} s`;
     return denial('ERR_API_BUSY', detail, { retryAfterS, waiting: this.#weight, perSecond });
+  }
+
+  #keepTurn(key: string, turn: number): void {
+    const now = this.#options.clock.monotonic();
+    this.#turns.delete(key);
+    this.#turns.set(key, turn);
+    for (const [oldest, at] of this.#turns) {
+      if (at >= now - latestMs && this.#turns.size <= mostTurns) return;
+      this.#turns.delete(oldest);
+    }
   }
 
   /** Of a storm, one line in this time; each refusal is in the metrics. */

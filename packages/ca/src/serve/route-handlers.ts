@@ -46,8 +46,8 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   async renew(context, call) {
     const peer = peerOf(call);
     if (!peer.ok) return peer;
-    const { notAfter: endsAt } = peer.peer;
-    return await context.queue.serve({ endsAt, left: call.left }, async () => {
+    const { notAfter: endsAt, serialHex: key } = peer.peer;
+    return await context.queue.serve({ endsAt, key, left: call.left }, async () => {
       const request = parseRenewRequest(bodyOf(call));
       return issued(context, await context.authority.renew({ peer: peer.peer, ...request }));
     });
