@@ -6,6 +6,7 @@ import { measureEphemeral } from '../apps/cli/bench/ephemeral.bench.ts';
 import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
 import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
+import { measureStorm } from '../apps/cli/bench/storm.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
 import { measureAuthorize } from '../packages/authz/bench/authorize.bench.ts';
 import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
@@ -147,6 +148,19 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   },
   { name: 'ephemeral, from a token to the first request', run: () => ephemeral(false) },
   { name: 'ephemeral, with the roots beside the code', run: () => ephemeral(true) },
+  {
+    name: 'storm, 100,000 workloads renew after an outage',
+    async run() {
+      const f = await measureStorm();
+      return [
+        `${f.lapsed} lapsed and ${f.failed} failed of ${f.workloads}, goal 0`,
+        `all renewed after ${Math.round(f.allSeconds)} s over ${f.connections} connections, ${Math.round(f.perSecond)} a second`,
+        `${f.sentAway} times sent away with Retry-After, one of them ${f.mostOfOne} times at most`,
+        `p50 ${Math.round(f.p50Ms)} ms, p99 ${Math.round(f.p99Ms)} ms for a certificate`,
+        `${micros(f.cpuMicros)} of the authority's CPU a certificate, refusals included`,
+      ].join('; ');
+    },
+  },
   {
     name: 'revoke to cut',
     async run() {

@@ -19,7 +19,10 @@ export interface Fleet {
   readonly authorityPid: number;
   readonly gatewayUrl: string;
   /** Enrols under `spiffe://fleet.internal/NAME`; kept fresh unless `isStatic`. */
-  workload(name: string, options?: { readonly isStatic?: boolean }): Promise<RotatingIdentity>;
+  workload(
+    name: string,
+    options?: { readonly isStatic?: boolean; readonly ttlMs?: number },
+  ): Promise<RotatingIdentity>;
   /** A connection to the gateway by one workload. */
   dial(identity: RotatingIdentity): ReturnType<typeof dialMtls>;
   /** Whoever holds the state, over the admin socket. */
@@ -88,11 +91,12 @@ async function build(
     revealJoinToken((await operator.createToken({ spiffeId: idOf(name), dns: [], ip })).token);
 
   // 2. workloads
-  const workload: Fleet['workload'] = async (name, { isStatic = false } = {}) => {
+  const workload: Fleet['workload'] = async (name, { isStatic = false, ttlMs } = {}) => {
     const identity = await enrol({
       url: authorityUrl,
       token: await token(name),
       clock: systemClock,
+      ...(ttlMs !== undefined && { ttlMs }),
     });
     const live = startRotation({
       identity,
