@@ -8,7 +8,7 @@ import { type Extension, readExtensions } from './extension.ts';
 import { readName } from './name.ts';
 import { oidName, oids } from './oids.ts';
 import { decodePemOf } from './pem.ts';
-import { verifySignature } from './signer.ts';
+import { verifySignatureOnce } from './signer.ts';
 import { readSpki } from './spki.ts';
 import { decodeString } from './string-types.ts';
 import { contextConstructed, tags } from './tags.ts';
@@ -71,7 +71,7 @@ export function certificateRequestFromPem(text: string | Uint8Array): Certificat
 /** Whether the requester holds the private key of the public one (RFC 2986 §3). */
 export function verifyPossession(request: CertificateRequest): boolean {
   const { spki, signatureAlgorithm, tbs, signature } = request;
-  return verifySignature(spki, signatureAlgorithm, tbs, signature);
+  return verifySignatureOnce(spki, signatureAlgorithm, tbs, signature);
 }
 
 interface Attributes {

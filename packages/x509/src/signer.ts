@@ -55,6 +55,19 @@ export function verifySignature(
   return verifiesBy(spki, signatureAlgorithmOf(algorithm), data, signature);
 }
 
+/**
+ * The same by a key that verifies this one signature: of an elliptic curve it is not imported, since making an object
+ * for it costs as much as reading it.
+ */
+export function verifySignatureOnce(
+  spki: SubjectPublicKeyInfo,
+  algorithm: AlgorithmIdentifier,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  return verifiesBy(spki, signatureAlgorithmOf(algorithm), data, signature, bytesOfKey);
+}
+
 /** The same for what {@link keySigner} signed by the algorithm that it takes by itself. */
 export function verifySignatureOfKey(
   spki: SubjectPublicKeyInfo,
@@ -70,12 +83,13 @@ function verifiesBy(
   row: SignatureAlgorithm | undefined,
   data: Uint8Array,
   signature: Uint8Array,
+  keyFor: typeof bytesOfKey = importedKey,
 ): boolean {
   const kind = keyKindOf(spki);
   if (row === undefined || kind === undefined || !row.keyTypes.includes(kind.type)) return false;
   if (kind.type === 'EC' && !isEcdsaSignature(signature)) return false;
   try {
-    return verify(row.hash, data, keyInput(publicKeyOf(spki), row), signature);
+    return verify(row.hash, data, keyFor(spki, row), signature);
   } catch {
     // a point off its curve, a salt longer than the modulus: no such signature verifies
     return false;
@@ -110,6 +124,15 @@ class SoftwareSigner implements Signer {
   [inspect.custom](): string {
     return this.toJSON();
   }
+}
+
+function importedKey(spki: SubjectPublicKeyInfo, row: SignatureAlgorithm) {
+  return keyInput(publicKeyOf(spki), row);
+}
+
+function bytesOfKey(spki: SubjectPublicKeyInfo, row: SignatureAlgorithm) {
+  if (!row.keyTypes.includes('EC')) return importedKey(spki, row);
+  return { key: spki.raw as Buffer, format: 'der', type: 'spki' } as const;
 }
 
 /** A bare key where the scheme has no options: Node looks at those one by one. */

@@ -105,7 +105,7 @@ function wordsOf(record: LedgerRecord): readonly unknown[] {
 
 /** As databases keep it. */
 export function hashBytes(hex: string): Uint8Array {
-  return new Uint8Array(Buffer.from(hex, 'hex'));
+  return Buffer.from(hex, 'hex');
 }
 
 export function hashText(bytes: unknown): string {

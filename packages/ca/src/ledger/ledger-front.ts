@@ -74,6 +74,8 @@ export class LedgerFront implements Ledger {
   status: Ledger['status'] = () => this.#engine.run('status', []);
   recordsAfter: Ledger['recordsAfter'] = (position, limit) =>
     this.#engine.run('recordsAfter', [position, limit]);
+  certificatesAfter: Ledger['certificatesAfter'] = (position, limit) =>
+    this.#engine.run('certificatesAfter', [position, limit]);
   contradictions: Ledger['contradictions'] = (above, limit) =>
     this.#engine.run('contradictions', [above, limit]);
   holdLease: Ledger['holdLease'] = async (hold) => {

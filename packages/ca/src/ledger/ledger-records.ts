@@ -72,6 +72,12 @@ export interface IssuedCertificate {
   readonly der: Uint8Array;
 }
 
+/** What the issuance log reads of an issued record. */
+export interface LoggedCertificate {
+  readonly position: number;
+  readonly der: Uint8Array;
+}
+
 export interface IssuedRecord extends IssuedCertificate {
   readonly kind: 'issued';
   readonly position: number;

@@ -11,6 +11,7 @@ import type {
   Lease,
   LedgerRecord,
   LedgerStatus,
+  LoggedCertificate,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -85,6 +86,10 @@ export function issuedOf(row: Row): IssuedRecord {
     serialHex: String(row.serial),
     der: bytesOf(row.der),
   };
+}
+
+export function loggedOf(row: Row): LoggedCertificate {
+  return { position: Number(row.position), der: bytesOf(row.der) };
 }
 
 export function abandonedOf(row: Row): AbandonedRecord {

@@ -301,6 +301,8 @@ export const ledgerReads = {
   status: (tx: LedgerTransaction) => tx.store.status(),
   recordsAfter: (tx: LedgerTransaction, position: number, limit: number) =>
     tx.store.recordsAfter(position, boundedLimit(limit)),
+  certificatesAfter: (tx: LedgerTransaction, position: number, limit: number) =>
+    tx.store.certificatesAfter(position, boundedLimit(limit)),
   auditAfter: (tx: LedgerTransaction, seq: number, limit: number) =>
     tx.store.auditAfter(seq, boundedLimit(limit)),
   ...rotationReads,

@@ -12,6 +12,7 @@ import type {
   Lease,
   LedgerRecord,
   LedgerStatus,
+  LoggedCertificate,
   OrderedFacts,
   RevocationBy,
   RevocationRecord,
@@ -104,6 +105,8 @@ export interface LedgerStore {
 
   status(): LedgerStatus;
   recordsAfter(position: number, limit: number): readonly LedgerRecord[];
+  /** Of the issued records above `position`, ascending. */
+  certificatesAfter(position: number, limit: number): readonly LoggedCertificate[];
 }
 
 export interface CoveredRange {

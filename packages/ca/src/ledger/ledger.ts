@@ -16,6 +16,7 @@ import type {
   IssuedCertificate,
   LedgerRecord,
   LedgerStatus,
+  LoggedCertificate,
   RevocationOrder,
   RevocationOutcome,
   RevocationPreview,
@@ -147,6 +148,9 @@ export interface Ledger extends EdgeState {
   status(): Promise<LedgerStatus>;
   /** Every record above `position` in order, at most `limit` (1–10000): for the auditor and for export. */
   recordsAfter(position: number, limit: number): Promise<readonly LedgerRecord[]>;
+
+  /** The certificates of the issued records above `position` in order, at most `limit` (1–10000): for the issuance log. */
+  certificatesAfter(position: number, limit: number): Promise<readonly LoggedCertificate[]>;
 
   /** What the tables say against each other, of the records at `limit` (1–1000) positions above one: see `verifyAudit`. */
   contradictions(above: number, limit: number): Promise<Contradictions>;

@@ -18,6 +18,7 @@ import type {
   IssuedRecord,
   Lease,
   LedgerRecord,
+  LoggedCertificate,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -346,6 +347,11 @@ export class MemoryStore implements LedgerStore {
 
   recordsAfter(position: number, limit: number): readonly LedgerRecord[] {
     return this.#records.slice(position, position + limit);
+  }
+
+  certificatesAfter(position: number, limit: number): readonly LoggedCertificate[] {
+    const later = this.#records.slice(position).filter((record) => record.kind === 'issued');
+    return later.slice(0, limit);
   }
 
   #namedBy(by: RevocationBy, value: string): readonly RevocationRecord[] {

@@ -8,7 +8,8 @@ import {
   type OperationName,
   type ResultOf,
 } from './ledger-front.ts';
-import type { WorkerBatch, WorkerError, WorkerReply } from './sqlite-protocol.ts';
+import { readResults, writeOperations } from './sqlite-messages.ts';
+import type { WorkerBatch, WorkerError, WorkerReply, WorkerResult } from './sqlite-protocol.ts';
 import { ledgerThread } from './sqlite-thread.ts';
 
 /*
@@ -175,8 +176,7 @@ class SqliteEngine implements LedgerEngine {
     this.#underWay = batch;
     this.#sentAt = this.#options.clock.monotonic();
     this.#worker.ref();
-    const operations = batch.map(({ name, args, at }) => ({ name, args, at }));
-    const message: WorkerBatch = { operations, close };
+    const message: WorkerBatch = { words: writeOperations(batch), close };
     this.#worker.postMessage(message);
   }
 
@@ -198,7 +198,8 @@ class SqliteEngine implements LedgerEngine {
       this.#commitSeconds.observe((this.#options.clock.monotonic() - this.#sentAt) / 1000);
       this.#commitRows.add(done.length);
       if (reply.revocationHead !== undefined) this.#committed(reply.revocationHead);
-      for (const [index, waiting] of done.entries()) settle(waiting, reply.results[index]);
+      const results = readResults(reply.words);
+      for (const [index, waiting] of done.entries()) settle(waiting, results[index]);
     }
     // What this one's callers ask for next is gathered, too.
     if (this.#waiting.length > 0 || this.#closing) this.#schedule();
@@ -224,11 +225,7 @@ class SqliteEngine implements LedgerEngine {
   }
 }
 
-function settle(waiting: Waiting, result: { ok: boolean } | undefined): void {
-  const answered = result as
-    | { ok: true; value: unknown }
-    | { ok: false; error: WorkerError }
-    | undefined;
+function settle(waiting: Waiting, answered: WorkerResult | undefined): void {
   if (answered === undefined) waiting.reject(failed('the worker thread left an answer out'));
   else if (answered.ok) waiting.resolve(answered.value);
   else waiting.reject(errorOf(answered.error));

@@ -1,4 +1,5 @@
 import type { ErrorCode, Fields } from '@countersign/base';
+import type { Words } from './sqlite-messages.ts';
 
 /** What crosses between the ledger's front and its worker thread. */
 export interface WorkerStart {
@@ -8,12 +9,15 @@ export interface WorkerStart {
 
 /** One batch: what had gathered while the batch before it was under way. `close` ends the worker after it. */
 export interface WorkerBatch {
-  readonly operations: readonly {
-    readonly name: string;
-    readonly args: readonly unknown[];
-    readonly at: number;
-  }[];
+  /** {@link WorkerOperation}s. */
+  readonly words: Words;
   readonly close: boolean;
+}
+
+export interface WorkerOperation {
+  readonly name: string;
+  readonly args: readonly unknown[];
+  readonly at: number;
 }
 
 export type WorkerResult =
@@ -32,7 +36,8 @@ export type WorkerReply =
   | { readonly kind: 'failed'; readonly error: WorkerError }
   | {
       readonly kind: 'committed';
-      readonly results: readonly WorkerResult[];
+      /** {@link WorkerResult}s, in the order of the operations. */
+      readonly words: Words;
       /** Set where the batch held a revocation. */
       readonly revocationHead: number | undefined;
     }

@@ -23,6 +23,7 @@ import type {
   IssuedRecord,
   LedgerRecord,
   LedgerStatus,
+  LoggedCertificate,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -40,9 +41,11 @@ import {
 } from './sqlite-questions.ts';
 import { UnrevokedValues } from './unrevoked-values.ts';
 
+/** As many are remembered; then it begins anew. */
+const mostOpen = 4096;
+
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
 export class SqliteStore extends SqliteDocuments implements LedgerStore {
-  readonly #database: DatabaseSync;
   readonly #run: SqliteAccess['run'];
   readonly #get: SqliteAccess['get'];
   readonly #all: SqliteAccess['all'];
@@ -54,6 +57,8 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   #readOutcome:
     | { readonly position: number; readonly outcome: 'issued' | 'abandoned' | undefined }
     | undefined;
+  /** Intents of late that are neither issued nor abandoned: whoever signed one is about to say so. */
+  readonly #open = new Map<number, IntentRecord>();
   readonly #unrevoked = new UnrevokedValues();
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
@@ -63,7 +68,6 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   constructor(database: DatabaseSync) {
     const sql = sqliteAccess(database);
     super(sql);
-    this.#database = database;
     this.#run = sql.run;
     this.#get = sql.get;
     this.#all = sql.all;
@@ -74,16 +78,16 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     this.#openedAt = this.#head.position;
   }
 
+  /** The file is ours alone, so its head row is what it was after the last batch. */
   begin(): void {
-    this.#database.exec('BEGIN IMMEDIATE');
-    this.#head = this.#readHead();
+    this.#run('BEGIN IMMEDIATE');
     this.#headMoved = false;
   }
 
   /** Durable when it returns: synchronous = FULL syncs the log. */
   commit(): void {
     this.writeHead();
-    this.#database.exec('COMMIT');
+    this.#run('COMMIT');
   }
 
   /** The head row as it stands here; `commit` does it, and whoever writes in a transaction of its own. */
@@ -117,8 +121,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
       this.#run('ROLLBACK TO operation');
       this.#run('RELEASE operation');
       this.#head = head;
-      this.#wide = undefined;
-      this.#readOutcome = undefined;
+      this.#forget();
       throw thrown;
     }
   }
@@ -141,9 +144,16 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
 
   /** Ends the batch as if it had never begun. */
   rollBack(): void {
-    this.#database.exec('ROLLBACK');
+    this.#run('ROLLBACK');
+    this.#head = this.#readHead();
+    this.#forget();
+  }
+
+  /** What was written may be undone. */
+  #forget(): void {
     this.#wide = undefined;
     this.#readOutcome = undefined;
+    this.#open.clear();
   }
 
   nextPosition(): number {
@@ -181,6 +191,11 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   }
 
   intent(position: number): IntentRecord | undefined {
+    const open = this.#open.get(position);
+    if (open !== undefined) {
+      this.#readOutcome = { position, outcome: undefined };
+      return open;
+    }
     const row =
       this.#get('SELECT * FROM intents WHERE position = ?', position) ??
       this.#get('SELECT * FROM archived_intents WHERE position = ?', position);
@@ -211,6 +226,8 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
       intent.notAfter,
       intent.profile ?? null,
     );
+    if (this.#open.size >= mostOpen) this.#open.clear();
+    this.#open.set(intent.position, intent);
     this.#move('intents');
   }
 
@@ -395,6 +412,14 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     return found.sort((a, b) => a.position - b.position).slice(0, limit);
   }
 
+  certificatesAfter(position: number, limit: number): readonly LoggedCertificate[] {
+    const found = ['certificates', 'archived_certificates'].flatMap((table) => {
+      const text = `SELECT position, der FROM ${table} WHERE position > ? ORDER BY position LIMIT ?`;
+      return this.#all(text, position, limit).map(rows.loggedOf);
+    });
+    return found.sort((a, b) => a.position - b.position).slice(0, limit);
+  }
+
   #readHead(): rows.Head {
     return rows.headOf(this.#get('SELECT * FROM head WHERE id = 1') ?? {});
   }
@@ -407,6 +432,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
 
   #endIntent(intent: number, outcome: 'issued' | 'abandoned'): void {
     this.#run('UPDATE intents SET outcome = ? WHERE position = ?', outcome, intent);
+    this.#open.delete(intent);
     this.#readOutcome = undefined;
     this.#move(outcome);
   }

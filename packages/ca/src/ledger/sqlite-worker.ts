@@ -1,13 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CountersignError, messageOf } from '@countersign/base';
 import { HalfWritten } from './half-written.ts';
 import { ledgerReads, ledgerWrites } from './ledger-rules.ts';
+import { randomOctets } from './random-octets.ts';
+import { readOperations, writeResults } from './sqlite-messages.ts';
 import type {
   WorkerBatch,
   WorkerError,
+  WorkerOperation,
   WorkerReply,
   WorkerResult,
   WorkerStart,
@@ -55,11 +57,12 @@ function serve(port: MessagePort, start: WorkerStart): void {
     quiet.refresh();
     try {
       const before = open.store.revocationHead();
-      const results = runBatch(open, batch);
+      const operations = readOperations(batch.words);
+      const results = runBatch(open, operations);
       const head = open.store.revocationHead();
       reply({
         kind: 'committed',
-        results,
+        words: writeResults(results, operations),
         revocationHead: head === before ? undefined : head,
       });
       if (!batch.close) return;
@@ -108,10 +111,10 @@ function openLedger({ file, create }: WorkerStart): OpenLedger {
 }
 
 /** Writes in order in one transaction, then the reads: what they see is committed. */
-function runBatch(open: OpenLedger, batch: WorkerBatch): WorkerResult[] {
+function runBatch(open: OpenLedger, operations: readonly WorkerOperation[]): WorkerResult[] {
   const { store } = open;
   const results: WorkerResult[] = [];
-  const isWrite = batch.operations.map(({ name }) => Object.hasOwn(ledgerWrites, name));
+  const isWrite = operations.map(({ name }) => Object.hasOwn(ledgerWrites, name));
 
   if (isWrite.includes(true)) {
     // A file that was moved or removed under us would take acknowledged records with it.
@@ -121,23 +124,17 @@ function runBatch(open: OpenLedger, batch: WorkerBatch): WorkerResult[] {
         `ledger "${open.file}" was moved or removed while it was open`,
       );
     }
-    const writes = batch.operations.map((operation, index) => ({ ...operation, index }));
-    runWrites(
-      store,
-      writes.filter(({ index }) => isWrite[index]),
-      results,
-    );
+    const writes = [...operations.keys()].filter((index) => isWrite[index]);
+    runWrites(store, operations, writes, results);
   }
 
-  for (const [index, { name, args, at }] of batch.operations.entries()) {
+  for (const [index, { name, args, at }] of operations.entries()) {
     if (isWrite[index]) continue;
     const read = ledgerReads[name as keyof typeof ledgerReads] as Operation;
-    results[index] = answer(() => read({ store, at, random: randomBytes }, ...args));
+    results[index] = answer(() => read({ store, at, random: randomOctets }, ...args));
   }
   return results;
 }
-
-type Write = WorkerBatch['operations'][number] & { readonly index: number };
 
 /** Those that check everything first and write last, so that one which is refused has nothing to undo. */
 const writeLast: ReadonlySet<string> = new Set<keyof typeof ledgerWrites>([
@@ -150,22 +147,24 @@ const writeLast: ReadonlySet<string> = new Set<keyof typeof ledgerWrites>([
 
 function runWrites(
   store: SqliteStore,
-  writes: readonly Write[],
+  operations: readonly WorkerOperation[],
+  writes: readonly number[],
   results: WorkerResult[],
   isEachIsolated = false,
 ): void {
   store.begin();
   try {
-    for (const { name, args, at, index } of writes) {
+    for (const index of writes) {
+      const { name, args, at } = operations[index] as WorkerOperation;
       const write = ledgerWrites[name as keyof typeof ledgerWrites] as Operation;
-      const run = () => write({ store, at, random: randomBytes }, ...args);
+      const run = () => write({ store, at, random: randomOctets }, ...args);
       const isIsolated = isEachIsolated || !writeLast.has(name);
       results[index] = answer(() => (isIsolated ? store.isolate(run) : store.attempt(run)));
     }
   } catch (thrown) {
     if (!(thrown instanceof HalfWritten)) throw thrown;
     store.rollBack();
-    runWrites(store, writes, results, true);
+    runWrites(store, operations, writes, results, true);
     return;
   }
   store.commit();

@@ -258,12 +258,12 @@ export class IssuanceLog {
   /** Some pages of the ledger into the tiles. Answers whether there may be more. */
   async #readLedger(): Promise<boolean> {
     for (let page = 0; page < batchPages; page += 1) {
-      const records = await this.#options.ledger.recordsAfter(this.#position, pageRecords);
-      for (const record of records) {
-        if (record.kind === 'issued') this.#tiles.append(record.der);
-        this.#position = record.position;
+      const issued = await this.#options.ledger.certificatesAfter(this.#position, pageRecords);
+      for (const { position, der } of issued) {
+        this.#tiles.append(der);
+        this.#position = position;
       }
-      if (records.length < pageRecords) return false;
+      if (issued.length < pageRecords) return false;
     }
     return true;
   }

@@ -23,6 +23,7 @@ import type {
   Lease,
   LedgerRecord,
   LedgerStatus,
+  LoggedCertificate,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -390,6 +391,10 @@ export class LoadedStore implements LedgerStore {
 
   recordsAfter(position: number, limit: number): readonly LedgerRecord[] {
     return this.#ask('recordsAfter', [position, limit], []);
+  }
+
+  certificatesAfter(position: number, limit: number): readonly LoggedCertificate[] {
+    return this.#ask('certificatesAfter', [position, limit], []);
   }
 
   #ask<N extends QuestionName>(

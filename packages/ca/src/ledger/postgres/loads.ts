@@ -293,6 +293,14 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
       read: one('recordsAfter', [position, limit], (found) => found.map(recordOf)),
     })),
 
+  certificatesAfter: (asked, s) =>
+    asked.map(([position, limit]) => ({
+      name: 'certificates-after',
+      text: certificatesAfter(s),
+      values: [position, limit],
+      read: one('certificatesAfter', [position, limit], (found) => found.map(rows.loggedOf)),
+    })),
+
   auditAfter: (asked, s) =>
     asked.map(([seq, limit]) => ({
       name: 'audit-after',
@@ -401,6 +409,13 @@ function recordsAfter(s: string): string {
     ])
     .join(' UNION ALL ')
     .concat(' ORDER BY position LIMIT $2');
+}
+
+function certificatesAfter(s: string): string {
+  const from = (table: string) =>
+    `(SELECT position, der FROM ${s}.${table} WHERE position > $1 ORDER BY position LIMIT $2)`;
+  const both = ['certificates', 'archived_certificates'].map(from).join(' UNION ALL ');
+  return `${both} ORDER BY position LIMIT $2`;
 }
 
 const recordsByKind: Readonly<

@@ -37,6 +37,7 @@ const mostKnown = 10_000;
 const long: ReadonlySet<OperationName> = new Set<OperationName>([
   'findCertificates',
   'recordsAfter',
+  'certificatesAfter',
   'revocationsAfter',
   'openIntents',
   'orphans',

@@ -10,6 +10,7 @@ import type {
   Lease,
   LedgerRecord,
   LedgerStatus,
+  LoggedCertificate,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -66,6 +67,10 @@ export interface Questions extends ArchiveQuestions, EdgeQuestions, CheckQuestio
     answer: readonly RevocationRecord[];
   };
   recordsAfter: { with: [position: number, limit: number]; answer: readonly LedgerRecord[] };
+  certificatesAfter: {
+    with: [position: number, limit: number];
+    answer: readonly LoggedCertificate[];
+  };
   auditAfter: { with: [seq: number, limit: number]; answer: readonly AuditRow[] };
   status: { with: []; answer: LedgerStatus };
   numberedList: { with: [path: string]; answer: NumberedList | undefined };
