@@ -2,6 +2,7 @@ import { agentCodes } from './codes/agent-codes.ts';
 import { authzCodes } from './codes/authz-codes.ts';
 import { baseCodes } from './codes/base-codes.ts';
 import { caAcmeCodes } from './codes/ca-acme-codes.ts';
+import { caAttestationCodes } from './codes/ca-attestation-codes.ts';
 import { caCodes } from './codes/ca-codes.ts';
 import { caEstCodes } from './codes/ca-est-codes.ts';
 import { caPolicyCodes } from './codes/ca-policy-codes.ts';
@@ -41,6 +42,7 @@ export const codeFamilies = {
   authz: authzCodes,
   ca: caCodes,
   acme: caAcmeCodes,
+  attestation: caAttestationCodes,
   est: caEstCodes,
   policy: caPolicyCodes,
   provisioners: caProvisionerCodes,
@@ -73,6 +75,7 @@ export const codeTable = {
   ...authzCodes,
   ...caCodes,
   ...caAcmeCodes,
+  ...caAttestationCodes,
   ...caEstCodes,
   ...caPolicyCodes,
   ...caProvisionerCodes,

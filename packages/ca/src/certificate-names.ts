@@ -4,6 +4,8 @@ import {
   formatGeneralName,
   formatIpAddress,
   type GeneralName,
+  generalNameOfDevice,
+  parseDeviceName,
   parseIpAddress,
 } from '@countersign/x509';
 import { parseDnsName } from './dns-name.ts';
@@ -14,6 +16,8 @@ export interface CertificateNames {
   readonly dns: readonly string[];
   /** RFC 5952 for IPv6. */
   readonly ip: readonly string[];
+  /** As `formatDeviceName` writes them. Given by attestation alone; none unless given. */
+  readonly devices?: readonly string[] | undefined;
 }
 
 /** As people and messages write them. */
@@ -21,6 +25,8 @@ export interface WrittenNames {
   readonly spiffeId?: string | undefined;
   readonly dns?: readonly string[] | undefined;
   readonly ip?: readonly string[] | undefined;
+  /** What an edge vouches for that has seen an attestation. */
+  readonly devices?: readonly string[] | undefined;
 }
 
 export type NamesResult = { readonly ok: true; readonly names: CertificateNames } | Denial;
@@ -30,9 +36,10 @@ const mostNames = 64;
 
 /** Denials: ERR_POLICY_SPIFFE_ID, ERR_POLICY_DNS, ERR_POLICY_IP_FORM, ERR_POLICY_NAME (too many). */
 export function parseNames(written: WrittenNames): NamesResult {
-  const { spiffeId, dns = [], ip = [] } = written;
-  if (dns.length + ip.length >= mostNames) {
-    const sides = `${dns.length + ip.length} names are asked for, at most ${mostNames - 1}`;
+  const { spiffeId, dns = [], ip = [], devices = [] } = written;
+  const count = dns.length + ip.length + devices.length;
+  if (count >= mostNames) {
+    const sides = `${count} names are asked for, at most ${mostNames - 1}`;
     return denial('ERR_POLICY_NAME', `${sides} and a SPIFFE ID fit into a certificate`);
   }
   const names = {
@@ -66,7 +73,11 @@ export function parseNames(written: WrittenNames): NamesResult {
     const address = formatIpAddress(bytes);
     if (!names.ip.includes(address)) names.ip.push(address);
   }
-  return { ok: true, names };
+  const unread = devices.find((device) => parseDeviceName(device) === undefined);
+  if (unread !== undefined) {
+    return denial('ERR_POLICY_NAME_KIND', `"${unread}" is no name of a device`);
+  }
+  return { ok: true, names: devices.length === 0 ? names : { ...names, devices } };
 }
 
 /** Each name that is malformed by itself, and those that are not. */
@@ -92,15 +103,23 @@ export function sortNames(written: WrittenNames): {
 /**
  * The names of subject alternative names: of a request, or of a certificate that is renewed.
  * Denials as {@link parseNames}, and ERR_POLICY_NAME_KIND.
+ *
+ * @param granted names of devices that are let stand: without an attestation none are, nor after it for another key
  */
-export function namesOf(alternatives: readonly GeneralName[]): NamesResult {
+export function namesOf(
+  alternatives: readonly GeneralName[],
+  granted: readonly string[] = [],
+): NamesResult {
   const uris: string[] = [];
   const dns: string[] = [];
   const ip: string[] = [];
+  const devices: string[] = [];
   for (const name of alternatives) {
     if (name.kind === 'dns') dns.push(name.value);
     else if (name.kind === 'ip') ip.push(formatIpAddress(name.bytes));
     else if (name.kind === 'uri') uris.push(name.value);
+    else if (isAmong(name, granted))
+      devices.push(...granted.filter((each) => isAmong(name, [each])));
     else return refuseKind(name);
   }
   const [spiffeId, second] = uris;
@@ -109,7 +128,7 @@ export function namesOf(alternatives: readonly GeneralName[]): NamesResult {
     const sides = `${uris.length} URIs are asked for, a certificate has one SPIFFE ID`;
     return denial('ERR_POLICY_SPIFFE_ID', sides, { uris });
   }
-  return parseNames({ spiffeId, dns, ip });
+  return parseNames({ spiffeId, dns, ip, devices });
 }
 
 /** Names as the ledger keeps them, back in their kinds. */
@@ -128,6 +147,10 @@ export function alternativesOf(names: CertificateNames): GeneralName[] {
   for (const text of names.ip) {
     all.push({ kind: 'ip', bytes: parseIpAddress(text) ?? new Uint8Array() });
   }
+  for (const text of names.devices ?? []) {
+    const device = parseDeviceName(text);
+    if (device !== undefined) all.push(generalNameOfDevice(device));
+  }
   return all;
 }
 
@@ -137,6 +160,7 @@ export function formatNames(names: CertificateNames): string[] {
     ...(names.spiffeId === undefined ? [] : [`uri:${names.spiffeId}`]),
     ...names.dns.map((name) => `dns:${name}`),
     ...names.ip.map((address) => `ip:${address}`),
+    ...(names.devices ?? []),
   ];
 }
 
@@ -147,7 +171,16 @@ export function namesBeyond(asked: CertificateNames, granted: CertificateNames):
 }
 
 export function countNames(names: CertificateNames): number {
-  return names.dns.length + names.ip.length + (names.spiffeId === undefined ? 0 : 1);
+  const devices = names.devices?.length ?? 0;
+  return names.dns.length + names.ip.length + devices + (names.spiffeId === undefined ? 0 : 1);
+}
+
+function isAmong(name: GeneralName, devices: readonly string[]): boolean {
+  const written = formatGeneralName(name);
+  return devices.some((each) => {
+    const device = parseDeviceName(each);
+    return device !== undefined && formatGeneralName(generalNameOfDevice(device)) === written;
+  });
 }
 
 function refuseKind(name: GeneralName): Denial {

@@ -74,7 +74,7 @@ export function* judgeRequestContent(
   const misnamed = wrongWithCommonName(csr, granted, rules.commonName);
   if (misnamed !== undefined) yield misnamed;
   if (csr.subjectAltNames.length === 0) return;
-  const asked = namesOf(csr.subjectAltNames);
+  const asked = namesOf(csr.subjectAltNames, granted.names.devices);
   if (!asked.ok) {
     yield asked;
     return;

@@ -5,6 +5,11 @@ const client =
 
 /** Refusals of the ACME edge, one an error type of RFC 8555 §6.7. */
 export const caAcmeCodes = {
+  ERR_ACME_ATTESTATION: {
+    meaning: 'What an ACME client sends as the attestation of its device is not believed.',
+    hint: 'the log line has the reason; acme.device_attestation.roots must vouch for the attestation key',
+    exit: 1,
+  },
   ERR_ACME_ACCOUNT_UNKNOWN: {
     meaning: 'An ACME request names an account that is not here, or a key that has none.',
     hint: 'let the client register again; an account belongs to the directory that made it',

@@ -1,4 +1,4 @@
-import type { ChallengeType } from './acme-objects.ts';
+import type { LookedAtChallenge } from './acme-objects.ts';
 
 /** What ca.yaml says under `acme`, or a stand-in for a public authority from its own file. Durations are milliseconds. */
 export interface AcmeConfig {
@@ -8,7 +8,9 @@ export interface AcmeConfig {
   readonly directory: string;
   /** The provisioner that policy rules and the ledger name. */
   readonly provisioner: string;
-  readonly challenges: readonly ChallengeType[];
+  readonly challenges: readonly LookedAtChallenge[];
+  /** Undefined: no device is attested, and none is a name. */
+  readonly deviceAttestation?: DeviceAttestationConfig | undefined;
   readonly termsOfService: string | undefined;
   readonly website: string | undefined;
   readonly externalAccountRequired: boolean;
@@ -43,6 +45,12 @@ export interface AcmeTrials {
 }
 
 export const noTrials: AcmeTrials = { nonceRejectPercent: 0, isStrict: false };
+
+export interface DeviceAttestationConfig {
+  /** Files of certificates in PEM: who vouches for attestation keys. */
+  readonly roots: readonly string[];
+  readonly formats: readonly 'tpm'[];
+}
 
 export interface ExternalAccount {
   readonly kid: string;

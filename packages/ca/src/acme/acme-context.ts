@@ -1,4 +1,5 @@
 import type { Clock, Denial, Log } from '@countersign/base';
+import type { Certificate } from '@countersign/x509';
 import type { CertificateRecord } from '../ledger/ledger.ts';
 import type { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
@@ -57,6 +58,8 @@ export interface AcmeContext {
   readonly config: AcmeConfig;
   readonly authority: AcmeAuthority;
   readonly store: AcmeStore;
+  /** Who is believed about attestation keys; empty where no device is attested. */
+  readonly attestationRoots: readonly Certificate[];
   readonly nonces: Nonces;
   readonly validators: Validators;
   readonly accounts: RateLimiter;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Log } from '@countersign/base';
+import type { Certificate } from '@countersign/x509';
 import type { EdgeState } from '../ledger/edge/edge-records.ts';
 import { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
@@ -13,6 +14,8 @@ export interface AcmeEdgeOptions {
   readonly config: AcmeConfig;
   readonly authority: AcmeAuthority;
   readonly state: EdgeState;
+  /** As of {@link AcmeContext}; none unless given. */
+  readonly attestationRoots?: readonly Certificate[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -30,13 +33,14 @@ export class AcmeEdge {
   }
 
   static async open(options: AcmeEdgeOptions): Promise<AcmeEdge> {
-    const { config, authority, state, clock, log } = options;
+    const { config, authority, state, attestationRoots = [], clock, log } = options;
     const closing = new AbortController();
     const work = new Set<Promise<void>>();
     const context: AcmeContext = {
       config,
       authority,
       store: new AcmeStore(state),
+      attestationRoots,
       nonces: await Nonces.open(state, clock),
       validators: new ClaimValidators(config.validation, clock),
       accounts: new RateLimiter(clock, config.limits.accountsPerHour),

@@ -1,8 +1,11 @@
 import type { KeptProblem } from './acme-problem.ts';
 
-/** RFC 8555 §7.1.4, RFC 8738 §3. DNS names are in their one spelling, a wildcard with its `*.`. */
+/**
+ * RFC 8555 §7.1.4, RFC 8738 §3, draft-ietf-acme-device-attest §3, §4. DNS names are in their one spelling, a wildcard with
+ * its `*.`; a hardware module is its type, a colon and its serial number in hexadecimal.
+ */
 export interface Identifier {
-  readonly type: 'dns' | 'ip';
+  readonly type: 'dns' | 'ip' | 'permanent-identifier' | 'hardware-module';
   readonly value: string;
 }
 
@@ -41,8 +44,12 @@ export interface Order {
   readonly createdAt: number;
 }
 
+/** Those that are met where a name leads to, which the server looks at. */
 export const challengeTypes = ['http-01', 'dns-01', 'dns-account-01', 'tls-alpn-01'] as const;
-export type ChallengeType = (typeof challengeTypes)[number];
+export type LookedAtChallenge = (typeof challengeTypes)[number];
+/** The one whose response is the proof. */
+export const deviceChallenge = 'device-attest-01';
+export type ChallengeType = LookedAtChallenge | typeof deviceChallenge;
 
 export interface Challenge {
   readonly type: ChallengeType;
@@ -50,6 +57,8 @@ export interface Challenge {
   readonly token: string;
   readonly validatedAt: number | undefined;
   readonly error: KeptProblem | undefined;
+  /** Of a device that was attested: SHA-256 of the SubjectPublicKeyInfo that is to be certified, lowercase hex. */
+  readonly key?: string;
 }
 
 export interface Authorization {
@@ -74,6 +83,10 @@ export interface AcmeCertificate {
   readonly chain: readonly string[];
   readonly notBefore: number;
   readonly notAfter: number;
+}
+
+export function isDevice({ type }: Identifier): boolean {
+  return type === 'permanent-identifier' || type === 'hardware-module';
 }
 
 export function sameIdentifier(a: Identifier, b: Identifier): boolean {

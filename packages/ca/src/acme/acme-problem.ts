@@ -6,6 +6,7 @@ const problems = {
   accountDoesNotExist: [400, 'ERR_ACME_ACCOUNT_UNKNOWN'],
   alreadyReplaced: [409, 'ERR_ACME_REPLACED'],
   alreadyRevoked: [400, 'ERR_ACME_REVOKED'],
+  badAttestationStatement: [403, 'ERR_ACME_ATTESTATION'],
   badCSR: [400, 'ERR_ACME_CSR'],
   badNonce: [400, 'ERR_ACME_NONCE'],
   badPublicKey: [400, 'ERR_ACME_KEY'],

@@ -11,6 +11,9 @@ export const acmeSchema = z.strictObject({
   path: text.optional(),
   provisioner: text.optional(),
   challenges: z.array(z.enum(challengeTypes)).min(1).optional(),
+  device_attestation: z
+    .strictObject({ roots: z.array(text).min(1), formats: z.array(text).min(1).optional() })
+    .nullish(),
   terms_of_service: text.optional(),
   website: text.optional(),
   external_account_required: z.boolean().optional(),

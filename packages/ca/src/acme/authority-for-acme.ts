@@ -2,6 +2,7 @@ import { equalBytes } from '@countersign/base';
 import { type Certificate, parseCertificate, revocationReasonOf } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import type { AcmeAuthority, AcmeIssued, AcmeNames } from './acme-context.ts';
+import { formatIdentifier, isDevice } from './acme-objects.ts';
 import { chainPaths } from './chain-paths.ts';
 
 /** The authority as the ACME edge asks it. `alternates`: certificates of its keys, and above them, by foreign roots. */
@@ -53,7 +54,8 @@ export function authorityForAcme(
 function writtenOf({ identifiers, spiffeId }: Pick<AcmeNames, 'identifiers' | 'spiffeId'>) {
   const of = (type: 'dns' | 'ip'): string[] =>
     identifiers.flatMap((each) => (each.type === type ? [each.value] : []));
-  return { spiffeId, dns: of('dns'), ip: of('ip') };
+  const devices = identifiers.filter(isDevice).map(formatIdentifier);
+  return { spiffeId, dns: of('dns'), ip: of('ip'), devices };
 }
 
 function chainsOf(

@@ -3,16 +3,19 @@ import type { EdgeChange } from '../ledger/edge/edge-records.ts';
 import { accountOf } from './accounts.ts';
 import type { AcmeContext } from './acme-context.ts';
 import { challengeToken, orderedId } from './acme-ids.ts';
-import type {
-  Account,
-  Authorization,
-  Challenge,
-  ChallengeType,
-  Identifier,
+import {
+  type Account,
+  type Authorization,
+  type Challenge,
+  type ChallengeType,
+  deviceChallenge,
+  type Identifier,
+  isDevice,
 } from './acme-objects.ts';
 import { type AcmeProblem, keptBody, problem } from './acme-problem.ts';
 import type { AcmeAnswer, AcmeLinks, AcmeRequest } from './acme-request.ts';
 import { creating, endOfAuthorization, keptAfterEndMs } from './acme-store.ts';
+import { attestDevice } from './device/attest-device.ts';
 import { retryAfter } from './order-view.ts';
 import { isAtWork, validateInBackground } from './validate-challenge.ts';
 
@@ -80,7 +83,12 @@ export async function challenge(context: AcmeContext, request: AcmeRequest): Ans
   if (asked === undefined) return problem('malformed', 'no such challenge', { status: 404 });
   const now = context.clock.now();
   let present = found.authorization;
-  if (request.payload !== undefined) {
+  if (request.payload !== undefined && type === deviceChallenge) {
+    if (present.expiresAt <= now) return problem('malformed', 'the authorization ended');
+    const attested = await attestDevice(context, request, present);
+    if (!attested.ok) return attested;
+    present = attested.authorization;
+  } else if (request.payload !== undefined) {
     // RFC 8555 §8.3: for these the response is an empty object
     if (context.config.trials.isStrict && Object.keys(request.payload).length > 0) {
       return problem('malformed', 'the response to this challenge is "{}", without members');
@@ -189,7 +197,7 @@ function newAuthorization(
     wildcard,
     status: 'pending',
     expiresAt: now + config.authorizationMs,
-    challenges: config.challenges
+    challenges: challengesFor(type, config)
       .filter((each) => isFor(each, type, wildcard))
       .map((each) => ({
         type: each,
@@ -200,6 +208,13 @@ function newAuthorization(
       })),
     workingUntil: undefined,
   };
+}
+
+function challengesFor(
+  type: Identifier['type'],
+  { challenges }: AcmeContext['config'],
+): readonly ChallengeType[] {
+  return isDevice({ type, value: '' }) ? [deviceChallenge] : challenges;
 }
 
 /** RFC 8555 §8.3, §8.4: a wildcard by DNS alone; RFC 8738 §7: an address never by DNS. */
@@ -213,7 +228,8 @@ async function validOne(
   account: Account,
   identifier: Identifier,
 ): Promise<Authorization | undefined> {
-  if (randomInt(100) >= config.reusePercent) return undefined;
+  // What was attested is one key: another is attested anew.
+  if (isDevice(identifier) || randomInt(100) >= config.reusePercent) return undefined;
   const found = await store.of('acme-authorization', ownerOf(account, identifier), { limit: 100 });
   const soon = clock.now() + config.orderMs / 24;
   return found.findLast(({ value }) => value.status === 'valid' && value.expiresAt > soon)?.value;

@@ -7,6 +7,7 @@ import type { AcmeCertificate, Order } from './acme-objects.ts';
 import { type AcmeProblem, type KeptProblem, problem } from './acme-problem.ts';
 import type { AcmeAnswer, AcmeRequest } from './acme-request.ts';
 import { creating, type Kept, keptAfterEndMs, replacing } from './acme-store.ts';
+import { wrongWithAttestedKey } from './device/attested-key.ts';
 import { provisionerOf } from './external-account.ts';
 import { fromBase64Url, thumbprintOfSpki } from './jose.ts';
 import { answerOrder, findOrder, spiffeIdOf, statusOf, viewOf } from './order-view.ts';
@@ -41,6 +42,8 @@ export async function finalize(
   }
   const wrong = wrongWithNames(read.csr, found.order.identifiers);
   if (wrong !== undefined) return problem('badCSR', wrong);
+  const foreign = wrongWithAttestedKey(read.csr, found.authorizations);
+  if (foreign !== undefined) return problem('badCSR', foreign);
   if (thumbprintOfSpki(read.csr.spki.raw) === accountOf(request).thumbprint) {
     // RFC 8555 §11.1: an account's key is for nothing else
     return problem('badCSR', 'the key of the request is the key of the account');

@@ -1,7 +1,7 @@
-import { formatIpAddress, parseIpAddress } from '@countersign/x509';
+import { formatIpAddress, parseDeviceName, parseIpAddress } from '@countersign/x509';
 import { parseDnsName } from '../dns-name.ts';
 import type { AcmeConfig } from './acme-config.ts';
-import { formatIdentifier, type Identifier, sameIdentifier } from './acme-objects.ts';
+import { formatIdentifier, type Identifier, isDevice, sameIdentifier } from './acme-objects.ts';
 import { type AcmeProblem, problem, type Subproblem } from './acme-problem.ts';
 import { isRecord } from './jose.ts';
 
@@ -57,6 +57,12 @@ function readIdentifier(type: string, value: string, config: AcmeConfig): Identi
       detail: `"${value}" is no IP address in its shortest form`,
       identifier: shown,
     };
+  }
+  if (config.deviceAttestation !== undefined && isDevice(shown)) {
+    if (parseDeviceName(formatIdentifier(shown)) !== undefined) return shown;
+    const form = type === 'hardware-module' ? 'OID:HEX' : 'up to 200 characters of ASCII';
+    const detail = `"${value}" is no ${type}, which is ${form}`;
+    return { type: 'malformed', detail, identifier: shown };
   }
   if (type !== 'dns') {
     const detail = `"${type.slice(0, 40)}" is not understood, "dns" and "ip" are`;

@@ -65,6 +65,7 @@ export function interpretAcme(
     directory: '/directory',
     provisioner: written.provisioner ?? 'acme',
     challenges: written.challenges ?? ['http-01', 'dns-01', 'tls-alpn-01'],
+    deviceAttestation: readDeviceAttestation(written.device_attestation, report),
     termsOfService: written.terms_of_service,
     website: written.website,
     externalAccountRequired: required,
@@ -95,6 +96,21 @@ export function interpretAcme(
     validation: readValidation(written.validation ?? {}, report),
     trials: noTrials,
   };
+}
+
+function readDeviceAttestation(
+  written: WrittenAcme['device_attestation'],
+  report: Report,
+): AcmeConfig['deviceAttestation'] {
+  if (written === null || written === undefined) return undefined;
+  const { roots, formats = ['tpm'] } = written;
+  for (const [i, format] of formats.entries()) {
+    if (format === 'tpm') continue;
+    const sides = `format "${format}" is not taken, "tpm" is`;
+    const at: ConfigPath = ['acme', 'device_attestation', 'formats', i];
+    report(at, `acme.device_attestation.formats: ${sides}`);
+  }
+  return { roots, formats: ['tpm'] };
 }
 
 function readProfile(

@@ -1,6 +1,11 @@
 import { messageOf } from '@countersign/base';
 import type { AcmeContext } from './acme-context.ts';
-import { type Authorization, type Challenge, formatIdentifier } from './acme-objects.ts';
+import {
+  type Authorization,
+  type Challenge,
+  deviceChallenge,
+  formatIdentifier,
+} from './acme-objects.ts';
 import type { KeptProblem } from './acme-problem.ts';
 import { endOfAuthorization } from './acme-store.ts';
 
@@ -49,7 +54,7 @@ async function validate(context: AcmeContext, id: string, account: string): Prom
   );
   if (taken.workingUntil !== until) return;
   const asked = taken.challenges.find((each) => each.status === 'processing');
-  if (asked === undefined) return;
+  if (asked === undefined || asked.type === deviceChallenge) return;
 
   // 2. What is found there.
   const { value: owner } = await store.mustFind('acme-account', taken.account);

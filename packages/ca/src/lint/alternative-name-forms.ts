@@ -1,4 +1,10 @@
-import { formatGeneralName, type GeneralName } from '@countersign/x509';
+import {
+  deviceNameOf,
+  formatDeviceName,
+  formatGeneralName,
+  type GeneralName,
+  parseDeviceName,
+} from '@countersign/x509';
 import { parseDnsName } from '../dns-name.ts';
 import type { LintRule } from './lint-rule.ts';
 
@@ -17,6 +23,11 @@ export const alternativeNameForms: LintRule = {
   },
 };
 
+function isDevice(name: GeneralName): boolean {
+  const device = deviceNameOf(name);
+  return device !== undefined && parseDeviceName(formatDeviceName(device)) !== undefined;
+}
+
 function isFormOfOurs(name: GeneralName): boolean {
   if (name.kind === 'ip') return name.bytes.byteLength === 4 || name.bytes.byteLength === 16;
   if (name.kind === 'dns') {
@@ -25,5 +36,6 @@ function isFormOfOurs(name: GeneralName): boolean {
     const read = parseDnsName(host);
     return read.ok && read.name === host;
   }
+  if (name.kind === 'otherName') return isDevice(name);
   return name.kind === 'uri' && name.value.startsWith('spiffe://');
 }

@@ -3,12 +3,13 @@ import { parseSpiffeId } from '@countersign/spiffe';
 import { formatIpAddress, parseIpAddress, parseIpNetwork } from '@countersign/x509';
 import type { CertificateNames } from '../certificate-names.ts';
 import { matchesDnsPattern, parseDnsPattern } from '../dns-name.ts';
+import { globMatches } from './text-glob.ts';
 
 /** One name of a certificate, as rules see it. */
 export interface GivenName {
-  readonly kind: 'spiffe' | 'dns' | 'ip';
+  readonly kind: 'spiffe' | 'dns' | 'ip' | 'device';
   readonly value: string;
-  /** `uri:spiffe://…`, `dns:…`, `ip:…`. */
+  /** `uri:spiffe://…`, `dns:…`, `ip:…`, `permanent-identifier:…`, `hardware-module:…`. */
   readonly text: string;
 }
 
@@ -25,10 +26,12 @@ export type NamePatternResult =
 
 /**
  * Reads an entry: `*.prod.internal` or `dns:…` (as `allowed_dns_patterns` has them), `spiffe://…` (`*` is one path
- * segment; `**`, as the last, one or more), `ip:10.0.0.0/8` or an address, and `*` for every name.
+ * segment; `**`, as the last, one or more), `ip:10.0.0.0/8` or an address, `permanent-identifier:…` and `hardware-module:…` (`*` is
+ * anything), and `*` for every name.
  */
 export function parseNamePattern(text: string, trustDomain: string): NamePatternResult {
   if (text === '*') return { ok: true, pattern: { written: text, matches: () => true } };
+  if (/^(?:permanent-identifier|hardware-module):./.test(text)) return devicePattern(text);
   const uri = text.startsWith('uri:') ? text.slice(4) : text;
   if (uri.includes('://')) return spiffePattern(uri, text, trustDomain);
   const isPlainAddress = parseIpAddress(text) ?? parseIpNetwork(text);
@@ -48,11 +51,17 @@ export function givenNames(names: CertificateNames): GivenName[] {
   if (spiffeId !== undefined) given.push(nameOf('spiffe', 'uri', `${spiffeId}`));
   for (const value of names.dns) given.push(nameOf('dns', 'dns', value));
   for (const value of names.ip) given.push(nameOf('ip', 'ip', value));
+  for (const text of names.devices ?? []) given.push({ kind: 'device', value: text, text });
   return given;
 }
 
 function nameOf(kind: GivenName['kind'], prefix: string, value: string): GivenName {
   return { kind, value, text: `${prefix}:${value}` };
+}
+
+function devicePattern(written: string): NamePatternResult {
+  const matches = ({ kind, value }: GivenName) => kind === 'device' && globMatches(written, value);
+  return { ok: true, pattern: { written, matches } };
 }
 
 function dnsPattern(text: string, written: string): NamePatternResult {

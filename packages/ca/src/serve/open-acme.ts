@@ -14,14 +14,17 @@ export async function openAcme({
 }): Promise<AcmeEdge | undefined> {
   const { acme: config } = authority.config;
   if (config === undefined) return undefined;
-  const [{ AcmeEdge }, { authorityForAcme }, { readAlternateChains }] = await Promise.all([
+  const [edge, forAcme, chains, device] = await Promise.all([
     import('../acme/acme-edge.ts'),
     import('../acme/authority-for-acme.ts'),
     import('../acme/alternate-chains.ts'),
+    import('../acme/device/attestation-roots.ts'),
   ]);
   const { ledger: state } = authority;
   const own = [...authority.doors.authorities(), authority.root];
-  const alternates = await readAlternateChains(config.alternateChains, own, log);
-  const asked = authorityForAcme(authority, alternates);
-  return await AcmeEdge.open({ config, authority: asked, state, clock, log });
+  const attestationRoots = await device.readAttestationRoots(config.deviceAttestation);
+  const alternates = await chains.readAlternateChains(config.alternateChains, own, log);
+  const asked = forAcme.authorityForAcme(authority, alternates);
+  const parts = { config, authority: asked, state, attestationRoots, clock, log };
+  return await edge.AcmeEdge.open(parts);
 }

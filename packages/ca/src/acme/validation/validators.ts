@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { Clock } from '@countersign/base';
 import { AddressGuard } from '@countersign/wire';
 import type { ValidationConfig } from '../acme-config.ts';
-import type { ChallengeType, Identifier } from '../acme-objects.ts';
+import type { Identifier, LookedAtChallenge } from '../acme-objects.ts';
 import type { KeptProblem } from '../acme-problem.ts';
 import { lookAtDns } from './dns-01.ts';
 import { lookAtHttp } from './http-01.ts';
@@ -11,7 +11,7 @@ import { lookAtTls } from './tls-alpn-01.ts';
 
 /** What a client says that it has put in place. */
 export interface Claim {
-  readonly type: ChallengeType;
+  readonly type: LookedAtChallenge;
   /** Without the `*.` of a wildcard. */
   readonly identifier: Identifier;
   readonly token: string;
@@ -37,7 +37,7 @@ export interface Validators {
   validate(claim: Claim, signal: AbortSignal): Promise<KeptProblem | undefined>;
 }
 
-const looks: Readonly<Record<ChallengeType, (claim: Claim, look: Look) => Promise<Found>>> = {
+const looks: Readonly<Record<LookedAtChallenge, (claim: Claim, look: Look) => Promise<Found>>> = {
   'http-01': lookAtHttp,
   'dns-01': lookAtDns,
   'dns-account-01': lookAtDns,
