@@ -100,6 +100,11 @@ export function sortNames(written: WrittenNames): {
   return { malformed, rest };
 }
 
+/** Whether certificates ever hold names of a kind: the last is how devices are named. */
+export function isGrantedKind(kind: GeneralName['kind']): boolean {
+  return kind === 'dns' || kind === 'ip' || kind === 'uri' || kind === 'otherName';
+}
+
 /**
  * The names of subject alternative names: of a request, or of a certificate that is renewed.
  * Denials as {@link parseNames}, and ERR_POLICY_NAME_KIND.

@@ -1,3 +1,13 @@
+export type {
+  AcmeConfig,
+  AcmeProfile,
+  ExternalAccount,
+} from './acme/acme-config.ts';
+export {
+  openTrialAuthority,
+  type TrialAuthority,
+  type TrialHierarchy,
+} from './acme/trial/trial-authority.ts';
 export {
   Authority,
   type AuthorityParts,

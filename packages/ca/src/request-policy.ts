@@ -8,7 +8,7 @@ import {
   oids,
   verifyPossession,
 } from '@countersign/x509';
-import { type CertificateNames, namesBeyond, namesOf } from './certificate-names.ts';
+import { type CertificateNames, isGrantedKind, namesBeyond, namesOf } from './certificate-names.ts';
 import { quotedList } from './dns-name.ts';
 import { rsaBits } from './key-kind-config.ts';
 import { isServiceKeyType } from './key-usage-by-kind.ts';
@@ -57,7 +57,7 @@ export function* judgeRequestContent(
   csr: CertificateRequest,
   profile: CertificateProfile,
   granted: { readonly names: CertificateNames; readonly by: string },
-  rules: Pick<RequestsConfig, 'commonName' | 'otherExtensions'>,
+  rules: Pick<RequestsConfig, 'commonName' | 'otherExtensions' | 'otherNames'>,
 ): Generator<Denial, void, void> {
   if (csr.basicConstraints?.ca === true) {
     yield denial(
@@ -74,7 +74,10 @@ export function* judgeRequestContent(
   const misnamed = wrongWithCommonName(csr, granted, rules.commonName);
   if (misnamed !== undefined) yield misnamed;
   if (csr.subjectAltNames.length === 0) return;
-  const asked = namesOf(csr.subjectAltNames, granted.names.devices);
+  const alternatives = csr.subjectAltNames.filter(
+    ({ kind }) => rules.otherNames === 'refuse' || isGrantedKind(kind),
+  );
+  const asked = namesOf(alternatives, granted.names.devices);
   if (!asked.ok) {
     yield asked;
     return;

@@ -67,10 +67,15 @@ export class AcmeWorld {
     };
     await open({});
     const { validation } = configOf({}, webPort);
-    const profile = { profile: undefined, spiffeId: undefined, lifetimeMs: undefined };
+    const unset = { profile: undefined, spiffeId: undefined, lifetimeMs: undefined };
     const bound = {
       ...{ path: '/bound', externalAccountRequired: true, challenges: ['dns-account-01'] as const },
-      profiles: ['first', 'second'].map((name) => ({ name, description: name, ...profile })),
+      profiles: ['first', 'second'].map((name) => ({
+        name,
+        description: name,
+        ...unset,
+        commonName: name === 'first',
+      })),
       validation: { ...validation, vantages: [['127.0.0.1:1']] },
     };
     await open(bound);

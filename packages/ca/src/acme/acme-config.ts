@@ -68,6 +68,8 @@ export interface AcmeProfile {
   /** A SPIFFE ID beside the names, with `{name}` for the first of them; undefined: none. */
   readonly spiffeId: string | undefined;
   readonly lifetimeMs: number | undefined;
+  /** Whether the first name stands in the subject too, for who looks for it there. */
+  readonly commonName: boolean;
 }
 
 export interface AcmeLimits {

@@ -19,6 +19,8 @@ export interface AcmeAuthority {
     readonly reason: number;
     readonly evidence: string;
   }): Promise<{ readonly ok: true } | Denial>;
+  /** What becomes of names in a request that no order has, such as addresses of mail. */
+  readonly otherNames: 'refuse' | 'ignore';
   certificate(serialHex: string): Promise<CertificateRecord | undefined>;
   isRevoked(serialHex: string): Promise<boolean>;
   /** What was issued for a key lately: to find what an order had before its process died. */
@@ -41,6 +43,8 @@ export interface AcmeIssue extends AcmeNames {
   readonly lifetimeMs: number | undefined;
   /** Undefined: now. */
   readonly beginsAt: number | undefined;
+  /** For the subject; undefined: an empty one. */
+  readonly commonName: string | undefined;
   /** The order, for the ledger. */
   readonly evidence: string;
 }

@@ -28,6 +28,7 @@ export const acmeSchema = z.strictObject({
         profile: text.optional(),
         spiffe_id: text.optional(),
         lifetime: durationSchema().optional(),
+        common_name: z.boolean().optional(),
       }),
     )
     .nullish(),

@@ -12,13 +12,15 @@ export function authorityForAcme(
 ): AcmeAuthority {
   const { ledger } = authority;
   return {
-    async issue({ csr, evidence, lifetimeMs, beginsAt, profile, ...asked }) {
+    otherNames: authority.config.requests.otherNames,
+    async issue({ csr, evidence, lifetimeMs, beginsAt, commonName, profile, ...asked }) {
       const { provisioner, caller } = asked;
       const issued = await authority.doors.vouch({
         ...{ csr, profile, provisioner, caller, evidence },
         ...writtenOf(asked),
         ttlMs: lifetimeMs,
         beginsAt,
+        commonName,
       });
       return issued.ok ? issuedOf(issued.chain) : issued;
     },

@@ -3,7 +3,7 @@ import { CountersignError, messageOf, toHex } from '@countersign/base';
 import { readRequest } from '../issue.ts';
 import { accountOf } from './accounts.ts';
 import type { AcmeContext, AcmeIssued } from './acme-context.ts';
-import type { AcmeCertificate, Order } from './acme-objects.ts';
+import type { AcmeCertificate, Identifier, Order } from './acme-objects.ts';
 import { type AcmeProblem, type KeptProblem, problem } from './acme-problem.ts';
 import type { AcmeAnswer, AcmeRequest } from './acme-request.ts';
 import { creating, type Kept, keptAfterEndMs, replacing } from './acme-store.ts';
@@ -40,7 +40,7 @@ export async function finalize(
       operator: { code: read.code, detail: read.detail },
     });
   }
-  const wrong = wrongWithNames(read.csr, found.order.identifiers);
+  const wrong = wrongWithNames(read.csr, found.order.identifiers, context.authority.otherNames);
   if (wrong !== undefined) return problem('badCSR', wrong);
   const foreign = wrongWithAttestedKey(read.csr, found.authorizations);
   if (foreign !== undefined) return problem('badCSR', foreign);
@@ -137,9 +137,15 @@ async function askedFor(context: AcmeContext, order: Order) {
     identifiers: order.identifiers,
     profile: profile?.profile,
     spiffeId: spiffeIdOf(profile, order.identifiers),
+    commonName: profile?.commonName === true ? commonNameOf(order.identifiers) : undefined,
     beginsAt: wished.beginsAt,
     lifetimeMs: wished.lifetimeMs ?? profile?.lifetimeMs,
   };
+}
+
+/** The first DNS name, or else the first address. */
+function commonNameOf(identifiers: readonly Identifier[]): string | undefined {
+  return (identifiers.find(({ type }) => type === 'dns') ?? identifiers[0])?.value;
 }
 
 async function keep(context: AcmeContext, taken: Kept<Order>, issued: AcmeIssued): Promise<Order> {

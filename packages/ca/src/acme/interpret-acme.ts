@@ -139,7 +139,8 @@ function readProfile(
     }
   }
   const description = written.description ?? name;
-  return { name, description, profile, spiffeId, lifetimeMs: lifetime };
+  const { common_name: commonName = false } = written;
+  return { name, description, profile, spiffeId, lifetimeMs: lifetime, commonName };
 }
 
 function readValidation(

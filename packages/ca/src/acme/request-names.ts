@@ -4,6 +4,7 @@ import {
   formatGeneralName,
   formatIpAddress,
 } from '@countersign/x509';
+import { isGrantedKind } from '../certificate-names.ts';
 import { formatIdentifier, type Identifier, isDevice } from './acme-objects.ts';
 import { deviceIdentifierOf } from './device/attest-device.ts';
 
@@ -14,6 +15,7 @@ import { deviceIdentifierOf } from './device/attest-device.ts';
 export function wrongWithNames(
   csr: CertificateRequest,
   identifiers: readonly Identifier[],
+  otherNames: 'refuse' | 'ignore' = 'refuse',
 ): string | undefined {
   const wanted = identifiers.map(formatIdentifier);
   const found = new Set<string>();
@@ -21,7 +23,7 @@ export function wrongWithNames(
     if (name.kind === 'dns') found.add(`dns:${name.value.toLowerCase()}`);
     else if (name.kind === 'ip') found.add(`ip:${formatIpAddress(name.bytes)}`);
     else if (wanted.includes(deviceIdentifierOf(name) ?? '')) continue;
-    else
+    else if (otherNames === 'refuse' || isGrantedKind(name.kind))
       return `the request names "${formatGeneralName(name).slice(0, 200)}", an order has DNS names and IP addresses`;
   }
   const common = attributeOf(csr.subject, 'CN')?.toLowerCase();

@@ -12,6 +12,8 @@ export interface RequestsConfig {
   readonly commonName: 'ignore' | 'match' | 'refuse';
   /** Extensions that are not granted by request: a refusal, or left out of the certificate. */
   readonly otherExtensions: 'refuse' | 'ignore';
+  /** Names of kinds that are never granted, such as addresses of mail: a refusal, or left out of the certificate. */
+  readonly otherNames: 'refuse' | 'ignore';
 }
 
 export interface KeyListConfig {
@@ -39,5 +41,6 @@ export function interpretRequests(
     keyLists: [...lists('blocked_keys', 'spki'), ...lists('debian_weak_keys', 'debian')],
     commonName: written?.common_name ?? 'ignore',
     otherExtensions: written?.other_extensions ?? 'refuse',
+    otherNames: written?.other_names ?? 'refuse',
   };
 }

@@ -10,6 +10,7 @@ export const requestsSchema = z.strictObject({
   debian_weak_keys: files.nullish(),
   common_name: z.enum(['ignore', 'match', 'refuse']).optional(),
   other_extensions: z.enum(['refuse', 'ignore']).optional(),
+  other_names: z.enum(['refuse', 'ignore']).optional(),
 });
 
 export type WrittenRequests = z.output<typeof requestsSchema>;

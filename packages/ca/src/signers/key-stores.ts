@@ -100,8 +100,8 @@ export function openKeyStores(options: KeyStoresOptions): KeyStores {
 }
 
 /** For authorities that leave nothing behind: every key in memory, whatever the configuration says. */
-export function memoryKeyStores(): KeyStores {
-  const store = memoryStore();
+export function memoryKeyStores(made?: Parameters<typeof memoryStore>[0]): KeyStores {
+  const store = memoryStore(made);
   return new KeyStores(async () => store);
 }
 

@@ -4,8 +4,11 @@ import { generateKeyPair, type KeyPair, keySigner, spkiOf } from '@countersign/x
 import { makeKeyReference, readKeyReference } from './key-reference.ts';
 import type { KeyStore } from './key-store.ts';
 
-/** Keys that live as long as the process: for authorities that leave nothing behind. */
-export function memoryStore(): KeyStore {
+/**
+ * Keys that live as long as the process: for authorities that leave nothing behind. `made` is told of each with its name,
+ * for tests that hand them out.
+ */
+export function memoryStore(made?: (name: string, pair: KeyPair) => void): KeyStore {
   const pairs = new Map<string, KeyPair>();
   return {
     title: 'memory',
@@ -13,6 +16,7 @@ export function memoryStore(): KeyStore {
       const pair = await generateKeyPair(kind);
       const id = toHex(randomBytes(8));
       pairs.set(id, pair);
+      made?.(name, pair);
       return makeKeyReference('memory', name, spkiOf(pair.publicKey).raw, { id });
     },
     async open(description, algorithm) {
