@@ -58,7 +58,7 @@ export async function measureStorm({
     await Promise.all(all);
     const tookMs = systemClock.monotonic() - began;
     const cpu = spentSince(before, fleet.authorityPid).get('all') ?? 0;
-    for (const line of [...patient.all, ...hasty.all]) line.destroy();
+    for (const line of [...patient.free, ...hasty.free]) line.destroy();
     const took = storm.took.toSorted((a, b) => a - b);
     return {
       ...{ workloads, connections },
@@ -95,7 +95,8 @@ class Storm {
     let waitMs = firstWaitMs;
     for (let away = 0; ; away += 1) {
       await systemClock.sleep(waitMs);
-      const line = await lines.take();
+      const taken = await lines.take();
+      const line = taken.isOpen ? taken : await taken.again().catch(() => taken);
       const body = this.#bodies[this.#count++ % this.#bodies.length] ?? Buffer.alloc(0);
       const asked = systemClock.monotonic();
       const answer = await line.ask(body);
@@ -121,17 +122,28 @@ interface Answer {
 
 /** One keep-alive connection; HTTP is written and read by hand, so that the load is not most of the machine's work. */
 class Line {
+  readonly #dial: () => Promise<TLSSocket>;
   readonly #socket: TLSSocket;
   #head = '';
   #left = -1;
   #answer: Answer = { status: 0, retryAfterS: 1 };
   #done: (answer: Answer) => void = () => {};
 
-  constructor(socket: TLSSocket) {
+  constructor(socket: TLSSocket, dial: () => Promise<TLSSocket>) {
     this.#socket = socket;
+    this.#dial = dial;
     socket.on('data', (part: Buffer) => this.#read(part));
     socket.on('error', () => {});
     socket.on('close', () => this.#done({ status: 0, retryAfterS: 1 }));
+  }
+
+  get isOpen(): boolean {
+    return !this.#socket.destroyed && !this.#socket.readableEnded;
+  }
+
+  /** The authority closes what nobody used for a minute. */
+  async again(): Promise<Line> {
+    return new Line(await this.#dial(), this.#dial);
   }
 
   ask(request: Buffer): Promise<Answer> {
@@ -168,17 +180,15 @@ class Line {
 
 /** Connections of one kind, each for one workload at a time. */
 class Lines {
-  readonly all: readonly Line[];
-  readonly #free: Line[];
+  readonly free: Line[];
   readonly #wanting: ((line: Line) => void)[] = [];
 
   constructor(all: readonly Line[]) {
-    this.all = all;
-    this.#free = [...all];
+    this.free = [...all];
   }
 
   take(): Promise<Line> {
-    const free = this.#free.pop();
+    const free = this.free.pop();
     return free === undefined
       ? new Promise((resolve) => this.#wanting.push(resolve))
       : Promise.resolve(free);
@@ -186,7 +196,7 @@ class Lines {
 
   give(line: Line): void {
     const next = this.#wanting.shift();
-    if (next === undefined) this.#free.push(line);
+    if (next === undefined) this.free.push(line);
     else next(line);
   }
 }
@@ -204,8 +214,9 @@ async function linesOf(
       isStatic: true,
       ...(ttlMs !== undefined && { ttlMs }),
     });
-    const dialled = await Promise.all(Array.from({ length: each }, () => dial(fleet, identity)));
-    lines.push(...dialled.map((socket) => new Line(socket)));
+    const dialAgain = () => dial(fleet, identity);
+    const dialled = await Promise.all(Array.from({ length: each }, dialAgain));
+    lines.push(...dialled.map((socket) => new Line(socket, dialAgain)));
   }
   return new Lines(lines.slice(0, count));
 }
