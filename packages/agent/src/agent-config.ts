@@ -9,6 +9,7 @@ import {
 } from '@countersign/config';
 import { parseSpiffeId, parseTrustDomain } from '@countersign/spiffe';
 import { z } from 'zod';
+import { type AttestConfig, attestSchema, readAttest } from './attest-config.ts';
 import { type Entry, makeEntry } from './entries/entry.ts';
 
 /** `agent.yaml`, read and checked. Durations are milliseconds. */
@@ -21,6 +22,8 @@ export interface AgentConfig {
   readonly entries: readonly Entry[];
   readonly federation: readonly FederatedDomain[];
   readonly maxConnections: number;
+  /** How the agent shows what it is, where it has no identity that holds; undefined: by a join token. */
+  readonly attest: AttestConfig | undefined;
 }
 
 /** A foreign trust domain, and where its bundle comes from. */
@@ -69,6 +72,7 @@ const agentSchema = z.strictObject({
       max_connections: z.int().min(1).max(1_000_000).default(10_000),
     })
     .prefault({}),
+  attest: attestSchema.optional(),
   entries: z.array(entrySchema).max(10_000).default([]),
   federation: z.array(federationSchema).max(256).default([]),
 });
@@ -105,13 +109,15 @@ export function parseAgentConfig(text: string, file: string): AgentConfig {
   const federation = written.federation.flatMap(
     (each, index) => attempt(['federation', index], () => readFederated(each)) ?? [],
   );
+  const { attest: how } = written;
+  const attest = how && attempt(['attest'], () => readAttest(how));
   for (const [index, entry] of entries.entries()) {
     attempt(['entries', index], () => checkUnique(entries, entry, index));
   }
   const [first, ...rest] = issues;
   if (first !== undefined) throw new ConfigError(file, [first, ...rest]);
   const { socket, ca, max_connections: maxConnections } = written.agent;
-  return { socket, ca, entries, federation, maxConnections };
+  return { socket, ca, entries, federation, maxConnections, attest };
 }
 
 function readEntry(written: Written['entries'][number]): Entry {

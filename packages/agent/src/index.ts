@@ -1,4 +1,5 @@
 export { type AgentConfig, type FederatedDomain, parseAgentConfig } from './agent-config.ts';
+export type { AttestConfig, AttestSource } from './attest-config.ts';
 export { type Entry, type EntryDraft, makeEntry } from './entries/entry.ts';
 export { type Kernel, openKernel } from './peer/kernel.ts';
 export {

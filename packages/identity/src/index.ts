@@ -37,6 +37,9 @@ export {
   writeIdentity,
   writeNamedCertificate,
 } from './identity-files.ts';
+export { type AcmeIssuerOptions, acmeIssuer } from './issuers/acme/acme-issuer.ts';
+export type { AcmeProof } from './issuers/acme/acme-proof.ts';
+export type { ExternalAccountKey } from './issuers/acme/acme-session.ts';
 export type {
   CertificateNames,
   Issuer,

@@ -14,6 +14,15 @@ export {
   writeServerFiles,
 } from './foreign-servers.ts';
 export {
+  awsDocument,
+  awsRegion,
+  azureDocument,
+  azureService,
+  azureTime,
+  type DocumentSigner,
+  gcpClaims,
+} from './instance-documents.ts';
+export {
   type PostgresControl,
   type PostgresOptions,
   type PostgresServer,

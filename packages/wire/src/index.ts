@@ -132,6 +132,7 @@ export {
   parseJwtSvidAnswer,
   parseJwtSvidOrder,
 } from './jwt-messages.ts';
+export { nonceOfKey } from './key-nonce.ts';
 export {
   type FinalReason,
   finalReasons,

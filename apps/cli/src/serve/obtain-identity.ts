@@ -1,5 +1,12 @@
 import { type Clock, CountersignError, type Log, type Secret } from '@countersign/base';
-import { enrol, type Identity, type RotatingIdentity, readIdentity } from '@countersign/identity';
+import {
+  type EvidenceSource,
+  enrol,
+  enrolByEvidence,
+  type Identity,
+  type RotatingIdentity,
+  readIdentity,
+} from '@countersign/identity';
 
 export interface OwnIdentityOptions {
   /** The verb, for messages. */
@@ -10,6 +17,8 @@ export interface OwnIdentityOptions {
   readonly token?: Secret<string> | undefined;
   /** The authority, as far as options or configuration name one. */
   readonly ca?: string | undefined;
+  /** Enrols where there is no identity that holds, and no token. */
+  readonly attest?: { readonly fingerprint: string; readonly source: EvidenceSource } | undefined;
 }
 
 /**
@@ -21,7 +30,7 @@ export async function obtainIdentity(
   options: OwnIdentityOptions,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<{ identity: Identity; url: string }> {
-  const { who, identity: directory, token, ca } = options;
+  const { who, identity: directory, token, ca, attest } = options;
   const existing =
     directory === undefined ? undefined : await existingIdentity(options, directory, clock.now());
   if (existing !== undefined) {
@@ -30,15 +39,18 @@ export async function obtainIdentity(
       throw usage(who, 'no authority is named by --ca, the file or identity.json');
     return { identity: { ...existing, ca: url }, url };
   }
-  if (token === undefined) throw usage(who, '--identity, or --ca with --token, is missing');
-  if (ca === undefined) throw usage(who, '--token needs --ca, or "ca" in the file');
-  const identity = await enrol({
-    url: ca,
-    token: token.reveal(),
-    clock,
-    ...(directory !== undefined && { out: directory }),
-  });
-  log.info({ spiffeId: `${identity.svid.spiffeId}` }, 'enrolled');
+  if (token === undefined && attest === undefined) {
+    throw usage(who, '--identity, or --ca with --token, is missing');
+  }
+  const what = token === undefined ? '"attest" in the file' : '--token';
+  if (ca === undefined) throw usage(who, `${what} needs --ca, or "ca" in the file`);
+  const common = { url: ca, clock, ...(directory !== undefined && { out: directory }) };
+  const identity =
+    token === undefined && attest !== undefined
+      ? await enrolByEvidence({ ...common, ...attest })
+      : await enrol({ ...common, token: token?.reveal() ?? '' });
+  const by = token === undefined ? attest?.source.kind : 'token';
+  log.info({ spiffeId: `${identity.svid.spiffeId}`, by }, 'enrolled');
   return { identity, url: ca };
 }
 
@@ -54,7 +66,7 @@ export async function takeOver(
 
 /** A token is for the first start alone: later ones find the identity that it gave, unless that has expired. */
 async function existingIdentity(
-  { who, token }: OwnIdentityOptions,
+  { who, token, attest }: OwnIdentityOptions,
   directory: string,
   now: number,
 ): Promise<Identity | undefined> {
@@ -63,7 +75,7 @@ async function existingIdentity(
     if (now > found.svid.notAfter) throw expired(who, directory, found.svid.notAfter);
     return found;
   } catch (thrown) {
-    if (token === undefined) throw thrown;
+    if (token === undefined && attest === undefined) throw thrown;
     return undefined;
   }
 }

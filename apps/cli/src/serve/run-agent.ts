@@ -2,7 +2,12 @@ import { dirname, resolve } from 'node:path';
 import { type Agent, type AgentConfig, parseAgentConfig, startAgent } from '@countersign/agent';
 import { CountersignError, type Log, type Secret } from '@countersign/base';
 import { type AdminServer, startAdminServer } from '@countersign/gateway';
-import { authorityClient, renewOverMtls, startRotation } from '@countersign/identity';
+import {
+  authorityClient,
+  reEnrolByEvidence,
+  renewOverMtls,
+  startRotation,
+} from '@countersign/identity';
 import type { BundleSource } from '@countersign/spiffe';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
@@ -42,12 +47,16 @@ export async function runAgent(options: RunAgentOptions, tools: Tools): Promise<
     identity: options.identity,
     token: options.token,
     ca: options.ca ?? config.ca,
+    attest: attestOf(options, config),
   };
   const { identity, url } = await obtainIdentity(own, { clock, log });
   let agent: Agent | undefined;
   const live = startRotation({
     identity,
     renew: renewOverMtls({ url, clock }),
+    ...(own.attest !== undefined && {
+      reEnrol: reEnrolByEvidence({ url, source: own.attest.source, clock }),
+    }),
     ...(options.identity !== undefined && { directory: options.identity }),
     onSwap: ({ bundle }) => agent?.bundles.put(bundle),
     ...{ clock, log, meter },
@@ -97,6 +106,15 @@ export async function runAgent(options: RunAgentOptions, tools: Tools): Promise<
 export async function readAgentConfig(cli: Cli, path: string): Promise<AgentConfig> {
   const bytes = await readInput(cli, path, 'read configuration');
   return parseAgentConfig(Buffer.from(bytes).toString('utf8'), path);
+}
+
+/** A token's file is where the configuration says, from where that stands. */
+function attestOf(
+  { config: file }: RunAgentOptions,
+  { attest }: AgentConfig,
+): AgentConfig['attest'] {
+  if (attest?.source.kind !== 'file') return attest;
+  return { ...attest, source: { kind: 'file', path: resolve(dirname(file), attest.source.path) } };
 }
 
 /** Paths in a file are relative to it, paths on the command line to where it was typed. */

@@ -41,6 +41,8 @@ the first for programs with a SPIFFE library. SIGTERM ends it, SIGHUP reads the 
 
 The authority must let it order for its workloads: name its SPIFFE ID under api.registrars in ca.yaml.
 
+With a section attest in agent.yaml it needs no token: it shows a Kubernetes or OIDC token, or a document of its cloud.
+
 Example:
   countersign agent --config agent.yaml --socket /run/countersign/agent.sock --ca https://ca.internal:8440 --token @token`;
 

@@ -1,4 +1,6 @@
-import { enrol } from '@countersign/identity';
+import { CountersignError } from '@countersign/base';
+import { type EvidenceSource, enrol, enrolByEvidence } from '@countersign/identity';
+import { Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { writeProofOf } from '../log/operator-proof.ts';
@@ -12,7 +14,10 @@ import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 interface EnrolOptions extends WishOptions, ProofOptions {
   readonly ca: string;
   readonly fingerprint?: string;
-  readonly token: string;
+  readonly token?: string;
+  readonly attest?: 'aws' | 'gcp' | 'azure';
+  readonly audience?: string;
+  readonly metadata?: string;
   readonly out: string;
   readonly keyType?: string;
   readonly output: string;
@@ -23,9 +28,16 @@ export const enrolVerb: Verb = {
   define(command, cli) {
     addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--ca <url>', 'the authority: https://HOST:PORT')
-      .requiredOption('--token <secret>', 'one-time token, or a JWT of another issuer: @FILE, or -')
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .option('--token <secret>', 'one-time token, or a JWT of another issuer: @FILE, or -')
       .option('--fingerprint <sha256>', "SHA-256 of the root's DER; a one-time token names it too")
+      .addOption(
+        new Option('--attest <cloud>', 'instead of a token: what the cloud says of this machine')
+          .choices(['aws', 'gcp', 'azure'])
+          .conflicts('token'),
+      )
+      .option('--audience <text>', "of gcp's token, and of azure's managed identity's")
+      .option('--metadata <url>', 'of the metadata service: http://169.254.169.254 unless given')
       .addOption(keyTypeOption('p256'))
       .addOption(proofOption())
       .addOption(outputOption())
@@ -39,20 +51,52 @@ The key is made here and stays here. The token is sent only to an authority unde
 
 Example:
   countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments
-  countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --token @id.jwt --out payments`;
+  countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --token @id.jwt --out payments
+  countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --attest aws --out payments`;
 
 async function run(cli: Cli, options: EnrolOptions): Promise<void> {
-  const token = await readSecret(cli, options.token, '--token');
-  const keyKind = keyKindOfOption(options.keyType);
-  const identity = await enrol({
-    url: options.ca,
-    token: token.reveal(),
-    out: options.out,
-    clock: cli.clock,
-    ...(options.fingerprint !== undefined && { fingerprint: options.fingerprint }),
-    ...wishesOf(options),
-    ...(keyKind !== undefined && { keyKind }),
-  });
+  const identity = await identityFor(cli, options);
   await tellIdentity(cli, identity.svid, options.out, options.output);
   if (options.logProof === true) await writeProofOf(cli, identity, options.ca, options.out);
+}
+
+async function identityFor(cli: Cli, options: EnrolOptions) {
+  const { ca: url, out, fingerprint, attest } = options;
+  const keyKind = keyKindOfOption(options.keyType);
+  const common = { url, out, clock: cli.clock, ...(keyKind !== undefined && { keyKind }) };
+  const { ttlMs, ...others } = wishesOf(options);
+  const ttl = ttlMs === undefined ? {} : { ttlMs };
+  if (attest === undefined) {
+    if (options.token === undefined) throw usage('--token or --attest is missing');
+    const stray = (['audience', 'metadata'] as const).find((name) => options[name] !== undefined);
+    if (stray !== undefined) throw usage(`--${stray} goes with --attest`);
+    const token = (await readSecret(cli, options.token, '--token')).reveal();
+    const pin = fingerprint === undefined ? {} : { fingerprint };
+    return await enrol({ ...common, token, ...pin, ...ttl, ...others });
+  }
+  if (fingerprint === undefined) throw usage('--attest needs --fingerprint');
+  const stray = Object.keys(others)[0];
+  if (stray !== undefined)
+    throw usage(`--${stray} goes with join tokens: the provisioner decides it`);
+  const source = sourceOf(attest, options);
+  return await enrolByEvidence({ ...common, fingerprint, source, ...ttl });
+}
+
+function sourceOf(
+  kind: NonNullable<EnrolOptions['attest']>,
+  { audience, metadata }: EnrolOptions,
+): EvidenceSource {
+  if (kind === 'azure') return { kind, audience, metadata };
+  if (kind === 'aws') {
+    if (audience !== undefined) throw usage('--audience is nothing of aws: its document has none');
+    return { kind, metadata };
+  }
+  if (audience === undefined) throw usage('--attest gcp needs --audience');
+  return { kind, audience, metadata };
+}
+
+function usage(reason: string): CountersignError {
+  return new CountersignError('ERR_USAGE', `enrol: ${reason}`, {
+    hint: 'run `countersign enrol --help`',
+  });
 }

@@ -11,6 +11,17 @@ export const identityCodes = {
     hint: 'give the fingerprint of the root (`countersign init` printed it), and neither profile nor issuer',
     exit: 2,
   },
+  ERR_EVIDENCE_FILE: {
+    meaning:
+      'A file is to hold the token that shows who a machine is, and cannot be read or holds none.',
+    hint: 'see that whoever keeps it fresh does so, at the path that the message names, for whom this runs as',
+    exit: 3,
+  },
+  ERR_EVIDENCE_METADATA: {
+    meaning: 'The metadata service of a cloud does not say who a machine is.',
+    hint: 'see that this runs on a machine of that cloud, where its metadata service may be asked from here',
+    exit: 3,
+  },
   ERR_IDENTITY_PIN: {
     meaning:
       'The fingerprint that was given and the one in the join token name two different roots.',

@@ -5,8 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Secret, systemClock } from '@countersign/base';
-import { formatGeneralName, keySigner, parseCertificate } from '@countersign/x509';
-import { request, testAuthority } from '../../test/authority-under-test.ts';
 import {
   awsDocument,
   awsRegion,
@@ -15,9 +13,11 @@ import {
   azureTime,
   type DocumentSigner,
   gcpClaims,
-} from '../../test/instance-documents.ts';
+} from '@countersign/testkit';
+import { nonceOfKey } from '@countersign/wire';
+import { formatGeneralName, keySigner, parseCertificate } from '@countersign/x509';
+import { request, testAuthority } from '../../test/authority-under-test.ts';
 import type { Authority } from '../authority.ts';
-import { nonceOfKey } from './prove-document.ts';
 import { ProvisionerDesk } from './provisioner-desk.ts';
 
 const subscription = '8d10da13-8125-4ba9-a717-bf7490507b3d';

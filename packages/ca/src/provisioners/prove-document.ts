@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { CountersignError, type Denial, denial } from '@countersign/base';
+import { nonceOfKey } from '@countersign/wire';
 import {
   type Certificate,
   checkSignedData,
@@ -37,12 +37,6 @@ export async function proveDocument(
   if (typeof answer !== 'string') return answer;
   const { name } = provisioner;
   return denial('ERR_PROVISIONER_TOKEN', `document for provisioner "${name}": ${answer}`);
-}
-
-/** The decimal digits that a document has to have as nonce for a key: Azure takes ten. */
-export function nonceOfKey(spki: Uint8Array): string {
-  const digest = createHash('sha256').update(spki).digest('hex');
-  return String(BigInt(`0x${digest.slice(0, 15)}`) % 10_000_000_000n).padStart(10, '0');
 }
 
 async function proveAws(
