@@ -34,7 +34,11 @@ describe('a bundle endpoint of profile https_web, which nginx serves', { skip },
   });
 
   for (const [what, options, reason] of [
-    ['whose certificate nobody vouches for', { name: 'localhost', isPublic: false }, /unable to verify/],
+    [
+      'whose certificate nobody vouches for',
+      { name: 'localhost', isPublic: false },
+      /unable to verify/,
+    ],
     ['that is another host', { name: 'other.example', isPublic: true }, /altnames|Hostname/],
   ] as const) {
     it(`${what} is not believed`, async (t) => {
