@@ -30,8 +30,8 @@ export interface StepCaServer {
   stop(): Promise<void>;
 }
 
-/** A real step-ca with JWK provisioners and an ACME one, on a port of its own. */
-export async function startStepCa(): Promise<StepCaServer> {
+/** A real step-ca with JWK provisioners and an ACME one, on a port of its own. @param acme options of how it validates */
+export async function startStepCa(acme: readonly string[] = []): Promise<StepCaServer> {
   const directory = await mkdtemp(join(tmpdir(), 'step-ca-'));
   const file = (name: string) => join(directory, name);
   const ca = testCa({ name: 'step root' });
@@ -67,7 +67,7 @@ export async function startStepCa(): Promise<StepCaServer> {
     },
   };
   await writeFile(file('ca.json'), JSON.stringify(config));
-  const child = spawn(program, [file('ca.json')], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, [...acme, file('ca.json')], { stdio: ['ignore', 'pipe', 'pipe'] });
   await untilItServes(child);
   return {
     ...{ url: `https://127.0.0.1:${port}`, fingerprint: fingerprintOf(ca.root), directory },

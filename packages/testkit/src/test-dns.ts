@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 
 export interface TestDns {
   /** `127.0.0.1:<port>`. */
@@ -10,7 +11,7 @@ export interface TestDns {
 }
 
 /**
- * A resolver that knows every name below `test` to be on this machine, and the texts that it is given.
+ * A resolver that knows every name below `test` to be on this machine, and the texts that it is given; by UDP and by TCP.
  *
  * @param port any free one unless given
  * @throws Error EADDRINUSE
@@ -25,8 +26,28 @@ export async function startTestDns(port = 0): Promise<TestDns> {
   const bound = once(socket, 'listening');
   socket.bind(port, '127.0.0.1');
   await bound;
-  const close = () => new Promise<void>((resolve) => socket.close(() => resolve()));
+  const streams = createServer((stream) => answerStream(stream, texts));
+  streams.listen(socket.address().port, '127.0.0.1');
+  await once(streams, 'listening');
+  const close = async () => {
+    streams.close();
+    await new Promise<void>((resolve) => socket.close(() => resolve()));
+  };
   return { address: `127.0.0.1:${socket.address().port}`, texts, close };
+}
+
+/** RFC 1035 §4.2.2: messages behind their length. One question a connection. */
+function answerStream(stream: Socket, texts: TestDns['texts']): void {
+  let asked = Buffer.alloc(0);
+  stream.on('error', () => stream.destroy());
+  stream.on('data', (chunk: Buffer) => {
+    asked = Buffer.concat([asked, chunk]);
+    if (asked.byteLength < 2 || asked.byteLength < 2 + asked.readUInt16BE(0)) return;
+    const answer = answerTo(asked.subarray(2), texts) ?? Buffer.alloc(0);
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(answer.byteLength);
+    stream.end(Buffer.concat([length, answer]));
+  });
 }
 
 const types = { a: 1, txt: 16 } as const;

@@ -73,12 +73,17 @@ export class IssuerHttp {
     }
     const { status } = reply;
     if ((status >= 200 && status < 300) || call.alsoTakes?.(status) === true) return reply;
+    throw this.refusalOf(call, reply);
+  }
+
+  /** What a reply that is no success says. */
+  refusalOf(call: Pick<IssuerCall, 'attempted'>, { status, json }: IssuerReply): CountersignError {
     const isBusy = status === 408 || status === 429 || status >= 500;
-    const detail = this.#options.detailOf(reply.json);
+    const detail = this.#options.detailOf(json);
     const said = detail === undefined ? '' : `: ${printable(detail)}`;
-    throw new CountersignError(
+    return new CountersignError(
       isBusy ? 'ERR_ISSUER_UNREACHABLE' : 'ERR_ISSUER_REFUSED',
-      `${attempted}: it answers ${status}${said}`,
+      `${call.attempted} at ${this.#options.title}: it answers ${status}${said}`,
       { fields: { status } },
     );
   }
@@ -92,6 +97,8 @@ export class IssuerHttp {
       ...{ method, signal, agent: false, rejectUnauthorized: !isPinned },
       headers: {
         accept: 'application/json',
+        // RFC 8555 §6.1: clients say who they are.
+        'user-agent': 'countersign',
         ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
         ...headers,
       },

@@ -8,14 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { type CountersignError, noLog, noMeter, systemClock } from '@countersign/base';
 import { testCa } from '@countersign/testkit';
 import { formatGeneralName } from '@countersign/x509';
-import {
-  httpsAgent,
-  identityFiles,
-  liveIdentity,
-  proveIdentity,
-  readIdentity,
-  secureServer,
-} from '../index.ts';
+import { httpsAgent, liveIdentity, proveIdentity, readIdentity, secureServer } from '../index.ts';
 import type { CertificateNames, Issuer, RootsSource } from './issuer.ts';
 import { rootsOfFile } from './issuer-files.ts';
 import { type OpenIssuedOptions, openIssued } from './open-issued.ts';
@@ -107,7 +100,7 @@ export function issuerSuite(
     const [there, gone] = [issuer(), away()];
     let isAway = false;
     const moody: Issuer = {
-      title: there.title,
+      ...there,
       issue: (order) => (isAway ? gone : there).issue(order),
       close: () => [there, gone].map((each) => each.close?.()),
     };
@@ -155,10 +148,9 @@ export function issuerSuite(
     const wanted = { ...names, dns: [] };
     const second = await begin(t, { directory, names: wanted }).catch((thrown: unknown) => {
       // An issuer may have no certificate without a DNS name.
-      assert.equal((thrown as CountersignError).code, 'ERR_ISSUER_REFUSED');
+      assert.match((thrown as CountersignError).code, /^ERR_ISSUER_(REFUSED|CONFIG)$/);
     });
     if (second !== undefined) assert.notEqual(second.svid().serialHex, first.svid().serialHex);
-    assert.equal(identityFiles.key, 'key.pem');
   });
 }
 

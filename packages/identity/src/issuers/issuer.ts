@@ -14,6 +14,8 @@ export interface CertificateNames {
 export interface Issuer {
   /** For messages: `Vault at "https://vault.internal:8200"`. */
   readonly title: string;
+  /** What of the names a request to it may say; all of them unless given. */
+  readonly namesInRequest?: (names: CertificateNames) => CertificateNames;
   /**
    * Has a request signed. Whatever comes is checked by the caller: key, names, chain.
    *

@@ -89,7 +89,7 @@ export function renewAtIssuer(options: OrderOptions): Renew {
   const renew: Renew = ({ current, csr, signal }) =>
     askIssuer(issuer, { names, csr, ttlMs, held: namedOf(current), signal }, trust);
   return Object.assign(renew, {
-    makeRequest: (kind: KeyKind) => makeNamedRequest(kind, names),
+    makeRequest: (kind: KeyKind) => makeNamedRequest(kind, requestedOf(issuer, names)),
     ...(roots === undefined ? {} : { fetchBundle: bundleOf(roots, trust.trustDomain) }),
     ...(issuer.renewalWish === undefined
       ? {}
@@ -113,7 +113,7 @@ export async function orderNamed(
   },
 ): Promise<NamedCertificate> {
   const { issuer, names, ttlMs, roots, clock, held, signal } = options;
-  const { privateKey, csr } = await makeNamedRequest(options.keyKind, names);
+  const { privateKey, csr } = await makeNamedRequest(options.keyKind, requestedOf(issuer, names));
   const trust = { roots, trustDomain: trustDomainOf(names) };
   const response = await askIssuer(issuer, { names, csr, ttlMs, held, signal }, trust);
   return proveNamedCertificate({ response, privateKey, clock });
@@ -125,12 +125,19 @@ export function trustDomainOf({ spiffeId, dns: [first] }: CertificateNames): str
   return first?.replace(/^\*\./, '').toLowerCase() ?? 'issuer.invalid';
 }
 
+function requestedOf(issuer: Issuer, names: CertificateNames): CertificateNames {
+  return issuer.namesInRequest?.(names) ?? names;
+}
+
 async function orderIdentity(options: OpenIssuedOptions): Promise<Identity> {
   const { issuer, names, ttlMs, roots, clock, directory } = options;
   const signal = options.signal ?? new AbortController().signal;
   const place = directory === undefined ? undefined : await prepareIdentityDirectory(directory);
   try {
-    const { privateKey, csr } = await makeNamedRequest(options.keyKind ?? defaultKeyKind, names);
+    const { privateKey, csr } = await makeNamedRequest(
+      options.keyKind ?? defaultKeyKind,
+      requestedOf(issuer, names),
+    );
     const trust = { roots, trustDomain: trustDomainOf(names) };
     const response = await askIssuer(issuer, { names, csr, ttlMs, signal }, trust);
     const identity = proveIssued({ response, privateKey, clock, spiffeId: names.spiffeId });

@@ -1,0 +1,57 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { CountersignError, messageOf } from '@countersign/base';
+
+/**
+ * The key of an ACME account, in a file that nobody else can read; made where there is none. Who has it can have
+ * certificates for whatever the account proved before.
+ *
+ * @throws CountersignError ERR_ISSUER_SECRET for a file that others may read, or that holds no key
+ */
+export async function accountKey(path: string): Promise<KeyObject> {
+  try {
+    return (await makeKey(path)) ?? (await readKey(path));
+  } catch (thrown) {
+    if (thrown instanceof CountersignError) throw thrown;
+    const message = `account key in "${path}": ${messageOf(thrown)}`;
+    throw new CountersignError('ERR_ISSUER_SECRET', message, { cause: thrown });
+  }
+}
+
+/** Undefined where there is one already. */
+async function makeKey(path: string): Promise<KeyObject | undefined> {
+  const file = await open(path, 'wx', 0o600).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'EEXIST') return undefined;
+    throw thrown;
+  });
+  if (file === undefined) return undefined;
+  try {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    await file.sync();
+    return privateKey;
+  } finally {
+    await file.close();
+  }
+}
+
+async function readKey(path: string): Promise<KeyObject> {
+  const file = await open(path, 'r');
+  try {
+    const mode = (await file.stat()).mode & 0o777;
+    if ((mode & 0o077) !== 0) {
+      const sides = `has mode 0${mode.toString(8)}, expected 0600`;
+      throw new CountersignError('ERR_ISSUER_SECRET', `account key in "${path}" ${sides}`, {
+        hint: `chmod 600 ${path}`,
+      });
+    }
+    const text = await file.readFile('utf8');
+    try {
+      return createPrivateKey(text);
+    } catch {
+      throw new CountersignError('ERR_ISSUER_SECRET', `account key in "${path}": no private key`);
+    }
+  } finally {
+    await file.close();
+  }
+}
