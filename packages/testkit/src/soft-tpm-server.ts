@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -8,6 +9,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 export interface SoftTpmServer {
   /** Path of the socket. */
   readonly socket: string;
+  /** One command and its answer, on a connection of its own. */
+  exchange(command: Uint8Array): Promise<Uint8Array>;
   /** For files that a test makes. */
   readonly directory: string;
   /** Runs one of tpm2-tools in `directory`; what it prints. @throws Error with what it says where it fails */
@@ -53,6 +56,7 @@ export async function startSoftTpmServer(): Promise<SoftTpmServer> {
     socket,
     directory,
     remove,
+    exchange: (command) => exchangeAt(socket, command),
     tool(command, ...words) {
       const options = { cwd: directory, env, timeout: 60_000, encoding: 'utf8' } as const;
       const { status, stdout, stderr } = spawnSync(command, words, options);
@@ -60,4 +64,20 @@ export async function startSoftTpmServer(): Promise<SoftTpmServer> {
       throw new Error(`${command} ${words.join(' ')}: ${status} ${stderr}`);
     },
   };
+}
+
+async function exchangeAt(path: string, command: Uint8Array): Promise<Uint8Array> {
+  const socket = connect(path);
+  socket.setTimeout(60_000, () => socket.destroy(new Error('swtpm does not answer')));
+  socket.write(command);
+  try {
+    let answer = Buffer.alloc(0);
+    for await (const part of socket) {
+      answer = Buffer.concat([answer, part as Buffer]);
+      if (answer.byteLength >= 10 && answer.byteLength >= answer.readUInt32BE(2)) return answer;
+    }
+  } finally {
+    socket.destroy();
+  }
+  throw new Error('swtpm hung up');
 }

@@ -188,6 +188,11 @@ export {
   tpmHashes,
 } from './tpm/tpm-algorithms.ts';
 export { parseTpmAttest, type TpmAttest, type TpmAttested } from './tpm/tpm-attest.ts';
+export {
+  TpmCommands,
+  type TpmExchange,
+  type TpmStatement,
+} from './tpm/tpm-commands.ts';
 export { parseTpmPublic, type TpmPublic } from './tpm/tpm-public.ts';
 export { TpmReader } from './tpm/tpm-reader.ts';
 export {
@@ -196,4 +201,10 @@ export {
   type TpmSignature,
   verifyTpmSignature,
 } from './tpm/tpm-signature.ts';
+export {
+  attestationTemplate,
+  endorsementTemplate,
+  signatureTemplate,
+  type TpmKeyKind,
+} from './tpm/tpm-templates.ts';
 export { tpm } from './tpm/tpm-writer.ts';

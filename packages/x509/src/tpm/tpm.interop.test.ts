@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -7,8 +7,10 @@ import { equalBytes } from '@countersign/base';
 import { type SoftTpmServer, softTpmServerMissing, startSoftTpmServer } from '@countersign/testkit';
 import { makeCredential } from './make-credential.ts';
 import { parseTpmAttest } from './tpm-attest.ts';
+import { TpmCommands } from './tpm-commands.ts';
 import { parseTpmPublic, type TpmPublic } from './tpm-public.ts';
 import { parseTpmSignature, verifyTpmSignature } from './tpm-signature.ts';
+import { attestationTemplate, endorsementTemplate, signatureTemplate } from './tpm-templates.ts';
 
 const skip = softTpmServerMissing();
 const server = skip === false ? await startSoftTpmServer() : ({} as SoftTpmServer);
@@ -95,3 +97,55 @@ for (const { kind, scheme, key } of kinds) {
     });
   });
 }
+
+describe('commands to a TPM in software', { skip }, () => {
+  const commands = new TpmCommands((command) => server.exchange(command));
+  const clear = () => {
+    for (const what of ['-t', '-l', '-s']) server.tool('tpm2_flushcontext', what);
+  };
+
+  for (const kind of ['ecc', 'rsa'] as const) {
+    it(`make keys of kind ${kind}, certify, quote, sign and activate`, async () => {
+      clear();
+      server.tool('tpm2_createek', '-c', 'own.ctx', '-G', kind, '-u', 'ek.pub');
+      clear();
+      const ek = await commands.createPrimary('endorsement', endorsementTemplate(kind));
+      const ak = await commands.createPrimary('endorsement', attestationTemplate(kind));
+      assert.ok(equalBytes(publicOf('ek.pub').raw, ek.public.raw), 'the key that others make too');
+      const key = await commands.createPrimary('owner', signatureTemplate(kind));
+      assert.ok(equalBytes((await commands.readPublic(key.handle)).name, key.public.name));
+
+      const nonce = randomBytes(32);
+      const stated = [
+        await commands.certify(key.handle, ak.handle, nonce),
+        await commands.quote(ak.handle, nonce),
+      ];
+      for (const { attest, signature } of stated) {
+        assert.deepEqual(Buffer.from(parseTpmAttest(attest).extraData), nonce);
+        const parsed = parseTpmSignature(signature);
+        assert.ok(verifyTpmSignature(ak.public.spki, attest, parsed));
+      }
+
+      const scheme = kind === 'ecc' ? 'ecdsa' : 'rsassa';
+      const digest = hash('sha256', 'data', 'buffer');
+      const signature = await commands.sign(key.handle, digest, { scheme, hash: 0x000b });
+      assert.ok(verifyTpmSignature(key.public.spki, Buffer.from('data'), signature));
+
+      const content = randomBytes(32);
+      const credential = makeCredential(ek.public, ak.public.name, content);
+      const opened = await commands.activateCredential(ak.handle, ek.handle, credential);
+      assert.deepEqual(Buffer.from(opened), content);
+      const foreign = makeCredential(ek.public, key.public.name, content);
+      await assert.rejects(commands.activateCredential(ak.handle, ek.handle, foreign), {
+        code: 'ERR_TPM_COMMAND',
+        message: /activateCredential/,
+      });
+      for (const { handle } of [ek, ak, key]) await commands.flushContext(handle);
+    });
+  }
+
+  it('are refused with the code of the TPM', async () => {
+    const reading = commands.readPublic(0x8100_4711);
+    await assert.rejects(reading, { code: 'ERR_TPM_COMMAND', message: /nothing of that handle/ });
+  });
+});
