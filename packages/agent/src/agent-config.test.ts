@@ -67,6 +67,14 @@ test('everything that is wrong is named, with its place', () => {
       'federation: [{ trust_domain: a.org, bundle_file: x, bundle_endpoint: { url: "https://a", profile: https_web } }]',
       /https_spiffe alone/,
     ],
+    ['attest: { fingerprint: x, aws: {} }', /64 lowercase hexadecimal/],
+    [
+      `attest: { fingerprint: ${'ab'.repeat(32)} }`,
+      /one of "kubernetes", .* is expected, found none/,
+    ],
+    [`attest: { fingerprint: ${'ab'.repeat(32)}, aws: {}, azure: {} }`, /found "aws" and "azure"/],
+    [`attest: { fingerprint: ${'ab'.repeat(32)}, azure: { client_id: x } }`, /client_id goes with/],
+    [`attest: { fingerprint: ${'ab'.repeat(32)}, aws: { metadata: ftp://x } }`, /http:/],
     ['federation: [{ trust_domain: A.org, bundle_file: x }]', /not lowercase/],
   ] as const) {
     assert.throws(() => parseAgentConfig(text, 'agent.yaml'), reason);
