@@ -55,7 +55,7 @@ async function build(): Promise<string | undefined> {
   const bundle = await rolldown({
     cwd: root,
     platform: 'node',
-    input: { main: join(app, 'src/main.ts') },
+    input: { main: join(app, 'src/main.ts'), pebble: join(app, 'src/pebble/main.ts') },
     external: [/^node:/, ...external.map((name) => new RegExp(`^${name}(?:/|$)`))],
     plugins: [filesBeside(copied)],
     onLog(level, log) {

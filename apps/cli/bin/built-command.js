@@ -3,14 +3,14 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * The entry of the built command. Installed, it is what there is. In the repository it is used only as long as every
+ * An entry of the built command. Installed, it is what there is. In the repository it is used only as long as every
  * file that it was made of is the very one: a stale build never runs.
  */
-export function builtCommand(app) {
+export function builtCommand(app, name = 'main.js') {
   const dist = join(app, 'dist');
   const build = readJson(join(dist, 'build.json'));
   if (build === undefined) return undefined;
-  const entry = join(dist, build.directory, 'main.js');
+  const entry = join(dist, build.directory, name);
   if (isRepository(app)) {
     const inputs = readJson(join(dist, 'inputs.json'));
     if (inputs?.directory !== build.directory || !isFresh(join(app, '..', '..'), inputs.files))
