@@ -40,6 +40,13 @@ export {
 export { type AcmeIssuerOptions, acmeIssuer } from './issuers/acme/acme-issuer.ts';
 export type { AcmeProof } from './issuers/acme/acme-proof.ts';
 export type { ExternalAccountKey } from './issuers/acme/acme-session.ts';
+export type { AwsPcaSdk } from './issuers/aws-pca/aws-pca-client.ts';
+export { type AwsPcaIssuerOptions, awsPcaIssuer } from './issuers/aws-pca/aws-pca-issuer.ts';
+export {
+  type IdentityPemFiles,
+  type OpenFilesOptions,
+  openFiles,
+} from './issuers/files/open-files.ts';
 export type {
   CertificateNames,
   Issuer,
