@@ -1,38 +1,36 @@
+import type { Socket } from 'node:net';
 import { isIP } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import {
   addReports,
   type ConnectionScope,
   type CutReport,
   createMtlsListener,
+  isAnonymous,
+  type ListenerChain,
   type LiveConnection,
   type MtlsListener,
   type MtlsListenerOptions,
   type StillAllowed,
 } from '@countersign/mtls';
+import { createClearListener } from './clear-listener.ts';
+import { expectationOf } from './expect-names.ts';
+import type { Credentials } from './files/credentials.ts';
 import type { RefusedConnection } from './handle-request.ts';
 import { withinNetworks } from './listener-config.ts';
 import type { ChainModel, ListenerModel } from './model/listener-model.ts';
 import { ask, connectionOf, type Facts } from './reask.ts';
-import { Session } from './session.ts';
+import { type MetAt, Session } from './session.ts';
 
 export interface ClientListenersOptions
   extends Pick<
     MtlsListenerOptions,
-    | 'svids'
-    | 'bundles'
-    | 'prepare'
-    | 'staple'
-    | 'handshakeTimeoutMs'
-    | 'maxConnections'
-    | 'clock'
-    | 'log'
-    | 'meter'
+    'prepare' | 'staple' | 'handshakeTimeoutMs' | 'maxConnections' | 'clock' | 'log' | 'meter'
   > {
   readonly listeners: readonly ListenerModel[];
   readonly facts: Facts;
+  readonly credentials: Credentials;
   /** Takes a connection that speaks HTTP, one that was refused included: it is told so. */
-  readonly onHttp: (socket: TLSSocket, from: Session | RefusedConnection) => void;
+  readonly onHttp: (socket: Socket, from: Session | RefusedConnection) => void;
   /** Takes a connection whose bytes go to this cluster. */
   readonly onTunnel: (session: Session, cluster: string) => void;
 }
@@ -40,7 +38,7 @@ export interface ClientListenersOptions
 /** A listener that is open. */
 export interface BoundListener {
   readonly name: string;
-  /** `https://host:port`, or `tcp://host:port`. */
+  /** `https://host:port`, `http://host:port` in clear text, or `tcp://host:port`. */
   readonly url: string;
   readonly port: number;
 }
@@ -66,7 +64,9 @@ export class ClientListeners {
     try {
       for (const { model, listener } of this.#listeners) {
         const { port, address } = await listener.listen(model.port, model.address);
-        const scheme = model.chains[0].protocol === 'tcp' ? 'tcp' : 'https';
+        const [{ protocol, tls }] = model.chains;
+        const web = tls === undefined ? 'http' : 'https';
+        const scheme = protocol === 'tcp' ? 'tcp' : web;
         bound.push({ name: model.name, url: `${scheme}://${inUrl(address)}:${port}`, port });
       }
     } catch (thrown) {
@@ -97,7 +97,7 @@ export class ClientListeners {
   /** For the status page. */
   report(): readonly object[] {
     return this.#listeners.map(({ model: { name, chains }, listener }) => ({
-      ...{ name, protocol: chains[0].protocol, clientAuth: chains[0].tls.clientAuth },
+      ...{ name, protocol: chains[0].protocol, clientAuth: chains[0].tls?.clientAuth ?? 'none' },
       connections: listener.connections.count(),
     }));
   }
@@ -113,33 +113,108 @@ export class ClientListeners {
   }
 
   #open({ name, chains, proxyProtocolFrom }: ListenerModel): MtlsListener {
-    const { facts, onHttp, onTunnel, listeners: _, ...shared } = this.#options;
-    const [{ protocol, tls, table, cluster }] = chains;
-    const { clientAuth, minVersion } = tls;
-    const isTunnel = protocol === 'tcp';
+    const { prepare, staple, onHttp, handshakeTimeoutMs, maxConnections, clock, log, meter } =
+      this.#options;
+    const met = new Map(chains.map((chain) => [chain.name, this.#metAt(chain)]));
+    const shared = { name, clock, log, meter, maxConnections: maxConnections ?? 10_000 };
+    const [first] = chains;
+    if (first.tls === undefined) {
+      const admit = this.#admits(first, met.get(first.name));
+      const onConnection = (socket: Socket, live: LiveConnection) =>
+        this.#take(first, met.get(first.name), socket, live);
+      return createClearListener({
+        ...shared,
+        allowHalfOpen: isTunnel(first),
+        admit,
+        onConnection,
+      });
+    }
+    const byName = new Map(chains.map((chain) => [chain.name, chain]));
+    // Without a server name, or with one that no chain has.
+    const usual = chains.find(({ serverNames }) => serverNames.length === 0);
+    const named = chains.filter((chain) => chain !== usual);
+    const chainOf = (chain: ChainModel): ListenerChain => ({
+      ...{ name: chain.name, serverNames: chain.serverNames, alpn: alpnOf[chain.protocol] },
+      ...this.#chainTls(chain),
+      admit: this.#admits(chain, met.get(chain.name)),
+      ...(prepare !== undefined && chain.tls?.trust === 'own' && { prepare }),
+    });
+    const { serverNames: _, name: __, ...own } = chainOf(usual ?? first);
     return createMtlsListener({
-      ...{ ...shared, name, clientAuth, minVersion, alpn: alpnOf[protocol] },
-      allowHalfOpen: isTunnel,
+      ...{ ...shared, ...own, minVersion: first.tls.minVersion },
+      ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
+      ...(staple !== undefined && (usual ?? first).tls?.identity === 'own' && { staple }),
+      ...(named.length > 0 && { chains: named.map(chainOf) }),
+      refusesOtherNames: usual === undefined,
+      allowHalfOpen: chains.every(isTunnel),
       ...(proxyProtocolFrom !== undefined && {
         proxyProtocol: { trusts: withinNetworks(proxyProtocolFrom) },
       }),
-      // Whoever may hold a connection at all is admitted; each request is asked about on its own.
-      admit: (peer, met) =>
-        ask(facts, { peer, connection: connectionOf(met), protocol: isTunnel ? 'tcp' : 'http' }),
       onConnection: (socket, _peer, live) => {
-        // It closed while it was judged: nothing would ever take it off the list.
-        if (socket.closed) return;
-        const session = new Session(live, isTunnel ? 'tcp' : 'http', table);
-        this.#sessions.set(live, session);
-        socket.once('close', () => this.#sessions.delete(live));
-        if (cluster === undefined) onHttp(socket, session);
-        else onTunnel(session, cluster);
+        const chain = byName.get(live.facts.chain ?? '') ?? usual ?? first;
+        this.#take(chain, met.get(chain.name), socket, live);
       },
-      ...(!isTunnel && {
-        onRefused: (socket, refusal, _facts, peer) => onHttp(socket, { refusal, peer }),
+      ...(!chains.every(isTunnel) && {
+        onRefused: (socket, refusal, facts, peer) => {
+          const chain = byName.get(facts.chain ?? '') ?? usual ?? first;
+          if (isTunnel(chain)) socket.destroy();
+          else onHttp(socket, { refusal, peer });
+        },
       }),
     });
   }
+
+  #metAt({ protocol, table = '', tls }: ChainModel): Partial<MetAt> {
+    const { credentials } = this.#options;
+    const shown = tls && credentials.identityOf(tls.identity);
+    return {
+      ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table },
+      trust: tls && credentials.trustOf(tls.trust),
+      by: () => shown?.svid().spiffeId?.toString(),
+    };
+  }
+
+  #chainTls({
+    tls,
+  }: ChainModel): Pick<ListenerChain, 'svids' | 'bundles' | 'profile' | 'clientAuth'> {
+    const { credentials } = this.#options;
+    const { identity = 'own', trust = 'own', clientAuth = 'none' } = tls ?? {};
+    const { bundles, profile } = credentials.trustOf(trust);
+    return { svids: credentials.identityOf(identity), bundles, profile, clientAuth };
+  }
+
+  /** Whoever may hold a connection at all is admitted; each request is asked about on its own. */
+  #admits({ tls }: ChainModel, met: Partial<MetAt> = {}): NonNullable<ListenerChain['admit']> {
+    const { facts } = this.#options;
+    const { protocol = 'http', trust } = met;
+    const isExpected = tls?.expect === undefined ? undefined : expectationOf(tls.expect);
+    return (peer, shown) => {
+      if (isExpected !== undefined && !isAnonymous(peer)) {
+        const expected = isExpected(peer);
+        if (!expected.ok) return expected;
+      }
+      return ask(facts, { peer, connection: connectionOf(shown), protocol, trust });
+    };
+  }
+
+  #take(
+    { cluster }: ChainModel,
+    met: Partial<MetAt> | undefined,
+    socket: Socket,
+    live: LiveConnection,
+  ): void {
+    // It closed while it was judged: nothing would ever take it off the list.
+    if (socket.closed) return;
+    const session = new Session(live, met);
+    this.#sessions.set(live, session);
+    socket.once('close', () => this.#sessions.delete(live));
+    if (cluster === undefined) this.#options.onHttp(socket, session);
+    else this.#options.onTunnel(session, cluster);
+  }
+}
+
+function isTunnel({ protocol }: ChainModel): boolean {
+  return protocol === 'tcp';
 }
 
 /** RFC 7301, in our order of preference. Who passes bytes through does not know what they are. */

@@ -1,6 +1,5 @@
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { describePeer, isAnonymous, type PeerOf } from '@countersign/mtls';
-import type { SvidSource } from '@countersign/spiffe';
 import { answerDirectly, directAnswerOf, redirectToTls } from './answer-directly.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { forward } from './forward.ts';
@@ -32,7 +31,6 @@ export interface RequestSurroundings {
   readonly tables: () => ReadonlyMap<string, RouteTable>;
   readonly clusters: () => Clusters;
   readonly isStopping: () => boolean;
-  readonly svids: SvidSource;
   readonly maxBodyBytes: number | undefined;
   readonly metrics: GatewayMetrics;
   /** Look-up ids of refusals. */
@@ -155,7 +153,7 @@ export async function handleRequest(
   const told = roleHeaders(around.facts.roles?.(), peer);
   const own = [
     ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', scheme],
-    ...session.identityHeaders(around.svids.svid().spiffeId.toString()),
+    ...session.identityHeaders(),
     ...told.headers,
   ];
   const headers = upstreamHeaders(rawHeaders, own, told.names);

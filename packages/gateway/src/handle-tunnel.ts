@@ -1,3 +1,4 @@
+import { TLSSocket } from 'node:tls';
 import { Permit } from '@countersign/authz';
 import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
 import { describePeer, formatProxyHeader, isAnonymous, type ProxiedTls } from '@countersign/mtls';
@@ -87,13 +88,15 @@ function proxyHeaderOf({ live }: Session): Uint8Array {
     sourcePort: facts.remotePort,
     destinationAddress: facts.localAddress,
     destinationPort: facts.localPort,
-    tls: {
-      serverName: facts.serverNames[0],
-      alpn: socket.alpnProtocol || undefined,
-      version: facts.protocol,
-      cipher: socket.getCipher().standardName,
-      ...(isAnonymous(peer) ? { isVerified: false } : identityOf(peer)),
-    },
+    ...(socket instanceof TLSSocket && {
+      tls: {
+        serverName: facts.serverNames[0],
+        alpn: socket.alpnProtocol || undefined,
+        version: facts.protocol,
+        cipher: socket.getCipher().standardName,
+        ...(isAnonymous(peer) ? { isVerified: false } : identityOf(peer)),
+      },
+    }),
   });
 }
 

@@ -69,7 +69,7 @@ export class HttpAuthorizer implements ExternalAuthorizer {
       headers.push(header, value);
     }
     if (isAnonymous(peer)) return headers;
-    return [...headers, ...identityHeadersOf(peer, this.#around.svids.svid().spiffeId.toString())];
+    return [...headers, ...identityHeadersOf(peer, ownNameOf(this.#around))];
   }
 }
 
@@ -94,7 +94,10 @@ function openPool({ url, spiffeId, timeout }: ProviderConfig, around: UpstreamSu
   const { host, protocol, hostname } = new URL(url);
   const options = { connections: 64, pipelining: 1 };
   if (protocol === 'http:') return new Pool(`http://${host}`, options);
-  const { svids, bundles, connections, prepare, allowed, clock } = around;
+  const { credentials, connections, prepare, allowed, clock } = around;
+  const svids = credentials.identityOf('own');
+  const trust = credentials.trustOf('own');
+  const { bundles } = trust;
   const isNamed = expectSpiffeId(spiffeId ?? '');
   const port = new URL(url).port === '' ? `${hostname}:443` : host;
   return new Pool(`http://${port}`, {
@@ -103,8 +106,12 @@ function openPool({ url, spiffeId, timeout }: ProviderConfig, around: UpstreamSu
       ...{ svids, bundles, connections, prepare, clock, timeoutMs: timeout },
       expect: (peer) => {
         const named = isNamed(peer);
-        return named.ok ? allowed(peer) : named;
+        return named.ok ? allowed(peer, trust) : named;
       },
     }),
   });
+}
+
+function ownNameOf({ credentials }: UpstreamSurroundings): string | undefined {
+  return credentials.identityOf('own').svid().spiffeId?.toString();
 }

@@ -59,7 +59,7 @@ function askClient(facts: Partial<Facts>, ...inFlight: InFlight[]) {
 }
 
 function askUpstream(facts: Partial<Facts>) {
-  return reaskUpstream(factsWith(facts))(connectionOf('server'));
+  return reaskUpstream(factsWith(facts), () => undefined)(connectionOf('server'));
 }
 
 function factsWith(facts: Partial<Facts>): Facts {

@@ -31,6 +31,14 @@ import type {
 } from '@countersign/spiffe';
 import type { Session } from './session.ts';
 
+/** Who vouches for peers that were met at one place, and who says that they are revoked. */
+export interface Trust {
+  readonly bundles: BundleSource;
+  readonly revocation: RevocationSource;
+  /** As in `verifyPeer`. */
+  readonly profile: 'svid' | 'any';
+}
+
 /** Who may do what, as it is now. */
 export interface Facts {
   /** The rules in force; asked at each question. */
@@ -55,6 +63,8 @@ export interface Asker {
   readonly connection: AuthzConnection;
   /** `tcp`: bytes are passed through that nobody here reads. */
   readonly protocol: 'http' | 'tcp';
+  /** Absent: that of the gateway's own identity. */
+  readonly trust?: Trust | undefined;
 }
 
 /** What rules may look at of a connection. */
@@ -107,9 +117,11 @@ export function observed(
 }
 
 /** May this upstream be talked to? Its identity is the route's matter: only expiry and revocation are asked here. */
-export function askUpstream(facts: Facts, peer: VerifiedPeer): StillAllowed {
+export function askUpstream(facts: Facts, peer: VerifiedPeer, trust?: Trust): StillAllowed {
   const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, peer);
-  return refusal ?? authorize(noRules, questionOf(facts, upstreamOf(peer), facts.clock.now()));
+  return (
+    refusal ?? authorize(noRules, questionOf(facts, upstreamOf(peer, trust), facts.clock.now()))
+  );
 }
 
 /**
@@ -124,15 +136,15 @@ export function reaskClient(
   const refusal = facts.ownRefusal();
   if (refusal !== undefined) return () => refusal;
   const at = facts.clock.now();
-  const anchored = stillAnchored({ bundles: facts.bundles, at, purpose: 'client' });
+  const anchored = anchoredWithin(facts, at, 'client');
   return function isStillAllowed(connection) {
     const { peer } = connection;
-    const anchor = anchored(peer);
+    const session = sessionOf(connection);
+    const anchor = anchored(peer, session?.trust);
     if (!anchor.ok) return anchor;
     const unlogged = wrongWithIssue(facts, peer);
     if (unlogged !== undefined) return unlogged;
     const then = withinLife(peer, at);
-    const session = sessionOf(connection);
     const asker = session ?? {
       ...{ peer, connection: connectionOf(connection.facts), protocol: 'http' as const },
     };
@@ -147,19 +159,36 @@ export function reaskClient(
 }
 
 /** The same for connections to upstreams. */
-export function reaskUpstream(facts: Facts): (connection: LiveConnection) => StillAllowed {
+export function reaskUpstream(
+  facts: Facts,
+  trustOf: (connection: LiveConnection) => Trust | undefined,
+): (connection: LiveConnection) => StillAllowed {
   const refusal = facts.ownRefusal();
   if (refusal !== undefined) return () => refusal;
   const at = facts.clock.now();
-  const anchored = stillAnchored({ bundles: facts.bundles, at, purpose: 'server' });
-  return function isStillAllowed({ peer }) {
-    const anchor = anchored(peer);
+  const anchored = anchoredWithin(facts, at, 'server');
+  return function isStillAllowed(connection) {
+    const { peer } = connection;
+    const trust = trustOf(connection);
+    const anchor = anchored(peer, trust);
     if (!anchor.ok || isAnonymous(peer)) return anchor;
     const unlogged = wrongWithIssue(facts, peer);
     if (unlogged !== undefined) return unlogged;
-    const question = questionOf(facts, upstreamOf(peer), withinLife(peer, at));
+    const question = questionOf(facts, upstreamOf(peer, trust), withinLife(peer, at));
     const answer = authorize(noRules, question);
     return answer.ok ? { ok: true } : answer;
+  };
+}
+
+/** Whether peers are still vouched for where they were met; for one re-ask, since it remembers its answers. */
+function anchoredWithin(facts: Facts, at: number, purpose: 'client' | 'server') {
+  const own: Trust = { ...facts, profile: 'svid' };
+  const byTrust = new Map<Trust, ReturnType<typeof stillAnchored>>();
+  return function anchored(peer: PeerOf, trust: Trust = own): StillAllowed {
+    const { bundles, profile } = trust;
+    const known = byTrust.get(trust) ?? stillAnchored({ bundles, profile, at, purpose });
+    byTrust.set(trust, known);
+    return known(peer);
   };
 }
 
@@ -173,13 +202,13 @@ function withinLife(peer: PeerOf, at: number): number {
 
 function questionOf(
   facts: Facts,
-  { peer, connection, protocol }: Asker,
+  { peer, connection, protocol, trust }: Asker,
   at: number,
   request?: AuthzRequest,
 ): AuthzQuestion {
   const revocation: RevocationStatus = isAnonymous(peer)
     ? { status: 'good' }
-    : facts.revocation.check(peer);
+    : (trust ?? facts).revocation.check(peer);
   const { unknownRevocation } = facts;
   const identity = isAnonymous(peer) ? undefined : facts.roles?.()?.of(peer);
   // Written out twice: the question of every request.
@@ -188,8 +217,8 @@ function questionOf(
     : { peer, revocation, at, connection, protocol, unknownRevocation, identity, request };
 }
 
-function upstreamOf(peer: VerifiedPeer): Asker {
-  return { peer, connection: {}, protocol: 'http' };
+function upstreamOf(peer: VerifiedPeer, trust: Trust | undefined): Asker {
+  return { peer, connection: {}, protocol: 'http', trust };
 }
 
 const noRules = compileRules([]);

@@ -8,10 +8,13 @@ import {
   xfccHeader,
 } from '@countersign/wire';
 import { formatName, type GeneralName } from '@countersign/x509';
-import { type Asker, connectionOf } from './reask.ts';
+import { type Asker, connectionOf, type Trust } from './reask.ts';
 
 /** What the rules were asked about a request that is on its way. */
 export type InFlight = AuthzRequest;
+
+/** What is the same for all connections of a listener's chain. */
+export type MetAt = Pick<Session, 'protocol' | 'table' | 'trust' | 'by'>;
 
 /** One client connection and the requests that are on their way on it. */
 export class Session implements Asker {
@@ -20,16 +23,23 @@ export class Session implements Asker {
   readonly protocol: Asker['protocol'];
   /** Name of the route table that its requests go by. */
   readonly table: string;
+  readonly trust: Trust | undefined;
+  /** Our own name where it connected: a SPIFFE ID. */
+  readonly by: () => string | undefined;
   readonly #nearEnd: number;
   readonly inFlight = new Set<InFlight>();
   /** Set where the protocol has a word for it: takes no more requests, and ends when those in flight are over. */
   onRetire: (() => void) | undefined;
-  #identityHeaders: { readonly by: string; readonly headers: readonly string[] } | undefined;
+  #identityHeaders:
+    | { readonly by: string | undefined; readonly headers: readonly string[] }
+    | undefined;
 
-  constructor(live: LiveConnection, protocol: Asker['protocol'] = 'http', table = '') {
+  constructor(live: LiveConnection, met: Partial<MetAt> = {}) {
     this.live = live;
-    this.protocol = protocol;
-    this.table = table;
+    this.protocol = met.protocol ?? 'http';
+    this.table = met.table ?? '';
+    this.trust = met.trust;
+    this.by = met.by ?? (() => undefined);
     this.connection = connectionOf(live.facts);
     this.#nearEnd = nearEndOf(live.peer);
   }
@@ -44,12 +54,14 @@ export class Session implements Asker {
     return this.live.peer;
   }
 
-  /** Names and values alternating; none for an anonymous client. @param by our own SPIFFE ID */
-  identityHeaders(by: string): readonly string[] {
-    if (this.#identityHeaders?.by !== by) {
-      this.#identityHeaders = { by, headers: identityHeadersOf(this.peer, by) };
-    }
-    return this.#identityHeaders.headers;
+  /** Names and values alternating; none for an anonymous client. */
+  identityHeaders(): readonly string[] {
+    const by = this.by();
+    const known = this.#identityHeaders;
+    if (known !== undefined && known.by === by) return known.headers;
+    const headers = identityHeadersOf(this.peer, by);
+    this.#identityHeaders = { by, headers };
+    return headers;
   }
 
   /**
@@ -69,10 +81,10 @@ function nearEndOf(peer: PeerOf): number {
 }
 
 /** Names and values alternating. */
-export function identityHeadersOf(peer: PeerOf, by: string): string[] {
+export function identityHeadersOf(peer: PeerOf, by: string | undefined): string[] {
   if (isAnonymous(peer)) return [];
   const xfcc = formatXfcc({
-    by: [by],
+    by: by === undefined ? [] : [by],
     hash: peer.fingerprint,
     subject: subjectForHeader(formatName(peer.leaf.subject)),
     uri: valuesOf(peer.names, 'uri'),

@@ -25,13 +25,16 @@ import type {
   X509Svid,
 } from '@countersign/spiffe';
 import { type AdminServer, startAdminServer } from './admin-server.ts';
+import { chooseFront } from './client/choose-front.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { createH2Front } from './client/h2-front.ts';
 import { createHttpFront } from './client/http-front.ts';
 import { type BoundListener, ClientListeners } from './client-listeners.ts';
 import { watchExpiry } from './expiry-watch.ts';
+import { Credentials } from './files/credentials.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
+import { identityStatus, unwell } from './gateway-status.ts';
 import { handleRequest } from './handle-request.ts';
 import { handleTunnel } from './handle-tunnel.ts';
 import { HttpAuthorizer } from './http-authorizer.ts';
@@ -40,7 +43,7 @@ import type { GatewayModel } from './model/gateway-model.ts';
 import { RouteTable } from './model/route-table.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
-import { askUpstream, type Facts, reaskClient, reaskUpstream } from './reask.ts';
+import { askUpstream, type Facts, reaskClient, reaskUpstream, type Trust } from './reask.ts';
 import { type Clusters, openClusters, retiredClusters } from './upstream/clusters.ts';
 
 export interface GatewayOptions {
@@ -50,9 +53,10 @@ export interface GatewayOptions {
   readonly roles?: RoleMapping | undefined;
   /** Whom CUSTOM policies ask about requests, by the name of the provider, beside those of the configuration. */
   readonly authorizers?: ReadonlyMap<string, ExternalAuthorizer>;
-  /** Our own identity, shown to clients and to upstreams. */
-  readonly svids: SvidSource;
-  readonly bundles: BundleSource;
+  /** Our own identity, shown to clients and to upstreams; absent where all that is shown is named by the model. */
+  readonly svids?: SvidSource | undefined;
+  /** Who vouches for peers, where the model names nobody else; absent: nobody. */
+  readonly bundles?: BundleSource | undefined;
   /**
    * When it tells of changes, every open connection is asked about again. What it has to look up of a peer, an admission
    * and a dial wait for.
@@ -117,6 +121,8 @@ export interface Gateway {
    */
   reload(next: GatewayChange): CutReport;
   stats(): GatewayStats;
+  /** Takes what has been put into the files of the model's identities and trusts since, at once. */
+  refresh(): Promise<void>;
   /** Stops accepting, lets requests in flight end for the drain time-out, then closes everything. */
   close(): Promise<void>;
 }
@@ -128,12 +134,17 @@ export interface Gateway {
  * @throws CountersignError ERR_LISTEN, ERR_SVID_NONE, ERR_TLS_CONTEXT
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { svids, bundles, revocation, loggedPeers, clock, log, meter } = options;
+  const { svids, bundles = nobody, revocation, loggedPeers, clock, log, meter } = options;
   let { config, rules, roles } = options;
   const { limits } = config;
   const newId = options.newId ?? (() => randomBytes(8).toString('hex'));
   const check = options.ownRevocation ?? ((self) => revocation.check(self));
-  const ownRefusal = watchOwnRevocation({ svids, bundles, check, clock, log });
+  const ownRefusal =
+    svids === undefined
+      ? () => undefined
+      : watchOwnRevocation({ svids, bundles, check, clock, log });
+  const trust: Trust = { bundles, revocation, profile: 'svid' };
+  const credentials = await Credentials.open({ model: config.model, svids, trust, clock, log });
   const facts: Facts = {
     ownRefusal,
     rules: () => rules,
@@ -155,9 +166,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   // 1. Upstreams: pools that dial on demand.
   const outbound = new LiveConnections({ name: 'upstream', clock, log, meter });
+  const outboundTrusts = new WeakMap<LiveConnection, Trust>();
   const around = {
-    ...{ svids, bundles, revocation, prepare, clock, log, connections: outbound },
-    allowed: (peer: Parameters<typeof askUpstream>[1]) => askUpstream(facts, peer),
+    ...{ credentials, prepare, clock, log, connections: outbound, trusts: outboundTrusts },
+    allowed: (peer: VerifiedPeer, by: Trust) => askUpstream(facts, peer, by),
   };
   const asked = config.authorization.providers.map(
     (provider) => [provider.name, new HttpAuthorizer(provider, around)] as const,
@@ -175,7 +187,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let stopping = false;
   const metrics = gatewayMetrics(meter);
   const surroundings = {
-    ...{ facts, svids, clock, log, newId, random, metrics },
+    ...{ facts, clock, log, newId, random, metrics },
     tables: () => tables,
     clusters: () => clusters,
     isStopping: () => stopping,
@@ -197,13 +209,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   // 3. Handshakes, and tunnels for listeners that pass bytes through.
   const clients = new ClientListeners({
-    ...{ listeners: config.model.listeners, facts, svids, bundles, prepare, clock, log, meter },
+    ...{ listeners: config.model.listeners, facts, credentials, prepare, clock, log, meter },
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
     ...(options.staple !== undefined && { staple: options.staple }),
     onHttp(socket, from) {
-      const front = socket.alpnProtocol === 'h2' ? fronts.h2 : fronts.h1;
-      front.take(socket, from);
+      chooseFront(fronts, socket, from, limits);
     },
     onTunnel(session, name) {
       const cluster = clusters.get(name);
@@ -217,10 +228,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     (clients.sessionOf(connection)?.inFlight.size ?? 0) > 0;
   function recheck(scope: ConnectionScope = {}): CutReport {
     const inbound = reaskClient(facts, (connection) => clients.sessionOf(connection));
-    return addReports(clients.reask(inbound, scope), outbound.reask(reaskUpstream(facts), scope));
+    return addReports(
+      clients.reask(inbound, scope),
+      outbound.reask(
+        reaskUpstream(facts, (connection) => outboundTrusts.get(connection)),
+        scope,
+      ),
+    );
   }
   // One turn later, so that who caused the change and re-asks itself is told what was cut.
-  const unfollow = followChanges([revocation, bundles, loggedPeers ?? {}], () =>
+  const unfollow = followChanges([revocation, bundles, credentials, loggedPeers ?? {}], () =>
     queueMicrotask(() => recheck()),
   );
   const watching = new AbortController();
@@ -231,6 +248,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   /** What this gateway is doing, and by what rules. */
   const statusOf = () => ({
     identity: identityStatus(options),
+    ...(config.model.identities.length > 0 && { certificates: credentials.report() }),
     connections: { clients: clients.count(), upstreams: outbound.count() },
     listeners: clients.report(),
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
@@ -240,6 +258,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // Facts are followed to the end: a response that is let finish is cut all the same when its caller is revoked.
     await clients.close(drainMs);
     unfollow();
+    credentials.stop();
     watching.abort();
     for (const front of Object.values(fronts)) front.close();
     await Promise.all([...clusters.values()].map((each) => each.destroy()));
@@ -248,7 +267,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const [bound, admin] = await open(stop, async () => {
     const listening = await clients.listen();
-    const unwellReason = () => ownRefusal()?.detail ?? options.notReady?.() ?? unwell(options);
+    const unwellReason = () =>
+      ownRefusal()?.detail ?? options.notReady?.() ?? unwell(options, credentials);
     return [listening, await startAdmin(options, statusOf, unwellReason)] as const;
   });
   const urls = bound.map(({ url }) => url);
@@ -284,6 +304,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       upstreamConnections: outbound.count(),
       requestsInFlight: [...clients.sessions()].reduce((sum, each) => sum + each.inFlight.size, 0),
     }),
+    refresh: () => credentials.look(),
     async close() {
       stopping = true;
       await stop(limits.drainTimeout);
@@ -333,30 +354,13 @@ async function startAdmin(
   return startAdminServer({ ...admin, log, metricsText, unwell: unwellReason, status });
 }
 
-function unwell({ svids, clock }: GatewayOptions): string | undefined {
-  try {
-    const { notAfter } = svids.svid();
-    if (clock.now() <= notAfter) return undefined;
-    return `own certificate expired at ${new Date(notAfter).toISOString()}`;
-  } catch (thrown) {
-    return thrown instanceof CountersignError ? thrown.message : 'no identity';
-  }
-}
-
-function identityStatus({ svids }: GatewayOptions): object {
-  try {
-    const { spiffeId, serialHex, notAfter } = svids.svid();
-    return {
-      spiffeId: spiffeId.toString(),
-      serial: serialHex,
-      notAfter: new Date(notAfter).toISOString(),
-    };
-  } catch (thrown) {
-    return { failure: thrown instanceof CountersignError ? thrown.message : 'no identity' };
-  }
-}
-
 function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
+  for (const key of ['listeners', 'identities', 'trusts'] as const) {
+    if (JSON.stringify(old.model[key]) === JSON.stringify(next.model[key])) continue;
+    throw new CountersignError('ERR_GATEWAY_RESTART', `"${key}" of the configuration has changed`, {
+      fields: { key },
+    });
+  }
   const [before, after] = [old, next].map(({ authorization }) => authorization.providers);
   if (JSON.stringify(before) !== JSON.stringify(after)) {
     const message = '"authorization.providers" of the configuration has changed';
@@ -364,13 +368,15 @@ function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
       fields: { key: 'authorization.providers' },
     });
   }
-  for (const key of ['listeners', 'admin', 'ca', 'revocation', 'issuanceLog', 'limits'] as const) {
+  for (const key of ['admin', 'ca', 'revocation', 'issuanceLog', 'limits'] as const) {
     if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
     throw new CountersignError('ERR_GATEWAY_RESTART', `"${key}" of the configuration has changed`, {
       fields: { key },
     });
   }
 }
+
+const nobody: BundleSource = { bundle: () => undefined };
 
 function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || address.startsWith('127.');

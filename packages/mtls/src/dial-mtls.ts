@@ -13,7 +13,6 @@ import {
 import {
   type BundleSource,
   type RevocationSource,
-  type SvidSource,
   type VerifiedPeer,
   verifyPeer,
 } from '@countersign/spiffe';
@@ -23,6 +22,7 @@ import type { ExpectPeer } from './expect-peer.ts';
 import { isSameChain } from './judge-client.ts';
 import type { LiveConnection } from './live-connection.ts';
 import type { LiveConnections } from './live-connections.ts';
+import type { IdentitySource } from './tls-certificate.ts';
 import { anonymousContext, clientContext } from './tls-identity.ts';
 import { httpAlpn, type TlsVersion } from './tls-policy.ts';
 
@@ -33,7 +33,7 @@ export interface DialOptions {
   /** SNI; `host` unless given. An IP address is never sent (RFC 6066 §3). */
   readonly servername?: string;
   /** Whose certificate to present, asked at this dial; without it none is presented. */
-  readonly svids?: SvidSource;
+  readonly svids?: IdentitySource;
   readonly bundles: BundleSource;
   /** Who may answer; asked once the chain is verified and before any byte is written. */
   readonly expect: ExpectPeer;

@@ -6,6 +6,7 @@ export {
   type MtlsListener,
   type MtlsListenerOptions,
 } from './listener.ts';
+export type { ListenerChain } from './listener-chains.ts';
 export {
   type Anonymous,
   anonymous,
@@ -36,5 +37,11 @@ export {
 } from './proxy-header.ts';
 export { followChanges } from './source-changes.ts';
 export { type AnchorQuestion, stillAnchored } from './still-anchored.ts';
+export {
+  describeIdentity,
+  type IdentitySource,
+  readTlsIdentity,
+  type TlsIdentity,
+} from './tls-certificate.ts';
 export { clientContext, contextOptions } from './tls-identity.ts';
 export { httpAlpn, type TlsVersion, tlsPolicy } from './tls-policy.ts';

@@ -10,6 +10,8 @@ import type { ProxyHeader } from './proxy-header.ts';
 /** As of the listener, which explains them. */
 export interface JudgeOptions {
   readonly name: string;
+  /** For `HandshakeFacts.chain`; the name unless given. */
+  readonly chain?: string;
   readonly bundles: BundleSource;
   readonly clientAuth: 'require' | 'request' | 'none';
   readonly profile?: 'svid' | 'any';
@@ -124,14 +126,15 @@ function admit(options: JudgeOptions, known: JudgedClient & { ok: true }): Judge
   return answer.ok ? known : { ok: false, refusal: answer, facts, peer };
 }
 
-function factsOf(
-  { name, proxiedOf }: JudgeOptions,
+export function factsOf(
+  { name, chain = name, proxiedOf }: JudgeOptions,
   socket: TLSSocket,
   serverNames: readonly string[],
 ): HandshakeFacts {
   const told = proxiedOf?.(socket);
   return {
     name,
+    chain,
     direction: 'inbound',
     remoteAddress: told?.sourceAddress ?? socket.remoteAddress ?? '',
     remotePort: told?.sourcePort ?? socket.remotePort ?? 0,

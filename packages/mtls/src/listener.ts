@@ -1,38 +1,41 @@
-import { randomBytes } from 'node:crypto';
+import { constants, randomBytes } from 'node:crypto';
 import type { Socket, Server as TcpServer } from 'node:net';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import {
+  createServer,
+  type SecureContextOptions,
+  type Server,
+  type TLSSocket,
+  type TlsOptions,
+} from 'node:tls';
 import {
   type Clock,
   CountersignError,
   type Denial,
+  denial,
   equalBytes,
   type Log,
   type Meter,
   messageOf,
 } from '@countersign/base';
-import type {
-  BundleSource,
-  RevocationSource,
-  SvidSource,
-  TrustBundle,
-  X509Svid,
-} from '@countersign/spiffe';
+import { type BundleSource, type RevocationSource, X509Svid } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { ChainMemory } from './chain-memory.ts';
 import { endOf, HandshakesUnderWay } from './handshakes-under-way.ts';
-import { type JudgedClient, judgeClient } from './judge-client.ts';
+import { factsOf, type JudgedClient, type JudgeOptions, judgeClient } from './judge-client.ts';
+import { type ListenerChain, ListenerChains } from './listener-chains.ts';
 import type { HandshakeFacts, LiveConnection, PeerOf } from './live-connection.ts';
 import { describePeer, LiveConnections, type StillAllowed } from './live-connections.ts';
 import { createProxyFront } from './proxy-front.ts';
 import type { ProxyHeader } from './proxy-header.ts';
 import { followChanges } from './source-changes.ts';
-import { contextOptions, provenContext, sessionIdContext } from './tls-identity.ts';
+import type { IdentitySource, TlsIdentity } from './tls-certificate.ts';
+import { clientCasOf, contextOptions, provenContext, sessionIdContext } from './tls-identity.ts';
 import { httpAlpn, type TlsVersion } from './tls-policy.ts';
 
 export interface MtlsListenerOptions {
   /** Names the listener in logs and metrics, and binds its session tickets. */
   readonly name: string;
-  readonly svids: SvidSource;
+  readonly svids: IdentitySource;
   readonly bundles: BundleSource;
   /**
    * `require`: no certificate is a refusal. `request`: no certificate is an explicit {@link Anonymous}, a wrong one a
@@ -43,6 +46,13 @@ export interface MtlsListenerOptions {
   readonly profile?: 'svid' | 'any';
   /** `TLSv1.2` unless given. */
   readonly minVersion?: TlsVersion;
+  /**
+   * Other ways to meet a connection, by the server name that the client sends; without one of theirs it is met as these
+   * options say. A listener with several resumes no sessions.
+   */
+  readonly chains?: readonly ListenerChain[];
+  /** Whoever sends no server name of a chain is refused. Default false. */
+  readonly refusesOtherNames?: boolean;
   /** Application protocols offered; `['http/1.1']` unless given. */
   readonly alpn?: readonly string[];
   /**
@@ -128,8 +138,10 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   const handshakes = handshakeCounter(options.meter, name);
   const memory = new ChainMemory();
   const signatures = new SignatureCache({ maxEntries: rememberedSignatures });
-  const presented: Presented = { svid: options.svids.svid(), bundle: undefined, context: '' };
-  const first = serverOptions(options, presented.svid);
+  const presented: Presented = { svid: options.svids.svid(), clientCas: undefined, context: '' };
+  const chains = options.chains && new ListenerChains(options.chains, options.minVersion);
+  for (const chain of options.chains ?? []) chains?.contextOf(chain);
+  const first = serverOptions(options, presented.svid, chains);
   provenContext(first, presented.svid);
   presented.context = first.sessionIdContext;
   const server = createServer(first);
@@ -138,7 +150,11 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   const front = options.proxyProtocol && proxyFront(options.proxyProtocol.trusts);
   const outer = front ?? server;
   outer.maxConnections = options.maxConnections ?? 10_000;
-  const judging = { ...options, proxiedOf: (socket: TLSSocket) => proxied.get(endOf(socket)) };
+  const { chains: _, ...own } = options;
+  const judging = { ...own, proxiedOf: (socket: TLSSocket) => proxied.get(endOf(socket)) };
+  const judgings = new Map(
+    options.chains?.map((chain) => [chain, { ...judging, ...withoutListener(chain) }]),
+  );
   const accepted = new Set<Socket>();
   const underWay = new HandshakesUnderWay();
   let isOver = false;
@@ -162,13 +178,28 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
       log.debug({ listener: name, reason: messageOf(thrown) }, 'connection broke');
     });
     // 3.–6.
-    const judged = judgeClient(judging, { memory, signatures }, socket);
+    const met = chains === undefined ? judging : judgingOf(socket);
+    const judged =
+      met === undefined ? nameless(socket) : judgeClient(met, { memory, signatures }, socket);
     if (!(judged instanceof Promise)) return take(socket, judged);
     void judged.then((later) => {
       if (!socket.destroyed && !isOver) return take(socket, later);
       handshakes('failed', 'ERR_TLS_ABORTED');
     });
   });
+
+  /** By the chain of its server name; undefined for one that no chain is for. */
+  function judgingOf(socket: TLSSocket): JudgeOptions | undefined {
+    const chain = chains?.ofSocket(socket);
+    if (chain !== undefined) return judgings.get(chain);
+    return options.refusesOtherNames === true ? undefined : judging;
+  }
+
+  function nameless(socket: TLSSocket): JudgedClient {
+    const detail = 'client sent no server name that is served here';
+    const refusal = denial('ERR_TLS_SERVER_NAME', detail);
+    return { ok: false, refusal, facts: factsOf(judging, socket, []) };
+  }
 
   function take(socket: TLSSocket, judged: JudgedClient): void {
     if (judged.ok) live(socket, judged);
@@ -214,11 +245,11 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   }
 
   /** Whether the client CAs have changed since tickets were last renewed. */
-  function ticketsAreForOthers(svid: X509Svid): boolean {
-    const bundle = options.bundles.bundle(svid.spiffeId.trustDomain);
-    if (bundle === presented.bundle) return false;
+  function ticketsAreForOthers(svid: TlsIdentity): boolean {
+    const clientCas = clientCasOf(svid, options.bundles);
+    if (clientCas === presented.clientCas) return false;
     if (sessionIdContext(name, svid, options.bundles) !== presented.context) return true;
-    presented.bundle = bundle;
+    presented.clientCas = clientCas;
     return false;
   }
 
@@ -238,14 +269,14 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
 
   function reload(): void {
     const svid = options.svids.svid();
-    const next = serverOptions(options, svid);
+    const next = serverOptions(options, svid, chains);
     provenContext(next, svid);
     server.setSecureContext(next);
     forgetKey(server);
     presented.svid = svid;
-    presented.bundle = options.bundles.bundle(svid.spiffeId.trustDomain);
+    presented.clientCas = clientCasOf(svid, options.bundles);
     presented.context = next.sessionIdContext;
-    log.debug({ listener: name, spiffeId: svid.spiffeId.toString() }, 'TLS identity in force');
+    log.debug({ listener: name, spiffeId: svid.spiffeId?.toString() }, 'TLS identity in force');
   }
 
   const unfollow = followChanges([options.svids, options.bundles], function reloadOnChange() {
@@ -278,9 +309,9 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
 }
 
 /** A handshake without a staple is still one: whoever insists on it refuses us by itself. */
-function stapleOf({ staple, name, log }: MtlsListenerOptions, svid: X509Svid) {
+function stapleOf({ staple, name, log }: MtlsListenerOptions, svid: TlsIdentity) {
   try {
-    return staple?.(svid);
+    return svid instanceof X509Svid ? staple?.(svid) : undefined;
   } catch (thrown) {
     log.error({ listener: name, err: thrown }, 'no staple to show');
     return undefined;
@@ -289,20 +320,27 @@ function stapleOf({ staple, name, log }: MtlsListenerOptions, svid: X509Svid) {
 
 /** What the handshakes of now are made with. */
 interface Presented {
-  svid: X509Svid;
-  bundle: TrustBundle | undefined;
+  svid: TlsIdentity;
+  clientCas: ReturnType<typeof clientCasOf>;
   /** Binds tickets to the client CAs. */
   context: string;
 }
 
 type NodeError = Error & { readonly code?: string };
 
-function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
+function serverOptions(
+  options: MtlsListenerOptions,
+  svid: TlsIdentity,
+  chains: ListenerChains | undefined,
+) {
+  const all = [options, ...(options.chains ?? [])];
+  const context = contextOptions(svid, options.minVersion);
   return {
-    ...contextOptions(svid, options.minVersion),
-    requestCert: options.clientAuth !== 'none',
+    ...context,
+    ...(chains !== undefined && namedOptions(options, context, chains)),
+    requestCert: all.some(({ clientAuth }) => clientAuth !== 'none'),
     rejectUnauthorized: false,
-    ALPNProtocols: [...(options.alpn ?? httpAlpn)],
+    ...(chains === undefined && { ALPNProtocols: [...(options.alpn ?? httpAlpn)] }),
     allowHalfOpen: options.allowHalfOpen ?? false,
     noDelay: true,
     keepAlive: true,
@@ -312,6 +350,40 @@ function serverOptions(options: MtlsListenerOptions, svid: X509Svid) {
     ticketKeys: randomBytes(48),
     sessionTimeout: 300,
   };
+}
+
+/** Of a listener whose connections are met by their server name. */
+function namedOptions(
+  options: MtlsListenerOptions,
+  context: SecureContextOptions,
+  chains: ListenerChains,
+): TlsOptions {
+  const alpnOf = (name: string) => chains.of(name)?.alpn ?? options.alpn ?? httpAlpn;
+  return {
+    // A resumed session of TLS 1.2 does not tell its server name, by which its chain is chosen.
+    secureOptions: (context.secureOptions ?? 0) | constants.SSL_OP_NO_TICKET,
+    SNICallback(name, answer) {
+      const chain = chains.of(name);
+      if (chain === undefined && options.refusesOtherNames === true) {
+        return void answer(new Error('server name that is not served here'));
+      }
+      try {
+        answer(null, chain === undefined ? undefined : chains.contextOf(chain));
+      } catch (thrown) {
+        answer(thrown as Error);
+      }
+    },
+    // RFC 7301 §3.2: in our order; a client that offers none of them is refused. Who passes bytes through agrees to any.
+    ALPNCallback({ servername, protocols }) {
+      const ours = alpnOf(servername);
+      if (ours.length === 0) return protocols[0];
+      return ours.find((each) => protocols.includes(each));
+    },
+  };
+}
+
+function withoutListener({ name, ...chain }: ListenerChain) {
+  return { ...chain, chain: name };
 }
 
 /** Node keeps the key's text on the server, where a careless dump would show it; its context has it already. */

@@ -1,4 +1,4 @@
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { Denial } from '@countersign/base';
 import type { VerifiedPeer } from '@countersign/spiffe';
 
@@ -19,6 +19,8 @@ export function isAnonymous(peer: PeerOf): peer is Anonymous {
 export interface HandshakeFacts {
   /** Name of the listener that accepted, or of the dialer's purpose. */
   readonly name: string;
+  /** Which of the listener's chains met it; its name where it has one alone. */
+  readonly chain?: string;
   readonly direction: 'inbound' | 'outbound';
   /** Who began the connection: the client that a trusted proxy told of, else the other end. */
   readonly remoteAddress: string;
@@ -28,7 +30,7 @@ export interface HandshakeFacts {
   /** Our own end of it. */
   readonly localAddress: string;
   readonly localPort: number;
-  /** `TLSv1.2` or `TLSv1.3`. */
+  /** `TLSv1.2` or `TLSv1.3`; empty in clear text. */
   readonly protocol: string;
   /** Whether a session ticket stood for the certificate exchange. */
   readonly resumed: boolean;
@@ -45,7 +47,8 @@ export interface LiveConnection {
   readonly id: number;
   readonly peer: PeerOf;
   readonly facts: HandshakeFacts;
-  readonly socket: TLSSocket;
+  /** A TLSSocket, unless the connection is in clear text. */
+  readonly socket: Socket;
   /** Milliseconds since the epoch. */
   readonly openedAt: number;
   /** Destroys the socket at once, counted and logged with the code of `reason`. Later calls do nothing. */

@@ -1,4 +1,4 @@
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { Clock, Counter, Denial, ErrorCode, Gauge, Log, Meter } from '@countersign/base';
 import {
   type HandshakeFacts,
@@ -83,7 +83,7 @@ export class LiveConnections {
   }
 
   /** Takes over an established socket whose peer passed its checks. */
-  add(socket: TLSSocket, peer: PeerOf, facts: HandshakeFacts): LiveConnection {
+  add(socket: Socket, peer: PeerOf, facts: HandshakeFacts): LiveConnection {
     const connection: LiveConnection = {
       id: this.#nextId,
       peer,

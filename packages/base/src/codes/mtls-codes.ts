@@ -1,6 +1,11 @@
 import type { CodeFamily } from '../code-row.ts';
 
 export const mtlsCodes = {
+  ERR_TLS_SERVER_NAME: {
+    meaning: 'A client asked for a server name that the listener does not serve, or for none.',
+    hint: 'connect by one of the names that the listener is configured for',
+    exit: 1,
+  },
   ERR_TLS_HANDSHAKE: {
     meaning: 'A TLS handshake failed before any certificate could be judged.',
     hint: 'compare the TLS versions, ciphers and ALPN protocols of both sides; the log line has the reason that OpenSSL gave',

@@ -4,8 +4,8 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import { type Clock, type Log, messageOf } from '@countersign/base';
 import type { GatewayLimits } from '../gateway-config.ts';
 import type { RefusedConnection } from '../handle-request.ts';
@@ -24,7 +24,7 @@ export interface H2FrontOptions {
 
 export interface H2Front {
   /** Speaks HTTP/2 on an established connection from now on. */
-  take(socket: TLSSocket, from: Session | RefusedConnection): void;
+  take(socket: Socket, from: Session | RefusedConnection): void;
   /** Ends every connection at once. */
   close(): void;
 }
@@ -52,7 +52,7 @@ export function createH2Front(options: H2FrontOptions): H2Front {
     strictSingleValueFields: false,
   };
 
-  function take(socket: TLSSocket, from: Session | RefusedConnection): void {
+  function take(socket: Socket, from: Session | RefusedConnection): void {
     const session = performServerHandshake(socket, sessionOptions);
     sessions.add(session);
     session.once('close', () => sessions.delete(session));

@@ -27,6 +27,8 @@ export function compileGatewayYaml({ listeners, routes }: WrittenRouting): Gatew
     listeners: [first as ListenerModel, ...others],
     tables: [table],
     clusters: clusters.all(),
+    identities: [],
+    trusts: [],
   };
 }
 

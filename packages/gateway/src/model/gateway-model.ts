@@ -1,4 +1,5 @@
 import type { ClusterModel } from './cluster-model.ts';
+import type { IdentityModel, TrustModel } from './credential-model.ts';
 import type { ListenerModel } from './listener-model.ts';
 import type { RouteTableModel } from './route-model.ts';
 
@@ -10,4 +11,7 @@ export interface GatewayModel {
   readonly listeners: readonly [ListenerModel, ...ListenerModel[]];
   readonly tables: readonly RouteTableModel[];
   readonly clusters: readonly ClusterModel[];
+  /** Certificates and anchors of files, beside the gateway's own. */
+  readonly identities: readonly IdentityModel[];
+  readonly trusts: readonly TrustModel[];
 }

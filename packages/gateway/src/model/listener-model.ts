@@ -18,7 +18,8 @@ export interface ChainModel {
   readonly serverNames: readonly string[];
   /** What clients may speak: `auto` is HTTP/2 for those that offer it, else HTTP/1.1; `tcp` is any bytes. */
   readonly protocol: 'h1' | 'h2' | 'auto' | 'tcp';
-  readonly tls: ServerTlsModel;
+  /** Absent: clear text, of every chain of the listener. */
+  readonly tls?: ServerTlsModel;
   /** Of HTTP: the name of the route table. */
   readonly table?: string;
   /** Of `tcp`: the name of the cluster. */

@@ -3,33 +3,32 @@ import { type Clock, CountersignError, type Log } from '@countersign/base';
 import {
   type Dialled,
   dialMtls,
-  expectSpiffeId,
   httpAlpn,
+  type IdentitySource,
+  type LiveConnection,
   type LiveConnections,
   type StillAllowed,
+  type TlsIdentity,
 } from '@countersign/mtls';
-import type {
-  BundleSource,
-  RevocationSource,
-  SvidSource,
-  VerifiedPeer,
-  X509Svid,
-} from '@countersign/spiffe';
+import type { RevocationSource, VerifiedPeer } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
+import { expectationOf } from '../expect-names.ts';
+import type { Credentials } from '../files/credentials.ts';
 import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
+import type { Trust } from '../reask.ts';
 import { Connections, type UpstreamSocket } from './connections.ts';
 import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
 export interface UpstreamSurroundings {
-  readonly svids: SvidSource;
-  readonly bundles: BundleSource;
-  readonly revocation: RevocationSource;
-  /** Looks up what `allowed` has to know of an upstream. */
+  readonly credentials: Pick<Credentials, 'identityOf' | 'trustOf'>;
+  /** Looks up what `allowed` has to know of an upstream that the gateway's own trust vouches for. */
   readonly prepare: NonNullable<RevocationSource['prepare']>;
   /** Whether a verified upstream may be talked to now: revocation and expiry. */
-  readonly allowed: (peer: VerifiedPeer) => StillAllowed;
+  readonly allowed: (peer: VerifiedPeer, trust: Trust) => StillAllowed;
   /** Registry of the connections to upstreams. */
   readonly connections: LiveConnections;
+  /** Who vouches for each of them. */
+  readonly trusts: WeakMap<LiveConnection, Trust>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -56,7 +55,7 @@ export class Upstream {
   readonly #around: UpstreamSurroundings;
   readonly #signatures = new SignatureCache();
   #connections: Connections;
-  #svid: X509Svid | undefined;
+  #svid: TlsIdentity | undefined;
   #renewAt = Number.POSITIVE_INFINITY;
   readonly #draining = new Set<Connections>();
 
@@ -91,8 +90,12 @@ export class Upstream {
   }
 
   /** What connections are made with; undefined in clear text. */
-  #ownSvid(): X509Svid | undefined {
-    return this.#cluster.tls?.identity === 'own' ? this.#around.svids.svid() : undefined;
+  #ownSvid(): TlsIdentity | undefined {
+    return this.#cluster.tls === undefined ? undefined : this.#shown(this.#cluster.tls)?.svid();
+  }
+
+  #shown({ identity }: UpstreamTlsModel): IdentitySource | undefined {
+    return identity === 'none' ? undefined : this.#around.credentials.identityOf(identity);
   }
 
   #renewIfDue(): void {
@@ -124,24 +127,33 @@ export class Upstream {
 
   async #dialTls(
     { preamble, ...options }: OpenOptions,
-    { expect, serverName }: UpstreamTlsModel,
+    tls: UpstreamTlsModel,
   ): Promise<UpstreamSocket> {
-    const { svids, bundles, revocation, prepare, clock, connections, allowed } = this.#around;
+    const { credentials, clock, connections, allowed } = this.#around;
     const { host, port, name } = this.endpoint;
-    const isExpected = expectSpiffeId(...(expect.spiffeIds ?? []));
+    const trust = credentials.trustOf(tls.trust);
+    const { bundles, revocation, profile } = trust;
+    const prepare =
+      tls.trust === 'own' ? this.#around.prepare : revocation.prepare?.bind(revocation);
+    const svids = this.#shown(tls);
+    const isExpected = expectationOf(tls.expect, name ?? host);
     const dialled = await dialMtls({
       ...{ host, port, ...options },
-      ...{ svids, bundles, clock, connections, prepare, signatures: this.#signatures },
-      servername: serverName ?? name ?? host,
+      ...{ bundles, profile, clock, connections, signatures: this.#signatures },
+      ...(svids !== undefined && { svids }),
+      ...(prepare !== undefined && { prepare }),
+      ...(tls.minVersion !== undefined && { minVersion: tls.minVersion }),
+      servername: tls.serverName ?? name ?? host,
       ...(preamble !== undefined && { preamble }),
       timeoutMs: this.#cluster.connectTimeoutMs,
       asksForStaple: revocation.asksForStaples ?? false,
       expect: (peer) => {
         const expected = isExpected(peer);
-        return expected.ok ? allowed(peer) : expected;
+        return expected.ok ? allowed(peer, trust) : expected;
       },
     });
-    this.#scheduleRenewal(dialled);
+    if (dialled.live !== undefined) this.#around.trusts.set(dialled.live, trust);
+    this.#scheduleRenewal(dialled, trust);
     return dialled.socket;
   }
 
@@ -186,8 +198,8 @@ export class Upstream {
    * A fifth of its lifetime before the upstream's certificate ends, or what it showed of its revocation; sooner and
    * sooner while it is not renewed.
    */
-  #scheduleRenewal({ peer }: Dialled): void {
-    const { clock, revocation } = this.#around;
+  #scheduleRenewal({ peer }: Dialled, { revocation }: Trust): void {
+    const { clock } = this.#around;
     const now = clock.now();
     const shownUntil = revocation.shownUntil?.(peer) ?? Number.POSITIVE_INFINITY;
     const end = Math.min(peer.notAfter, shownUntil);

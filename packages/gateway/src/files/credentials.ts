@@ -1,0 +1,122 @@
+import { type Clock, CountersignError, type Log } from '@countersign/base';
+import { type IdentitySource, readTlsIdentity, type TlsIdentity } from '@countersign/mtls';
+import type { Changes, SvidSource } from '@countersign/spiffe';
+import type { GatewayModel } from '../model/gateway-model.ts';
+import type { Trust } from '../reask.ts';
+import { FileTrust } from './file-trust.ts';
+import { FollowedFiles } from './followed-files.ts';
+
+export interface CredentialsOptions {
+  readonly model: Pick<GatewayModel, 'identities' | 'trusts'>;
+  /** The gateway's own identity, where it has one. */
+  readonly svids: SvidSource | undefined;
+  /** Who vouches for peers where nothing else is said. */
+  readonly trust: Trust;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** `own`, or the name of one of the model's. */
+export type CredentialName = 'own' | { readonly name: string };
+
+/** What is shown and who is trusted, by name: the gateway's own, and those of files. */
+export class Credentials implements Changes {
+  readonly #own: IdentitySource;
+  readonly #ownTrust: Trust;
+  readonly #identities: ReadonlyMap<string, FollowedFiles<TlsIdentity>>;
+  readonly #trusts: ReadonlyMap<string, FileTrust>;
+
+  private constructor(
+    { svids, trust }: CredentialsOptions,
+    identities: ReadonlyMap<string, FollowedFiles<TlsIdentity>>,
+    trusts: ReadonlyMap<string, FileTrust>,
+  ) {
+    this.#own = svids ?? noIdentity;
+    this.#ownTrust = trust;
+    this.#identities = identities;
+    this.#trusts = trusts;
+  }
+
+  /** @throws CountersignError of what cannot be read or used */
+  static async open(options: CredentialsOptions): Promise<Credentials> {
+    const { model, clock, log } = options;
+    const identities = new Map<string, FollowedFiles<TlsIdentity>>();
+    const trusts = new Map<string, FileTrust>();
+    try {
+      for (const { name, certificate, key } of model.identities) {
+        const read = ([chain = '', secret = '']: readonly string[]) =>
+          readTlsIdentity(chain, secret);
+        const sources = [certificate, key];
+        identities.set(name, await FollowedFiles.follow({ name, sources, read, clock, log }));
+      }
+      for (const each of model.trusts) {
+        trusts.set(each.name, await FileTrust.open(each, { clock, log }));
+      }
+      return new Credentials(options, identities, trusts);
+    } catch (thrown) {
+      new Credentials(options, identities, trusts).stop();
+      throw thrown;
+    }
+  }
+
+  identityOf(which: CredentialName): IdentitySource {
+    if (which === 'own') return this.#own;
+    const files = this.#identities.get(which.name);
+    if (files === undefined) return noIdentity;
+    return Object.assign<IdentitySource, Changes>(
+      { svid: () => files.value },
+      { onChange: (listener) => files.onChange(listener) },
+    );
+  }
+
+  trustOf(which: CredentialName): Trust {
+    if (which === 'own') return this.#ownTrust;
+    return this.#trusts.get(which.name) ?? this.#ownTrust;
+  }
+
+  onChange(listener: () => void): () => void {
+    const ends = this.#files().map((each) => each.onChange(listener));
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** Reads what has changed now. */
+  async look(): Promise<void> {
+    await Promise.all(this.#files().map((each) => each.look()));
+  }
+
+  /** For the status page. */
+  report(): readonly object[] {
+    return [...this.#identities].map(([name, { value }]) => ({
+      name,
+      spiffeId: value.spiffeId?.toString(),
+      serial: value.serialHex,
+      notAfter: new Date(value.notAfter).toISOString(),
+    }));
+  }
+
+  /** The first identity of files that has ended, as a fragment. */
+  unwell(now: number): string | undefined {
+    for (const [name, { value }] of this.#identities) {
+      if (now > value.notAfter) {
+        return `certificate "${name}" expired at ${new Date(value.notAfter).toISOString()}`;
+      }
+    }
+    return undefined;
+  }
+
+  stop(): void {
+    for (const files of this.#files()) files.stop();
+  }
+
+  #files(): readonly (FollowedFiles<TlsIdentity> | FileTrust['files'])[] {
+    return [...this.#identities.values(), ...[...this.#trusts.values()].map(({ files }) => files)];
+  }
+}
+
+const noIdentity: IdentitySource = {
+  svid() {
+    throw new CountersignError('ERR_SVID_NONE', 'the gateway has no identity of its own');
+  },
+};
