@@ -64,6 +64,24 @@ export const caCodes = {
     hint: 'give it in the form that countersign revoke --help shows',
     exit: 2,
   },
+  ERR_PROOF_MISSING: {
+    meaning:
+      'A certificate whose identity has a long-term proof key is to be renewed without that key.',
+    hint: 'give --proof-key as at enrolment; if the key is lost, enrol again with a new token',
+    exit: 1,
+  },
+  ERR_PROOF_OTHER: {
+    meaning:
+      'A request for renewal is signed by another proof key than the one that its identity belongs to.',
+    hint: 'give the key of the enrolment, or enrol again with a new token',
+    exit: 1,
+  },
+  ERR_PROOF_SIGNATURE: {
+    meaning:
+      'The signature of a proof key is not over this request, not by that key, or not of now.',
+    hint: 'compare the clocks of both machines; a proof key signs by the usual algorithm of its kind',
+    exit: 1,
+  },
   ERR_REVOKE_PROOF: {
     meaning: 'A revocation by key is not signed by the key of that certificate, or not lately.',
     hint: 'give the key and the certificate that belong together, and check the clocks of both machines',

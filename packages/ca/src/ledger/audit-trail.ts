@@ -92,8 +92,9 @@ function wordsOf(record: LedgerRecord): readonly unknown[] {
     const { grant, grantedBy = null, issuer, notAfter } = record;
     const asked = [names, spkiHash, provisioner, grant, grantedBy, issuer, notAfter];
     // Behind the rest: what was asked for without one says the same as before there were any.
-    const profile = record.profile === undefined ? [] : [record.profile];
-    return [...head, serialHex, spiffeId, ...asked, ...profile];
+    const { profile, proofKey } = record;
+    const more = proofKey === undefined ? [profile] : [profile ?? null, proofKey];
+    return [...head, serialHex, spiffeId, ...asked, ...more.filter((each) => each !== undefined)];
   }
   if (kind === 'token') {
     const { id, secretHash, spiffeId = null, names, provisioner, ttlMs = null, expiresAt } = record;

@@ -23,6 +23,8 @@ interface Wanted {
   readonly spiffeId: string | undefined;
   readonly spkiHash: string | undefined;
   readonly provisioner: string | undefined;
+  /** Of the long-term key that signed the order. */
+  readonly proofKey?: string | undefined;
   /** Name of the one that is going to sign. */
   readonly issuer?: string;
 }
@@ -136,6 +138,19 @@ export function refusalOfRenewal(
   );
 }
 
+/** What was ordered with a long-term key is renewed with that key. Denials: ERR_PROOF_MISSING, ERR_PROOF_OTHER. */
+export function refusalOfProof(
+  { serialHex, proofKey: wanted }: OrderedFacts,
+  found: string | undefined,
+): Denial | undefined {
+  if (wanted === undefined || wanted === found) return undefined;
+  const whose = `the certificate to renew, serial "${serialHex}", belongs to proof key "${wanted}"`;
+  if (found === undefined) {
+    return denial('ERR_PROOF_MISSING', `${whose}, which has not signed this request`);
+  }
+  return denial('ERR_PROOF_OTHER', `${whose}, the request is signed by "${found}"`);
+}
+
 /** A revocation of what is asked for that is newer than the grant. */
 function revokedSince(
   tx: LedgerTransaction,
@@ -179,6 +194,7 @@ function refusalOfCovered(
 function* revocable(wanted: Wanted): Iterable<readonly [RevocationBy, string]> {
   if (wanted.spiffeId !== undefined) yield ['spiffe-id', wanted.spiffeId];
   if (wanted.spkiHash !== undefined) yield ['key', wanted.spkiHash];
+  if (wanted.proofKey !== undefined) yield ['key', wanted.proofKey];
   if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];
 }
 

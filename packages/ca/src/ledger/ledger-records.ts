@@ -31,6 +31,11 @@ export interface IntentDraft {
   readonly notAfter: number;
   /** Name of the profile, where it was asked for by name, now or for the certificate that is renewed. */
   readonly profile?: string | undefined;
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo of the long-term key that signed this order, lowercase hex. Every renewal of what was
+   * ordered with one needs it again.
+   */
+  readonly proofKey?: string | undefined;
   /** Refuses a key that was ordered for another identity. */
   readonly refuseReusedKey?: boolean | undefined;
 }
@@ -63,6 +68,8 @@ export interface IntentRecord {
   readonly notAfter: number;
   /** Name of the profile, where it was asked for by name. */
   readonly profile?: string | undefined;
+  /** As of the draft. */
+  readonly proofKey?: string | undefined;
 }
 
 export interface IssuedCertificate {
@@ -131,6 +138,8 @@ export interface OrderedFacts extends CoveredFacts {
   readonly notAfter: number;
   /** Name of the profile, where it was asked for by name: a renewal keeps it. */
   readonly profile?: string | undefined;
+  /** Of the long-term key that signs renewals, where there is one: a renewal keeps it. */
+  readonly proofKey?: string | undefined;
 }
 
 /** What a revocation covers, told by positions: see `coveredRuns`. */

@@ -255,12 +255,13 @@ function saidOf(row: Row) {
     issuer: String(row.issuer),
     notAfter: Number(row.not_after),
     profile: textOf(row.profile),
+    proofKey: textOf(row.proof_key),
   };
 }
 
 /** Every column that an intent has in the archive too: rows are moved by name. */
 export const intentColumns =
-  'position, at, serial, spiffe_id, names, spki_hash, provisioner, grant_kind, granted_by, issuer, not_after, profile';
+  'position, at, serial, spiffe_id, names, spki_hash, provisioner, grant_kind, granted_by, issuer, not_after, profile, proof_key';
 
 function textOf(value: SQLOutputValue | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;

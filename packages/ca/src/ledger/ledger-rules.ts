@@ -10,6 +10,7 @@ import { edgeReads, edgeWrites } from './edge/edge-rules.ts';
 import {
   blockOf,
   issuedFacts,
+  refusalOfProof,
   refusalOfRegistrar,
   refusalOfRenewal,
   refusalOfToken,
@@ -60,7 +61,8 @@ export const ledgerWrites = {
 
     // 2. What is blocked stays so, whatever the grant.
     const { spiffeId, spkiHash, issuer } = draft;
-    const wanted = { spiffeId, spkiHash, provisioner, issuer };
+    const proofKey = draft.proofKey ?? renewed?.facts.proofKey;
+    const wanted = { spiffeId, spkiHash, provisioner, issuer, proofKey };
     const blocked = blockOf(tx, wanted);
     if (blocked !== undefined) return blocked;
 
@@ -71,7 +73,8 @@ export const ledgerWrites = {
         : draft.grant.kind === 'registrar'
           ? refusalOfRegistrar(tx, draft.grant.serialHex)
           : renewed !== undefined
-            ? refusalOfRenewal(tx, renewed.facts, wanted)
+            ? (refusalOfProof(renewed.facts, draft.proofKey) ??
+              refusalOfRenewal(tx, renewed.facts, wanted))
             : undefined;
     if (refused !== undefined) return refused;
     const kept = renewed?.facts.profile;
@@ -99,6 +102,7 @@ export const ledgerWrites = {
       issuer: draft.issuer,
       notAfter: Math.trunc(draft.notAfter),
       profile: draft.profile ?? kept,
+      proofKey,
     };
     tx.store.addIntent(intent);
     trail(tx, intent, saidOf(asked));

@@ -124,9 +124,14 @@ export function isIndexed(by: RevocationBy): by is CoveredRange['by'] {
 export function factsOf(intent: IntentRecord): OrderedFacts {
   const { position, serialHex, spiffeId, spkiHash, provisioner, issuer, at, notAfter, profile } =
     intent;
+  const { proofKey } = intent;
   const token = tokenOf(intent);
   const said = { position, serialHex, spiffeId, spkiHash, provisioner, token, issuer, at };
-  return { ...said, notAfter, ...(profile === undefined ? {} : { profile }) };
+  const kept = {
+    ...(profile === undefined ? {} : { profile }),
+    ...(proofKey === undefined ? {} : { proofKey }),
+  };
+  return { ...said, notAfter, ...kept };
 }
 
 /** Of a renewal whose certificate came from a token, it stands behind the serial. */

@@ -113,6 +113,38 @@ export function orderSuite(name: string, subject: LedgerUnderTest): void {
       assert.deepEqual((await verifyAudit(ledger)).findings, []);
     });
 
+    it('renews what a long-term key has signed with that key alone, until the key is revoked', async () => {
+      const [proofKey, other] = [freshKey(), freshKey()];
+      const first = await issue({ proofKey });
+      const renew = (serialHex: string, signedBy?: string) =>
+        order({ grant: { kind: 'renewal', serialHex }, proofKey: signedBy });
+      assert.equal(codeOf(await renew(first.serialHex)), 'ERR_PROOF_MISSING');
+      assert.equal(codeOf(await renew(first.serialHex, other)), 'ERR_PROOF_OTHER');
+      const renewal = { kind: 'renewal', serialHex: first.serialHex } as const;
+      const { serialHex } = await issue({ grant: renewal, proofKey });
+      assert.equal((await ledger.certificate(serialHex))?.proofKey, proofKey);
+      const status = await ledger.certificateStatus(serialHex);
+      assert.equal(status.status === 'good' && status.certificate.proofKey, proofKey);
+      const [record] = await ledger.recordsAfter(0, 1);
+      assert.equal(record?.kind === 'intent' && record.proofKey, proofKey);
+      assert.deepEqual((await verifyAudit(ledger)).findings, []);
+
+      // An identity without one may take one, and belongs to it from then on.
+      const free = await issue({});
+      const bound = await issue({
+        grant: { kind: 'renewal', serialHex: free.serialHex },
+        proofKey,
+      });
+      assert.equal(codeOf(await renew(bound.serialHex)), 'ERR_PROOF_MISSING');
+
+      const revoked = await ledger.revoke({
+        ...{ by: 'key', value: proofKey, reason: 'keyCompromise', block: true },
+        orderedBy: 'test',
+      });
+      assert.ok(revoked.ok);
+      assert.equal(codeOf(await renew(bound.serialHex, proofKey)), 'ERR_LEDGER_BLOCKED');
+    });
+
     it('forgets a key whose order was given up', async () => {
       const strict = { spkiHash: freshKey(), refuseReusedKey: true };
       const given = await order({ ...strict, spiffeId: orders });

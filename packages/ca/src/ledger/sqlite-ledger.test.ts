@@ -141,6 +141,7 @@ describe('sqlite ledger file', () => {
       ALTER TABLE head DROP COLUMN audit;
       ALTER TABLE head DROP COLUMN audit_hash;
       ALTER TABLE intents DROP COLUMN profile;
+      ALTER TABLE intents DROP COLUMN proof_key;
       PRAGMA user_version = 1;
     `);
     database.close();

@@ -104,7 +104,7 @@ function writeIntend(words: Words, [draft, asked]: IntendArgs): void {
   const { grant, spiffeId, names, spkiHash, provisioner, issuer, notAfter } = draft;
   words.push(grant.kind, wordOf(grant), grant.kind === 'token' ? grant.secretHash : undefined);
   words.push(spiffeId, names, spkiHash, provisioner, issuer, notAfter);
-  words.push(draft.profile, draft.refuseReusedKey, asked?.by, asked?.from);
+  words.push(draft.profile, draft.proofKey, draft.refuseReusedKey, asked?.by, asked?.from);
 }
 
 function readIntend(reader: WordReader): IntendArgs {
@@ -118,6 +118,7 @@ function readIntend(reader: WordReader): IntendArgs {
     issuer: reader.next(),
     notAfter: reader.next(),
     profile: reader.next(),
+    proofKey: reader.next(),
     refuseReusedKey: reader.next(),
   };
   const by = reader.next<string | undefined>();

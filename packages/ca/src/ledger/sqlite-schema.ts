@@ -270,6 +270,11 @@ const migrations: readonly Migration[] = [
     WHERE instr(said, '"document":') > 0;
   CREATE INDEX archived_tokens_spent_by ON archived_tokens (spent_by) WHERE spent_by IS NOT NULL;
   `,
+  // The long-term key that an order was signed with, if any: renewals need it again.
+  `
+  ALTER TABLE intents ADD COLUMN proof_key TEXT;
+  ALTER TABLE archived_intents ADD COLUMN proof_key TEXT;
+  `,
 ];
 
 type Migration = string | ((database: DatabaseSync) => void);

@@ -212,7 +212,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
 
   addIntent(intent: IntentRecord): void {
     this.#run(
-      `INSERT INTO intents (${rows.intentColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO intents (${rows.intentColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       intent.position,
       intent.at,
       intent.serialHex,
@@ -225,6 +225,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
       intent.issuer,
       intent.notAfter,
       intent.profile ?? null,
+      intent.proofKey ?? null,
     );
     if (this.#open.size >= mostOpen) this.#open.clear();
     this.#open.set(intent.position, intent);

@@ -162,6 +162,11 @@ export const tamperingsOfEverything: readonly Tampering[] = [
     finds: /^ledger record 5 \(intent of ".*"\): changed/m,
   },
 
+  {
+    sql: "UPDATE intents SET proof_key = 'ff' WHERE position = 5",
+    finds: /^ledger record 5 \(intent of ".*"\): changed/m,
+  },
+
   // Rows where there is no place for them, or somebody else's.
   ...['revocations', 'archived_revocations'].flatMap((table) =>
     [-3, 0, 18].map((position) => ({

@@ -55,6 +55,7 @@ const loads: { readonly [N in QuestionName]: LoadsOf<N> } = {
         .map(
           (its) => `SELECT i.position, i.at, i.serial, i.spiffe_id, i.names, i.spki_hash,
             i.provisioner, i.grant_kind, i.granted_by, i.issuer, i.not_after, i.profile,
+            i.proof_key,
             CASE WHEN c.intent IS NOT NULL THEN 'issued'
                  WHEN a.intent IS NOT NULL THEN 'abandoned' END AS outcome
           FROM ${s}.${its}intents AS i
@@ -365,7 +366,7 @@ function one<N extends QuestionName>(
 function certificates(s: string, its = ''): string {
   return `SELECT i.position, i.at, i.serial, i.spiffe_id, i.names, i.spki_hash, i.provisioner,
       i.grant_kind, i.granted_by, i.issuer, i.not_after, i.profile,
-      c.position AS issued_position, c.at AS issued_at, c.der
+      i.proof_key, c.position AS issued_position, c.at AS issued_at, c.der
     FROM ${s}.${its}certificates AS c JOIN ${s}.${its}intents AS i ON i.position = c.intent`;
 }
 

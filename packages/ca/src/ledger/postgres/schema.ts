@@ -243,6 +243,11 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
     `CREATE INDEX IF NOT EXISTS archived_tokens_spent_by ON ${s}.archived_tokens (spent_by)
       WHERE spent_by IS NOT NULL`,
   ],
+  // The long-term key that an order was signed with, if any: renewals need it again.
+  (s) => [
+    `ALTER TABLE ${s}.intents ADD COLUMN IF NOT EXISTS proof_key TEXT`,
+    `ALTER TABLE ${s}.archived_intents ADD COLUMN IF NOT EXISTS proof_key TEXT`,
+  ],
 ];
 
 /**

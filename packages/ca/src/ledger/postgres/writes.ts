@@ -113,6 +113,7 @@ function insertIntents({ intents }: Delta, s: string, writer: string): Statement
       ['text', (one) => one.issuer],
       ['bigint', (one) => one.notAfter],
       ['text', (one) => one.profile ?? null],
+      ['text', (one) => one.proofKey ?? null],
     ]),
     ...insert('insert-open', `${s}.open_intents`, found, [
       ['bigint', (one) => one.position],
