@@ -1,3 +1,4 @@
+import type { KeyProof } from '@countersign/wire';
 import type { UsageWish } from './profile/narrow-usages.ts';
 
 /** How a request for a certificate reaches the authority: the request itself, and what is wished beside it. */
@@ -11,12 +12,14 @@ export interface CsrAndWishes {
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs. */
   readonly issuer?: string | undefined;
+  /** By the long-term key of the identity. */
+  readonly proof?: KeyProof | undefined;
   /** Less than what the profile has. */
   readonly usages?: UsageWish | undefined;
 }
 
 /** Those alone, of whatever stands beside them. */
 export function wishes(wished: CsrAndWishes): CsrAndWishes {
-  const { csr, ttlMs, beginsAt, profile, issuer, usages } = wished;
-  return { csr, ttlMs, beginsAt, profile, issuer, usages };
+  const { csr, ttlMs, beginsAt, profile, issuer, proof, usages } = wished;
+  return { csr, ttlMs, beginsAt, profile, issuer, proof, usages };
 }

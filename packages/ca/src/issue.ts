@@ -8,6 +8,7 @@ import {
   messageOf,
   toHex,
 } from '@countersign/base';
+import type { KeyProof } from '@countersign/wire';
 import { type CertificateRequest, parseCertificateRequest } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
 import type { CaConfig } from './ca-config.ts';
@@ -22,6 +23,7 @@ import type { Intent, Ledger } from './ledger/ledger.ts';
 import { lintDraft } from './linted-draft.ts';
 import { firstAnswer } from './policy/judgement.ts';
 import type { UsageWish } from './profile/narrow-usages.ts';
+import { proveKey } from './proof/prove-key.ts';
 import { judgeRequestKey } from './request-policy.ts';
 import type { KeyLists } from './requests/key-lists.ts';
 import { signDraft } from './sign-draft.ts';
@@ -37,6 +39,8 @@ export interface IssueRequest {
   readonly profile?: string | undefined;
   /** Name of the intermediate that signs; absent: that of the renewed certificate, else the first that admits the names. */
   readonly issuer?: string | undefined;
+  /** The word of a long-term key for the request: what is issued belongs to it, and is renewed with it alone. */
+  readonly proof?: KeyProof | undefined;
   /** Fewer usages than the profile has, such as those of a role. */
   readonly usages?: UsageWish | undefined;
   readonly grant: IssueGrant;
@@ -86,7 +90,7 @@ export interface IssueContext {
  * From a request to a certificate that the ledger has, or the reason why not.
  *
  * Refusals: ERR_DER_*, ERR_CSR_*, ERR_POLICY_*, ERR_TOKEN_*, ERR_RENEW_FOREIGN, ERR_LEDGER_BLOCKED, ERR_LEDGER_REVOKED,
- * ERR_LEDGER_NEEDS_TOKEN, ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_ROTATION_BEHIND, ERR_ROTATION_NO_ISSUER.
+ * ERR_LEDGER_NEEDS_TOKEN, ERR_PROOF_*, ERR_LEDGER_CERTIFICATE_UNKNOWN, ERR_ROTATION_BEHIND, ERR_ROTATION_NO_ISSUER.
  *
  * @throws CountersignError ERR_LINT, ERR_SIGNER, ERR_LEDGER_FAILED: nothing was handed out
  */
@@ -134,6 +138,8 @@ async function issueInSteps(
   const listing = context.keyLists.judge(csr.spki, key.kind, spkiHash);
   const listed = listing === undefined ? undefined : await listing;
   if (listed !== undefined) return listed;
+  const proof = request.proof && proveKey(request.proof, csr, at);
+  if (proof?.ok === false) return proof;
 
   // 2. Policy: what the grant gives, who may sign the names, by which profile, what the request asks beyond that, and for
   //    how long.
@@ -188,6 +194,7 @@ async function issueInSteps(
     issuer: issuer.ledgerName,
     notAfter,
     profile: request.profile ?? granted.profile,
+    proofKey: proof?.spkiHash,
     refuseReusedKey: config.requests.reusedKeys === 'refuse' && !question.isOwn,
   });
   if (!intent.ok) return intent;

@@ -16,6 +16,7 @@ import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
 import { keepIssued } from './keep-issued.ts';
 import { offeredRoots, pinnedAmong } from './learn-root.ts';
 import { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
+import { type ProofKey, signProof } from './proof/sign-proof.ts';
 import { proveIssued } from './prove-issued.ts';
 
 export interface EnrolOptions {
@@ -27,6 +28,8 @@ export interface EnrolOptions {
   readonly fingerprint?: string;
   /** ECDSA P-256 unless given. */
   readonly keyKind?: KeyKind;
+  /** Signs this enrolment, and has to sign every renewal of what it gives. None unless given. */
+  readonly proofKey?: ProofKey;
   /** What {@link offeredRoots} was answered before. */
   readonly offered?: readonly Certificate[];
   /** Key and request that were made before; `keyKind` is not looked at then. */
@@ -79,7 +82,9 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
       transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
     });
     const { ttlMs, ...wishes } = wishesOf(options);
-    const request = { csr, ...(ttlMs !== undefined && { ttlMs }) };
+    const { proofKey } = options;
+    const proof = proofKey && { proof: await signProof(proofKey, csr, clock) };
+    const request = { csr, ...(ttlMs !== undefined && { ttlMs }), ...proof };
     const response =
       token instanceof Secret
         ? await client.enrol({ token, ...request }, abort)

@@ -79,6 +79,7 @@ export type { PeerRules } from './live/peer-rules.ts';
 export { type LiveTlsOptions, liveTlsOptions, type TlsOptionsRules } from './live/tls-options.ts';
 export { type OpenIdentityOptions, openIdentity } from './open-identity.ts';
 export { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
+export { type ProofKey, signProof } from './proof/sign-proof.ts';
 export { type ProofOptions, proveIdentity, proveIssued } from './prove-issued.ts';
 export { type NamedCertificate, proveNamedCertificate } from './prove-named-certificate.ts';
 export { proveSameHolder } from './prove-same-holder.ts';

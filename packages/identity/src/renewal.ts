@@ -7,6 +7,7 @@ import type { FetchBundle } from './follow-bundle.ts';
 import type { Identity } from './identity.ts';
 import type { RenewalWish } from './issuers/issuer.ts';
 import type { MakeRequest } from './own-request.ts';
+import { type ProofKey, signProof } from './proof/sign-proof.ts';
 
 export interface RenewalRequest {
   /** What is to be renewed. */
@@ -44,10 +45,12 @@ export function renewOverMtls(options: {
   readonly profile?: string;
   /** Name of the intermediate that signs; the first that admits the names unless given. */
   readonly issuer?: string;
+  /** Signs each request; what was enrolled with one is renewed with it alone. None unless given. */
+  readonly proofKey?: ProofKey;
   /** 15,000 unless given. */
   readonly timeoutMs?: number;
 }): Renew {
-  const { url, clock, timeoutMs } = options;
+  const { url, clock, timeoutMs, proofKey } = options;
   const wishes = wishesOf(options);
   const clientOf = (current: Identity) =>
     authorityClient({
@@ -58,8 +61,10 @@ export function renewOverMtls(options: {
       trustDomain: current.bundle.trustDomain,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
-  const renewAtAuthority = async ({ current, csr, signal }: RenewalRequest) =>
-    await clientOf(current).renew({ csr, ...wishes }, { signal });
+  const renewAtAuthority = async ({ current, csr, signal }: RenewalRequest) => {
+    const proof = proofKey && { proof: await signProof(proofKey, csr, clock) };
+    return await clientOf(current).renew({ csr, ...wishes, ...proof }, { signal });
+  };
   const fetchBundle: FetchBundle = async ({ current, holds, signal }) => {
     const { trustDomain } = current.bundle;
     return parseBundleDocument(await clientOf(current).bundle({ holds, signal }), trustDomain);

@@ -133,6 +133,7 @@ export {
   parseJwtSvidOrder,
 } from './jwt-messages.ts';
 export { nonceOfKey } from './key-nonce.ts';
+export { formatKeyProof, type KeyProof, keyProofText } from './key-proof.ts';
 export {
   type FinalReason,
   finalReasons,

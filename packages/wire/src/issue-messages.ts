@@ -1,5 +1,6 @@
 import { Secret, toBase64 } from '@countersign/base';
 import { type JoinToken, parseJoinToken, revealJoinToken } from './join-token.ts';
+import { formatKeyProof, type KeyProof, proofIn } from './key-proof.ts';
 import { type Members, readMessage } from './read-message.ts';
 
 /** What a caller may wish of a certificate; the authority decides. */
@@ -14,6 +15,8 @@ export interface CertificateWishes {
 
 /** `POST /v1/enrol`: a one-time token and a request signed by the key that the caller keeps. */
 export interface EnrolRequest extends CertificateWishes {
+  /** Binds the identity to a long-term key, which every renewal needs then. */
+  readonly proof?: KeyProof;
   readonly token: JoinToken;
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
@@ -23,11 +26,13 @@ export type AnyEnrolRequest = EnrolRequest | BearerEnrolRequest;
 
 /** `POST /v1/renew`, over mTLS: the same names as the certificate that the caller shows. */
 export interface RenewRequest extends CertificateWishes {
+  /** By the long-term key of the identity, where it has one. */
+  readonly proof?: KeyProof;
   readonly csr: Uint8Array;
 }
 
 /** `POST /v1/admin/issue`, on the admin socket alone: names by order of whoever holds the state. */
-export interface AdminIssueRequest extends RenewRequest {
+export interface AdminIssueRequest extends Omit<RenewRequest, 'proof'> {
   readonly spiffeId?: string;
   readonly dns: readonly string[];
   readonly ip: readonly string[];
@@ -83,6 +88,7 @@ export function parseEnrolRequest(json: unknown): EnrolRequest {
   return readMessage('enrol request', json, (m) => ({
     token: parseJoinToken(m.text('token', { max: 256, secret: true })),
     csr: m.bytes('csr', issueLimits.csrBytes),
+    ...proofIn(m),
     ...readWishes(m),
   }));
 }
@@ -93,6 +99,8 @@ export interface BearerEnrolRequest {
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
   readonly ttlMs?: number;
+  /** As of {@link EnrolRequest}. */
+  readonly proof?: KeyProof;
 }
 
 export function isBearerEnrolRequest(json: unknown): boolean {
@@ -111,6 +119,7 @@ export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
     return {
       token: new Secret(m.text('token', { max: 32 * 1024, secret: true })),
       csr: m.bytes('csr', issueLimits.csrBytes),
+      ...proofIn(m),
       ...(ttlMs !== undefined && { ttlMs }),
     };
   });
@@ -118,10 +127,11 @@ export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
 
 /** The one place besides the token command that writes a token's secret out. */
 export function formatEnrolRequest(request: AnyEnrolRequest): string {
-  const { token, csr, ...wishes } = request;
+  const { token, csr, proof, ...wishes } = request;
   return JSON.stringify({
     token: token instanceof Secret ? token.reveal() : revealJoinToken(token),
     csr: toBase64(csr),
+    ...(proof !== undefined && { proof: formatKeyProof(proof) }),
     ...wishesOf(wishes),
   });
 }
@@ -129,12 +139,15 @@ export function formatEnrolRequest(request: AnyEnrolRequest): string {
 export function parseRenewRequest(json: unknown): RenewRequest {
   return readMessage('renew request', json, (m) => ({
     csr: m.bytes('csr', issueLimits.csrBytes),
+    ...proofIn(m),
     ...readWishes(m),
   }));
 }
 
 export function formatRenewRequest(request: RenewRequest): string {
-  return JSON.stringify({ csr: toBase64(request.csr), ...wishesOf(request) });
+  const { csr, proof, ...wishes } = request;
+  const word = proof !== undefined && { proof: formatKeyProof(proof) };
+  return JSON.stringify({ csr: toBase64(csr), ...word, ...wishesOf(wishes) });
 }
 
 const namesLimits = { maxItems: issueLimits.names, max: issueLimits.nameLength };

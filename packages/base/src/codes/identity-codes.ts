@@ -22,6 +22,11 @@ export const identityCodes = {
     hint: 'see that this runs on a machine of that cloud, where its metadata service may be asked from here',
     exit: 3,
   },
+  ERR_IDENTITY_PROOF_KEY: {
+    meaning: 'A proof key is not one that can sign enrolments and renewals.',
+    hint: 'give pkcs11:… (RFC 7512) or tpm:HANDLE of an ECDSA or RSA key; docs/keys.md shows how one is made',
+    exit: 2,
+  },
   ERR_IDENTITY_PIN: {
     meaning:
       'The fingerprint that was given and the one in the join token name two different roots.',

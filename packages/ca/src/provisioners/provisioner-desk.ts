@@ -7,6 +7,7 @@ import {
   formatDuration,
   type Secret,
 } from '@countersign/base';
+import type { KeyProof } from '@countersign/wire';
 import { parseCertificateRequest } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import { KeySets } from '../bearer/key-sets.ts';
@@ -28,6 +29,7 @@ export interface ProvisionerOrder {
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
   readonly ttlMs?: number | undefined;
+  readonly proof?: KeyProof | undefined;
 }
 
 /** What came to light on the way, for the audit trail. */
@@ -72,7 +74,7 @@ export class ProvisionerDesk {
     });
   }
 
-  async #admit({ token: written, csr, ttlMs }: ProvisionerOrder, seen: Seen) {
+  async #admit({ token: written, csr, ttlMs, proof }: ProvisionerOrder, seen: Seen) {
     // 1. Whose it is, and that it is.
     const shown = readEvidence(written.reveal());
     if (!shown.ok) return shown;
@@ -105,7 +107,7 @@ export class ProvisionerDesk {
     // 4. The certificate, by the one flow; no longer than the provisioner says.
     const wishedMs = ttlMs === undefined ? lifetimeMs : Math.min(ttlMs, lifetimeMs ?? ttlMs);
     const by = { provisioner: name, caller, evidence };
-    const request = { csr, issuer, profile, ttlMs: wishedMs, ...names, ...by };
+    const request = { csr, issuer, profile, ttlMs: wishedMs, proof, ...names, ...by };
     return { ok: true, request } as const;
   }
 
