@@ -32,6 +32,8 @@ const soPeerPidfd = 77;
 const sysPidfdOpen = 434;
 const pollIn = 1;
 const enoProtoOpt = 92;
+const eIntr = 4;
+const interruptedAtMost = 100;
 
 /**
  * The kernel through koffi, without a compiler.
@@ -91,8 +93,13 @@ export async function openKernel(): Promise<Kernel> {
       const asked = Buffer.alloc(8);
       asked.writeInt32LE(handle, 0);
       asked.writeInt16LE(pollIn, 4);
-      // A process that has ended makes its handle readable; what cannot be asked is not alive.
-      return poll(asked, 1, 0) !== 0;
+      // A process that has ended makes its handle readable; what cannot be asked is not alive. A signal that comes at that
+      // moment, such as a profiler's, says nothing of it.
+      for (let tries = 0; tries < interruptedAtMost; tries += 1) {
+        const found = poll(asked, 1, 0);
+        if (found >= 0 || koffi.errno() !== eIntr) return found !== 0;
+      }
+      return true;
     },
     release: (handle) => closeSync(handle),
   };
