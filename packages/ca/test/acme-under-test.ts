@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { noLog, systemClock } from '@countersign/base';
 import { type AcmeConfig, noTrials } from '../src/acme/acme-config.ts';
 import { AcmeEdge } from '../src/acme/acme-edge.ts';
+import { usualResources } from '../src/acme/acme-resources.ts';
 import { authorityForAcme } from '../src/acme/authority-for-acme.ts';
 import type { Authority } from '../src/authority.ts';
 import { AcmeClient } from './acme-client.ts';
@@ -128,6 +129,7 @@ export class AcmeWorld {
 function configOf(more: Partial<AcmeConfig>, httpPort: number): AcmeConfig {
   return {
     ...{ path: '/acme', directory: '/directory', provisioner: 'acme' },
+    resources: usualResources,
     challenges: ['http-01', 'dns-01', 'tls-alpn-01'],
     ...{ termsOfService: 'https://example.com/terms', website: undefined },
     externalAccountRequired: false,

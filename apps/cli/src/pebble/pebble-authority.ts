@@ -46,7 +46,7 @@ service_certificates:
     allow_wildcards: true
     allow_ip_san: true
 profiles:
-  exact: { backdate: 0s }
+  exact: { backdate: 0s, for: [{ provisioners: [acme] }] }
 requests: { other_extensions: ignore, other_names: ignore }
 `;
 }
@@ -55,6 +55,24 @@ requests: { other_extensions: ignore, other_names: ignore }
 function mark(): string {
   return randomBytes(3).toString('hex');
 }
+
+/** As Pebble calls them: it differs on purpose from what public authorities have, and tests look for its names. */
+const pebbleResources: AcmeConfig['resources'] = {
+  newNonce: '/nonce-plz',
+  newAccount: '/sign-me-up',
+  newOrder: '/order-plz',
+  revokeCert: '/revoke-cert',
+  keyChange: '/rollover-account-key',
+  renewalInfo: '/draft-ietf-acme-ari-03/renewalInfo/{}',
+  account: '/my-account/{}',
+  orders: '/list-orderz/{}',
+  order: '/my-order/{}',
+  finalize: '/finalize-order/{}',
+  authorization: '/authZ/{}',
+  challenge: '/chalZ/{}/{}',
+  certificate: '/certZ/{}',
+  alternate: '/certZ/{}/alternate/{}',
+};
 
 /** What the edge does of what Pebble's file, environment and flags say. */
 export async function pebbleAcme(
@@ -70,7 +88,7 @@ export async function pebbleAcme(
   );
   const hour = 3_600_000;
   return {
-    ...{ path: '', directory: '/dir', provisioner: 'acme' },
+    ...{ path: '', directory: '/dir', resources: pebbleResources, provisioner: 'acme' },
     challenges: ['http-01', 'tls-alpn-01', 'dns-01', 'dns-account-01'],
     ...{ termsOfService: 'data:text/plain,For%20tests%20alone', website: undefined },
     externalAccountRequired: config.externalAccountBindingRequired,

@@ -12,12 +12,12 @@ export class RenewalInfoOverrides {
       fromHex(serialHex) ?? new Uint8Array(),
     ];
     const id = parts.map((each) => Buffer.from(each).toString('base64url')).join('.');
-    this.#texts.set(`/renewal-info/${id}`, text);
+    this.#texts.set(id, text);
   }
 
   /** Whether it has answered. */
   answer({ method, url = '' }: IncomingMessage, response: ServerResponse): boolean {
-    const text = method === 'GET' ? this.#texts.get(url) : undefined;
+    const text = method === 'GET' ? this.#texts.get(url.split('/').at(-1) ?? '') : undefined;
     if (text === undefined) return false;
     response.writeHead(200, {
       'content-type': 'application/json; charset=utf-8',

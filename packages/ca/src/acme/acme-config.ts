@@ -1,4 +1,5 @@
 import type { LookedAtChallenge } from './acme-objects.ts';
+import type { AcmeResources } from './acme-resources.ts';
 
 /** What ca.yaml says under `acme`, or a stand-in for a public authority from its own file. Durations are milliseconds. */
 export interface AcmeConfig {
@@ -6,6 +7,8 @@ export interface AcmeConfig {
   readonly path: string;
   /** The directory's own resource below `path`. */
   readonly directory: string;
+  /** Paths of everything else below `path`. */
+  readonly resources: AcmeResources;
   /** The provisioner that policy rules and the ledger name. */
   readonly provisioner: string;
   readonly challenges: readonly LookedAtChallenge[];

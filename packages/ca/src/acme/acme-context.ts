@@ -4,6 +4,7 @@ import type { CertificateRecord } from '../ledger/ledger.ts';
 import type { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import type { Identifier } from './acme-objects.ts';
+import type { ResourcePatterns } from './acme-resources.ts';
 import type { AcmeStore } from './acme-store.ts';
 import type { Nonces } from './nonces.ts';
 import type { Validators } from './validation/validators.ts';
@@ -64,6 +65,7 @@ export interface AcmeContext {
   readonly store: AcmeStore;
   /** Who is believed about attestation keys; empty where no device is attested. */
   readonly attestationRoots: readonly Certificate[];
+  readonly patterns: ResourcePatterns;
   readonly nonces: Nonces;
   readonly validators: Validators;
   readonly accounts: RateLimiter;

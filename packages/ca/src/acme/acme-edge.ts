@@ -5,6 +5,7 @@ import type { EdgeState } from '../ledger/edge/edge-records.ts';
 import { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import type { AcmeAuthority, AcmeContext } from './acme-context.ts';
+import { ResourcePatterns } from './acme-resources.ts';
 import { AcmeStore } from './acme-store.ts';
 import { answerAcme } from './answer-acme.ts';
 import { Nonces } from './nonces.ts';
@@ -41,6 +42,7 @@ export class AcmeEdge {
       authority,
       store: new AcmeStore(state),
       attestationRoots,
+      patterns: new ResourcePatterns(config.resources),
       nonces: await Nonces.open(state, clock),
       validators: new ClaimValidators(config.validation, clock),
       accounts: new RateLimiter(clock, config.limits.accountsPerHour),

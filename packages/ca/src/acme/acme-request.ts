@@ -1,5 +1,7 @@
+import type { AcmeConfig } from './acme-config.ts';
 import type { Account } from './acme-objects.ts';
 import type { AcmeProblem } from './acme-problem.ts';
+import type { AcmeResource, AcmeResources } from './acme-resources.ts';
 import type { AccountKey, Jws } from './jose.ts';
 
 /** A request whose signature is proved and whose nonce is spent. */
@@ -30,41 +32,50 @@ export interface AcmeAnswer {
 
 /** Addresses of resources, as the client that asks sees them. */
 export class AcmeLinks {
-  readonly base: string;
+  readonly #base: string;
   readonly #directory: string;
+  readonly #resources: AcmeResources;
 
-  constructor(base: string, directory: string) {
-    this.base = base;
+  /** @param origin `https://` and the host */
+  constructor(
+    origin: string,
+    { path, directory, resources }: Pick<AcmeConfig, 'path' | 'directory' | 'resources'>,
+  ) {
+    this.#base = `${origin}${path}`;
     this.#directory = directory;
+    this.#resources = resources;
   }
 
   get directory(): string {
-    return `${this.base}${this.#directory}`;
+    return `${this.#base}${this.#directory}`;
   }
   account(id: string): string {
-    return `${this.base}/account/${id}`;
+    return this.of('account', id);
   }
   orders(account: string, after?: string): string {
     const page = after === undefined ? '' : `?cursor=${after}`;
-    return `${this.account(account)}/orders${page}`;
+    return `${this.of('orders', account)}${page}`;
   }
   order(id: string): string {
-    return `${this.base}/order/${id}`;
+    return this.of('order', id);
   }
   finalize(id: string): string {
-    return `${this.order(id)}/finalize`;
+    return this.of('finalize', id);
   }
   authorization(id: string): string {
-    return `${this.base}/authorization/${id}`;
+    return this.of('authorization', id);
   }
   challenge(authorization: string, type: string): string {
-    return `${this.base}/challenge/${authorization}/${type}`;
+    return this.of('challenge', authorization, type);
   }
   certificate(serialHex: string, alternate = 0): string {
-    return `${this.base}/certificate/${serialHex}${alternate === 0 ? '' : `/${alternate}`}`;
+    if (alternate === 0) return this.of('certificate', serialHex);
+    return this.of('alternate', serialHex, String(alternate));
   }
-  of(resource: string): string {
-    return `${this.base}/${resource}`;
+  /** With its names; without them, where they begin. */
+  of(resource: AcmeResource, ...names: readonly string[]): string {
+    const [first = '', ...rest] = this.#resources[resource].split('{}');
+    return `${this.#base}${first}${rest.map((part, i) => `${names[i] ?? ''}${part}`).join('')}`;
   }
 }
 

@@ -6,7 +6,8 @@ import { readAnyBody } from '../serve/read-body.ts';
 import type { AcmeContext } from './acme-context.ts';
 import { type AcmeProblem, problem, problemBody } from './acme-problem.ts';
 import { type AcmeAnswer, AcmeLinks } from './acme-request.ts';
-import { type AcmeRoute, acmeRoutes } from './acme-routes.ts';
+import type { ResourcePatterns } from './acme-resources.ts';
+import { acmeRoutes } from './acme-routes.ts';
 import { directory } from './directory.ts';
 import { proveRequest } from './prove-request.ts';
 import { renewalInfo } from './renewal-info.ts';
@@ -17,6 +18,7 @@ const maxBodyBytes = 128 * 1024;
 interface Asked {
   /** Below the edge's own path, without the query. */
   readonly path: string;
+  readonly found: ReturnType<ResourcePatterns['find']>;
   readonly links: AcmeLinks;
   /** As a client must sign it. */
   readonly url: string;
@@ -42,7 +44,7 @@ export async function answerAcme(
   if (response.destroyed) return;
   const { method } = request;
   // RFC 8555 §6.5: in every answer to a POST, errors too
-  if (method === 'POST' || asked.path === '/new-nonce') {
+  if (method === 'POST' || asked.found?.resource === 'newNonce') {
     response.setHeader('replay-nonce', context.nonces.next());
   }
   response.setHeader('cache-control', 'no-store');
@@ -65,7 +67,7 @@ async function answerOf(
   asked: Asked,
   request: IncomingMessage,
 ): Promise<AcmeAnswer | AcmeProblem> {
-  const { path, links, url, from } = asked;
+  const { path, found, links, url, from } = asked;
   const { method } = request;
 
   // RFC 8555 §6.1: a client says what it is
@@ -79,15 +81,18 @@ async function answerOf(
     return directory(context.config, links);
   }
   // RFC 8555 §6.3: by POST-as-GET too
-  if (path === '/new-nonce' && (isRead || method === 'POST')) {
+  if (found?.resource === 'newNonce' && (isRead || method === 'POST')) {
     return { ok: true, status: method === 'HEAD' ? 200 : 204 };
   }
-  const certificateId = /^\/renewal-info\/([A-Za-z0-9_.-]+)$/.exec(path)?.[1];
-  if (certificateId !== undefined && isRead) return await renewalInfo(context, certificateId);
+  if (found?.resource === 'renewalInfo' && isRead) {
+    return await renewalInfo(context, found.names[0] ?? '');
+  }
 
   // 2. Everything else is a signed POST.
-  const found = routeOf(path);
-  if (found === undefined) return problem('malformed', 'no such resource', { status: 404 });
+  const route = found && acmeRoutes[found.resource];
+  if (found === undefined || route === undefined) {
+    return problem('malformed', 'no such resource', { status: 404 });
+  }
   if (method !== 'POST') {
     return problem('malformed', 'this resource is asked for by POST', {
       status: 405,
@@ -99,8 +104,8 @@ async function answerOf(
   if (type.trim().toLowerCase() !== 'application/jose+json') {
     return problem('malformed', 'the content type must be application/jose+json', { status: 415 });
   }
-  const body = await readAnyBody(request, { name: found.route.name, maxBodyBytes });
-  const { route, names } = found;
+  const { resource, names } = found;
+  const body = await readAnyBody(request, { name: resource, maxBodyBytes });
   const proved = await proveRequest(context, {
     body,
     url,
@@ -117,25 +122,16 @@ async function answerOf(
   return await whileAskedBy({ by, from }, async () => await route.answer(context, proved));
 }
 
-function routeOf(
-  path: string,
-): { readonly route: AcmeRoute; readonly names: string[] } | undefined {
-  for (const route of acmeRoutes) {
-    const match = route.pattern.exec(path);
-    if (match !== null)
-      return { route, names: match.slice(1).filter((each) => each !== undefined) };
-  }
-  return undefined;
-}
-
-function askedOf({ config }: AcmeContext, request: IncomingMessage): Asked {
+function askedOf({ config, patterns }: AcmeContext, request: IncomingMessage): Asked {
   const target = request.url ?? '/';
   const [path = ''] = target.split('?');
   const { host = 'localhost' } = request.headers;
   const origin = `https://${/^[A-Za-z0-9.:[\]-]{1,300}$/.test(host) ? host : 'localhost'}`;
+  const own = path.slice(config.path.length);
   return {
-    path: path.slice(config.path.length),
-    links: new AcmeLinks(`${origin}${config.path}`, config.directory),
+    path: own,
+    found: patterns.find(own),
+    links: new AcmeLinks(origin, config),
     url: `${origin}${target}`,
     from: request.socket.remoteAddress ?? '',
   };

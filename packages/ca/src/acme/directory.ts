@@ -9,12 +9,13 @@ export function directory(config: AcmeConfig, links: AcmeLinks): AcmeAnswer {
     status: 200,
     headers: { 'access-control-allow-origin': '*' },
     body: {
-      newNonce: links.of('new-nonce'),
-      newAccount: links.of('new-account'),
-      newOrder: links.of('new-order'),
-      revokeCert: links.of('revoke-certificate'),
-      keyChange: links.of('key-change'),
-      renewalInfo: links.of('renewal-info'),
+      newNonce: links.of('newNonce'),
+      newAccount: links.of('newAccount'),
+      newOrder: links.of('newOrder'),
+      revokeCert: links.of('revokeCert'),
+      keyChange: links.of('keyChange'),
+      // RFC 9773 §4.1: clients put the slash
+      renewalInfo: links.of('renewalInfo').replace(/\/$/, ''),
       meta: {
         externalAccountRequired,
         ...(termsOfService !== undefined && { termsOfService }),

@@ -11,6 +11,7 @@ import {
   noTrials,
   type ValidationConfig,
 } from './acme-config.ts';
+import { usualResources } from './acme-resources.ts';
 import type { WrittenAcme } from './acme-schema.ts';
 
 const second = 1000;
@@ -63,6 +64,7 @@ export function interpretAcme(
   return {
     path,
     directory: '/directory',
+    resources: usualResources,
     provisioner: written.provisioner ?? 'acme',
     challenges: written.challenges ?? ['http-01', 'dns-01', 'tls-alpn-01'],
     deviceAttestation: readDeviceAttestation(written.device_attestation, report),

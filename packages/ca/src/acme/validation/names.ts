@@ -52,6 +52,8 @@ export class Names {
   async #addressesOf(host: string): Promise<string[]> {
     const resolver = this.#resolver;
     if (resolver === undefined) {
+      // RFC 6761 §6.3, which not every system's own look-up keeps
+      if (/(?:^|\.)localhost$/.test(host)) return ['127.0.0.1', '::1'];
       const found = await lookup(host, { all: true }).catch((thrown: unknown) => {
         throw new NameFailure(`addresses of "${host}": ${codeOf(thrown)}`, true);
       });
