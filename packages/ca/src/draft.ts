@@ -10,6 +10,7 @@ import {
   type Name,
   type NameConstraints,
   type SubjectPublicKeyInfo,
+  sharedExtension,
 } from '@countersign/x509';
 import type { AuthorityCertificateConfig, IntermediateConfig } from './ca-config.ts';
 import { alternativesOf, type CertificateNames } from './certificate-names.ts';
@@ -132,19 +133,22 @@ export function serviceTemplate(
 ): ServiceTemplate {
   const { policies, extensions } = profile;
   return {
-    publication,
+    publication: { ...publication, extensions: publication.extensions.map(sharedExtension) },
     issuer,
-    authorityKeyId: extension.authorityKeyId(
-      issuer.certificate.subjectKeyId ?? keyIdOf(issuer.certificate.spki),
+    authorityKeyId: sharedExtension(
+      extension.authorityKeyId(issuer.certificate.subjectKeyId ?? keyIdOf(issuer.certificate.spki)),
     ),
-    extKeyUsage: extension.extKeyUsage(profile.extKeyUsage),
+    extKeyUsage: sharedExtension(extension.extKeyUsage(profile.extKeyUsage)),
     keyUsage: new Map(
-      serviceKeyTypes.map((type) => [type, extension.keyUsage(usagesFor(type, profile.keyUsage))]),
+      serviceKeyTypes.map((type) => [
+        type,
+        sharedExtension(extension.keyUsage(usagesFor(type, profile.keyUsage))),
+      ]),
     ),
     more: [
       ...(policies.length === 0 ? [] : [extension.certificatePolicies(policies)]),
       ...extensions,
-    ],
+    ].map(sharedExtension),
   };
 }
 
@@ -224,8 +228,8 @@ class ServiceDraft implements Draft {
 
 /** As long as the ledger's, and of their form. Never signed: the evidence of the lint writes over it. */
 export const placeholderSerial = Uint8Array.of(0x01, ...new Uint8Array(19).fill(0xff));
-const notAnAuthority = extension.basicConstraints({ ca: false });
-const signing = extension.keyUsage(['digitalSignature']);
+const notAnAuthority = sharedExtension(extension.basicConstraints({ ca: false }));
+const signing = sharedExtension(extension.keyUsage(['digitalSignature']));
 const emptyName = buildName([]);
 function authorityExtensions(
   config: AuthorityCertificateConfig,

@@ -143,11 +143,13 @@ async function issueInSteps(
 
   // 2. Policy: what the grant gives, who may sign the names, by which profile, what the request asks beyond that, and for
   //    how long.
-  const granted = await readGrant(request.grant, csr, context);
+  const reading = readGrant(request.grant, csr, context);
+  const granted = reading instanceof Promise ? await reading : reading;
   if (!granted.ok) return granted;
   const { names, requester } = granted;
   const { issuers, haltOf } = context;
-  const unfit = await context.standing.unfit({ issuers, at, haltOf });
+  const standing = context.standing.unfit({ issuers, at, haltOf });
+  const unfit = standing instanceof Promise ? await standing : standing;
   const question = {
     at,
     names: granted.judged ?? names,
@@ -200,7 +202,8 @@ async function issueInSteps(
   if (!intent.ok) return intent;
 
   // 6. Sign, unless the ledger was away meanwhile, and others have replaced the key and retired it.
-  const overtaken = await context.overtakenOf?.(issuer.ledgerName);
+  const isHalted = haltOf?.(issuer.ledgerName) !== undefined;
+  const overtaken = isHalted ? await context.overtakenOf?.(issuer.ledgerName) : undefined;
   if (overtaken !== undefined) {
     await ledger.abandoned(intent.position, overtaken.detail);
     return overtaken;

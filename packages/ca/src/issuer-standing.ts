@@ -23,7 +23,8 @@ type Asked = Pick<Ledger, 'onCommit' | 'certificateStatus' | 'blocking'>;
  */
 export class IssuerStanding {
   readonly #ledger: Asked;
-  #known = new Map<string, Promise<Denial | undefined>>();
+  /** By the issuer's certificate; a promise as long as the ledger is asked. */
+  #known = new Map<Certificate, Promise<Denial | undefined> | Denial | undefined>();
 
   constructor(ledger: Asked) {
     this.#ledger = ledger;
@@ -35,27 +36,35 @@ export class IssuerStanding {
     this.#known = new Map();
   }
 
-  /** Denials: ERR_ROTATION_NO_ISSUER, ERR_ROTATION_BEHIND, ERR_POLICY_ISSUER_ENDS. */
-  async unfit({ issuers, at, haltOf }: StandingQuestion): Promise<UnfitIssuers> {
-    const unfit = new Map<string, Denial>();
-    for (const issuer of issuers) {
-      if (!issuer.signsServices) continue;
-      const { name, ledgerName } = issuer;
-      const why = (await this.#revoked(issuer)) ?? haltOf?.(ledgerName) ?? ended(issuer, at);
-      if (why !== undefined) unfit.set(name, why);
+  /** At once where the ledger was asked before. Denials: ERR_ROTATION_NO_ISSUER, ERR_ROTATION_BEHIND, ERR_POLICY_ISSUER_ENDS. */
+  unfit({ issuers, at, haltOf }: StandingQuestion): UnfitIssuers | Promise<UnfitIssuers> {
+    const signing = issuers.filter((issuer) => issuer.signsServices);
+    const revoked = signing.map((issuer) => this.#revoked(issuer));
+    const unfitOf = (answers: readonly (Denial | undefined)[]): UnfitIssuers => {
+      const unfit = new Map<string, Denial>();
+      for (const [i, issuer] of signing.entries()) {
+        const why = answers[i] ?? haltOf?.(issuer.ledgerName) ?? ended(issuer, at);
+        if (why !== undefined) unfit.set(issuer.name, why);
+      }
+      return unfit;
+    };
+    if (revoked.some((answer) => answer instanceof Promise)) {
+      return Promise.all(revoked).then(unfitOf);
     }
-    return unfit;
+    return unfitOf(revoked as readonly (Denial | undefined)[]);
   }
 
-  #revoked(issuer: Issuer): Promise<Denial | undefined> {
+  #revoked(issuer: Issuer): Promise<Denial | undefined> | Denial | undefined {
     const known = this.#known;
-    const key = `${issuer.ledgerName} ${issuer.certificate.serialHex}`;
-    const asked = known.get(key);
-    if (asked !== undefined) return asked;
+    const { certificate } = issuer;
+    if (known.has(certificate)) return known.get(certificate);
     const asking = whyRevoked(issuer, this.#ledger);
-    known.set(key, asking);
+    known.set(certificate, asking);
     // A failure is not remembered.
-    asking.catch(() => known.delete(key));
+    asking.then(
+      (answer) => known.set(certificate, answer),
+      () => known.delete(certificate),
+    );
     return asking;
   }
 }

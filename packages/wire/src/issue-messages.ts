@@ -215,8 +215,32 @@ export function parseIssueResponse(json: unknown): IssueResponse {
 }
 
 export function formatIssueResponse(response: IssueResponse): string {
-  return JSON.stringify({ ...response, chain: response.chain.map(toBase64) });
+  const { bundle, chain, trustDomain, ...rest } = response;
+  const [leaf = new Uint8Array(), ...above] = chain;
+  const certificates = [JSON.stringify(toBase64(leaf)), ...above.map(writtenCertificate)];
+  const said = JSON.stringify({ ...rest, trustDomain }).slice(0, -1);
+  return `${said},"chain":[${certificates.join()}],"bundle":${writtenBundle(bundle)}}`;
 }
+
+/** What all answers of an issuer share, as JSON: it is the same value in each, so it is written once. */
+function writtenCertificate(der: Uint8Array): string {
+  const known = certificatesWritten.get(der);
+  if (known !== undefined) return known;
+  const written = JSON.stringify(toBase64(der));
+  certificatesWritten.set(der, written);
+  return written;
+}
+
+function writtenBundle(bundle: IssueResponse['bundle']): string {
+  const known = bundlesWritten.get(bundle);
+  if (known !== undefined) return known;
+  const written = JSON.stringify(bundle);
+  bundlesWritten.set(bundle, written);
+  return written;
+}
+
+const certificatesWritten = new WeakMap<Uint8Array, string>();
+const bundlesWritten = new WeakMap<IssueResponse['bundle'], string>();
 
 export function namesIn(m: Members): Pick<AdminIssueRequest, 'spiffeId' | 'dns' | 'ip'> {
   return {

@@ -290,11 +290,16 @@ export function findRoute(
   | { readonly route: Route }
   | { readonly refused: 'path' }
   | { readonly refused: 'method'; readonly allow: string } {
-  const samePath = Object.values<Route>(routes).filter(
-    (route) => route.path === path || (route.path.endsWith('/') && path.startsWith(route.path)),
-  );
+  const samePath = byPath.get(path) ?? trees.filter((tree) => path.startsWith(tree.path));
   if (samePath.length === 0) return { refused: 'path' };
   const route = samePath.find((each) => each.method === method);
   if (route !== undefined) return { route };
   return { refused: 'method', allow: samePath.map((each) => each.method).join(', ') };
 }
+
+const byPath: ReadonlyMap<string, readonly Route[]> = Map.groupBy(
+  Object.values<Route>(routes),
+  (route) => route.path,
+);
+/** Those that stand for everything below them. */
+const trees = Object.values<Route>(routes).filter((route) => route.path.endsWith('/'));

@@ -157,7 +157,35 @@ export function encodeExtensions(extensions: readonly Extension[]): Uint8Array {
   return der.sequence(...extensions.map(encodeExtension));
 }
 
-function encodeExtension({ oid, critical, value }: Extension): Uint8Array {
+/** An extension that many certificates share: its DER is written once, with the first of them. */
+export function sharedExtension({ oid, critical, value }: Extension): Extension {
+  return new SharedExtension(oid, critical, value);
+}
+
+class SharedExtension implements Extension {
+  readonly oid: string;
+  readonly critical: boolean;
+  readonly value: Uint8Array;
+  #der: Uint8Array | undefined;
+
+  constructor(oid: string, critical: boolean, value: Uint8Array) {
+    this.oid = oid;
+    this.critical = critical;
+    this.value = value.slice();
+  }
+
+  static derOf(extension: Extension): Uint8Array | undefined {
+    if (!(#der in extension)) return undefined;
+    extension.#der ??= writeExtension(extension).slice();
+    return extension.#der;
+  }
+}
+
+function encodeExtension(extension: Extension): Uint8Array {
+  return SharedExtension.derOf(extension) ?? writeExtension(extension);
+}
+
+function writeExtension({ oid, critical, value }: Extension): Uint8Array {
   if (!critical) return der.sequence(der.oid(oid), der.octetString(value));
   return der.sequence(der.oid(oid), der.boolean(true), der.octetString(value));
 }

@@ -58,7 +58,7 @@ export {
   type PolicyMapping,
   type ReasonFlag,
 } from './extension.ts';
-export { encodeExtensions, extension, keyIdOf } from './extension-builders.ts';
+export { encodeExtensions, extension, keyIdOf, sharedExtension } from './extension-builders.ts';
 export {
   encodeGeneralName,
   formatGeneralName,

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import process from 'node:process';
-import { CountersignError, type Log } from '@countersign/base';
+import { type Clock, CountersignError, type Log } from '@countersign/base';
 import { Option } from 'commander';
 import { pino, stdSerializers } from 'pino';
 import type pinoPretty from 'pino-pretty';
@@ -17,15 +17,15 @@ export function logLevelOption(): Option {
 }
 
 /**
- * The log of a long-running command, on standard error: pretty on a terminal, JSON lines otherwise. Written at the end
- * of each turn of the event loop, warnings and errors at once: a process that is killed has lost no more than what that
- * turn had said of ordinary things.
+ * The log of a long-running command, on standard error: pretty on a terminal, JSON lines otherwise. Warnings and errors
+ * are written at once, with what stands before them: a process that is killed has lost no more than what it said of
+ * ordinary things in its last 20 ms.
  */
 export function createLog(cli: Cli, level: LogLevel): Log {
   const options = {
     level,
     base: null,
-    timestamp: () => `,"time":"${new Date(cli.clock.now()).toISOString()}"`,
+    timestamp: timestamps(cli.clock),
     serializers: { err: describeError },
     formatters: { level: (label: string) => ({ level: label }) },
   };
@@ -38,7 +38,7 @@ export function createLog(cli: Cli, level: LogLevel): Log {
         translateTime: 'SYS:HH:MM:ss.l',
         ignore: 'pid,hostname',
       })
-    : new TurnWriter(pino.destination({ dest: process.stderr.fd, sync: true }));
+    : new GatheringWriter(pino.destination({ dest: process.stderr.fd, sync: true }));
   return pino(options, destination);
 }
 
@@ -57,14 +57,31 @@ function describeError(thrown: unknown): unknown {
   return thrown instanceof Error ? stdSerializers.err(thrown) : thrown;
 }
 
+/** As pino wants it; what a second's times have in common is written once. */
+function timestamps(clock: Clock): () => string {
+  let second = Number.NaN;
+  let beginning = '';
+  return function timestamp() {
+    const now = Math.trunc(clock.now());
+    const [seconds, ms] = [Math.floor(now / 1000), now - Math.floor(now / 1000) * 1000];
+    if (seconds !== second) {
+      second = seconds;
+      beginning = new Date(seconds * 1000).toISOString().slice(0, -4);
+    }
+    return `,"time":"${beginning}${String(ms).padStart(3, '0')}Z"`;
+  };
+}
+
+/** How long a line of ordinary things waits for others. */
+const longestWaitMs = 20;
 /** As many characters are written in any case. */
 const longestPending = 64 * 1024;
 const warn = 40;
 
 const pinoMetadata: unique symbol = Symbol.for('pino.metadata');
 
-/** A write costs more than a line does: those of one turn go together. */
-class TurnWriter {
+/** A write costs more than a line does, so lines go together. */
+class GatheringWriter {
   /** Asks pino to keep `lastLevel`. */
   readonly [pinoMetadata] = true;
   lastLevel = 0;
@@ -81,7 +98,7 @@ class TurnWriter {
     this.#pending += line;
     const isUrgent = this.lastLevel >= warn || this.#pending.length > longestPending;
     if (isUrgent) this.#flush();
-    else if (!this.#isScheduled) setImmediate(() => this.#flush());
+    else if (!this.#isScheduled) setTimeout(() => this.#flush(), longestWaitMs).unref();
     this.#isScheduled ||= !isUrgent;
   }
 

@@ -15,12 +15,14 @@ export function decideNoted<T extends { readonly ok: true } | Denial>(
   { asked, subject, by }: Question,
   decide: () => Promise<T>,
 ): Promise<T> {
-  return whileAskedBy(whoAsks() ?? { by }, async function decideAndNote() {
+  return whoAsks() === undefined ? whileAskedBy({ by }, decideAndNote) : decideAndNote();
+
+  async function decideAndNote(): Promise<T> {
     const answer = await decide();
     if (!answer.ok) {
       const { code, detail } = answer;
       ledger.noteRefusal({ asked, subject, code, detail });
     }
     return answer;
-  });
+  }
 }

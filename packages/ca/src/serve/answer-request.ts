@@ -120,16 +120,23 @@ async function streamed(
 }
 
 function send(response: ServerResponse, route: Route, body: string): void {
+  const length = Buffer.byteLength(body);
   response.writeHead(200, {
     'content-type': route.answer,
     'cache-control': 'no-store',
-    'content-length': Buffer.byteLength(body),
+    'content-length': length,
   });
-  response.end(body);
+  // Head and body are one write; where each character is an octet, none of them need be looked at.
+  response.end(body, length === body.length ? 'latin1' : 'utf8');
 }
 
 /** Our targets are plain paths: nothing is decoded or resolved, so there is one spelling of each. */
 function targetOf(request: IncomingMessage): { path: string; query: URLSearchParams } {
-  const [path = '', ...query] = (request.url ?? '').split('?');
-  return { path, query: new URLSearchParams(query.join('?')) };
+  const { url = '' } = request;
+  const mark = url.indexOf('?');
+  if (mark < 0) return { path: url, query: noQuery };
+  return { path: url.slice(0, mark), query: new URLSearchParams(url.slice(mark + 1)) };
 }
+
+/** Nobody writes to it. */
+const noQuery = new URLSearchParams();
