@@ -13,6 +13,12 @@ import {
 } from '@countersign/authz';
 import { CountersignError, codeTable, nearestWord } from '@countersign/base';
 import { configIssue, parseYamlDocuments, type SourceDocument } from '@countersign/config';
+import {
+  compileIstio,
+  emptyModel,
+  isRoutingDocument,
+  readIstioDocuments,
+} from '@countersign/gateway';
 import { readText } from './authz-options.ts';
 import type { Finding } from './check-finding.ts';
 import { findingsOf } from './check-finding.ts';
@@ -48,7 +54,10 @@ export async function checkPolicies(
   const workloads = await readWorkloads(cli, around.workloads);
   const findings: Finding[] = [];
   const read: IstioPolicies[] = [];
-  for (const document of parseYamlDocuments(text, file, limits)) {
+  const documents = parseYamlDocuments(text, file, limits);
+  const routing = checkRouting(documents, file);
+  findings.push(...routing.findings);
+  for (const document of documents.filter((each) => !isOfRoutingAlone(each))) {
     try {
       read.push(readIstioPolicies([knownKind(document)]));
     } catch (thrown) {
@@ -64,10 +73,37 @@ export async function checkPolicies(
     const notes = ofWeight('note').map(
       ({ position, message }) => `${position.line}:${position.column}: ${message}`,
     );
-    return { findings, notes };
+    return { findings, notes: [...notes, ...routing.notes] };
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
     return { findings: [...findings, ...findingsOf(thrown, file)], notes: [] };
+  }
+}
+
+/** A Gateway is of interest to policies as well. */
+function isOfRoutingAlone(document: SourceDocument): boolean {
+  return isRoutingDocument(document) && Object(document.value).kind !== 'Gateway';
+}
+
+/** Where there are documents that only routing goes by, all that it goes by is read, each and then together. */
+function checkRouting(documents: readonly SourceDocument[], file: string): PoliciesChecked {
+  const routing = documents.filter(isRoutingDocument);
+  if (!routing.some(isOfRoutingAlone)) return { findings: [], notes: [] };
+  const findings: Finding[] = [];
+  for (const document of routing) {
+    try {
+      readIstioDocuments([document]);
+    } catch (thrown) {
+      if (!(thrown instanceof CountersignError)) throw thrown;
+      findings.push(...findingsOf(thrown, file));
+    }
+  }
+  if (findings.length > 0) return { findings, notes: [] };
+  try {
+    return { findings, notes: compileIstio(routing, { base: emptyModel() }).notes };
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError)) throw thrown;
+    return { findings: findingsOf(thrown, file), notes: [] };
   }
 }
 

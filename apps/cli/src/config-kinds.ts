@@ -51,14 +51,16 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
   },
   {
     name: 'gateway',
-    recognise: (value) => 'routes' in value || 'listen' in value || 'listeners' in value,
+    recognise: (value) =>
+      'routes' in value || 'listen' in value || 'listeners' in value || 'istio' in value,
     async read(text, file, cli) {
-      const { parseGatewayConfig } = await import('@countersign/gateway');
+      const { readGatewayConfig } = await import('./serve/gateway-languages.ts');
       const { doubtsAbout, missingProviders, readPolicies, readRoles, rulesOf } = await import(
         './serve/gateway-files.ts'
       );
-      const config = parseGatewayConfig(text, file);
-      const policies = await readPolicies(cli, config, { config: file });
+      const read = await readGatewayConfig(cli, text, file);
+      const { config } = read;
+      const policies = [...read.policies, ...(await readPolicies(cli, config, { config: file }))];
       await readRoles(cli, config, { config: file });
       // Whose trust domain it is, its identity will say.
       rulesOf({ config, policies }, 'cluster.local');
@@ -69,7 +71,7 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
         (name) =>
           `CUSTOM policies ask provider "${name}", which "authorization.providers" does not have`,
       );
-      return [...doubts, ...missing];
+      return [...read.notes, ...doubts, ...missing];
     },
   },
   {
@@ -95,7 +97,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const markers = [
   ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen'],
-  ...['listeners', 'agent', 'entries', 'keep', 'certificates', 'kind', 'apiVersion'],
+  ...['listeners', 'istio', 'agent', 'entries', 'keep', 'certificates', 'kind', 'apiVersion'],
 ];
 
 /**

@@ -61,6 +61,14 @@ test('what is wrong is named with file, line and column, and what was expected',
       `${minimal}\nrevocation: { method: crl, maxSilence: 1h }`,
       /^gateway\.yaml:2:28: revocation\.maxSilence: is for feed, chosen is crl/,
     ],
+    [
+      `${minimal}\nissuer: { workload_api: { socket: /a } }`,
+      /^gateway\.yaml:2:1: issuer: revocation\.method is feed, which needs a "ca"/,
+    ],
+    [
+      `${minimal}\nissuer: { workload_api: { sockt: /a } }\nrevocation: { method: crl }`,
+      /unknown key "sockt" in issuer\.workload_api, the nearest valid key is "socket"/,
+    ],
   ];
   for (const [yaml, message] of cases) {
     assert.throws(

@@ -4,6 +4,7 @@ import {
   checkAll,
   configIssue,
   durationSchema,
+  issuerSchema,
   parseConfigText,
   readDocument,
   type SourceDocument,
@@ -30,6 +31,8 @@ export interface GatewayConfig
   extends Omit<z.output<typeof gatewaySchema>, 'listen' | 'listeners'> {
   /** At least one; the one of `listen` has the name "gateway". */
   readonly listeners: readonly [ListenerConfig, ...ListenerConfig[]];
+  /** Whether `listen` or `listeners` was written. */
+  readonly writesListeners: boolean;
   /** What listeners and routes mean. */
   readonly model: GatewayModel;
 }
@@ -92,9 +95,13 @@ const gatewaySchema = z.strictObject({
     .optional(),
   /** The authority whose revocation feed is followed. */
   ca: z.string().optional(),
+  /** Somebody else's authority or agent that the own identity comes from, instead of `ca`. */
+  issuer: issuerSchema.optional(),
   /** Policy files, relative to this one. */
   policies: z.array(z.string().min(1)).default([]),
   authorization: authorizationSchema.prefault({}),
+  /** Istio's documents instead of `routes`, and of listeners where one is a Gateway; files relative to this one. */
+  istio: z.array(z.string().min(1)).default([]),
   /** Asked in file order; the first match takes the request. */
   routes: z.array(routeSchema).default([]),
   revocation: revocationSchema.prefault({}),
@@ -125,14 +132,48 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   const listeners = listenersOf(listen, several);
   checkAll(file, [
     () => checkListened(document, listeners, { listen, several }),
-    () => checkRouted(document, listeners, routes),
+    () => checkRouted(document, listeners, config),
     ...checkRoutes(document, routes),
     () => checkProviders(document, authorization.providers),
     () => ca !== undefined && checkOrigin(document, ['ca'], ca, 'https alone'),
     () => checkRevocationConfig(document, ['revocation'], revocation),
+    () => checkIssuer(document, config),
     () => issuanceLog !== undefined && checkLogKey(document, issuanceLog.key),
   ]);
-  return { ...config, listeners, model: compileGatewayYaml({ listeners, routes }) };
+  const writesListeners = listen !== undefined || several !== undefined;
+  return {
+    ...config,
+    listeners,
+    writesListeners,
+    model: compileGatewayYaml({ listeners, routes }),
+  };
+}
+
+/** What only an authority of ours has does not go with somebody else's. */
+function checkIssuer(
+  document: SourceDocument,
+  { issuer, ca, revocation, issuanceLog }: z.output<typeof gatewaySchema>,
+): void {
+  if (issuer === undefined) return;
+  const fail = (message: string) => {
+    throw configIssue(document, ['issuer'], 'ERR_CONFIG_VALUE', `issuer: ${message}`, 'key');
+  };
+  if (ca !== undefined) fail('"ca" is there as well, expected one of both');
+  if (issuanceLog !== undefined) fail('"issuanceLog" needs a "ca"');
+  if (!revocation.method.includes('feed')) return;
+  fail('revocation.method is feed, which needs a "ca"; choose crl, ocsp, staple or lifetime');
+}
+
+/** The usual listener, without a route. */
+export function emptyModel(): GatewayModel {
+  return compileGatewayYaml({ listeners: listenersOf(undefined, undefined), routes: [] });
+}
+
+/** What gateway.yaml says by saying nothing, for routing that is written in another language. */
+export function gatewayConfigOf(model: GatewayModel): GatewayConfig {
+  const config = gatewaySchema.parse({});
+  const listeners = listenersOf(undefined, undefined);
+  return { ...config, listeners, writesListeners: false, model };
 }
 
 /** The same with another port for the first listener, as the command line may say. */
@@ -154,8 +195,13 @@ interface WrittenListeners {
 function checkRouted(
   document: SourceDocument,
   listeners: GatewayConfig['listeners'],
-  routes: GatewayConfig['routes'],
+  { routes, istio }: Pick<GatewayConfig, 'routes' | 'istio'>,
 ): void {
+  if (istio.length > 0) {
+    if (routes.length === 0) return;
+    const message = 'routes: "istio" is there as well, expected one of both';
+    throw configIssue(document, ['routes'], 'ERR_CONFIG_VALUE', message);
+  }
   if (routes.length > 0 || listeners.every(({ protocol }) => protocol === 'tcp')) return;
   const path = document.value !== null && 'routes' in Object(document.value) ? ['routes'] : [];
   const message = 'routes: missing, a listener that speaks HTTP goes by them';

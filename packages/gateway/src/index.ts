@@ -2,11 +2,15 @@ export { type AdminServer, type AdminServerOptions, startAdminServer } from './a
 export type { BoundListener } from './client-listeners.ts';
 export { type Exchange, type Forwarded, forward } from './forward.ts';
 export {
+  emptyModel,
   type GatewayConfig,
   type GatewayLimits,
+  gatewayConfigOf,
   parseGatewayConfig,
   withFirstPort,
 } from './gateway-config.ts';
+export { type CompiledIstio, compileIstio } from './istio/compile-istio.ts';
+export { isRoutingDocument, readIstioDocuments, routingKinds } from './istio/istio-documents.ts';
 export type { ListenerConfig } from './listener-config.ts';
 export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-peers.ts';
 export type { GatewayModel } from './model/gateway-model.ts';

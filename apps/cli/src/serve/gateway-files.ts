@@ -10,9 +10,9 @@ import {
   type RuleSet,
   warnAboutPolicies,
 } from '@countersign/authz';
-import { type GatewayConfig, parseGatewayConfig, withFirstPort } from '@countersign/gateway';
+import { type GatewayConfig, withFirstPort } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
-import { readInput } from '../read-input.ts';
+import { readGatewayConfig, readText } from './gateway-languages.ts';
 
 export interface GatewayFilesOptions {
   readonly config: string;
@@ -26,10 +26,12 @@ export interface GatewayFiles {
   /** With none, everybody whom the handshake lets in is allowed, as in Istio. */
   readonly policies: readonly AuthorizationPolicy[];
   readonly roles: RoleMapping | undefined;
+  /** What is not wrong with the configuration, and may not be what was meant. */
+  readonly notes: readonly string[];
 }
 
 /**
- * `gateway.yaml` with what the command line says instead of it, and the policies of both. Read again for a reload.
+ * The configuration with what the command line says instead of it, and the policies of both. Read again for a reload.
  *
  * @throws ConfigError, CountersignError ERR_FILE
  */
@@ -38,15 +40,17 @@ export async function readGatewayFiles(
   options: GatewayFilesOptions,
 ): Promise<GatewayFiles> {
   const { port, adminPort } = options;
-  const written = parseGatewayConfig(await readText(cli, options.config), options.config);
+  const text = await readText(cli, options.config);
+  const read = await readGatewayConfig(cli, text, options.config);
+  const written = read.config;
   const admin = { address: '127.0.0.1', ...written.admin };
   const config: GatewayConfig = {
     ...(port === undefined ? written : withFirstPort(written, port)),
     ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
   };
-  const policies = await readPolicies(cli, written, options);
+  const policies = [...read.policies, ...(await readPolicies(cli, written, options))];
   const roles = await readRoles(cli, written, options);
-  return { config, policies, roles };
+  return { config, policies, roles, notes: read.notes };
 }
 
 /** @throws ConfigError, CountersignError ERR_FILE */
@@ -111,8 +115,4 @@ export async function readPolicies(
     policies.push(...parseAuthorizationPolicies(await readText(cli, path), path));
   }
   return policies;
-}
-
-async function readText(cli: Cli, path: string): Promise<string> {
-  return Buffer.from(await readInput(cli, path, 'read configuration')).toString('utf8');
 }

@@ -30,6 +30,8 @@ export interface HeaderMatch {
   readonly value: TextMatch;
   /** What must not hold; a header that is not there does not. */
   readonly invert?: boolean;
+  /** Whether it holds of a request without that header; absent: only what must not hold does. */
+  readonly whenAbsent?: boolean;
 }
 
 export interface QueryMatch {
@@ -130,9 +132,17 @@ function otherTests(match: RequestMatch): RequestTest[] {
   return tests;
 }
 
-function headerTest({ name, value, invert = false }: HeaderMatch): RequestTest {
-  const test = present(textTest(value));
-  return ({ rawHeaders }) => test(headerValue(rawHeaders, name)) !== invert;
+function headerTest({
+  name,
+  value,
+  invert = false,
+  whenAbsent = invert,
+}: HeaderMatch): RequestTest {
+  const test = textTest(value);
+  return ({ rawHeaders }) => {
+    const found = headerValue(rawHeaders, name);
+    return found === undefined ? whenAbsent : test(found) !== invert;
+  };
 }
 
 function queryTest({ name, value }: QueryMatch): RequestTest {

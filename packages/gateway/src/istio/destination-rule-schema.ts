@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import { exportToSchema, istioDuration, undone } from './istio-document.ts';
+
+const path = z.string().min(1);
+
+const tls = z.strictObject({
+  mode: z.enum(['DISABLE', 'SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL']).default('DISABLE'),
+  clientCertificate: path.optional(),
+  privateKey: path.optional(),
+  caCertificates: path.optional(),
+  caCrl: path.optional(),
+  subjectAltNames: z.array(z.string().min(1)).optional(),
+  sni: z.string().min(1).optional(),
+  ...undone('credentialName', 'insecureSkipVerify'),
+});
+export type ClientTls = z.output<typeof tls>;
+
+const policyShape = {
+  loadBalancer: z
+    .strictObject({
+      simple: z
+        .enum(['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'])
+        .optional(),
+      ...undone('consistentHash', 'localityLbSetting', 'warmup', 'warmupDurationSecs'),
+    })
+    .optional(),
+  connectionPool: z
+    .strictObject({
+      tcp: z
+        .strictObject({
+          maxConnections: z.int().min(1).optional(),
+          connectTimeout: istioDuration().optional(),
+          idleTimeout: istioDuration().optional(),
+          ...undone('tcpKeepalive', 'maxConnectionDuration'),
+        })
+        .optional(),
+      http: z
+        .strictObject({
+          http2MaxRequests: z.int().min(1).optional(),
+          maxRetries: z.int().min(0).optional(),
+          h2UpgradePolicy: z.enum(['DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE']).optional(),
+          ...undone('http1MaxPendingRequests', 'maxRequestsPerConnection', 'idleTimeout'),
+          ...undone('useClientProtocol', 'maxConcurrentStreams', 'http2KeepAlive'),
+        })
+        .optional(),
+    })
+    .optional(),
+  retryBudget: z
+    .strictObject({
+      percent: z.number().min(0).max(100).default(20),
+      minRetryConcurrency: z.int().min(0).default(3),
+    })
+    .optional(),
+  tls: tls.optional(),
+  ...undone('outlierDetection', 'tunnel', 'proxyProtocol'),
+};
+
+const trafficPolicy = z.strictObject({
+  ...policyShape,
+  portLevelSettings: z
+    .array(z.strictObject({ port: z.strictObject({ number: z.int() }), ...policyShape }))
+    .optional(),
+});
+export type TrafficPolicy = z.output<typeof trafficPolicy>;
+
+/** `spec` of networking.istio.io DestinationRule. */
+export const destinationRuleSpec = z.strictObject({
+  host: z.string().min(1),
+  trafficPolicy: trafficPolicy.optional(),
+  subsets: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1),
+        labels: z.record(z.string(), z.string()).optional(),
+        trafficPolicy: trafficPolicy.optional(),
+      }),
+    )
+    .optional(),
+  exportTo: exportToSchema,
+  ...undone('workloadSelector'),
+});
+export type DestinationRuleSpec = z.output<typeof destinationRuleSpec>;
