@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import { ephemeralAuthority, parseCaConfig, serveAuthority } from '@countersign/ca';
-import { startTestDns } from '@countersign/testkit';
+import { freePort, startTestDns } from '@countersign/testkit';
 import { encodePem } from '@countersign/x509';
-import { freePort } from './bao-server.ts';
 
 export interface OwnDoors {
   readonly url: string;

@@ -8,11 +8,10 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { noLog, noMeter, systemClock } from '@countersign/base';
 import { adminClient, ephemeralAuthority, parseCaConfig, serveAuthority } from '@countersign/ca';
-import { foreign } from '@countersign/testkit';
+import { baoMissing, foreign, freePort, startBao } from '@countersign/testkit';
 import { type AuthorityClient, revealJoinToken } from '@countersign/wire';
 import { encodePem } from '@countersign/x509';
 import { authorityClient, enrol } from '../src/index.ts';
-import { baoMissing, freePort, startBao } from './bao-server.ts';
 
 const python = join(foreign, 'spiffe', 'bin', 'python');
 const workload = 'spiffe://example.com/ns/prod/sa/payments';

@@ -1,3 +1,4 @@
+export { type BaoServer, baoMissing, startBao } from './bao-server.ts';
 export {
   type ForeignCommand,
   type ForeignServer,
@@ -13,6 +14,7 @@ export {
   startForeign,
   writeServerFiles,
 } from './foreign-servers.ts';
+export { freePort } from './free-port.ts';
 export {
   awsDocument,
   awsRegion,
@@ -22,6 +24,7 @@ export {
   type DocumentSigner,
   gcpClaims,
 } from './instance-documents.ts';
+export { type PebbleServer, pebbleMissing, startPebble } from './pebble-server.ts';
 export {
   type PostgresControl,
   type PostgresOptions,
@@ -33,6 +36,7 @@ export {
   softTpmServerMissing,
   startSoftTpmServer,
 } from './soft-tpm-server.ts';
+export { type StepCaServer, startStepCa, stepCaMissing } from './step-ca-server.ts';
 export { type TestCa, type TestCaOptions, type TestCrlOptions, testCa } from './test-ca.ts';
 export type { Mutations, TestCredential } from './test-certificate.ts';
 export { type TestClock, testClock } from './test-clock.ts';

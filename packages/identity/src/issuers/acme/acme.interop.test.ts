@@ -3,11 +3,16 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Secret, systemClock } from '@countersign/base';
-import { startTestDns } from '@countersign/testkit';
+import {
+  freePort,
+  type PebbleServer,
+  pebbleMissing,
+  startPebble,
+  startStepCa,
+  startTestDns,
+  stepCaMissing,
+} from '@countersign/testkit';
 import { certificatesFromPem, formatGeneralName } from '@countersign/x509';
-import { freePort } from '../../../test/bao-server.ts';
-import { type PebbleServer, pebbleMissing, startPebble } from '../../../test/pebble-server.ts';
-import { startStepCa, stepCaMissing } from '../../../test/step-ca-server.ts';
 import { rootsOfFile } from '../issuer-files.ts';
 import { orderNamed } from '../open-issued.ts';
 import { type AcmeIssuerOptions, acmeIssuer } from './acme-issuer.ts';

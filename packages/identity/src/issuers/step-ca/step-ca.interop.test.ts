@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { noLog, noMeter, Secret, systemClock } from '@countersign/base';
-import { type StepCaServer, startStepCa, stepCaMissing } from '../../../test/step-ca-server.ts';
+import { type StepCaServer, startStepCa, stepCaMissing } from '@countersign/testkit';
 import { issuerSuite } from '../issuer.suite.ts';
 import { openIssued } from '../open-issued.ts';
 import { type StepCaCredential, stepCaIssuer } from './step-ca-issuer.ts';

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@countersign/base';
+import { freePort } from './free-port.ts';
 
 const program = join(homedir(), '.cache/countersign-foreign/vault/bin/bao');
 
@@ -90,12 +90,4 @@ async function untilItAnswers(child: ChildProcess, url: string): Promise<void> {
     await systemClock.sleep(100);
   }
   throw new Error('bao does not answer');
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -5,9 +5,10 @@ import { request } from 'node:https';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@countersign/base';
-import { startTestDns, type TestDns, testCa } from '@countersign/testkit';
 import { encodePem, encodePrivateKey } from '@countersign/x509';
-import { freePort } from './bao-server.ts';
+import { freePort } from './free-port.ts';
+import { testCa } from './test-ca.ts';
+import { startTestDns, type TestDns } from './test-dns.ts';
 
 const program = join(homedir(), '.cache/countersign-foreign/bin/pebble');
 

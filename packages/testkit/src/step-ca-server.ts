@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { testCa } from '@countersign/testkit';
 import { encodePem, encodePrivateKey, fingerprintOf } from '@countersign/x509';
-import { freePort } from './bao-server.ts';
+import { freePort } from './free-port.ts';
+import { testCa } from './test-ca.ts';
 
 const program = join(homedir(), '.cache/countersign-foreign/bin/step-ca');
 const example = join(
