@@ -224,13 +224,14 @@ export class Authority {
     );
   }
 
-  /** A further certificate under the names of the one that the peer presented, for whatever key the request has. */
-  renew(request: CsrAndWishes & { readonly peer: VerifiedPeer }): Promise<Issued | Refusal> {
-    const { peer } = request;
-    const grant = { by: 'peer', peer } as const;
+  /** A further certificate under the names of the one that the peer presented; without a request for the same key. */
+  renew(
+    request: Partial<CsrAndWishes> & { readonly peer: VerifiedPeer },
+  ): Promise<Issued | Refusal> {
+    const { peer, csr = peer, ...wished } = request;
     const by = nameOfPeer(peer);
     return decideNoted(this.ledger, { asked: 'renew', subject: by, by }, () =>
-      issueCertificate({ ...wishes(request), grant }, this.#context),
+      issueCertificate({ ...wished, csr, grant: { by: 'peer', peer } }, this.#context),
     );
   }
 

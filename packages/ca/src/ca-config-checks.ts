@@ -113,6 +113,7 @@ export function interpretCaConfig(
     }),
     est: interpretEst(written.est, doorSurroundings),
     provisioners: interpretProvisioners(written.provisioners, doorSurroundings),
+    stepPaths: 'step' in written,
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),
     notices,

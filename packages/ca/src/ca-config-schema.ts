@@ -117,6 +117,7 @@ export const caConfigSchema = z.strictObject({
   vault: vaultSchema.nullish(),
   est: estSchema.nullish(),
   provisioners: provisionersSchema.nullish(),
+  step: z.strictObject({}).nullish(),
   ledger: ledgerSchema.nullish(),
 });
 

@@ -47,6 +47,8 @@ export interface CaConfig {
   readonly est: EstConfig | undefined;
   /** Whose tokens the API takes; in file order. */
   readonly provisioners: readonly ProvisionerConfig[];
+  /** Whether step-ca's own paths are answered. */
+  readonly stepPaths: boolean;
   /** Where the passphrase is that seals keys in files; undefined: a key file seals them, or the command line says. */
   readonly seal: SecretSource | undefined;
   readonly ledger: LedgerConfig;

@@ -2,7 +2,19 @@ import type { CaConfig } from './ca-config.ts';
 
 /** What stands for as long as an authority is open: its name in ca.yaml, and what to compare. */
 export function fixedParts(config: CaConfig): [string, string][] {
-  const { trustDomain, root, intermediates, api, publish, jwt, acme, vault, est, ledger } = config;
+  const {
+    trustDomain,
+    root,
+    intermediates,
+    api,
+    publish,
+    jwt,
+    acme,
+    vault,
+    est,
+    stepPaths,
+    ledger,
+  } = config;
   const { address, port, dns, ip } = api;
   // Which profile is an intermediate's default is policy; all else of it stands in its certificate.
   const certified = intermediates.map(({ profile: _, ...each }) => each);
@@ -16,6 +28,7 @@ export function fixedParts(config: CaConfig): [string, string][] {
     ['acme', JSON.stringify(acme)],
     ['vault', JSON.stringify(vault)],
     ['est', JSON.stringify(est)],
+    ['step', JSON.stringify(stepPaths)],
     ['ledger', JSON.stringify(ledger)],
   ];
 }

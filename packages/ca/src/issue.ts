@@ -8,6 +8,7 @@ import {
   messageOf,
   toHex,
 } from '@countersign/base';
+import { VerifiedPeer } from '@countersign/spiffe';
 import type { KeyProof } from '@countersign/wire';
 import { type CertificateRequest, parseCertificateRequest } from '@countersign/x509';
 import type { AuthorityMetrics } from './authority-metrics.ts';
@@ -24,13 +25,14 @@ import { lintDraft } from './linted-draft.ts';
 import { firstAnswer } from './policy/judgement.ts';
 import type { UsageWish } from './profile/narrow-usages.ts';
 import { proveKey } from './proof/prove-key.ts';
+import { requestOfPeer } from './request-of-peer.ts';
 import { judgeRequestKey } from './request-policy.ts';
 import type { KeyLists } from './requests/key-lists.ts';
 import { signDraft } from './sign-draft.ts';
 
 export interface IssueRequest {
-  /** PKCS #10, DER. */
-  readonly csr: Uint8Array;
+  /** PKCS #10, DER; or a peer, for the key of its certificate: its handshake proved that it holds it. */
+  readonly csr: Uint8Array | VerifiedPeer;
   /** Absent: the policy's default; for a renewal, the lifetime that its certificate had. */
   readonly ttlMs?: number | undefined;
   /** From when it is valid, where that is later than now. */
@@ -131,7 +133,8 @@ async function issueInSteps(
   const read = readRequest(request.csr);
   if (!read.ok) return read;
   const { csr } = read;
-  const key = judgeRequestKey(csr, context.authorityKeys);
+  const isProved = VerifiedPeer.is(request.csr);
+  const key = judgeRequestKey(csr, context.authorityKeys, isProved);
   if (!key.ok) return key;
   const keyHash = hash('sha256', csr.spki.raw, 'buffer');
   const spkiHash = toHex(keyHash);
@@ -228,8 +231,9 @@ async function issueInSteps(
 
 /** Refusals: ERR_DER_*, ERR_CSR_*. */
 export function readRequest(
-  der: Uint8Array,
+  der: Uint8Array | VerifiedPeer,
 ): { readonly ok: true; readonly csr: CertificateRequest } | Refusal {
+  if (VerifiedPeer.is(der)) return { ok: true, csr: requestOfPeer(der) };
   try {
     return { ok: true, csr: parseCertificateRequest(der) };
   } catch (thrown) {

@@ -22,10 +22,13 @@ import { wrongWithModulus } from './requests/weak-rsa.ts';
  * nobody makes us compute with a monstrous key.
  *
  * Denials: ERR_CSR_KEY_WEAK, ERR_CSR_KEY_UNSUPPORTED, ERR_CSR_KEY_REUSED, ERR_CSR_POSSESSION.
+ *
+ * @param isProved by a handshake with that key
  */
 export function judgeRequestKey(
   csr: CertificateRequest,
   authorityKeys: readonly Uint8Array[],
+  isProved = false,
 ): { readonly ok: true; readonly kind: KeyKind } | Denial {
   const judged = judgeKey(csr.spki);
   if (!judged.ok) {
@@ -39,7 +42,7 @@ export function judgeRequestKey(
     return denial('ERR_CSR_KEY_REUSED', 'key of the request is a key of this authority');
   }
   // RFC 2986 §3: the signature is what proves that the requester holds the key.
-  if (!verifyPossession(csr)) {
+  if (!isProved && !verifyPossession(csr)) {
     const sides = `signature does not verify with the request's own ${formatKeyKind(kind)} key`;
     return denial('ERR_CSR_POSSESSION', sides, { algorithm: csr.signatureAlgorithm.oid });
   }

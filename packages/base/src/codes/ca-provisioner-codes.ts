@@ -33,6 +33,21 @@ export const caProvisionerCodes = {
     hint: 'wait, or raise its "requests_per_hour"',
     exit: 1,
   },
+  ERR_STEP_PATH: {
+    meaning: "Something is asked for at one of step-ca's paths that is not there.",
+    hint: 'see docs/step.md for what is answered; keys of provisioners are given by --key',
+    exit: 1,
+  },
+  ERR_STEP_REQUEST: {
+    meaning: "A request at one of step-ca's paths is malformed.",
+    hint: 'the message says what; it is written by the client',
+    exit: 1,
+  },
+  ERR_STEP_UNSUPPORTED: {
+    meaning: "A request at one of step-ca's paths asks for what ca.yaml decides here.",
+    hint: 'leave it out of the request: profiles and the provisioner say what a certificate has',
+    exit: 1,
+  },
   ERR_PROVISIONER_FILE: {
     meaning: 'A file of keys or certificates that a provisioner names cannot be read.',
     hint: 'see the file that the message names',

@@ -1,8 +1,7 @@
-import { CountersignError, equalBytes, Secret } from '@countersign/base';
-import { type VerifiedPeer, verifyPeer } from '@countersign/spiffe';
+import { CountersignError, Secret } from '@countersign/base';
+import type { VerifiedPeer } from '@countersign/spiffe';
 import { type JoinToken, parseJoinToken } from '@countersign/wire';
-import type { Certificate } from '@countersign/x509';
-import type { Authority } from '../authority.ts';
+import { proveShown } from '../prove-shown.ts';
 import { type Device, deviceOf } from './devices.ts';
 import type { EstEntrance, EstLabel, EstUser } from './est-config.ts';
 import type { EstContext } from './est-context.ts';
@@ -115,15 +114,7 @@ async function byCertificate(
   if (chain.length === 0)
     return wrongCredentials('neither credentials nor a certificate are shown');
   const at = clock.now();
-  const verified = verifyPeer({
-    chain: [...chain, ...aboveOf(chain, authority)],
-    bundles: {
-      bundle: (domain) =>
-        domain === authority.config.trustDomain ? authority.bundle() : undefined,
-      authorities: () => authority.bundle().authorities,
-    },
-    ...{ at, purpose: 'client', profile: 'any' },
-  });
+  const verified = proveShown(authority, chain, at);
   if (verified.ok) {
     // RFC 7030 §3.3.2; the ledger refuses a revoked one in any case, this tells it from a wrong name.
     const { status } = await authority.ledger.certificateStatus(verified.peer.serialHex);
@@ -136,23 +127,6 @@ async function byCertificate(
   const device = await deviceOf(config.devices, chain, at);
   if (typeof device !== 'string') return { ok: true, by: 'device', device };
   return wrongCredentials(`${verified.detail}; as a device: ${device}`);
-}
-
-const mostLevels = 8;
-
-/** A resumed session shows the leaf alone, and many clients send no more; what is above one of ours is known here. */
-function aboveOf(shown: readonly Certificate[], authority: Authority): Certificate[] {
-  const own = authority.publishers().map((each) => each.certificate);
-  const found: Certificate[] = [];
-  let below = shown.slice(0, 1);
-  while (below.length > 0 && found.length < mostLevels) {
-    const issuers = below.map((each) => each.issuer.raw);
-    below = own.filter(
-      (each) => !found.includes(each) && issuers.some((name) => equalBytes(name, each.subject.raw)),
-    );
-    found.push(...below);
-  }
-  return found.slice(0, mostLevels);
 }
 
 // RFC 7617 §2

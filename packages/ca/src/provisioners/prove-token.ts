@@ -45,7 +45,8 @@ export async function proveToken(
   const keys = signer === undefined ? await keysOf(provisioner, token, keySets) : [signer.key];
 
   // 2. Signature, time, issuer, audience.
-  const { issuer, audiences } = provisioner;
+  const { issuer } = provisioner;
+  const audiences = audiencesOf(provisioner);
   const verified = verifyJwt(token, { keys, at, issuer, audiences });
   if (!verified.ok) return refused(provisioner, verified.detail);
   const { exp } = verified.jwt.claims;
@@ -78,6 +79,12 @@ export async function proveToken(
 const factsBy: Partial<
   Record<ProvisionerConfig['type'], (claims: JwtClaims) => InstanceFacts | string>
 > = { gcp: gcpFacts, azure: azureFacts };
+
+/** step's clients say of which provisioner a token by a certificate is. */
+function audiencesOf({ type, name, audiences }: ProvisionerConfig): readonly string[] {
+  if (type !== 'x5c') return audiences;
+  return audiences.flatMap((each) => [each, `${each}#x5c/${name}`]);
+}
 
 /** Why a token has not what its provisioner asks for. */
 export function wrongWithClaims(

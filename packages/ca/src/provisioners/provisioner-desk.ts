@@ -74,6 +74,45 @@ export class ProvisionerDesk {
     });
   }
 
+  /**
+   * Whether a one-time token lets its holder revoke that certificate: it is for that serial number, and its provisioner
+   * is the one that the certificate was issued by.
+   *
+   * Denials: ERR_JWT_FORM, ERR_JWT_ALGORITHM, ERR_PROVISIONER_*.
+   */
+  async entitledToRevoke({
+    token,
+    serialHex,
+  }: {
+    readonly token: Secret<string>;
+    readonly serialHex: string;
+  }): Promise<{ readonly ok: true; readonly caller: string } | Denial> {
+    const shown = readEvidence(token.reveal());
+    if (!shown.ok) return shown;
+    const record = await this.#authority.ledger.certificate(serialHex);
+    const provisioner = this.#authority.config.provisioners.find(
+      ({ type, name }) => (type === 'jwk' || type === 'x5c') && name === record?.provisioner,
+    );
+    if (shown.kind !== 'jwt' || provisioner === undefined) {
+      const sides = `certificate "${serialHex}" was issued by no provisioner of one-time tokens`;
+      return denial('ERR_PROVISIONER_UNKNOWN', sides);
+    }
+    const audiences = provisioner.audiences.map((each) => each.replace(/\/sign$/, '/revoke'));
+    const parts = { keySets: this.#keysFor(provisioner), clock: this.#clock };
+    const proved = await proveToken({ ...provisioner, audiences }, shown.token, parts);
+    if (!proved.ok) return proved;
+    const { subject } = proved;
+    if (!/^\d{1,49}$/.test(subject) || BigInt(subject) !== BigInt(`0x${serialHex}`)) {
+      const sides = `is for "${subject.slice(0, 80)}", serial "${BigInt(`0x${serialHex}`)}" is to be revoked`;
+      return denial(
+        'ERR_PROVISIONER_CLAIMS',
+        `token for provisioner "${provisioner.name}" ${sides}`,
+      );
+    }
+    const spent = await this.#spend(provisioner, proved, shown);
+    return spent ?? { ok: true, caller: callerOf(provisioner, subject) };
+  }
+
   async #admit({ token: written, csr, ttlMs, proof }: ProvisionerOrder, seen: Seen) {
     // 1. Whose it is, and that it is.
     const shown = readEvidence(written.reveal());

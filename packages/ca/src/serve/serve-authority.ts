@@ -30,6 +30,7 @@ import type { QueueLimits } from './issue-queue.ts';
 import { answerListRequests } from './list-requests.ts';
 import { openAcme } from './open-acme.ts';
 import { openEst } from './open-est.ts';
+import { openStep } from './open-step.ts';
 import { openVault } from './open-vault.ts';
 import { OwnIdentity } from './own-identity.ts';
 import { answerProblem } from './problem-answer.ts';
@@ -117,6 +118,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   });
 
   const acme = await openAcme(options);
+  const step = await openStep(context);
   const vault = await openVault({ ...options, version: options.version ?? 'unknown' });
 
   // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP
@@ -144,7 +146,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     const caller = callers.get(socket) ?? { kind: 'anonymous', address };
     const refusal = refusals.get(socket);
     // Whose certificate is of others may show it there, and log in by it.
-    const door = [est, vault].find((each) => each?.has(request.url ?? '') === true);
+    const door = [est, vault, step].find((each) => each?.has(request.url ?? '') === true);
     if (door !== undefined) {
       if (refusal !== undefined) response.setHeader('connection', 'close');
       return void door.answer(request, response);
@@ -170,7 +172,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     bundles,
     clientAuth: 'request',
     maxConnections: options.maxConnections ?? 10_000,
-    ...((est ?? vault) !== undefined && { refusedLingerMs: requestTimeoutMs }),
+    ...((est ?? vault ?? step) !== undefined && { refusedLingerMs: requestTimeoutMs }),
     clock,
     log,
     meter,
