@@ -1,6 +1,12 @@
 export { ConfigError, type ConfigIssue, checkAll, formatIssue } from './config-error.ts';
 export { durationSchema } from './duration-schema.ts';
 export {
+  issuerSchema,
+  signerSchema,
+  type WrittenIssuer,
+  type WrittenSigner,
+} from './issuer-schema.ts';
+export {
   configIssue,
   parseConfigText,
   readConfigText,

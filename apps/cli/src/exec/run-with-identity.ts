@@ -3,8 +3,15 @@ import { connect } from 'node:net';
 import { constants } from 'node:os';
 import process from 'node:process';
 import { CountersignError, type Log, messageOf, noMeter, type Secret } from '@countersign/base';
-import { type Identity, renewOverMtls, startRotation, writeIdentity } from '@countersign/identity';
+import {
+  type Identity,
+  type RotatingIdentity,
+  renewOverMtls,
+  startRotation,
+  writeIdentity,
+} from '@countersign/identity';
 import type { Cli } from '../cli.ts';
+import { openIssuer, readIssuerFile } from '../issuers/open-issuer.ts';
 import { obtainIdentity } from '../serve/obtain-identity.ts';
 import { ExitWith } from '../verb.ts';
 import { environmentOf, type Handover } from './handed-over.ts';
@@ -19,6 +26,8 @@ export interface ExecOptions {
   readonly identity?: string;
   readonly token?: Secret<string>;
   readonly ca?: string;
+  /** A file with an `issuer:` of somebody else's; `identity` is then where it is kept. */
+  readonly issuer?: string;
   readonly handovers: readonly Handover[];
   readonly onRotation: OnRotation;
   /** Of a restart: from SIGTERM to SIGKILL. */
@@ -34,41 +43,92 @@ export interface ExecOptions {
  * @throws CountersignError ERR_EXEC_PROGRAM, ERR_EXEC_DIRECTORY, and what obtaining the identity throws
  */
 export async function runWithIdentity(cli: Cli, log: Log, options: ExecOptions): Promise<number> {
-  const { clock } = cli;
   // 1. signals from now on are the program's
   const programs = new RunningProgram(cli, log, options);
   const unforward = forwardSignals(programs);
   // 2. the identity, and a place that nobody else can read
-  const { identity, url } = await Promise.race([
-    obtainIdentity({ ...options, who: 'exec' }, { clock, log }),
+  const opened = await Promise.race([
+    openOwn(cli, log, options),
     programs.ended.then((code) => Promise.reject(new ExitWith(code))),
   ]);
-  const place = await makePrivateDirectory(cli, options.directory);
+  const place = await makePrivateDirectory(cli, options.directory).catch(async (thrown) => {
+    await opened.stop();
+    throw thrown;
+  });
   const files = place.path;
   const write = (fresh: Identity) => writeIdentity(files, fresh, { mode: 0o600 });
-  let live: ReturnType<typeof startRotation> | undefined;
   try {
+    const { identity } = opened;
     await write(identity);
     // 3. the program
     programs.start(environmentOf(identity, files, options.handovers));
     // 4. fresh files for it, and word of them
-    live = startRotation({
-      identity,
-      renew: renewOverMtls({ url, clock }),
-      ...(options.identity === undefined ? {} : { directory: options.identity }),
-      async onSwap(fresh) {
-        await write(fresh);
-        await programs.tell(environmentOf(fresh, files, options.handovers));
-      },
-      ...{ clock, log, meter: noMeter },
+    opened.follow(async (fresh) => {
+      await write(fresh);
+      await programs.tell(environmentOf(fresh, files, options.handovers));
     });
     // 5. its end is ours
     return await programs.ended;
   } finally {
     unforward();
-    await live?.stop();
+    await opened.stop();
     await place.remove();
   }
+}
+
+interface Opened {
+  readonly identity: Identity;
+  /** Tells of each identity after the one above, once. */
+  follow(onSwap: (fresh: Identity) => Promise<void>): void;
+  stop(): Promise<void>;
+}
+
+/** Of our authority, or of somebody else's. */
+async function openOwn(cli: Cli, log: Log, options: ExecOptions): Promise<Opened> {
+  const { clock } = cli;
+  if (options.issuer !== undefined) return openForeign(cli, log, options.issuer, options.identity);
+  const { identity, url } = await obtainIdentity({ ...options, who: 'exec' }, { clock, log });
+  let live: RotatingIdentity | undefined;
+  return {
+    identity,
+    follow(onSwap) {
+      live = startRotation({
+        identity,
+        renew: renewOverMtls({ url, clock }),
+        ...(options.identity === undefined ? {} : { directory: options.identity }),
+        ...{ onSwap, clock, log, meter: noMeter },
+      });
+    },
+    stop: async () => await live?.stop(),
+  };
+}
+
+async function openForeign(
+  cli: Cli,
+  log: Log,
+  path: string,
+  kept: string | undefined,
+): Promise<Opened> {
+  const { clock } = cli;
+  const { issuer, directory } = await readIssuerFile(cli, path);
+  let tell: ((fresh: Identity) => Promise<void>) | undefined;
+  const { live, stop } = await openIssuer(issuer, {
+    ...{ cli, directory, kept, clock, log, meter: noMeter },
+    onSwap: async (fresh) => await tell?.(fresh),
+  });
+  const { identity } = live;
+  return {
+    identity,
+    follow(onSwap) {
+      tell = onSwap;
+      // What came while the program was started.
+      if (live.identity.svid === identity.svid) return;
+      onSwap(live.identity).catch((thrown: unknown) => {
+        log.error({ err: thrown }, `after the renewal: ${messageOf(thrown)}`);
+      });
+    },
+    stop,
+  };
 }
 
 /** The same with the agent of this machine: the program fetches its identity itself. */

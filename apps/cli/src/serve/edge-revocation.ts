@@ -6,7 +6,7 @@ import {
   type Log,
   type Meter,
 } from '@countersign/base';
-import { authorityClient, type RotatingIdentity } from '@countersign/identity';
+import { authorityClient, type LiveSource } from '@countersign/identity';
 import {
   followRevocations,
   type JudgedPeer,
@@ -22,8 +22,8 @@ import type { AuthorityClient, CutCounts } from '@countersign/wire';
 export interface EdgeRevocationOptions {
   readonly config: RevocationConfig;
   /** The authority whose feed is followed, where the method is `feed`. */
-  readonly url: string;
-  readonly live: RotatingIdentity;
+  readonly url: string | undefined;
+  readonly live: LiveSource;
   /** Where what the feed said is kept. */
   readonly data: string | undefined;
   /** Connections that the edge has at most, in one direction. */
@@ -115,6 +115,9 @@ interface OwnRefusal {
 
 function followFeed(options: EdgeRevocationOptions, refusal: OwnRefusal): RevocationFollower {
   const { config, url, live, data, recheck, countOpen, clock, log, meter } = options;
+  if (url === undefined) {
+    throw new CountersignError('ERR_USAGE', 'revocation by feed, and no authority is named');
+  }
   const client = authorityClient({
     ...{ url, clock, svids: live, bundles: live },
     trustDomain: live.svid().spiffeId.trustDomain,

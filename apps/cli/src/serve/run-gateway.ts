@@ -1,13 +1,9 @@
 import type { Log, Secret } from '@countersign/base';
 import { allowUnproved, type Gateway, LoggedPeers, startGateway } from '@countersign/gateway';
-import {
-  authorityClient,
-  type RotatingIdentity,
-  renewOverMtls,
-  startRotation,
-} from '@countersign/identity';
+import { authorityClient } from '@countersign/identity';
 import { parseNoteKey } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
+import { type EdgeIdentity, openEdgeIdentity } from './edge-identity.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
 import {
   doubtsAbout,
@@ -18,7 +14,6 @@ import {
   rulesOf,
 } from './gateway-files.ts';
 import type { Running } from './long-running.ts';
-import { obtainIdentity, takeOver } from './obtain-identity.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
 
 export interface RunGatewayOptions extends GatewayFilesOptions {
@@ -53,15 +48,8 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
     log.warn({}, 'no policy is given: everybody whom the handshake lets in may call everything');
   }
   // 2. who we are, kept fresh from here on
-  const ca = options.ca ?? files.config.ca;
-  const own = { who: 'gateway', identity: options.identity, token: options.token, ca };
-  const { identity, url } = await obtainIdentity(own, { clock, log });
-  const live = startRotation({
-    identity,
-    renew: renewOverMtls({ url, clock }),
-    ...(options.identity !== undefined && { directory: options.identity }),
-    ...{ clock, log, meter },
-  });
+  const own = await openEdgeIdentity({ ...options, who: 'gateway' }, files.config, tools);
+  const { live, url } = own;
   // 3. who is revoked; news of it re-asks the connections, and what the feed's news cut is acknowledged
   let gateway: Gateway | undefined;
   const revocation = startEdgeRevocation({
@@ -98,7 +86,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   } catch (thrown) {
     await gateway?.close();
     loggedPeers?.stop();
-    await Promise.all([revocation.stop(), live.stop()]);
+    await Promise.all([revocation.stop(), own.stop()]);
     throw thrown;
   }
   const serving = gateway;
@@ -112,12 +100,12 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
       const { config, roles } = next;
       serving.reload({ config, rules: rulesOf(next, trustDomain), roles });
       tellDoubts(next, trustDomain, log);
-      await takeOver(live, options.identity);
+      await own.refresh();
     },
     async close() {
       await serving.close();
       loggedPeers?.stop();
-      await Promise.all([revocation.stop(), live.stop()]);
+      await Promise.all([revocation.stop(), own.stop()]);
     },
   };
 }
@@ -125,10 +113,10 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
 /** Where the configuration requires that peers are in the issuance log: who asks the authority for the proofs. */
 function startLoggedPeers(
   { issuanceLog, limits, listeners }: GatewayFiles['config'],
-  { url, live }: { readonly url: string; readonly live: RotatingIdentity },
+  { url, live }: Pick<EdgeIdentity, 'url' | 'live'>,
   { cli, log, meter }: Tools,
 ): LoggedPeers | undefined {
-  if (issuanceLog === undefined) return undefined;
+  if (issuanceLog === undefined || url === undefined) return undefined;
   const { clock } = cli;
   const { trustDomain } = live.svid().spiffeId;
   return new LoggedPeers({

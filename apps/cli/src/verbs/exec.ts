@@ -13,6 +13,7 @@ interface ExecWords {
   readonly identity?: string;
   readonly ca?: string;
   readonly token?: string;
+  readonly issuer?: string;
   readonly agentSocket?: string;
   readonly set?: readonly string[];
   readonly onRotation?: string;
@@ -29,6 +30,10 @@ export const execVerb: Verb = {
       .option('--identity <dir>', 'the identity, renewed there; else in memory alone')
       .option('--ca <url>', 'the authority; of identity.json unless given')
       .option('--token <secret>', 'enrols where there is no identity yet: a token, @FILE or -')
+      .option(
+        '--issuer <file>',
+        "an identity of somebody else's authority: a file with issuer:; kept in --identity where given",
+      )
       .option(
         '--agent-socket <path>',
         'no files: the program asks this agent, by SPIFFE_ENDPOINT_SOCKET',
@@ -67,12 +72,13 @@ a signal ended it). Text in variables does not change under a running program: i
 
 Example:
   countersign exec --identity payments --on-rotation SIGHUP --set SSL_CERT_FILE=bundle -- nginx -g 'daemon off;'
+  countersign exec --issuer vault.yaml --on-rotation restart -- my-service
   countersign exec --agent-socket /run/countersign/agent.sock -- my-service`;
 
 const signals = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGINT', 'SIGTERM', 'SIGWINCH'] as const;
 
 async function exec(cli: Cli, words: readonly string[], options: ExecWords): Promise<void> {
-  const { token, identity, ca, agentSocket, directory, stopTimeout: stopMs } = options;
+  const { token, identity, ca, issuer, agentSocket, directory, stopTimeout: stopMs } = options;
   const handovers = (options.set ?? []).map(parseHandover);
   const [program = '', ...args] = words;
   const hasText = handovers.some(({ isContent, what }) => isContent && what !== 'spiffe-id');
@@ -80,7 +86,7 @@ async function exec(cli: Cli, words: readonly string[], options: ExecWords): Pro
   const run = { program, args, onRotation, stopMs };
   const log = createLog(cli, options.logLevel);
   if (agentSocket !== undefined) {
-    const others = { identity, ca, token, directory, 'on-rotation': options.onRotation };
+    const others = { identity, ca, token, issuer, directory, 'on-rotation': options.onRotation };
     const other = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
     if (other !== undefined || handovers.length > 0) {
       throw usage(`--${other ?? 'set'} does not go with --agent-socket: the program gets no files`);
@@ -88,11 +94,15 @@ async function exec(cli: Cli, words: readonly string[], options: ExecWords): Pro
     const socket = resolve(agentSocket.replace(/^unix:(\/\/)?/, ''));
     throw new ExitWith(await runWithAgent(cli, log, { ...run, socket }));
   }
+  if (issuer !== undefined && (ca ?? token) !== undefined) {
+    throw usage(`--${ca === undefined ? 'token' : 'ca'} does not go with --issuer`);
+  }
   const secret = token === undefined ? undefined : await readSecret(cli, token, '--token');
   const code = await runWithIdentity(cli, log, {
     ...{ ...run, handovers },
     ...(identity !== undefined && { identity }),
     ...(ca !== undefined && { ca }),
+    ...(issuer !== undefined && { issuer }),
     ...(secret !== undefined && { token: secret }),
     ...(directory !== undefined && { directory }),
   });
