@@ -25,6 +25,8 @@ export interface WrittenNames {
   readonly spiffeId?: string | undefined;
   readonly dns?: readonly string[] | undefined;
   readonly ip?: readonly string[] | undefined;
+  /** For the subject, in orders: it is judged as the names are, and need not be among them. */
+  readonly commonName?: string | undefined;
   /** What an edge vouches for that has seen an attestation. */
   readonly devices?: readonly string[] | undefined;
 }

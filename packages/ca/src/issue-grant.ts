@@ -159,14 +159,18 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     const caller = peer.spiffeId?.toString() ?? `certificate ${peer.serialHex}`;
     const named = orderedNames(names, csr);
     if (!named.ok) return named;
+    const titled = withCommonName(named.names, names.commonName);
+    if (!titled.ok) return titled;
+    const { commonName, judged } = titled;
     const isRegistrar = config.api.registrars.includes(caller);
-    if (!isRegistrar && !(await entries.grants(caller, named.names))) {
+    if (!isRegistrar && !(await entries.grants(caller, judged ?? named.names))) {
       const detail = `"${caller}" asks for a certificate of others, neither api.registrars nor an entry lets it`;
       return denial('ERR_API_FORBIDDEN', detail, { caller });
     }
     return {
       ok: true,
       names: named.names,
+      ...{ commonName, judged },
       describe: `the order of "${caller}"`,
       ledgerGrant: { kind: 'registrar', serialHex: peer.serialHex },
       // So that what it vouched for can be revoked together.
@@ -197,9 +201,12 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
   operator({ names }, csr) {
     const named = orderedNames(names, csr);
     if (!named.ok) return named;
+    const titled = withCommonName(named.names, names.commonName);
+    if (!titled.ok) return titled;
     return {
       ok: true,
       names: named.names,
+      ...{ commonName: titled.commonName, judged: titled.judged },
       describe: 'the order',
       ledgerGrant: { kind: 'operator' },
       provisioner: 'operator',

@@ -30,6 +30,8 @@ export interface BatchOrder extends CertificateWishes {
   readonly spiffeId?: string;
   readonly dns: readonly string[];
   readonly ip: readonly string[];
+  /** For the subject, such as a user of a database: judged as the names are, and not one of them. */
+  readonly commonName?: string;
 }
 
 /** A certificate as single calls answer it, without the bundle, which is the same for all. */
@@ -65,9 +67,15 @@ function readOrder(item: unknown, at: string): BatchOrder {
   return readMessage(`batch request, ${at}`, item, (m) => {
     const own = m.flag('own');
     const names = namesIn(m);
-    const isNamed = names.spiffeId !== undefined || names.dns.length + names.ip.length > 0;
+    const commonName = m.optional('commonName', (name) => m.text(name, { min: 1, max: 64 }));
+    const hasNames = names.spiffeId !== undefined || names.dns.length + names.ip.length > 0;
+    const isNamed = hasNames || commonName !== undefined;
     if (own && isNamed) throw m.fail('own', 'is true, and names are given as well');
-    return { csr: m.bytes('csr', issueLimits.csrBytes), own, ...names, ...readWishes(m) };
+    return {
+      ...{ csr: m.bytes('csr', issueLimits.csrBytes), own, ...names },
+      ...(commonName !== undefined && { commonName }),
+      ...readWishes(m),
+    };
   });
 }
 

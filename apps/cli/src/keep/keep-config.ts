@@ -54,6 +54,7 @@ const entrySchema = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/),
   own: z.boolean().default(false),
   spiffe_id: z.string().optional(),
+  common_name: z.string().min(1).max(64).optional(),
   dns: z.array(z.string().min(1).max(255)).max(100).default([]),
   ip: z.array(z.string()).max(100).default([]),
   ttl: durationSchema().optional(),
@@ -145,7 +146,7 @@ function readAbsent(file: string): Written {
 
 function readEntry(entry: WrittenEntry, around: KeepSurroundings): KeptCertificate {
   const { name, own, dns, ip, ttl, renew_before: renewBefore, command } = entry;
-  const names = { spiffeId: entry.spiffe_id, dns, ip };
+  const names = { spiffeId: entry.spiffe_id, commonName: entry.common_name, dns, ip };
   if (own) {
     const named = Object.values(names).some((each) => each !== undefined && each.length > 0);
     if (named) throw wrong(`"${name}" is own, whose names are those of the keeper's identity`);

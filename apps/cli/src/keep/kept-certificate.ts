@@ -29,6 +29,8 @@ export interface KeptCertificate {
 
 export interface KeptNames {
   readonly spiffeId: string | undefined;
+  /** Of the subject; whatever the authority gives where it is undefined. */
+  readonly commonName: string | undefined;
   readonly dns: readonly string[];
   readonly ip: readonly string[];
 }

@@ -114,7 +114,7 @@ export function readKubernetesCertificate(
   const on = <T>(path: readonly string[], read: () => T) => at(document, ['spec', ...path], read);
   const { dnsNames: dns, ipAddresses: ip, commonName } = spec;
   const named = on(['commonName'], () => withCommonName({ dns, ip }, commonName));
-  const names = { spiffeId: spec.uris[0], ...named };
+  const names = { spiffeId: spec.uris[0], commonName, ...named };
   on([], () => checkNames(names));
   on(['duration'], () => checkTimes(spec));
   const issuer = on(['issuerRef', 'name'], () => issuerOf(spec, around));

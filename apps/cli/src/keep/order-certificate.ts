@@ -4,6 +4,7 @@ import type { NamedCertificate } from '@countersign/identity';
 import { parseBundleDocument, type TrustBundle, verifyPeer } from '@countersign/spiffe';
 import type { AuthorityClient, BatchOrder, BatchResponse } from '@countersign/wire';
 import {
+  attributeOf,
   buildCertificateRequest,
   type Certificate,
   extKeyUsageName,
@@ -47,6 +48,7 @@ export async function orderCertificate(
     dns: names?.dns ?? [],
     ip: names?.ip ?? [],
     ...(names?.spiffeId === undefined ? {} : { spiffeId: names.spiffeId }),
+    ...(names?.commonName === undefined ? {} : { commonName: names.commonName }),
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(profile === undefined ? {} : { profile }),
     ...(issuer === undefined ? {} : { issuer }),
@@ -66,6 +68,11 @@ export function wrongWith(
   const found = leaf.subjectAltNames.map(formatGeneralName).sort().join(', ');
   const wanted = namesOf(kept, ownNames).map(formatGeneralName).sort().join(', ');
   if (found !== wanted) return `its names are "${found}", expected "${wanted}"`;
+  const { commonName } = kept.names ?? {};
+  const subject = attributeOf(leaf.subject, 'CN');
+  if (commonName !== undefined && subject?.toLowerCase() !== commonName.toLowerCase()) {
+    return `its common name is "${subject ?? ''}", expected "${commonName}"`;
+  }
   const kind = JSON.stringify(keyKindOf(leaf.spki));
   if (kind !== JSON.stringify(kept.keyKind)) {
     return `its key is ${kind}, expected ${JSON.stringify(kept.keyKind)}`;

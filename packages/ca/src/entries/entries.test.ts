@@ -80,14 +80,22 @@ describe('registration entries over the API', () => {
       await orderFor(workload, ['orders.prod.internal']),
       await orderFor(workload, ['payments.prod.internal']),
       await orderFor(`${workload}-2`),
+      { ...(await orderFor(workload)), commonName: 'orders.prod.internal' },
+      { ...(await orderFor(workload)), commonName: 'payments.prod.internal' },
     ];
     const codes = async (client: typeof other) =>
       (await client.issueBatch({ orders })).results.map((each) => (each.ok ? 'ok' : each.code));
     const no = 'ERR_API_FORBIDDEN';
-    assert.deepEqual(await codes(api.client(agent)), ['ok', 'ok', no, no]);
-    assert.deepEqual(await codes(other), [no, no, no, no]);
+    assert.deepEqual(await codes(api.client(agent)), ['ok', 'ok', no, no, 'ok', no]);
+    assert.deepEqual(
+      await codes(other),
+      orders.map(() => no),
+    );
     await operator.deleteEntry(entry.id);
-    assert.deepEqual(await codes(api.client(agent)), [no, no, no, no]);
+    assert.deepEqual(
+      await codes(api.client(agent)),
+      orders.map(() => no),
+    );
   });
 
   it('reach the agent that watches, with the bundle, as they are made and deleted', async () => {

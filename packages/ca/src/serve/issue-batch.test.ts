@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { noLog, systemClock } from '@countersign/base';
 import { parseBundleDocument, staticBundles, verifyPeer } from '@countersign/spiffe';
 import { type BatchOrder, batchLimits } from '@countersign/wire';
-import { parseCertificate } from '@countersign/x509';
+import { attributeOf, formatGeneralName, parseCertificate } from '@countersign/x509';
 import {
   caYaml,
   exchange,
@@ -100,6 +100,19 @@ describe('a batch of orders', () => {
     assert.equal(first.spiffeId, orders);
     assert.equal(others?.ok, false);
     assert.equal(others?.ok === false && others.code, 'ERR_API_FORBIDDEN');
+  });
+
+  it('has the common name that was ordered, judged as names are, and not as one of them', async () => {
+    const order = { ...(await orderFor('named')), commonName: 'db.prod.internal' };
+    const client = api.client(agent);
+    const foreign = { ...order, commonName: 'db.example.net' };
+    const { results } = await client.issueBatch({ orders: [order, foreign] });
+    const [issued, refused] = results;
+    assert.ok(issued?.ok);
+    const { subject, subjectAltNames } = parseCertificate(issued.chain[0] ?? new Uint8Array());
+    assert.equal(attributeOf(subject, 'CN'), 'db.prod.internal');
+    assert.ok(!subjectAltNames.some((name) => formatGeneralName(name).includes('db.prod')));
+    assert.equal(refused?.ok === false && refused.code, 'ERR_POLICY_DNS');
   });
 
   it('is taken on the admin socket, where nobody has names of its own', async () => {
