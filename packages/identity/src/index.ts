@@ -47,6 +47,14 @@ export {
   type OpenFilesOptions,
   openFiles,
 } from './issuers/files/open-files.ts';
+export {
+  type FilesIdentityOptions,
+  filesIdentity,
+  type IssuedIdentityOptions,
+  issuedIdentity,
+  type WorkloadApiOptions,
+  workloadApiIdentity,
+} from './issuers/issued-identity.ts';
 export type {
   CertificateNames,
   Issuer,

@@ -37,6 +37,8 @@ import {
 
 export interface RotationOptions {
   readonly identity: Identity;
+  /** When it was obtained, where that is known: authorities set notBefore back, which counts otherwise. */
+  readonly obtainedAt?: number;
   readonly renew: Renew;
   /**
    * Asked instead of `renew` once the certificate has expired, since an authority renews no expired one over mTLS: such
@@ -131,7 +133,7 @@ class Rotation implements RotatingIdentity {
     this.#notAfter = options.meter.gauge(metrics.notAfter);
     this.#showNotAfter();
     const { svid } = options.identity;
-    this.#plan(svid.leaf.notBefore);
+    this.#plan(options.obtainedAt ?? svid.leaf.notBefore);
     const { fetchBundle } = options.renew;
     this.#follower =
       fetchBundle === undefined

@@ -57,6 +57,7 @@ export async function openIssued(options: OpenIssuedOptions): Promise<RotatingId
     ...{ identity, renew: renewAtIssuer(options), clock, log, meter },
     // An issuer asks for no certificate of before: one that has ended is renewed like any other.
     reEnrol: renewAtIssuer(options),
+    ...(held === undefined && { obtainedAt: clock.now() }),
     ...(directory !== undefined && { directory }),
     ...(fraction !== undefined && { fraction }),
     ...(jitter !== undefined && { jitter }),

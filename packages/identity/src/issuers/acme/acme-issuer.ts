@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { type Clock, CountersignError } from '@countersign/base';
+import { type Clock, CountersignError, systemClock } from '@countersign/base';
 import { certificatesFromPem } from '@countersign/x509';
 import type { NamedCertificate } from '../../prove-named-certificate.ts';
 import { isSelfSigned } from '../ask-issuer.ts';
@@ -34,7 +34,7 @@ export interface AcmeIssuerOptions {
   readonly timeoutMs?: number | undefined;
   /** For an order, from its start to the certificate. 300,000 unless given. */
   readonly orderTimeoutMs?: number | undefined;
-  readonly clock: Clock;
+  readonly clock?: Clock;
 }
 
 interface Resource {
@@ -61,7 +61,14 @@ const pollMs = { first: 200, most: 5000 } as const;
  * @throws CountersignError ERR_ISSUER_CONFIG
  */
 export function acmeIssuer(options: AcmeIssuerOptions): Issuer {
-  const { clock, proof, profile, serverRoots, timeoutMs, orderTimeoutMs = 300_000 } = options;
+  const {
+    clock = systemClock,
+    proof,
+    profile,
+    serverRoots,
+    timeoutMs,
+    orderTimeoutMs = 300_000,
+  } = options;
   const title = `ACME server at "${options.url}"`;
   const directoryUrl = checkIssuerUrl(options.url, title).href;
   const http = new IssuerHttp({ title, serverRoots, timeoutMs, detailOf });

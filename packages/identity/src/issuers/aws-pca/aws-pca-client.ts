@@ -1,4 +1,4 @@
-import { type Clock, CountersignError, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, systemClock } from '@countersign/base';
 
 /** What we use of `@aws-sdk/client-acm-pca`. */
 export interface AwsPcaSdk {
@@ -36,7 +36,7 @@ export interface AwsPcaClientOptions {
   readonly timeoutMs?: number | undefined;
   /** Where the SDK comes from; the package unless given, which only those install who use the service. */
   readonly load?: (() => Promise<AwsPcaSdk>) | undefined;
-  readonly clock: Clock;
+  readonly clock?: Clock;
 }
 
 /** What is answered while the certificate is not made yet. */
@@ -81,7 +81,7 @@ export class AwsPcaClient {
 
   /** A certificate that was ordered, once it is made. */
   async certificate(authority: string, arn: string, signal: AbortSignal): Promise<AwsPcaAnswer> {
-    const { clock } = this.#options;
+    const { clock = systemClock } = this.#options;
     const input = { CertificateAuthorityArn: authority, CertificateArn: arn };
     const until = clock.monotonic() + patienceMs;
     for (let waitMs: number = pollMs.first; ; waitMs = Math.min(waitMs * 2, pollMs.most)) {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { CountersignError, messageOf } from '@countersign/base';
+import { CountersignError, messageOf, systemClock } from '@countersign/base';
 import { type Certificate, certificatesFromPem, encodePem } from '@countersign/x509';
 import { isSelfSigned } from '../ask-issuer.ts';
 import type { Issuer } from '../issuer.ts';
@@ -34,7 +34,7 @@ const signingAlgorithms: Readonly<Record<string, string>> = {
  * DescribeCertificateAuthority where no signing algorithm is given.
  */
 export function awsPcaIssuer(options: AwsPcaIssuerOptions): Issuer {
-  const { authority, template = endEntityTemplate, clock } = options;
+  const { authority, template = endEntityTemplate, clock = systemClock } = options;
   const client = new AwsPcaClient(options);
   return {
     title: client.title,

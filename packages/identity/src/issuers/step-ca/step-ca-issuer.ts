@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { type Clock, CountersignError, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, systemClock } from '@countersign/base';
 import { parseFingerprint } from '@countersign/wire';
 import { type Certificate, certificatesFromPem, encodePem, fingerprintOf } from '@countersign/x509';
 import type { Issuer, IssuerAnswer, IssuerOrder, RootsSource, SecretSource } from '../issuer.ts';
@@ -16,7 +16,7 @@ export interface StepCaIssuerOptions {
   readonly credential: StepCaCredential;
   /** For each call. 15,000 unless given. */
   readonly timeoutMs?: number | undefined;
-  readonly clock: Clock;
+  readonly clock?: Clock;
 }
 
 /** What vouches for the first certificate, and for one after the last has ended; in between, that one vouches. */
@@ -41,7 +41,7 @@ const tokenSeconds = 300;
  * @throws CountersignError ERR_ISSUER_CONFIG, ERR_WIRE_FINGERPRINT
  */
 export function stepCaIssuer(options: StepCaIssuerOptions): Issuer {
-  const { clock, credential, timeoutMs } = options;
+  const { clock = systemClock, credential, timeoutMs } = options;
   const title = `step-ca at "${options.url}"`;
   const url = checkIssuerUrl(options.url, title).href.replace(/\/+$/, '');
   const fingerprint = parseFingerprint(options.fingerprint);

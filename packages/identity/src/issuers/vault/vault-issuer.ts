@@ -1,5 +1,6 @@
-import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, type Log, messageOf, systemClock } from '@countersign/base';
 import { type Certificate, certificatesFromPem } from '@countersign/x509';
+import { warningLog } from '../../live/warning-log.ts';
 import { isSelfSigned } from '../ask-issuer.ts';
 import type { Issuer, IssuerAnswer, IssuerOrder, RootsSource } from '../issuer.ts';
 import { checkIssuerUrl, IssuerHttp } from '../issuer-http.ts';
@@ -20,8 +21,8 @@ export interface VaultIssuerOptions {
   readonly serverRoots?: RootsSource | undefined;
   /** For each call. 15,000 unless given. */
   readonly timeoutMs?: number | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
+  readonly clock?: Clock;
+  readonly log?: Log;
 }
 
 /**
@@ -31,7 +32,8 @@ export interface VaultIssuerOptions {
  * @throws CountersignError ERR_ISSUER_CONFIG
  */
 export function vaultIssuer(options: VaultIssuerOptions): Issuer {
-  const { mount = 'pki', role, namespace, auth, clock, log } = options;
+  const { mount = 'pki', role, namespace, auth } = options;
+  const { clock = systemClock, log = warningLog } = options;
   const title = `Vault at "${options.url}"`;
   const url = checkIssuerUrl(options.url, title).href.replace(/\/+$/, '');
   const { serverRoots, timeoutMs } = options;

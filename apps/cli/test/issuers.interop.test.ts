@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, type TestContext, test } from 'node:test';
+import {
+  type BaoServer,
+  baoMissing,
+  type StepCaServer,
+  startBao,
+  startStepCa,
+  stepCaMissing,
+} from '@countersign/testkit';
+import { lastLine } from './authority-files.ts';
+import { bin, countersign, startCountersign, temporaryDirectory } from './countersign.ts';
+
+const noBao = baoMissing();
+const noStepCa = stepCaMissing();
+const payments = 'spiffe://example.com/ns/prod/sa/payments';
+let bao: BaoServer;
+let stepCa: StepCaServer;
+before(async () => {
+  if (noBao === false) bao = await startSigningBao();
+  if (noStepCa === false) stepCa = await startStepCa();
+});
+after(async () => {
+  await bao?.stop();
+  await stepCa?.stop();
+});
+
+test('exec runs a program with a certificate of OpenBao, as docs/issuers.md has it', {
+  skip: noBao,
+}, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  const { data } = await bao.ask('GET', 'auth/approle/role/payments/role-id');
+  const secret = await bao.ask('POST', 'auth/approle/role/payments/secret-id', {});
+  await writeFile(file('role-id'), (data as { role_id: string }).role_id);
+  await writeFile(file('secret-id'), (secret.data as { secret_id: string }).secret_id);
+  await copyFile(bao.caFile, file('vault-ca.pem'));
+  const yaml = await documented('vault');
+  const ours = yaml
+    .replace('https://vault.internal:8200', bao.url)
+    .replace('mount: pki_int ', 'mount: pki ')
+    .replace('ttl: 12h', 'ttl: 20s');
+  await writeFile(file('issuer.yaml'), ours);
+  const run = startExec(t, ['--issuer', file('issuer.yaml'), '--identity', file('kept')]);
+  const first = await run.next();
+  assert.equal(first.id, payments);
+  assert.match(first.issuer, /Vault root/);
+  const renewed = await run.next();
+  assert.notEqual(renewed.serial, first.serial);
+  run.child.kill('SIGTERM');
+
+  // What was kept is used while OpenBao is away.
+  await writeFile(file('away.yaml'), ours.replace(bao.url, 'https://127.0.0.1:9'));
+  const again = startExec(t, ['--issuer', file('away.yaml'), '--identity', file('kept')]);
+  assert.equal((await again.next()).id, payments);
+  again.child.kill('SIGTERM');
+
+  await writeFile(file('secret-id'), 'wrong');
+  const refused = await countersign(['exec', '--issuer', file('issuer.yaml'), '--', 'true']);
+  assert.equal(refused.code, 1, refused.stderr);
+  assert.match(refused.stderr, /log in by approle at Vault at "https:.*invalid role or secret ID/);
+  assert.equal(lastLine(refused.stderr), 'ERR_ISSUER_REFUSED');
+  assert.ok(!refused.stderr.includes('wrong'));
+});
+
+test('exec runs a program with a certificate of step-ca, as docs/issuers.md has it', {
+  skip: noStepCa,
+}, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  await copyFile(stepCa.keyFile, file('provisioner.jwk'));
+  const yaml = await documented('step_ca');
+  const ours = yaml
+    .replace('https://ca.internal:9000', stepCa.url)
+    .replace(/fingerprint: \w+/, `fingerprint: ${stepCa.fingerprint}`);
+  await writeFile(file('issuer.yaml'), ours);
+  const run = startExec(t, ['--issuer', file('issuer.yaml')]);
+  assert.equal((await run.next()).id, payments);
+  run.child.kill('SIGTERM');
+  const typed = await countersign([
+    'exec',
+    '--issuer',
+    file('issuer.yaml'),
+    '--token',
+    'x',
+    '--',
+    'true',
+  ]);
+  assert.equal(lastLine(typed.stderr), 'ERR_USAGE');
+});
+
+test('the gateway serves with an identity of OpenBao', { skip: noBao }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  await writeFile(file('token'), bao.token);
+  await copyFile(bao.caFile, file('vault-ca.pem'));
+  await writeFile(
+    file('gateway.yaml'),
+    `
+issuer:
+  vault: { url: "${bao.url}", role: workloads, server_roots: vault-ca.pem, auth: { token: { file: token } } }
+  spiffe_id: ${payments}
+revocation: { method: lifetime, maxLifetime: 48h }
+routes:
+  - match: {}
+    upstream: { url: "https://127.0.0.1:9", spiffeId: spiffe://example.com/ns/prod/sa/orders }
+`,
+  );
+  const gateway = await startCountersign(t, [
+    ...['gateway', '--config', file('gateway.yaml'), '--port', '0', '--admin-port', '0'],
+  ]);
+  const health = await fetch(`${gateway.urls[1]}/healthz`);
+  assert.equal(health.status, 200, await health.text());
+  const metrics = await (await fetch(`${gateway.urls[1]}/metrics`)).text();
+  assert.match(metrics, new RegExp(`countersign_certificate_not_after_seconds\\{[^}]*${payments}`));
+});
+
+/** The YAML of `docs/issuers.md` for one issuer. */
+async function documented(issuer: string): Promise<string> {
+  const text = await readFile(new URL('../../../docs/issuers.md', import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => yaml);
+  return blocks.find((yaml) => yaml.startsWith(`issuer:\n  ${issuer}:`)) ?? assert.fail(issuer);
+}
+
+const witness = `
+  const { readFileSync } = require('node:fs');
+  const { X509Certificate } = require('node:crypto');
+  const look = () => {
+    const { serialNumber: serial, issuer } = new X509Certificate(readFileSync(process.env.COUNTERSIGN_CHAIN));
+    console.log(JSON.stringify({ serial, issuer, id: process.env.COUNTERSIGN_SPIFFE_ID }));
+  };
+  process.on('SIGHUP', look);
+  process.on('SIGTERM', () => process.exit(0));
+  setInterval(() => {}, 1000);
+  look();`;
+
+interface Seen {
+  readonly serial: string;
+  readonly issuer: string;
+  readonly id: string;
+}
+
+function startExec(t: TestContext, words: readonly string[]) {
+  const program = ['--on-rotation', 'HUP', '--', process.execPath, '-e', witness];
+  const child = spawn(process.execPath, [bin, 'exec', ...words, ...program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGTERM'));
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return {
+    child,
+    async next(): Promise<Seen> {
+      const { value } = await lines.next();
+      return JSON.parse(value ?? assert.fail('it ended'));
+    },
+  };
+}
+
+async function startSigningBao(): Promise<BaoServer> {
+  const started = await startBao();
+  const { ask } = started;
+  await ask('POST', 'sys/mounts/pki', { type: 'pki', config: { max_lease_ttl: '87600h' } });
+  await ask('POST', 'pki/root/generate/internal', { common_name: 'Vault root', ttl: '87600h' });
+  await ask('POST', 'pki/roles/workloads', {
+    ...{ allowed_domains: ['example.com'], allow_subdomains: true, require_cn: false },
+    ...{ allowed_uri_sans: ['spiffe://example.com/*'], key_type: 'ec', key_bits: 256 },
+    basic_constraints_valid_for_non_ca: true,
+  });
+  await ask('POST', 'sys/policies/acl/sign', {
+    policy: 'path "pki/sign/workloads" { capabilities = ["update"] }',
+  });
+  await ask('POST', 'sys/auth/approle', { type: 'approle' });
+  await ask('POST', 'auth/approle/role/payments', { token_policies: 'sign', token_ttl: '1h' });
+  return started;
+}
