@@ -41,6 +41,7 @@ password=$(countersign est password --out "$dir/line-3.scrypt")
 free='const s = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
 sed -e "s|DIR|$dir|" -e "s|8480|$(node -e "$free")|g" "$here/ca.yaml" >"$dir/ca.yaml"
 countersign init --config "$dir/ca.yaml" --data "$dir/state" >/dev/null
+node "$here/cross-root.ts" "$dir"
 mkfifo "$dir/authority.out"
 node "$root/apps/cli/bin/countersign.js" ca serve --config "$dir/ca.yaml" --data "$dir/state" --port "$port" \
   >"$dir/authority.out" &
@@ -48,12 +49,14 @@ authority=$!
 read -r word url published <"$dir/authority.out" || { echo "the authority did not start" >&2 && exit 1; }
 host=localhost:${url##*:}
 roots=$dir/state/root.pem
+# who takes the other chain needs the other root
+cat "$roots" "$dir/cross-root.pem" >"$dir/roots.pem"
 
 # 3. where the doors are, and what opens them
 cat <<END
 ACME_DIR=https://$host/acme/directory
 ACME_CA=$roots
-ROOTS=$roots
+ROOTS=$dir/roots.pem
 EAB_KID=shop
 EAB_HMAC=$eab
 EST=$host
