@@ -1,3 +1,4 @@
+import { CountersignError } from '@countersign/base';
 import type { KeyKind } from '@countersign/x509';
 import { Option } from 'commander';
 
@@ -24,10 +25,22 @@ export function keyKindNamed(word: KeyTypeName): KeyKind {
 
 /** `--key-type` of commands that make a key; {@link keyKindOfOption} turns the word into what it stands for. */
 export function keyTypeOption(otherwise: string): Option {
-  return new Option(
+  const option = new Option(
     '--key-type <type>',
     `kind of the key that is made here; ${otherwise} unless given`,
   ).choices(keyTypeNames);
+  const choose = option.parseArg;
+  return option.argParser((word: string, previous: unknown) => {
+    if (/^(?:pkcs11|tpm):/.test(word)) throw inHardware(word);
+    return choose?.(word, previous);
+  });
+}
+
+/** Node's TLS signs with keys in memory alone. */
+function inHardware(word: string): CountersignError {
+  const [scheme] = word.split(':');
+  const message = `--key-type ${scheme}:…: the key of a certificate that TLS uses cannot be in hardware`;
+  return new CountersignError('ERR_IDENTITY_TLS_KEY', message);
 }
 
 export function keyKindOfOption(word: string | undefined): KeyKind | undefined {

@@ -100,6 +100,8 @@ export {
   type RotationStats,
   startRotation,
 } from './start-rotation.ts';
+export { type OpenTpm, openTpm, usualTpm } from './tpm/open-tpm.ts';
+export { openTpmKey, type TpmKeyOptions } from './tpm/tpm-key.ts';
 export {
   type FollowWorkloadApiOptions,
   followWorkloadApi,

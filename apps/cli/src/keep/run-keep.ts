@@ -2,7 +2,12 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Log, type Meter, messageOf, type Secret } from '@countersign/base';
 import { type AdminServer, startAdminServer } from '@countersign/gateway';
-import { authorityClient, renewOverMtls, startRotation } from '@countersign/identity';
+import {
+  authorityClient,
+  type ProofKey,
+  renewOverMtls,
+  startRotation,
+} from '@countersign/identity';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
 import type { Running } from '../serve/long-running.ts';
@@ -16,6 +21,7 @@ export interface RunKeepOptions {
   readonly identity?: string;
   readonly token?: Secret<string>;
   readonly ca?: string;
+  readonly proofKey?: ProofKey;
   readonly adminPort?: number;
 }
 
@@ -120,11 +126,12 @@ async function openKeeper(
   const config = await readKeepConfig(cli, options.config);
   // 2. who orders it
   const directory = options.identity ?? config.identity;
-  const own = { token: options.token, ca: options.ca ?? config.ca, identity: directory };
+  const { proofKey } = options;
+  const own = { token: options.token, ca: options.ca ?? config.ca, identity: directory, proofKey };
   const { identity, url } = await obtainIdentity({ ...own, who: 'keep' }, { clock, log });
   const live = startRotation({
     identity,
-    renew: renewOverMtls({ url, clock }),
+    renew: renewOverMtls({ url, clock, ...(proofKey !== undefined && { proofKey }) }),
     ...(directory === undefined ? {} : { directory }),
     ...{ clock, log, meter },
   });

@@ -4,6 +4,7 @@ import {
   enrol,
   enrolByEvidence,
   type Identity,
+  type ProofKey,
   type RotatingIdentity,
   readIdentity,
 } from '@countersign/identity';
@@ -17,6 +18,8 @@ export interface OwnIdentityOptions {
   readonly token?: Secret<string> | undefined;
   /** The authority, as far as options or configuration name one. */
   readonly ca?: string | undefined;
+  /** Signs where it enrols. */
+  readonly proofKey?: ProofKey | undefined;
   /** Enrols where there is no identity that holds, and no token. */
   readonly attest?: { readonly fingerprint: string; readonly source: EvidenceSource } | undefined;
 }
@@ -44,7 +47,12 @@ export async function obtainIdentity(
   }
   const what = token === undefined ? '"attest" in the file' : '--token';
   if (ca === undefined) throw usage(who, `${what} needs --ca, or "ca" in the file`);
-  const common = { url: ca, clock, ...(directory !== undefined && { out: directory }) };
+  const { proofKey } = options;
+  const common = {
+    ...{ url: ca, clock },
+    ...(directory !== undefined && { out: directory }),
+    ...(proofKey !== undefined && { proofKey }),
+  };
   const identity =
     token === undefined && attest !== undefined
       ? await enrolByEvidence({ ...common, ...attest })

@@ -4,6 +4,7 @@ import { CountersignError, type Log, type Secret } from '@countersign/base';
 import { type AdminServer, startAdminServer } from '@countersign/gateway';
 import {
   authorityClient,
+  type ProofKey,
   reEnrolByEvidence,
   renewOverMtls,
   startRotation,
@@ -22,6 +23,7 @@ export interface RunAgentOptions {
   readonly identity?: string;
   readonly token?: Secret<string>;
   readonly ca?: string;
+  readonly proofKey?: ProofKey;
   readonly adminPort?: number;
 }
 
@@ -47,15 +49,17 @@ export async function runAgent(options: RunAgentOptions, tools: Tools): Promise<
     identity: options.identity,
     token: options.token,
     ca: options.ca ?? config.ca,
+    proofKey: options.proofKey,
     attest: attestOf(options, config),
   };
   const { identity, url } = await obtainIdentity(own, { clock, log });
+  const proof = options.proofKey && { proofKey: options.proofKey };
   let agent: Agent | undefined;
   const live = startRotation({
     identity,
-    renew: renewOverMtls({ url, clock }),
+    renew: renewOverMtls({ url, clock, ...proof }),
     ...(own.attest !== undefined && {
-      reEnrol: reEnrolByEvidence({ url, source: own.attest.source, clock }),
+      reEnrol: reEnrolByEvidence({ url, source: own.attest.source, clock, ...proof }),
     }),
     ...(options.identity !== undefined && { directory: options.identity }),
     onSwap: ({ bundle }) => agent?.bundles.put(bundle),

@@ -1,5 +1,6 @@
 import type { Cli } from '../cli.ts';
 import { portOption } from '../port-option.ts';
+import { openProofKey, proofKeyOption } from '../proof/proof-key-option.ts';
 import { readSecret } from '../secret-argument.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog, type LogLevel, logLevelOption } from '../serve/pino-log.ts';
@@ -13,6 +14,7 @@ interface AgentOptions {
   readonly identity?: string;
   readonly ca?: string;
   readonly token?: string;
+  readonly proofKey?: string;
   readonly adminPort?: number;
   readonly logLevel: LogLevel;
 }
@@ -26,6 +28,7 @@ export const agentVerb: Verb = {
       .option('--identity <dir>', "the agent's own identity, renewed there; else in memory alone")
       .option('--ca <url>', 'the authority; of the file or identity.json unless given')
       .option('--token <secret>', 'enrols where there is no identity yet: a token, @FILE or -')
+      .addOption(proofKeyOption())
       .addOption(
         portOption('--admin-port <n>', 'serve /metrics and /healthz on this port, 0 for any'),
       )
@@ -47,11 +50,12 @@ Example:
   countersign agent --config agent.yaml --socket /run/countersign/agent.sock --ca https://ca.internal:8440 --token @token`;
 
 async function agent(cli: Cli, options: AgentOptions): Promise<void> {
-  const { token, ...rest } = options;
+  const { token, proofKey: uri, ...rest } = options;
   const log = createLog(cli, options.logLevel);
   const secret = token === undefined ? undefined : await readSecret(cli, token, '--token');
+  const { proofKey } = await openProofKey(cli, uri, log);
   const running = await runAgent(
-    { ...rest, ...(secret !== undefined && { token: secret }) },
+    { ...rest, ...proofKey, ...(secret !== undefined && { token: secret }) },
     { cli, log, meter: createPrometheusMeter() },
   );
   await runUntilSignal(cli, log, running);

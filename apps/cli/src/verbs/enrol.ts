@@ -6,7 +6,9 @@ import { keyKindOfOption, keyTypeOption } from '../key-type-option.ts';
 import { writeProofOf } from '../log/operator-proof.ts';
 import { type ProofOptions, proofOption } from '../log/write-proof.ts';
 import { outputOption } from '../output-option.ts';
+import { type OpenedProofKey, openProofKey, proofKeyOption } from '../proof/proof-key-option.ts';
 import { readSecret } from '../secret-argument.ts';
+import { createLog } from '../serve/pino-log.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
@@ -19,6 +21,7 @@ interface EnrolOptions extends WishOptions, ProofOptions {
   readonly audience?: string;
   readonly metadata?: string;
   readonly out: string;
+  readonly proofKey?: string;
   readonly keyType?: string;
   readonly output: string;
 }
@@ -39,6 +42,7 @@ export const enrolVerb: Verb = {
       .option('--audience <text>', "of gcp's token, and of azure's managed identity's")
       .option('--metadata <url>', 'of the metadata service: http://169.254.169.254 unless given')
       .addOption(keyTypeOption('p256'))
+      .addOption(proofKeyOption())
       .addOption(proofOption())
       .addOption(outputOption())
       .addHelpText('after', help)
@@ -52,18 +56,21 @@ The key is made here and stays here. The token is sent only to an authority unde
 Example:
   countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments
   countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --token @id.jwt --out payments
-  countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --attest aws --out payments`;
+  countersign enrol --ca https://127.0.0.1:8440 --fingerprint SHA256 --attest aws --out payments
+  countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --proof-key tpm:0x81000001 --out payments`;
 
 async function run(cli: Cli, options: EnrolOptions): Promise<void> {
-  const identity = await identityFor(cli, options);
+  const opened = await openProofKey(cli, options.proofKey, createLog(cli, 'warn'));
+  const identity = await identityFor(cli, options, opened.proofKey).finally(() => opened.close());
   await tellIdentity(cli, identity.svid, options.out, options.output);
   if (options.logProof === true) await writeProofOf(cli, identity, options.ca, options.out);
 }
 
-async function identityFor(cli: Cli, options: EnrolOptions) {
+async function identityFor(cli: Cli, options: EnrolOptions, proofKey: OpenedProofKey['proofKey']) {
   const { ca: url, out, fingerprint, attest } = options;
   const keyKind = keyKindOfOption(options.keyType);
-  const common = { url, out, clock: cli.clock, ...(keyKind !== undefined && { keyKind }) };
+  const kind = keyKind !== undefined && { keyKind };
+  const common = { url, out, clock: cli.clock, ...kind, ...proofKey };
   const { ttlMs, ...others } = wishesOf(options);
   const ttl = ttlMs === undefined ? {} : { ttlMs };
   if (attest === undefined) {

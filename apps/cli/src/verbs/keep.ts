@@ -3,6 +3,7 @@ import type { KeptReport } from '../keep/keep-pass.ts';
 import { keepOnce, runKeep } from '../keep/run-keep.ts';
 import { outputOption } from '../output-option.ts';
 import { portOption } from '../port-option.ts';
+import { openProofKey, proofKeyOption } from '../proof/proof-key-option.ts';
 import { readSecret } from '../secret-argument.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog, type LogLevel, logLevelOption } from '../serve/pino-log.ts';
@@ -14,6 +15,7 @@ interface KeepOptions {
   readonly identity?: string;
   readonly ca?: string;
   readonly token?: string;
+  readonly proofKey?: string;
   readonly once?: boolean;
   readonly adminPort?: number;
   readonly output: string;
@@ -31,6 +33,7 @@ export const keepVerb: Verb = {
       )
       .option('--ca <url>', 'the authority; of the file or identity.json unless given')
       .option('--token <secret>', 'enrols where there is no identity yet: a token, @FILE or -')
+      .addOption(proofKeyOption())
       .option('--once', 'looks once and ends: 0 also where there was nothing to do')
       .addOption(
         portOption('--admin-port <n>', 'serve /metrics and /healthz on this port, 0 for any'),
@@ -53,14 +56,16 @@ Example:
 async function keep(cli: Cli, options: KeepOptions): Promise<void> {
   const { config, identity, ca, token, adminPort } = options;
   const secret = token === undefined ? undefined : await readSecret(cli, token, '--token');
+  const log = createLog(cli, options.logLevel);
+  const { proofKey } = await openProofKey(cli, options.proofKey, log);
   const run = {
     config,
     ...(identity !== undefined && { identity }),
     ...(ca !== undefined && { ca }),
     ...(secret !== undefined && { token: secret }),
     ...(adminPort !== undefined && { adminPort }),
+    ...proofKey,
   };
-  const log = createLog(cli, options.logLevel);
   const around = { cli, log, meter: createPrometheusMeter() };
   if (options.once !== true) return runUntilSignal(cli, log, await runKeep(run, around));
   const reports = await keepOnce(run, around);

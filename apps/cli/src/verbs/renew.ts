@@ -12,6 +12,8 @@ import type { Cli } from '../cli.ts';
 import { writeProofOf } from '../log/operator-proof.ts';
 import { type ProofOptions, proofOption } from '../log/write-proof.ts';
 import { outputOption } from '../output-option.ts';
+import { openProofKey, proofKeyOption } from '../proof/proof-key-option.ts';
+import { createLog } from '../serve/pino-log.ts';
 import { tellIdentity } from '../state/tell-identity.ts';
 import type { Verb } from '../verb.ts';
 import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
@@ -19,6 +21,7 @@ import { addWishOptions, type WishOptions, wishesOf } from '../wish-options.ts';
 interface RenewOptions extends WishOptions, ProofOptions {
   readonly ca?: string;
   readonly identity: string;
+  readonly proofKey?: string;
   readonly output: string;
 }
 
@@ -30,6 +33,7 @@ export const renewVerb: Verb = {
     addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--identity <dir>', 'the identity to renew; it is replaced in one step')
       .option('--ca <url>', 'the authority; the one that the identity came from unless given')
+      .addOption(proofKeyOption())
       .addOption(proofOption())
       .addOption(outputOption())
       .addHelpText(
@@ -52,9 +56,11 @@ async function renew(cli: Cli, options: RenewOptions): Promise<void> {
     );
   }
   await prepareIdentityDirectory(directory);
-  const renew = renewOverMtls({ url, clock, ...wishesOf(options) });
+  const opened = await openProofKey(cli, options.proofKey, createLog(cli, 'warn'));
+  const renew = renewOverMtls({ url, clock, ...wishesOf(options), ...opened.proofKey });
   const signal = AbortSignal.timeout(timeoutMs);
-  const renewed = await renewOnce({ current: { ...current, ca: url }, renew, clock, signal });
+  const asked = { current: { ...current, ca: url }, renew, clock, signal };
+  const renewed = await renewOnce(asked).finally(() => opened.close());
   await keepIssued(renewed.svid.serialHex, 'renewal', () => writeIdentity(directory, renewed));
   // A new root waits until everybody holds it. What is not said now is said at the next renewal.
   const holds = bundleDigest(renewed.bundle);

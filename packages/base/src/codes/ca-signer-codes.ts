@@ -12,6 +12,11 @@ export const caSignerCodes = {
     hint: 'choose another algorithm or another storage for that certificate in ca.yaml',
     exit: 2,
   },
+  ERR_SIGNER_URI: {
+    meaning: 'A PKCS #11 URI (RFC 7512) is malformed, or has what is not understood.',
+    hint: 'write it as pkcs11:token=LABEL;object=NAME?module-path=/path/module.so&pin-source=file:/path',
+    exit: 2,
+  },
   ERR_SIGNER_KEY: {
     meaning:
       'The key that the data directory refers to is gone, is another one, or is not kept as a key of an authority must be.',

@@ -27,6 +27,16 @@ export const identityCodes = {
     hint: 'give pkcs11:… (RFC 7512) or tpm:HANDLE of an ECDSA or RSA key; docs/keys.md shows how one is made',
     exit: 2,
   },
+  ERR_TPM_DEVICE: {
+    meaning: 'The TPM of this machine cannot be used, or does not answer.',
+    hint: 'see that /dev/tpmrm0 is there and that this user may read and write it (group tss on most systems)',
+    exit: 3,
+  },
+  ERR_IDENTITY_TLS_KEY: {
+    meaning: 'The key that TLS uses is to be in hardware, which Node has no hook for.',
+    hint: 'give --proof-key: the key in hardware signs enrolment and renewal, and so vouches for a short-lived one',
+    exit: 2,
+  },
   ERR_IDENTITY_PIN: {
     meaning:
       'The fingerprint that was given and the one in the join token name two different roots.',

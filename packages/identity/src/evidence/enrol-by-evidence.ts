@@ -5,6 +5,7 @@ import { authorityClient } from '../authority-transport.ts';
 import { enrol } from '../enrol.ts';
 import type { Identity } from '../identity.ts';
 import { defaultKeyKind, makeOwnRequest } from '../own-request.ts';
+import { type ProofKey, signProof } from '../proof/sign-proof.ts';
 import type { Renew } from '../renewal.ts';
 import type { EvidenceSource } from './evidence-source.ts';
 import { fetchEvidence } from './fetch-evidence.ts';
@@ -14,6 +15,8 @@ export interface EvidenceOptions {
   readonly url: string;
   readonly source: EvidenceSource;
   readonly clock: Clock;
+  /** Signs each request; none unless given. */
+  readonly proofKey?: ProofKey;
   /** For each of the calls to the authority. 15,000 unless given. */
   readonly timeoutMs?: number;
 }
@@ -47,6 +50,7 @@ export function reEnrolByEvidence({
   url,
   source,
   clock,
+  proofKey,
   timeoutMs = 15_000,
 }: EvidenceOptions): Renew {
   return async ({ current, csr, signal }) => {
@@ -55,6 +59,7 @@ export function reEnrolByEvidence({
     const bundles = staticBundles(current.bundle);
     const { trustDomain } = current.bundle;
     const client = authorityClient({ url, bundles, trustDomain, clock, timeoutMs });
-    return await client.enrol({ token, csr }, { signal });
+    const proof = proofKey && { proof: await signProof(proofKey, csr, clock) };
+    return await client.enrol({ token, csr, ...proof }, { signal });
   };
 }

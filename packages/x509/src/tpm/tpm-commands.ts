@@ -23,6 +23,8 @@ const nullHierarchy = 0x4000_0007;
 const passwordSession = 0x4000_0009;
 const noBytes = new Uint8Array(0);
 const mostAnswerBytes = 4096;
+/** A TPM that is busy with a self-test or its own upkeep asks for it a few times. */
+const mostRetries = 20;
 const sha256 = tpmHashes[0]?.id ?? 0;
 
 /** Of part 2 §6.5.2. */
@@ -182,7 +184,11 @@ export class TpmCommands {
 
   async #run(command: Command): Promise<{ readonly handle: number; readonly reader: TpmReader }> {
     const { name, authorisations, answersHandle = false } = command;
-    const answer = await this.#exchange(encode(command));
+    let answer = await this.#exchange(encode(command));
+    // Part 2 §6.6.3: the very command is to be sent again.
+    for (let i = 0; i < mostRetries && asksAgain(answer); i += 1) {
+      answer = await this.#exchange(encode(command));
+    }
     if (answer.byteLength > mostAnswerBytes) {
       const sides = `${answer.byteLength} octets, at most ${mostAnswerBytes} are read`;
       throw new CountersignError('ERR_TPM_FORM', `answer to ${name} of ${sides}`);
@@ -216,6 +222,12 @@ function encode({ name, handles = [], authorisations, parameters = noBytes }: Co
   // TPM_ST_SESSIONS, TPM_ST_NO_SESSIONS
   const tag = areas === undefined ? 0x8001 : 0x8002;
   return concatBytes(tpm.u16(tag), tpm.u32(10 + body.byteLength), tpm.u32(codes[name]), body);
+}
+
+/** TPM_RC_RETRY, TPM_RC_YIELDED, TPM_RC_TESTING */
+function asksAgain(answer: Uint8Array): boolean {
+  const [, , , , , , , , high = 0, low = 0] = answer;
+  return answer.byteLength === 10 && [0x922, 0x908, 0x90a].includes(high * 0x100 + low);
 }
 
 function statementOf(reader: TpmReader): TpmStatement {

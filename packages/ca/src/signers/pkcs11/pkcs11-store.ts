@@ -11,6 +11,7 @@ import { Pkcs11Failure, type Pkcs11Module } from './pkcs11-module.ts';
 import { Pkcs11Token, type Pkcs11TokenOptions, type TokenTools } from './pkcs11-token.ts';
 import { type SignMechanism, signMechanismsOf } from './sign-mechanisms.ts';
 import type { Session } from './token-connection.ts';
+import { attributeOf, findObjects } from './token-objects.ts';
 
 export interface Pkcs11StoreOptions extends Pkcs11TokenOptions {
   /** Before the names of keys in their CKA_LABEL, such as the trust domain: several authorities may share a token. */
@@ -186,24 +187,6 @@ async function checkPrivateKey(
   }
 }
 
-async function attributeOf(
-  session: Session,
-  module: Pkcs11Module,
-  object: bigint,
-  type: bigint,
-): Promise<Uint8Array> {
-  return module.call('C_GetAttributeValue', (memory) => {
-    const template = memory.template([{ type, value: new Uint8Array(largestAttribute) }]);
-    return {
-      args: [session, object, template.pointer, template.count],
-      read: () => template.value(0) ?? new Uint8Array(),
-    };
-  });
-}
-
-/** A modulus of 8192 bits has an eighth of that. */
-const largestAttribute = 8192;
-
 async function findPrivateKey(
   session: Session,
   { module, keys }: TokenTools,
@@ -211,7 +194,7 @@ async function findPrivateKey(
 ): Promise<bigint> {
   const known = keys.get(wanted.id);
   if (known !== undefined) return known;
-  const [key, second] = await findObjects(session, module, cko.privateKey, wanted.id);
+  const [key, second] = await findObjects(session, module, ofClassAndId(cko.privateKey, wanted.id));
   if (key !== undefined && second === undefined) {
     keys.set(wanted.id, key);
     return key;
@@ -221,36 +204,16 @@ async function findPrivateKey(
   throw new CountersignError('ERR_SIGNER_KEY', message, { fields: { key: wanted.name } });
 }
 
-async function findObjects(
-  session: Session,
-  module: Pkcs11Module,
-  ofClass: bigint,
-  id: string,
-): Promise<bigint[]> {
-  const template = [
+function ofClassAndId(ofClass: bigint, id: string): Attribute[] {
+  return [
     { type: cka.class, value: ulong(ofClass) },
     { type: cka.id, value: fromHex(id) ?? new Uint8Array() },
   ];
-  await module.call('C_FindObjectsInit', (memory) => {
-    const { pointer, count } = memory.template(template);
-    return { args: [session, pointer, count], read: () => {} };
-  });
-  try {
-    return await module.call('C_FindObjects', (memory) => {
-      const list = memory.room(2 * 8);
-      const count = memory.number();
-      const read = () =>
-        Array.from({ length: Number(count.read()) }, (_, i) => readUlong(list.view, i * 8));
-      return { args: [session, list.pointer, 2n, count.pointer], read };
-    });
-  } finally {
-    await module.call('C_FindObjectsFinal', () => ({ args: [session], read: () => {} }));
-  }
 }
 
 async function destroyPair(session: Session, module: Pkcs11Module, id: string): Promise<void> {
   for (const ofClass of [cko.privateKey, cko.publicKey]) {
-    for (const object of await findObjects(session, module, ofClass, id)) {
+    for (const object of await findObjects(session, module, ofClassAndId(ofClass, id))) {
       const args = [session, object];
       await module.call('C_DestroyObject', () => ({ args, read: () => {} }));
     }
