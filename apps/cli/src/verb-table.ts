@@ -69,6 +69,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/est-password.ts')).estPasswordVerb,
   },
   {
+    name: 'vault token',
+    summary: "make the first token of Vault's API, or one in the place of one that was lost",
+    load: async () => (await import('./verbs/vault-token.ts')).vaultTokenVerb,
+  },
+  {
     name: 'enrol',
     summary: 'get a first identity with a token',
     load: async () => (await import('./verbs/enrol.ts')).enrolVerb,
@@ -250,4 +255,5 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   root: 'replacing the key of the root or of an intermediate, without an outage',
   log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',
+  vault: "the authority's door for clients of Vault",
 };

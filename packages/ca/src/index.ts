@@ -82,6 +82,7 @@ export { IssuanceLog, type IssuanceLogOptions } from './log/issuance-log.ts';
 export { keyPath, type LogFiles, logDirectory, sourceOfFiles } from './log/log-files.ts';
 export { signedLog } from './log/signed-log.ts';
 export { type OpenOptions, openAuthority } from './open-authority.ts';
+export { orderVaultToken } from './order-vault-token.ts';
 export { isCallerAtDoor } from './policy/who.ts';
 export { importIntoState } from './publish/import-into-state.ts';
 export { publishedUrlOf } from './publish/published-url.ts';

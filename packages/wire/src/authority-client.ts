@@ -74,6 +74,12 @@ import { routes } from './routes.ts';
 import { parseStatusResponse, type StatusResponse } from './status-response.ts';
 import { type InclusionProof, parseLogProof } from './transparency/log-proof.ts';
 import { formatTilePath, type TileName } from './transparency/tile-name.ts';
+import {
+  formatVaultTokenRequest,
+  parseVaultTokenResponse,
+  type VaultTokenRequest,
+  type VaultTokenResponse,
+} from './vault-token-messages.ts';
 
 export type AuthorityClientOptions = AuthorityExchangeOptions;
 
@@ -113,6 +119,12 @@ export class AuthorityClient {
       parseIssueResponse,
       options,
     );
+  }
+
+  /** For whoever is about to enrol with its TPM. */
+  tpmChallenge(request: TpmChallengeRequest, options: CallOptions = {}): Promise<TpmChallenge> {
+    const body = formatTpmChallengeRequest(request);
+    return this.#exchange.message(routes.tpmChallenge, body, parseTpmChallenge, options);
   }
 
   renew(request: RenewRequest, options: CallOptions = {}): Promise<IssueResponse> {
@@ -210,6 +222,16 @@ export class AuthorityClient {
   createToken(request: TokenRequest, options: CallOptions = {}): Promise<TokenResponse> {
     const body = formatTokenRequest(request);
     return this.#exchange.message(routes.adminToken, body, parseTokenResponse, options);
+  }
+
+  /** A token of Vault's API, on the admin socket alone. */
+  createVaultToken(
+    request: VaultTokenRequest,
+    options: CallOptions = {},
+  ): Promise<VaultTokenResponse> {
+    const body = formatVaultTokenRequest(request);
+    const { adminVaultToken } = routes;
+    return this.#exchange.message(adminVaultToken, body, parseVaultTokenResponse, options);
   }
 
   /** What {@link issue} would be answered, with every reason, on the admin socket alone; nothing is ordered. */

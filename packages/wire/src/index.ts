@@ -242,6 +242,18 @@ export {
   parseStatusResponse,
   type StatusResponse,
 } from './status-response.ts';
+export {
+  formatTpmChallenge,
+  formatTpmChallengeRequest,
+  formatTpmEvidence,
+  parseTpmChallenge,
+  parseTpmChallengeRequest,
+  parseTpmEvidence,
+  type TpmChallenge,
+  type TpmChallengeRequest,
+  type TpmEvidence,
+  tpmQualifying,
+} from './tpm-messages.ts';
 export { type Checkpoint, openCheckpoint, signCheckpoint } from './transparency/checkpoint.ts';
 export { type LogEntry, LogFollower } from './transparency/log-follower.ts';
 export { logOfClient } from './transparency/log-of-client.ts';
@@ -299,3 +311,9 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from './transparency/verify-proof.ts';
+export {
+  formatVaultTokenResponse,
+  parseVaultTokenRequest,
+  type VaultTokenRequest,
+  type VaultTokenResponse,
+} from './vault-token-messages.ts';

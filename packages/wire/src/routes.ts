@@ -50,6 +50,15 @@ export const routes = {
     maxAnswerBytes: 1024 * kib,
     answer: 'application/json',
   },
+  tpmChallenge: {
+    name: 'tpmChallenge',
+    method: 'POST',
+    path: '/v1/attest/tpm',
+    auth: 'none',
+    maxBodyBytes: 8 * kib,
+    maxAnswerBytes: 16 * kib,
+    answer: 'application/json',
+  },
   renew: {
     name: 'renew',
     method: 'POST',
@@ -221,6 +230,15 @@ export const routes = {
     auth: 'admin',
     maxBodyBytes: 64 * kib,
     maxAnswerBytes: 64 * kib,
+    answer: 'application/json',
+  },
+  adminVaultToken: {
+    name: 'adminVaultToken',
+    method: 'POST',
+    path: '/v1/admin/vault-token',
+    auth: 'admin',
+    maxBodyBytes: 16 * kib,
+    maxAnswerBytes: 16 * kib,
     answer: 'application/json',
   },
   adminLedger: {

@@ -4,6 +4,11 @@ const client = 'the client learns the same from the answer; who asked is in the 
 
 /** Refusals of the edge that speaks Vault's API. */
 export const caVaultCodes = {
+  ERR_VAULT_OFF: {
+    meaning: "The authority does not speak Vault's API.",
+    hint: 'open it with a section "vault" in ca.yaml, see docs/vault.md',
+    exit: 2,
+  },
   ERR_VAULT_DENIED: {
     meaning:
       'A request to the Vault API has no token, one that is unknown or over, or one whose policies do not allow it.',

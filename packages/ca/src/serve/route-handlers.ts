@@ -7,12 +7,14 @@ import {
   formatLeaseResponse,
   formatStatusResponse,
   formatTokenResponse,
+  formatVaultTokenResponse,
   instanceRule,
   parseAdminIssueRequest,
   parseJsonBody,
   parseLeaseRequest,
   parseRenewRequest,
   parseTokenRequest,
+  parseVaultTokenRequest,
   type RouteName,
 } from '@countersign/wire';
 import { certificatesOfKey } from '../certificates-of-key.ts';
@@ -20,6 +22,7 @@ import { entryHandlers } from '../entries/entry-handlers.ts';
 import type { Issued, Refusal } from '../issue.ts';
 import { jwtHandlers } from '../jwt/jwt-handlers.ts';
 import { answerLedgerRead } from '../ledger/ledger-pages.ts';
+import { orderVaultToken } from '../order-vault-token.ts';
 import { ownStatus } from '../status/own-status.ts';
 import { servedStatus } from '../status/served-status.ts';
 import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
@@ -32,6 +35,7 @@ import { answerIssueBatch } from './issue-batch-handler.ts';
 import { answerKeyRevoke } from './key-revoke-handler.ts';
 import { logHandlers } from './log-handlers.ts';
 import { answerRevoke } from './revoke-handler.ts';
+import { answerTpmChallenge } from './tpm-challenge-handler.ts';
 
 type Handler = (context: ApiContext, call: ApiCall) => ApiAnswer | Promise<ApiAnswer>;
 
@@ -42,6 +46,8 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   // Before its token is looked at, which is as good as before where it is sent away.
   enrol: (context, call) =>
     context.queue.serve({ left: call.left }, () => answerEnrol(context, call)),
+
+  tpmChallenge: answerTpmChallenge,
 
   async renew(context, call) {
     const peer = peerOf(call);
@@ -144,6 +150,13 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   async adminToken({ authority }, call) {
     const created = await authority.createToken(parseTokenRequest(bodyOf(call)));
     return created.ok ? { ok: true, body: formatTokenResponse(created) } : created;
+  },
+
+  async adminVaultToken({ authority, clock, log }, call) {
+    const { config, ledger } = authority;
+    const request = parseVaultTokenRequest(bodyOf(call));
+    const created = await orderVaultToken(request, { config, ledger, clock, log });
+    return created.ok ? { ok: true, body: formatVaultTokenResponse(created) } : created;
   },
 
   async adminCertificates({ authority }, { query }) {

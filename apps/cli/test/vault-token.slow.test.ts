@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { authorityYaml, lastLine } from './authority-files.ts';
+import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
+
+test("the first token of Vault's API is made with a server and without, and is seen once", async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  const vault = 'vault: { mounts: { pki: { intermediate: services } } }\n';
+  await writeFile(file('ca.yaml'), `${authorityYaml()}${vault}`);
+  const state = ['--data', file('state')];
+  const run = async (...words: string[]) => {
+    const ran = await countersign(words);
+    assert.equal(ran.code, 0, ran.stderr);
+    return ran.stdout.trim();
+  };
+  await run('init', '--config', file('ca.yaml'), ...state);
+  const first = await run('vault', 'token', ...state);
+  const server = await startCountersign(t, [
+    ...['ca', 'serve', '--config', file('ca.yaml'), ...state, '--port', '0'],
+  ]);
+  const made = JSON.parse(
+    await run('vault', 'token', ...state, '--policy', 'web', '--ttl', '1h', '-o', 'json'),
+  );
+  const ca = await readFile(file('state/root.pem'));
+  const ask = (token: string, path: string): Promise<{ status: number; body: string }> =>
+    new Promise((resolve, reject) => {
+      const headers = { 'x-vault-token': token };
+      const asked = request(`${server.urls[0]}/v1/${path}`, { headers, ca, agent: false });
+      asked.on('error', reject);
+      asked.on('response', async (answer) => {
+        const parts: Buffer[] = [];
+        for await (const part of answer) parts.push(part as Buffer);
+        resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString() });
+      });
+      asked.end();
+    });
+  const self = 'auth/token/lookup-self';
+  const root = await ask(first, self);
+  assert.deepEqual([root.status, JSON.parse(root.body).data.policies], [200, ['root']]);
+  assert.equal((await ask(first, 'sys/mounts')).status, 200);
+  const web = await ask(made.token, self);
+  assert.deepEqual(JSON.parse(web.body).data.policies, ['default', 'web']);
+  assert.ok(Date.parse(made.expiresAt) > Date.now());
+  assert.equal((await ask(made.token, 'sys/mounts')).status, 403);
+  assert.equal((await ask('hvs.x', self)).status, 403);
+  assert.ok(!server.stderr().includes(first) && !server.stderr().includes(made.token));
+  assert.equal((await server.end()).code, 0);
+
+  await writeFile(file('none.yaml'), authorityYaml());
+  const off = await countersign(['vault', 'token', ...state, '--config', file('none.yaml')]);
+  assert.deepEqual([off.code, lastLine(off.stderr)], [2, 'ERR_VAULT_OFF']);
+});
