@@ -98,7 +98,7 @@ export function startRotation(options: RotationOptions): RotatingIdentity {
 }
 
 /** Sleeps are cut into pieces, so that a machine that slept, or a clock that was set, is noticed soon. */
-const longestNapMs = 60_000;
+const longestNapMs = 30_000;
 
 class Rotation implements RotatingIdentity {
   readonly #options: RotationOptions;

@@ -10,6 +10,7 @@ import { after, test } from 'node:test';
 import { inspect } from 'node:util';
 import { type Fields, type Log, type Meter, noLog, noMeter, systemClock } from '@countersign/base';
 import { parseSvid } from '@countersign/spiffe';
+import { testClock } from '@countersign/testkit';
 import {
   certificatesFromPem,
   encodePem,
@@ -214,6 +215,21 @@ test('rotation reaches the clients; a request in flight ends on the certificate 
   }
 });
 
+test('a machine that slept past the end of a certificate has a new one within 30 seconds', async () => {
+  const clock = testClock();
+  const provider = await MtlsProvider.create({ ...mtls, certTtlSecs: 3600 }, { clock });
+  const { serialHex } = provider.svid();
+  provider.startRotation();
+  clock.step(7_200_000);
+  assert.equal(provider.status().certValid, false);
+  const renewed = changeOf(provider);
+  await clock.advance(30_000);
+  await renewed;
+  assert.notEqual(provider.svid().serialHex, serialHex);
+  assert.equal(provider.status().remainingSecs, 3600);
+  await provider.close();
+});
+
 test('an expired certificate is renewed before the next connection', async () => {
   const provider = await MtlsProvider.create({ ...mtls, certTtlSecs: 1 });
   const svid = await issueSubgraphSvid(provider.ca, 'users', 'default', 600);
@@ -339,3 +355,12 @@ test('plaintext is never a silent answer to a failure: only with fallback, logge
     plain.close();
   }
 });
+
+function changeOf(provider: MtlsProvider): Promise<void> {
+  return new Promise((resolve) => {
+    const unsubscribe = provider.onChange(() => {
+      unsubscribe();
+      resolve();
+    });
+  });
+}
