@@ -96,6 +96,8 @@ test('crl writes one part of a list, or the list about all, with a server and wi
   const complete = new RegExp(`^${slug}\\.crl$`);
   assert.match(await written('--shard', '2'), part);
   assert.match(await written('--complete'), complete);
+  const unserved = await countersign(['crl', ...one, '--delta']);
+  assert.match(unserved.stderr, /deltas are made by a server alone/);
   const serve = ['ca', 'serve', '--config', file('ca.yaml'), ...data, '--port', '0'];
   const server = await startCountersign(t as never, serve);
   for (;;) {
@@ -108,6 +110,15 @@ test('crl writes one part of a list, or the list about all, with a server and wi
   const refused = await countersign(['crl', ...one, '--out', file('b.crl')]);
   assert.equal(refused.code, 2);
   assert.match(refused.stderr, /has 6 lists, --out holds one: --complete or --shard says which/);
+  // deltas: all, or of one part; a server alone has them
+  const deltas = JSON.parse(await run('crl', ...one, '--delta'));
+  assert.deepEqual(
+    deltas.map((each: { delta: boolean }) => each.delta),
+    [true, true, true],
+  );
+  assert.match(await written('--delta', '--shard', '2'), new RegExp(`^${slug}/3/002-delta\\.crl$`));
+  const twice = await countersign(['crl', ...one, '--delta', '--complete']);
+  assert.match(twice.stderr, /either --complete, or --delta/);
   const beyond = await countersign(['crl', ...data, '--issuer', issuer, '--shard', '3']);
   assert.equal(lastLine(beyond.stderr), 'ERR_PUBLISH_ISSUER');
   server.kill('SIGTERM');

@@ -8,8 +8,15 @@ export interface NamedList {
   readonly bytes: Uint8Array;
 }
 
-/** Which lists of an issuer: all that there are, one part of a sharded one, or the one that is about all certificates. */
-export type ListChoice = 'each' | 'complete' | { readonly shard: number };
+/**
+ * Which lists of an issuer: all that there are, the one that is about all certificates, one part of a sharded one, or the
+ * deltas, of all parts or of one.
+ */
+export type ListChoice =
+  | 'each'
+  | 'complete'
+  | { readonly shard: number }
+  | { readonly delta: true; readonly shard: number | undefined };
 
 const timeoutMs = 30_000;
 const mostIndexBytes = 4 * 1024 * 1024;
@@ -44,8 +51,14 @@ export async function fetchLists(
     }
   }
   if (lists.length > 0 || typeof choice === 'string') return lists;
+  const of = issuer === undefined ? '' : ` of "${issuer}"`;
+  if ('delta' in choice) {
+    const part = choice.shard === undefined ? '' : ` ${choice.shard}`;
+    const message = `there is no delta list${part}${of} at "${root}": publish.crl.delta of ca.yaml has them made`;
+    throw new CountersignError('ERR_PUBLISH_ISSUER', message);
+  }
   const parts = chosen[0]?.places.filter(({ path }) => partOf(path) !== undefined).length ?? 0;
-  const message = `there is no list ${choice.shard} of "${issuer}" at "${root}", it is kept in ${Math.max(1, parts)}`;
+  const message = `there is no list ${choice.shard}${of} at "${root}", it is kept in ${Math.max(1, parts)}`;
   throw new CountersignError('ERR_PUBLISH_ISSUER', message);
 }
 
@@ -57,6 +70,11 @@ interface Place {
 /** Of a sharded issuer the index has the parts; beside them the list about all of its certificates is served, too. */
 function choosePlaces(places: readonly Place[], choice: ListChoice): readonly Place[] {
   if (choice === 'each') return places;
+  if (typeof choice !== 'string' && 'delta' in choice) {
+    const deltas = places.filter(({ path }) => deltaOf(path) !== undefined);
+    const { shard } = choice;
+    return shard === undefined ? deltas : deltas.filter(({ path }) => deltaOf(path) === shard);
+  }
   if (choice !== 'complete') {
     const isWhole = places.every(({ path }) => partOf(path) === undefined);
     if (isWhole && choice.shard === 0) return choosePlaces(places, 'complete');
@@ -75,6 +93,12 @@ function choosePlaces(places: readonly Place[], choice: ListChoice): readonly Pl
 function partOf(path: string): number | undefined {
   const digits = /\/\d+\/(\d{3})\.crl$/.exec(path)?.[1];
   return digits === undefined ? undefined : Number(digits);
+}
+
+/** The number of the part that a delta is of, 0 where there are no parts. */
+function deltaOf(path: string): number | undefined {
+  if (!path.endsWith('-delta.crl')) return undefined;
+  return Number(/\/\d+\/(\d{3})-delta\.crl$/.exec(path)?.[1] ?? 0);
 }
 
 /** Paths, since the addresses in the index are those that certificates name, which may lead elsewhere from here. */

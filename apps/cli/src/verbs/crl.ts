@@ -28,6 +28,7 @@ interface CrlOptions extends Partial<StateOptions> {
   readonly out?: string;
   readonly shard?: number;
   readonly complete?: boolean;
+  readonly delta?: boolean;
   readonly import?: string;
   readonly output: string;
 }
@@ -48,6 +49,10 @@ export const crlVerb: Verb = {
         wholeNumber,
       )
       .option('--complete', 'the list about all certificates of an issuer, no parts and no deltas')
+      .option(
+        '--delta',
+        'the delta lists alone, of a server that publishes them (publish.crl.delta)',
+      )
       .option('--out <file>', 'write the list there: PEM where the name ends in .pem, else DER')
       .option('--import <file>', 'with --data: publish this list, which an offline root signed')
       .addOption(outputOption())
@@ -63,6 +68,7 @@ where ca.yaml publishes nothing. \`countersign inspect\` says what is on a list.
 Example:
   countersign crl --data state
   countersign crl --data state --issuer services --complete --out services.crl
+  countersign crl --data state --issuer services --delta --out services-delta.crl
   countersign crl --data state --import root.crl
   countersign crl --ca http://127.0.0.1:8480 -o json`;
 
@@ -79,7 +85,9 @@ async function crl(cli: Cli, options: CrlOptions): Promise<void> {
   if (list === undefined) throw usage(`there is no list of "${issuer}"`);
   if (second !== undefined) {
     const number = counted(lists.length, 'list');
-    throw usage(`"${issuer}" has ${number}, --out holds one: --complete or --shard says which`);
+    throw usage(
+      `"${issuer}" has ${number}, --out holds one: ${options.delta === true ? '--shard' : '--complete or --shard'} says which`,
+    );
   }
   const content = out.endsWith('.pem') ? encodePem('X509 CRL', list.bytes) : list.bytes;
   await writeFileDurably(out, content);
@@ -92,7 +100,7 @@ async function importInto(cli: Cli, options: CrlOptions, file: string): Promise<
   if (data === undefined || (ca ?? issuer ?? out) !== undefined) {
     throw usage('--import goes with --data, and the list itself says whose it is');
   }
-  if (options.shard !== undefined || options.complete === true)
+  if ((options.shard ?? options.complete ?? options.delta) !== undefined)
     throw usage('--import takes a list whole');
   if ((options.passphrase ?? options.keyFile) !== undefined) {
     cli.err('note: no key is opened for a list that was signed elsewhere\n');
@@ -150,6 +158,10 @@ async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedLis
     const message = `the authority that serves "${state.data}" publishes no lists`;
     throw new CountersignError('ERR_PUBLISH_OFF', message);
   }
+  if (options.delta === true) {
+    const message = `nobody serves "${state.data}", and deltas are made by a server alone`;
+    throw new CountersignError('ERR_PUBLISH_OFF', message);
+  }
   const log = createLog(cli, 'warn');
   const config = await readStateConfig(cli, state);
   const authority = await openState(cli, state, { log, meter: noMeter, config });
@@ -166,11 +178,14 @@ async function listsOf(cli: Cli, options: CrlOptions): Promise<readonly NamedLis
   }
 }
 
-function choiceOf({ shard, complete, issuer }: CrlOptions): ListChoice {
-  if (shard === undefined) return complete === true ? 'complete' : 'each';
-  if (complete === true) throw usage('either --complete, or --shard');
-  if (issuer === undefined) throw usage('--shard is of one issuer, --issuer is missing');
-  return { shard };
+function choiceOf({ shard, complete, delta, issuer }: CrlOptions): ListChoice {
+  if (complete === true && delta === true) throw usage('either --complete, or --delta');
+  if (complete === true && shard !== undefined) throw usage('either --complete, or --shard');
+  if (shard !== undefined && issuer === undefined)
+    throw usage('--shard is of one issuer, --issuer is missing');
+  if (delta === true) return { shard, delta };
+  if (shard !== undefined) return { shard };
+  return complete === true ? 'complete' : 'each';
 }
 
 function textOf(lists: readonly NamedList[], output: string): string {
