@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { type Meter, noMeter } from '@countersign/base';
 import { parseCertificate } from '@countersign/x509';
 import {
   issuedOf,
@@ -68,6 +69,25 @@ describe('revoking', () => {
       counts.push(answer.ok && answer.matched);
     }
     assert.deepEqual(counts, [1, 0, 0]);
+  });
+
+  it('is counted once, however often it is repeated', async () => {
+    const counted: unknown[] = [];
+    const meter: Meter = {
+      ...noMeter,
+      counter: ({ name }) => ({
+        add: (by, labels) => name === 'countersign_revocations_total' && counted.push([by, labels]),
+      }),
+    };
+    const authority = await testAuthority({ meter });
+    const issued = await issue(authority, payments);
+    const serial = order({ by: 'serial', value: issued.serialHex });
+    const orders = [serial, serial, order({}), order({ block: true }), order({ block: true })];
+    for (const each of orders) assert.ok((await authority.revoke(each, operator)).ok);
+    // The name was revoked anew, since what was issued in between is covered, and blocked once.
+    const reason = 'unspecified';
+    const byName = [1, { by: 'spiffe-id', reason }];
+    assert.deepEqual(counted, [[1, { by: 'serial', reason }], byName, byName]);
   });
 
   it('knows serials and keys as people paste them', async () => {

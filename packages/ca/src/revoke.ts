@@ -109,9 +109,10 @@ export async function revoke(
 
   // 4. Told to whoever watches.
   const { position, matched, gateways, closed, elapsedMs } = answer;
-  metrics.revocations.add(1, { by: order.by, reason: order.reason });
+  const isNew = answer.earlierAt === undefined;
+  if (isNew) metrics.revocations.add(1, { by: order.by, reason: order.reason });
   const silent = gateways.filter((gateway) => !gateway.acknowledged).map(({ id }) => id);
-  if (silent.length === 0 && gateways.length > 0) {
+  if (isNew && silent.length === 0 && gateways.length > 0) {
     metrics.acknowledgedSeconds.observe(elapsedMs / 1000);
   }
   const { orderedBy } = record;

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { type Clock, type Denial, type Fields, type Log, systemClock } from '@countersign/base';
+import {
+  type Clock,
+  type Denial,
+  type Fields,
+  type Log,
+  type Meter,
+  systemClock,
+} from '@countersign/base';
 import { staticBundles, type VerifiedPeer, verifyPeer } from '@countersign/spiffe';
 import {
   buildCertificateRequest,
@@ -51,10 +58,16 @@ api:
 export const payments = 'spiffe://example.com/ns/prod/sa/payments';
 
 export async function testAuthority(
-  options: { readonly yaml?: string; readonly clock?: Clock; readonly log?: Log } = {},
+  options: {
+    readonly yaml?: string;
+    readonly clock?: Clock;
+    readonly log?: Log;
+    readonly meter?: Meter;
+  } = {},
 ): Promise<Authority> {
-  const { yaml = exampleYaml, clock = systemClock, log } = options;
-  return await ephemeralAuthority({ config: parseCaConfig(yaml, 'ca.yaml'), clock, log });
+  const { yaml = exampleYaml, clock = systemClock, log, meter } = options;
+  const config = parseCaConfig(yaml, 'ca.yaml');
+  return await ephemeralAuthority({ config, clock, log, meter });
 }
 
 export interface RequestOptions {
