@@ -2,7 +2,9 @@ import { type Log, noMeter } from '@countersign/base';
 import { type Authority, type AuthorityServer, serveAuthority } from '@countersign/ca';
 import type { AdminServer } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
+import { startSuperior } from '../issuers/superior-of-config.ts';
 import { portOption } from '../port-option.ts';
+import { holdMemory } from '../serve/hold-memory.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog, type LogLevel, logLevelOption } from '../serve/pino-log.ts';
 import type { PrometheusMeter } from '../serve/prometheus-meter.ts';
@@ -65,6 +67,7 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
   const authority = await openState(cli, options, { log, meter, config });
   try {
     await keepConfig(options.data, text);
+    const superior = await startSuperior(authority, options, { cli, log });
     // 2. its API
     const server = await serveAuthority({
       authority,
@@ -76,12 +79,18 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
       ...(options.port !== undefined && { port: options.port }),
       ...(options.publishPort !== undefined && { publishPort: options.publishPort }),
     });
-    const admin = await startAdmin(options, log, scraped, server);
+    const letGoOfMemory = holdMemory();
+    const admin = await startAdmin(options, log, scraped, {
+      close: () => server.close(),
+      unwell: () => server.unwell() ?? superior?.unwell(),
+    });
     // 3. until it is told to end
     await runUntilSignal(cli, log, {
       urls: [server.url, admin?.url, server.publishUrl].filter((url) => url !== undefined),
       reload: () => reload(cli, options, authority),
       async close() {
+        letGoOfMemory();
+        await superior?.stop();
         await server.close();
         await admin?.close();
       },
@@ -103,7 +112,7 @@ async function startAdmin(
   { adminPort }: CaServeOptions,
   log: Log,
   meter: PrometheusMeter | undefined,
-  server: AuthorityServer,
+  server: Pick<AuthorityServer, 'close' | 'unwell'>,
 ): Promise<AdminServer | undefined> {
   if (adminPort === undefined || meter === undefined) return undefined;
   try {

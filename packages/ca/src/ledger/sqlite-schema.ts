@@ -371,7 +371,7 @@ function lock(database: DatabaseSync, file: string): void {
       PRAGMA fullfsync = ON;
       PRAGMA checkpoint_fullfsync = ON;
       PRAGMA trusted_schema = OFF;
-      PRAGMA cache_size = -12288;
+      PRAGMA cache_size = -4096;
       PRAGMA wal_autocheckpoint = 1000;
       BEGIN EXCLUSIVE;
       COMMIT;

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import type { WorkerStart } from './sqlite-protocol.ts';
 
 /** What it makes is gone with its batch. */
-const resourceLimits = { maxYoungGenerationSizeMb: 12 };
+const resourceLimits = { maxYoungGenerationSizeMb: 6 };
 
 let ahead: Worker | undefined;
 
