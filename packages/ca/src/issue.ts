@@ -6,7 +6,6 @@ import {
   denial,
   type Log,
   messageOf,
-  toHex,
 } from '@countersign/base';
 import { VerifiedPeer } from '@countersign/spiffe';
 import type { KeyProof } from '@countersign/wire';
@@ -136,8 +135,8 @@ async function issueInSteps(
   const isProved = VerifiedPeer.is(request.csr);
   const key = judgeRequestKey(csr, context.authorityKeys, isProved);
   if (!key.ok) return key;
-  const keyHash = hash('sha256', csr.spki.raw, 'buffer');
-  const spkiHash = toHex(keyHash);
+  const spkiHash = hash('sha256', csr.spki.raw);
+  const keyHash = Buffer.from(spkiHash, 'hex');
   const listing = context.keyLists.judge(csr.spki, key.kind, spkiHash);
   const listed = listing === undefined ? undefined : await listing;
   if (listed !== undefined) return listed;

@@ -1,5 +1,7 @@
 import { constants } from 'node:crypto';
-import type { AlgorithmIdentifier } from './algorithm-identifier.ts';
+import { equalBytes } from '@countersign/base';
+import { type AlgorithmIdentifier, readAlgorithmIdentifier } from './algorithm-identifier.ts';
+import { DerReader } from './der-reader.ts';
 import { der } from './der-writer.ts';
 import type { KeyKind } from './key-kind.ts';
 import { oids } from './oids.ts';
@@ -50,8 +52,10 @@ export type SignatureAlgorithmName = keyof typeof signatureAlgorithms;
 export function signatureAlgorithmOf(
   identifier: AlgorithmIdentifier,
 ): SignatureAlgorithm | undefined {
-  const row = rowsByIdentifier.get(keyOf(identifier.raw));
-  if (row !== undefined || identifier.oid !== oids.rsassaPss) return row;
+  const { oid, raw } = identifier;
+  const written = writtenByOid.get(oid);
+  const row = written?.find((each) => equalBytes(each.identifier, raw))?.row;
+  if (row !== undefined || oid !== oids.rsassaPss) return row;
   return rsaPssOf(identifier.parameters);
 }
 
@@ -74,16 +78,29 @@ const otherDefaults = {
   Ed25519: signatureAlgorithms.Ed25519,
 } as const;
 
-const rowsByIdentifier = new Map<string, SignatureAlgorithm>(
-  Object.values(signatureAlgorithms).map((row) => [keyOf(row.identifier), row]),
-);
-// RFC 4055 §5: NULL parameters are written, and their absence MUST be accepted
-for (const [oid, row] of [
-  ['1.2.840.113549.1.1.11', signatureAlgorithms['RSA-SHA256']],
-  ['1.2.840.113549.1.1.12', signatureAlgorithms['RSA-SHA384']],
-  ['1.2.840.113549.1.1.13', signatureAlgorithms['RSA-SHA512']],
-] as const) {
-  rowsByIdentifier.set(keyOf(der.sequence(der.oid(oid))), row);
+interface WrittenAlgorithm {
+  readonly oid: string;
+  /** DER of an AlgorithmIdentifier that stands for the row. */
+  readonly identifier: Uint8Array;
+  readonly row: SignatureAlgorithm;
+}
+
+const written: readonly WrittenAlgorithm[] = [
+  ...Object.values(signatureAlgorithms).map((row) => writtenAs(row.identifier, row)),
+  // RFC 4055 §5: NULL parameters are written, and their absence MUST be accepted
+  writtenAs(rsaAlone('1.2.840.113549.1.1.11'), signatureAlgorithms['RSA-SHA256']),
+  writtenAs(rsaAlone('1.2.840.113549.1.1.12'), signatureAlgorithms['RSA-SHA384']),
+  writtenAs(rsaAlone('1.2.840.113549.1.1.13'), signatureAlgorithms['RSA-SHA512']),
+];
+const writtenByOid = Map.groupBy(written, ({ oid }) => oid);
+
+function writtenAs(identifier: Uint8Array, row: SignatureAlgorithm): WrittenAlgorithm {
+  const reader = DerReader.over(identifier, 'signature algorithm');
+  return { oid: readAlgorithmIdentifier(reader, 'signature algorithm').oid, identifier, row };
+}
+
+function rsaAlone(oid: string): Uint8Array {
+  return der.sequence(der.oid(oid));
 }
 
 /** Other salt lengths and other spellings of the hash parameters; MGF1 must use the same hash. */
@@ -104,12 +121,6 @@ const hashNames = new Map<string, HashName>([
   [oids.sha384, 'sha384'],
   [oids.sha512, 'sha512'],
 ]);
-
-function keyOf(identifier: Uint8Array): string {
-  return Buffer.from(identifier.buffer, identifier.byteOffset, identifier.byteLength).toString(
-    'latin1',
-  );
-}
 
 // RFC 5758 §3.2: parameters absent
 function ecdsa(name: string, hash: HashName, oid: string): SignatureAlgorithm {

@@ -154,6 +154,11 @@ function readIssued(reader: WordReader): readonly [IssuedCertificate] {
 function readIntent(reader: WordReader): Intent {
   const position = reader.next<number>();
   const serialHex = reader.next<string>();
-  const serial = new Uint8Array(Buffer.from(serialHex, 'hex'));
-  return { ok: true, position, serial, serialHex, provisioner: reader.next() };
+  return {
+    ok: true,
+    position,
+    serial: Buffer.from(serialHex, 'hex'),
+    serialHex,
+    provisioner: reader.next(),
+  };
 }

@@ -43,6 +43,7 @@ import { UnrevokedValues } from './unrevoked-values.ts';
 
 /** As many are remembered; then it begins anew. */
 const mostOpen = 4096;
+const mostShown = 256;
 
 /** The tables in SQLite. `begin` and `commit` frame a batch; between them the head row is ours and held here. */
 export class SqliteStore extends SqliteDocuments implements LedgerStore {
@@ -59,6 +60,8 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     | undefined;
   /** Intents of late that are neither issued nor abandoned: whoever signed one is about to say so. */
   readonly #open = new Map<number, IntentRecord>();
+  /** Intents of certificates that were shown of late: what they say is final, and a registrar shows its own with each order. */
+  readonly #shown = new Map<number, IntentRecord>();
   readonly #unrevoked = new UnrevokedValues();
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
@@ -154,6 +157,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     this.#wide = undefined;
     this.#readOutcome = undefined;
     this.#open.clear();
+    this.#shown.clear();
   }
 
   nextPosition(): number {
@@ -191,16 +195,22 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   }
 
   intent(position: number): IntentRecord | undefined {
-    const open = this.#open.get(position);
-    if (open !== undefined) {
-      this.#readOutcome = { position, outcome: undefined };
-      return open;
+    const known = this.#open.get(position) ?? this.#shown.get(position);
+    if (known !== undefined) {
+      const outcome = this.#open.has(position) ? undefined : 'issued';
+      this.#readOutcome = { position, outcome };
+      return known;
     }
     const row =
       this.#get('SELECT * FROM intents WHERE position = ?', position) ??
       this.#get('SELECT * FROM archived_intents WHERE position = ?', position);
+    const intent = row && rows.intentOf(row);
     this.#readOutcome = row && { position, outcome: rows.outcomeOf(row) };
-    return row && rows.intentOf(row);
+    if (intent !== undefined && this.#readOutcome?.outcome === 'issued') {
+      if (this.#shown.size >= mostShown) this.#shown.clear();
+      this.#shown.set(position, intent);
+    }
+    return intent;
   }
 
   /** The serial says where its intent stands, so no index over serials is kept. */
