@@ -92,6 +92,7 @@ export function interpretCaConfig(
     file,
     trustDomain,
     root,
+    issuedBy: ca.issued_by,
     intermediates,
     services,
     defaultProfile: defaultProfile(services),

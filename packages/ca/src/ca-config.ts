@@ -1,4 +1,10 @@
-import { ConfigError, type ConfigIssue, parseConfigText, readDocument } from '@countersign/config';
+import {
+  ConfigError,
+  type ConfigIssue,
+  parseConfigText,
+  readDocument,
+  type WrittenSuperior,
+} from '@countersign/config';
 import type { KeyKind, KeyUsage, NameConstraints } from '@countersign/x509';
 import type { AcmeConfig } from './acme/acme-config.ts';
 import { interpretCaConfig } from './ca-config-checks.ts';

@@ -18,6 +18,7 @@ import { offeredRoots, pinnedAmong } from './learn-root.ts';
 import { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 import { type ProofKey, signProof } from './proof/sign-proof.ts';
 import { proveIssued } from './prove-issued.ts';
+import { anotherHolder, holderToKeep } from './prove-same-holder.ts';
 
 export interface EnrolOptions {
   /** The authority: `https://HOST:PORT`. */
@@ -44,6 +45,8 @@ export interface EnrolOptions {
   readonly spiffeId?: string;
   /** Where to write the files; made sure of before the token is spent. Absent: nowhere. */
   readonly out?: string;
+  /** Also where `out` holds an identity of another SPIFFE ID. Unless given, a token of another is refused, unspent. */
+  readonly replace?: boolean;
   readonly clock: Clock;
   readonly signal?: AbortSignal;
   /** For each of the calls. 15,000 unless given. */
@@ -69,8 +72,9 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
   const place = out === undefined ? undefined : await prepareIdentityDirectory(out);
   try {
     // 3. a key of our own
+    const held = await holderToKeep(options);
     const { privateKey, csr } =
-      options.ownRequest ?? (await makeOwnRequest(options.keyKind ?? defaultKeyKind));
+      options.ownRequest ?? (await makeOwnRequest(options.keyKind ?? defaultKeyKind, held));
     // 4. the root, from anybody, compared with the pin
     const abort = signal === undefined ? {} : { signal };
     const offered = options.offered ?? (await offeredRoots({ address, timeoutMs, ...abort }));
@@ -85,10 +89,13 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
     const { proofKey } = options;
     const proof = proofKey && { proof: await signProof(proofKey, csr, clock) };
     const request = { csr, ...(ttlMs !== undefined && { ttlMs }), ...proof };
-    const response =
-      token instanceof Secret
-        ? await client.enrol({ token, ...request }, abort)
-        : await client.enrol({ token, ...request, ...wishes }, abort);
+    const asked =
+      token instanceof Secret ? { token, ...request } : { token, ...request, ...wishes };
+    const response = await client.enrol(asked, abort).catch((thrown: unknown) => {
+      throw out !== undefined && held !== undefined && isForAnother(thrown)
+        ? anotherHolder(out, held.toString(), 'the token is for another', thrown)
+        : thrown;
+    });
     // 6. the answer, proved before anything relies on it
     const identity = proveIssued({
       response,
@@ -108,6 +115,10 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
     await place?.giveUp();
     throw thrown;
   }
+}
+
+function isForAnother(thrown: unknown): boolean {
+  return thrown instanceof CountersignError && thrown.code === 'ERR_POLICY_NAME';
 }
 
 function tokenOf({ token, profile, issuer }: EnrolOptions): JoinToken | Secret<string> {

@@ -42,6 +42,7 @@ export type { AcmeProof } from './issuers/acme/acme-proof.ts';
 export type { ExternalAccountKey } from './issuers/acme/acme-session.ts';
 export type { AwsPcaSdk } from './issuers/aws-pca/aws-pca-client.ts';
 export { type AwsPcaIssuerOptions, awsPcaIssuer } from './issuers/aws-pca/aws-pca-issuer.ts';
+export { awsPcaSuperior } from './issuers/aws-pca/aws-pca-superior.ts';
 export {
   type IdentityPemFiles,
   type OpenFilesOptions,
@@ -79,6 +80,7 @@ export {
 } from './issuers/step-ca/step-ca-issuer.ts';
 export { type VaultIssuerOptions, vaultIssuer } from './issuers/vault/vault-issuer.ts';
 export type { VaultAuth } from './issuers/vault/vault-session.ts';
+export { type VaultSuperiorOptions, vaultSuperior } from './issuers/vault/vault-superior.ts';
 export { type CameBy, keepIssued } from './keep-issued.ts';
 export { type LearnRootOptions, learnRoot } from './learn-root.ts';
 export { type LiveIdentity, liveIdentity } from './live/live-identity.ts';

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CountersignError } from '@countersign/base';
+import { parseSpiffeId, type SpiffeId } from '@countersign/spiffe';
 import { identityFiles } from './identity-files.ts';
 
 /**
@@ -14,24 +15,46 @@ export async function proveSameHolder(
   directory: string,
   spiffeId: string | undefined,
 ): Promise<void> {
-  const held = await heldBy(directory);
+  const held = (await holderOf(directory))?.toString();
   if (held === undefined || held === spiffeId) return;
   const wanted = spiffeId === undefined ? 'a certificate without a SPIFFE ID' : `"${spiffeId}"`;
-  throw new CountersignError(
-    'ERR_DESTINATION',
-    `write identity to "${directory}": it holds "${held}", to be written is ${wanted}`,
-    {
-      fields: { directory, held, spiffeId },
-      hint: 'choose another directory, or say --replace where the other is not needed any more',
-    },
-  );
+  throw anotherHolder(directory, held, `to be written is ${wanted}`);
 }
 
-async function heldBy(directory: string): Promise<string | undefined> {
+/** Whose identity a directory holds; undefined where it holds none, or none that can be read. */
+export async function holderOf(directory: string): Promise<SpiffeId | undefined> {
   try {
     const { spiffeId } = JSON.parse(await readFile(join(directory, identityFiles.meta), 'utf8'));
-    return typeof spiffeId === 'string' ? spiffeId : undefined;
+    return parseSpiffeId(spiffeId);
   } catch {
     return undefined;
   }
+}
+
+/** Whom a request names, so that the authority refuses what would write over another's identity. */
+export async function holderToKeep({
+  out,
+  replace,
+}: {
+  readonly out?: string;
+  readonly replace?: boolean;
+}): Promise<SpiffeId | undefined> {
+  return out === undefined || replace === true ? undefined : await holderOf(out);
+}
+
+export function anotherHolder(
+  directory: string,
+  held: string,
+  other: string,
+  cause?: unknown,
+): CountersignError {
+  return new CountersignError(
+    'ERR_DESTINATION',
+    `write identity to "${directory}": it holds "${held}", ${other}`,
+    {
+      fields: { directory, held },
+      hint: 'choose another directory, or say --replace where the other is not needed any more',
+      cause,
+    },
+  );
 }

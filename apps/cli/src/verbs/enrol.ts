@@ -21,6 +21,7 @@ interface EnrolOptions extends WishOptions, ProofOptions {
   readonly audience?: string;
   readonly metadata?: string;
   readonly out: string;
+  readonly replace?: boolean;
   readonly proofKey?: string;
   readonly keyType?: string;
   readonly output: string;
@@ -32,6 +33,7 @@ export const enrolVerb: Verb = {
     addWishOptions(command, "wished lifetime; the authority's unless given")
       .requiredOption('--ca <url>', 'the authority: https://HOST:PORT')
       .requiredOption('--out <dir>', 'where to write key.pem, cert.pem, chain.pem, bundle.pem')
+      .option('--replace', 'write over an identity of another SPIFFE ID')
       .option('--token <secret>', 'one-time token, or a JWT of another issuer: @FILE, or -')
       .option('--fingerprint <sha256>', "SHA-256 of the root's DER; a one-time token names it too")
       .addOption(
@@ -51,7 +53,8 @@ export const enrolVerb: Verb = {
 };
 
 const help = `
-The key is made here and stays here. The token is sent only to an authority under the pinned root.
+The key is made here and stays here. The token is sent only to an authority under the pinned root. An identity that
+is in its place already is replaced by one of the same SPIFFE ID, by another only with --replace.
 
 Example:
   countersign enrol --ca https://127.0.0.1:8440 --token @token.txt --out payments
@@ -70,7 +73,8 @@ async function identityFor(cli: Cli, options: EnrolOptions, proofKey: OpenedProo
   const { ca: url, out, fingerprint, attest } = options;
   const keyKind = keyKindOfOption(options.keyType);
   const kind = keyKind !== undefined && { keyKind };
-  const common = { url, out, clock: cli.clock, ...kind, ...proofKey };
+  const place = { out, ...(options.replace === true && { replace: true }) };
+  const common = { url, ...place, clock: cli.clock, ...kind, ...proofKey };
   const { ttlMs, ...others } = wishesOf(options);
   const ttl = ttlMs === undefined ? {} : { ttlMs };
   if (attest === undefined) {

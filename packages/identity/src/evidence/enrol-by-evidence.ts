@@ -6,6 +6,7 @@ import { enrol } from '../enrol.ts';
 import type { Identity } from '../identity.ts';
 import { defaultKeyKind, makeOwnRequest } from '../own-request.ts';
 import { type ProofKey, signProof } from '../proof/sign-proof.ts';
+import { holderToKeep } from '../prove-same-holder.ts';
 import type { Renew } from '../renewal.ts';
 import type { EvidenceSource } from './evidence-source.ts';
 import { fetchEvidence } from './fetch-evidence.ts';
@@ -28,6 +29,8 @@ export interface EnrolByEvidenceOptions extends EvidenceOptions {
   readonly ttlMs?: number;
   /** Where to write the files; absent: nowhere. */
   readonly out?: string;
+  /** As of `enrol`. */
+  readonly replace?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -38,7 +41,7 @@ export interface EnrolByEvidenceOptions extends EvidenceOptions {
  */
 export async function enrolByEvidence(options: EnrolByEvidenceOptions): Promise<Identity> {
   const { source, clock, keyKind = defaultKeyKind, signal, ...rest } = options;
-  const ownRequest = await makeOwnRequest(keyKind);
+  const ownRequest = await makeOwnRequest(keyKind, await holderToKeep(options));
   const { raw: spki } = parseCertificateRequest(ownRequest.csr).spki;
   const abort = signal ?? new AbortController().signal;
   const evidence = await fetchEvidence(source, { spki, clock, signal: abort });
