@@ -52,7 +52,9 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
   {
     name: 'gateway',
     recognise: (value) =>
-      'routes' in value || 'listen' in value || 'listeners' in value || 'istio' in value,
+      ['routes', 'listen', 'listeners', 'istio', 'static_resources', 'staticResources'].some(
+        (key) => key in value,
+      ),
     async read(text, file, cli) {
       const { readGatewayConfig } = await import('./serve/gateway-languages.ts');
       const { doubtsAbout, missingProviders, readPolicies, readRoles, rulesOf } = await import(
@@ -97,7 +99,17 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const markers = [
   ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen'],
-  ...['listeners', 'istio', 'agent', 'entries', 'keep', 'certificates', 'kind', 'apiVersion'],
+  ...[
+    'listeners',
+    'istio',
+    'static_resources',
+    'agent',
+    'entries',
+    'keep',
+    'certificates',
+    'kind',
+    'apiVersion',
+  ],
 ];
 
 /**

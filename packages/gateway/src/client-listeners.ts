@@ -164,11 +164,12 @@ export class ClientListeners {
     });
   }
 
-  #metAt({ protocol, table = '', tls }: ChainModel): Partial<MetAt> {
+  #metAt(chain: ChainModel): Partial<MetAt> {
+    const { protocol, table = '', tls, identityHeaders: certDetails, logsAccess = false } = chain;
     const { credentials } = this.#options;
     const shown = tls && credentials.identityOf(tls.identity);
     return {
-      ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table },
+      ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess },
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
     };

@@ -52,7 +52,11 @@ export async function handleRequest(
   const { request, response, head } = client;
   const startedAt = around.clock.monotonic();
   const finish = (result: RequestResult, status: number): void => {
-    around.metrics.request(result, status, (around.clock.monotonic() - startedAt) / 1000);
+    const seconds = (around.clock.monotonic() - startedAt) / 1000;
+    around.metrics.request(result, status, seconds);
+    if (client.from !== undefined && 'logsAccess' in client.from && client.from.logsAccess) {
+      around.log.info(accessLine(client, status, seconds), 'access');
+    }
   };
   const refuse = (refused: Denial, options: Refusing): void => {
     const id = around.newId();
@@ -120,7 +124,7 @@ export async function handleRequest(
   const isTls = routed.kind === 'tls';
   const answer = isTls ? redirectToTls(head) : directAnswerOf(routed.route, head, scheme);
   if (answer !== undefined) {
-    const close = !request.complete || around.isStopping();
+    const close = (head.hasBody && !request.complete) || around.isStopping();
     answerDirectly(client, head, answer, { ...(!isTls && { route: routed.route }), close });
     around.log.debug(
       { ...shown, ...describePeer(peer), status: answer.status },
@@ -153,7 +157,7 @@ export async function handleRequest(
   const told = roleHeaders(around.facts.roles?.(), peer);
   const own = [
     ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', scheme],
-    ...session.identityHeaders(),
+    ...session.identityHeaders(rawHeaders),
     ...told.headers,
   ];
   const headers = upstreamHeaders(rawHeaders, own, told.names);
@@ -196,6 +200,14 @@ export async function handleRequest(
   } else {
     around.log.debug({ ...line, ...outcome }, 'request over');
   }
+}
+
+function accessLine({ from, head, protocol }: ClientExchange, status: number, seconds: number) {
+  const asked = head.ok
+    ? { method: head.method, host: head.authority, path: head.target.path }
+    : { code: head.code };
+  const peer = from !== undefined && 'live' in from ? describePeer(from.peer) : {};
+  return { ...asked, protocol, status, ms: Math.round(seconds * 1e6) / 1000, ...peer };
 }
 
 const results = {

@@ -1,5 +1,7 @@
 export { type AdminServer, type AdminServerOptions, startAdminServer } from './admin-server.ts';
 export type { BoundListener } from './client-listeners.ts';
+export { type CompiledEnvoy, compileEnvoy } from './envoy/compile-envoy.ts';
+export { isEnvoyBootstrap } from './envoy/envoy-document.ts';
 export { type Exchange, type Forwarded, forward } from './forward.ts';
 export {
   emptyModel,
@@ -14,6 +16,7 @@ export { isRoutingDocument, readIstioDocuments, routingKinds } from './istio/ist
 export type { ListenerConfig } from './listener-config.ts';
 export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-peers.ts';
 export type { GatewayModel } from './model/gateway-model.ts';
+export { needsOwnIdentity } from './model/own-identity.ts';
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
 export {
   type Gateway,

@@ -21,7 +21,7 @@ test('no name in a certificate can speak for another in the identity header', ()
   assert.ok(verified.ok);
   const live = { peer: verified.peer, facts: { serverNames: [] } } as unknown as LiveConnection;
   const session = new Session(live, { by: () => 'spiffe://example.com/gateway' });
-  const [, header = ''] = session.identityHeaders();
+  const [, header = ''] = session.identityHeaders([]);
   assert.doesNotMatch(header, /\\/);
   const [element, ...others] = parseXfcc(header);
   assert.deepEqual(others, []);

@@ -8,13 +8,18 @@ import {
   xfccHeader,
 } from '@countersign/wire';
 import { formatName, type GeneralName } from '@countersign/x509';
+import { clientCertDetails } from './client-cert-details.ts';
+import type { ClientCertDetails } from './model/listener-model.ts';
 import { type Asker, connectionOf, type Trust } from './reask.ts';
 
 /** What the rules were asked about a request that is on its way. */
 export type InFlight = AuthzRequest;
 
 /** What is the same for all connections of a listener's chain. */
-export type MetAt = Pick<Session, 'protocol' | 'table' | 'trust' | 'by'>;
+export type MetAt = Pick<
+  Session,
+  'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'
+>;
 
 /** One client connection and the requests that are on their way on it. */
 export class Session implements Asker {
@@ -24,6 +29,9 @@ export class Session implements Asker {
   /** Name of the route table that its requests go by. */
   readonly table: string;
   readonly trust: Trust | undefined;
+  /** What upstreams are told of its certificate; undefined: all that is known. */
+  readonly certDetails: ClientCertDetails | undefined;
+  readonly logsAccess: boolean;
   /** Our own name where it connected: a SPIFFE ID. */
   readonly by: () => string | undefined;
   readonly #nearEnd: number;
@@ -39,6 +47,8 @@ export class Session implements Asker {
     this.protocol = met.protocol ?? 'http';
     this.table = met.table ?? '';
     this.trust = met.trust;
+    this.certDetails = met.certDetails;
+    this.logsAccess = met.logsAccess ?? false;
     this.by = met.by ?? (() => undefined);
     this.connection = connectionOf(live.facts);
     this.#nearEnd = nearEndOf(live.peer);
@@ -54,9 +64,12 @@ export class Session implements Asker {
     return this.live.peer;
   }
 
-  /** Names and values alternating; none for an anonymous client. */
-  identityHeaders(): readonly string[] {
+  /** Names and values alternating. @param rawHeaders of the request, of which something may be passed on */
+  identityHeaders(rawHeaders: readonly string[]): readonly string[] {
     const by = this.by();
+    if (this.certDetails !== undefined) {
+      return clientCertDetails(this.certDetails, this.peer, by, rawHeaders);
+    }
     const known = this.#identityHeaders;
     if (known !== undefined && known.by === by) return known.headers;
     const headers = identityHeadersOf(this.peer, by);

@@ -28,6 +28,8 @@ export interface GatewayFiles {
   readonly roles: RoleMapping | undefined;
   /** What is not wrong with the configuration, and may not be what was meant. */
   readonly notes: readonly string[];
+  /** Whether an authority's word is needed, or all is in the files that the configuration names. */
+  readonly needsIdentity: boolean;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function readGatewayFiles(
   };
   const policies = [...read.policies, ...(await readPolicies(cli, written, options))];
   const roles = await readRoles(cli, written, options);
-  return { config, policies, roles, notes: read.notes };
+  return { config, policies, roles, notes: read.notes, needsIdentity: read.needsIdentity };
 }
 
 /** @throws ConfigError, CountersignError ERR_FILE */

@@ -1,11 +1,19 @@
 import { dirname, resolve } from 'node:path';
 import { type AuthorizationPolicy, readIstioPolicies } from '@countersign/authz';
-import { parseYamlDocuments, type SourceDocument, unsupported } from '@countersign/config';
 import {
+  parseConfigText,
+  parseYamlDocuments,
+  type SourceDocument,
+  unsupported,
+} from '@countersign/config';
+import {
+  compileEnvoy,
   compileIstio,
   type GatewayConfig,
   gatewayConfigOf,
+  isEnvoyBootstrap,
   isRoutingDocument,
+  needsOwnIdentity,
   parseGatewayConfig,
 } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
@@ -18,21 +26,26 @@ export interface ReadConfig {
   readonly policies: readonly AuthorizationPolicy[];
   /** What is not wrong, and may not be what was meant. */
   readonly notes: readonly string[];
+  /** Whether an authority's word is needed, or all is in the files that the configuration names. */
+  readonly needsIdentity: boolean;
 }
 
 /** A mesh's documents in one file may be many. */
 const limits = { maxBytes: 32 * 1024 * 1024, maxDocuments: 20_000, maxAliasCount: 10_000 };
 
 /**
- * Reads a gateway's configuration: gateway.yaml, with the documents of Istio that it names, or such documents by
- * themselves.
+ * Reads a gateway's configuration: gateway.yaml, with the documents of Istio that it names, such documents by
+ * themselves, or an Envoy static bootstrap.
  *
  * @throws ConfigError, CountersignError ERR_FILE
  */
 export async function readGatewayConfig(cli: Cli, text: string, file: string): Promise<ReadConfig> {
-  if (isIstio(text, file)) return withIstio(undefined, parseYamlDocuments(text, file, limits));
+  const written = parseYamlDocuments(text, file, limits);
+  const [first] = written;
+  if (first !== undefined && isEnvoyBootstrap(first)) return ofEnvoy(parseConfigText(text, file));
+  if ('apiVersion' in Object(first?.value)) return withIstio(undefined, written);
   const config = parseGatewayConfig(text, file);
-  if (config.istio.length === 0) return { config, policies: [], notes: [] };
+  if (config.istio.length === 0) return { config, policies: [], notes: [], needsIdentity: true };
   const documents: SourceDocument[] = [];
   for (const each of config.istio) {
     const path = resolve(dirname(file), each);
@@ -45,9 +58,11 @@ export async function readText(cli: Cli, path: string): Promise<string> {
   return Buffer.from(await readInput(cli, path, 'read configuration')).toString('utf8');
 }
 
-function isIstio(text: string, file: string): boolean {
-  const [first] = parseYamlDocuments(text, file, limits);
-  return 'apiVersion' in Object(first?.value);
+function ofEnvoy(document: SourceDocument): ReadConfig {
+  const { model, admin, limits: bounds, notes } = compileEnvoy(document);
+  const usual = gatewayConfigOf(model);
+  const config = { ...usual, admin, limits: { ...usual.limits, ...bounds } };
+  return { config, policies: [], notes, needsIdentity: false };
 }
 
 function withIstio(
@@ -67,5 +82,6 @@ function withIstio(
   const labels = written?.authorization.workload?.labels;
   const { model, notes } = compileIstio(routing, { base: written?.model, labels });
   const config = written === undefined ? gatewayConfigOf(model) : { ...written, model };
-  return { config, policies: readIstioPolicies(others).authorization, notes };
+  const needsIdentity = written !== undefined || needsOwnIdentity(model);
+  return { config, policies: readIstioPolicies(others).authorization, notes, needsIdentity };
 }

@@ -6,15 +6,15 @@ import type { Cli } from '../cli.ts';
 import { type EdgeIdentity, openEdgeIdentity } from './edge-identity.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
 import {
-  doubtsAbout,
   type GatewayFiles,
   type GatewayFilesOptions,
-  missingProviders,
   readGatewayFiles,
   rulesOf,
 } from './gateway-files.ts';
 import type { Running } from './long-running.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
+import { runFileGateway } from './run-file-gateway.ts';
+import { tellDoubts } from './tell-doubts.ts';
 
 export interface RunGatewayOptions extends GatewayFilesOptions {
   /** Where the identity is kept, and taken from when somebody else renews it there. */
@@ -26,7 +26,8 @@ export interface RunGatewayOptions extends GatewayFilesOptions {
   readonly data?: string;
 }
 
-interface Tools {
+/** What a gateway is run with. */
+export interface GatewayTools {
   readonly cli: Cli;
   readonly log: Log;
   readonly meter: PrometheusMeter;
@@ -39,13 +40,19 @@ const feedPatienceMs = 10_000;
  * Wires a gateway: identity → rotation → revocation → listener. Only this file knows that the gateway's identity is the
  * rotator, and its revocation source what its configuration chose.
  */
-export async function runGateway(options: RunGatewayOptions, tools: Tools): Promise<Running> {
+export async function runGateway(
+  options: RunGatewayOptions,
+  tools: GatewayTools,
+): Promise<Running> {
   const { cli, log, meter } = tools;
   const { clock } = cli;
   // 1. configuration and rules
   const files = await readGatewayFiles(cli, options);
   if (files.policies.length === 0) {
     log.warn({}, 'no policy is given: everybody whom the handshake lets in may call everything');
+  }
+  if (!files.needsIdentity && options.identity === undefined && options.token === undefined) {
+    return runFileGateway(files, options, tools);
   }
   // 2. who we are, kept fresh from here on
   const own = await openEdgeIdentity({ ...options, who: 'gateway' }, files.config, tools);
@@ -54,7 +61,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
   let gateway: Gateway | undefined;
   const revocation = startEdgeRevocation({
     ...{ config: files.config.revocation, url, live, data: options.data, clock, log, meter },
-    maxPeers: files.config.limits.maxConnections * files.config.listeners.length,
+    maxPeers: files.config.limits.maxConnections * files.config.model.listeners.length,
     recheck: () => gateway?.recheck() ?? nothingCut,
     countOpen: (concerns) => gateway?.countOpen(concerns) ?? 0,
   });
@@ -114,7 +121,7 @@ export async function runGateway(options: RunGatewayOptions, tools: Tools): Prom
 function startLoggedPeers(
   { issuanceLog, limits, listeners }: GatewayFiles['config'],
   { url, live }: Pick<EdgeIdentity, 'url' | 'live'>,
-  { cli, log, meter }: Tools,
+  { cli, log, meter }: GatewayTools,
 ): LoggedPeers | undefined {
   if (issuanceLog === undefined || url === undefined) return undefined;
   const { clock } = cli;
@@ -129,22 +136,9 @@ function startLoggedPeers(
   });
 }
 
-/** Policies that can be used and do not mean what they say: the operator should know, and nothing else follows. */
-function tellDoubts(files: GatewayFiles, trustDomain: string, log: Log): void {
-  for (const { code, weight, message, file, position } of doubtsAbout(files, trustDomain)) {
-    const line = { code, file, line: position.line };
-    if (weight === 'finding') log.warn(line, message);
-    else log.info(line, message);
-  }
-  for (const note of files.notes) log.info({}, note);
-  for (const provider of missingProviders(files)) {
-    log.warn({ provider }, 'CUSTOM policies ask a provider that is not configured, and so deny');
-  }
-}
-
 const nothingCut = { closed: 0, kept: 0, elapsedMs: 0, codes: {} };
 
-async function knowRevocations(ready: Promise<void>, { cli, log }: Tools): Promise<void> {
+async function knowRevocations(ready: Promise<void>, { cli, log }: GatewayTools): Promise<void> {
   const patience = new AbortController();
   const tooLong = cli.clock.sleep(feedPatienceMs, { signal: patience.signal }).then(
     () =>

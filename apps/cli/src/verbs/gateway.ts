@@ -25,7 +25,10 @@ interface GatewayOptions {
 export const gatewayVerb: Verb = {
   define(command, cli) {
     command
-      .requiredOption('--config <file>', 'gateway.yaml')
+      .requiredOption(
+        '--config <file>',
+        'gateway.yaml, documents of Istio, or an Envoy static bootstrap',
+      )
       .addOption(
         listOption('--policy <file>', 'AuthorizationPolicy documents, beside those of the file'),
       )

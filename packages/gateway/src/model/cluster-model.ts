@@ -9,6 +9,8 @@ export interface ClusterModel {
    * that the names have is an endpoint; they are looked up again at times.
    */
   readonly discovery: 'name' | 'addresses';
+  /** Only addresses of this version of IP; absent: of both. */
+  readonly dnsFamily?: 4 | 6;
   /** How often names are looked up, where their addresses are endpoints. */
   readonly dnsRefreshMs: number;
   /**

@@ -22,8 +22,23 @@ export interface ChainModel {
   readonly tls?: ServerTlsModel;
   /** Of HTTP: the name of the route table. */
   readonly table?: string;
+  /** What upstreams are told of clients' certificates; absent: all that the gateway knows. */
+  readonly identityHeaders?: ClientCertDetails;
+  /** Each request is told in the log. */
+  readonly logsAccess?: boolean;
   /** Of `tcp`: the name of the cluster. */
   readonly cluster?: string;
+}
+
+/** Envoy's modes of `x-forwarded-client-cert`, and the parts of an element that are written beside its hash. */
+export interface ClientCertDetails {
+  readonly mode:
+    | 'SANITIZE'
+    | 'FORWARD_ONLY'
+    | 'APPEND_FORWARD'
+    | 'SANITIZE_SET'
+    | 'ALWAYS_FORWARD_ONLY';
+  readonly fields: Readonly<Record<'subject' | 'cert' | 'chain' | 'dns' | 'uri', boolean>>;
 }
 
 export interface ServerTlsModel {

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { messageOf } from '@countersign/base';
 import type { ClusterModel, EndpointModel } from '../model/cluster-model.ts';
 import { Upstream, type UpstreamSurroundings } from './upstream.ts';
@@ -116,12 +117,13 @@ export class Cluster {
 
   /** What cannot be looked up keeps the addresses that were found before. */
   async #resolve(): Promise<void> {
-    const { endpoints } = this.model;
+    const { endpoints, dnsFamily } = this.model;
     const { resolve, log } = this.#around;
     const found = await Promise.all(
       endpoints.map(async (endpoint) => {
         try {
-          const addresses = await resolve(endpoint.host);
+          const all = await resolve(endpoint.host);
+          const addresses = all.filter((each) => (dnsFamily ?? isIP(each)) === isIP(each));
           return addresses.map((host) => ({ ...endpoint, host, name: endpoint.host }));
         } catch (thrown) {
           log.warn(

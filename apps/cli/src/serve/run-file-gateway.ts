@@ -1,0 +1,51 @@
+import { startGateway } from '@countersign/gateway';
+import { neverRevoked } from '@countersign/spiffe';
+import {
+  type GatewayFiles,
+  type GatewayFilesOptions,
+  readGatewayFiles,
+  rulesOf,
+} from './gateway-files.ts';
+import type { Running } from './long-running.ts';
+import type { GatewayTools } from './run-gateway.ts';
+import { tellDoubts } from './tell-doubts.ts';
+
+/**
+ * Wires a gateway whose certificates, anchors and revocation lists are all files that its configuration names: no
+ * authority is asked, and whoever writes the files keeps them fresh.
+ */
+export async function runFileGateway(
+  files: GatewayFiles,
+  options: GatewayFilesOptions,
+  { cli, log, meter }: GatewayTools,
+): Promise<Running> {
+  const { clock } = cli;
+  // 1. policies of a mesh whose name only it says
+  const trustDomain = files.config.authorization.mesh.trustDomain ?? 'cluster.local';
+  log.info(
+    {},
+    'certificates, anchors and revocation lists are those of files, no authority is asked',
+  );
+  tellDoubts(files, trustDomain, log);
+  // 2. the gateway itself
+  const gateway = await startGateway({
+    ...{ config: files.config, rules: rulesOf(files, trustDomain), roles: files.roles },
+    ...{ revocation: neverRevoked, clock, log, meter },
+    revocationReport: () => ({ by: 'files' }),
+    metricsText: meter.metricsText,
+  });
+  return {
+    urls: [
+      ...gateway.listeners.map(({ url }) => url),
+      ...(gateway.adminUrl === undefined ? [] : [gateway.adminUrl]),
+    ],
+    async reload() {
+      const next = await readGatewayFiles(cli, options);
+      const { config, roles } = next;
+      gateway.reload({ config, rules: rulesOf(next, trustDomain), roles });
+      tellDoubts(next, trustDomain, log);
+      await gateway.refresh();
+    },
+    close: () => gateway.close(),
+  };
+}

@@ -1,0 +1,203 @@
+import { durationSchema } from '@countersign/config';
+import { z } from 'zod';
+import { only, socketAddress, typed } from './envoy-document.ts';
+import { routeConfig } from './envoy-route-schema.ts';
+import { downstreamTls, upstreamTls } from './envoy-tls-schema.ts';
+
+const http = 'envoy.extensions.filters.http';
+const network = 'envoy.extensions.filters.network';
+const loggers = 'envoy.extensions.access_loggers';
+
+const accessLog = z
+  .array(
+    z.strictObject({
+      name: z.string().optional(),
+      typed_config: z.union([
+        typed(`${loggers}.stream.v3.StdoutAccessLog`, {}),
+        typed(`${loggers}.stream.v3.StderrAccessLog`, {}),
+        typed(`${loggers}.file.v3.FileAccessLog`, { path: z.enum(['/dev/stdout', '/dev/stderr']) }),
+      ]),
+    }),
+  )
+  .optional();
+
+const httpManager = typed(`${network}.http_connection_manager.v3.HttpConnectionManager`, {
+  stat_prefix: z.string().optional(),
+  codec_type: z.enum(['AUTO', 'HTTP1', 'HTTP2']).default('AUTO'),
+  route_config: routeConfig,
+  http_filters: z
+    .array(
+      z.strictObject({
+        name: z.string().optional(),
+        typed_config: typed(`${http}.router.v3.Router`, {
+          suppress_envoy_headers: z.boolean().optional(),
+        }),
+      }),
+    )
+    .max(1)
+    .optional(),
+  forward_client_cert_details: z
+    .enum(['SANITIZE', 'FORWARD_ONLY', 'APPEND_FORWARD', 'SANITIZE_SET', 'ALWAYS_FORWARD_ONLY'])
+    .default('SANITIZE'),
+  set_current_client_cert_details: z
+    .strictObject({
+      subject: z.boolean().default(false),
+      cert: z.boolean().default(false),
+      chain: z.boolean().default(false),
+      dns: z.boolean().default(false),
+      uri: z.boolean().default(false),
+    })
+    .optional(),
+  use_remote_address: only(true),
+  normalize_path: only(true),
+  strip_any_host_port: z.boolean().optional(),
+  path_with_escaped_slashes_action: only('IMPLEMENTATION_SPECIFIC_DEFAULT', 'KEEP_UNCHANGED'),
+  access_log: accessLog,
+  upgrade_configs: z.array(z.strictObject({ upgrade_type: z.literal('websocket') })).optional(),
+  common_http_protocol_options: z
+    .strictObject({ idle_timeout: durationSchema().optional() })
+    .optional(),
+  stream_idle_timeout: durationSchema().optional(),
+  request_timeout: durationSchema().optional(),
+  request_headers_timeout: durationSchema().optional(),
+  max_request_headers_kb: z.int().min(1).max(1024).optional(),
+  http2_protocol_options: z
+    .strictObject({ max_concurrent_streams: z.int().min(1).max(10_000).optional() })
+    .optional(),
+});
+export type HttpManager = z.output<typeof httpManager>;
+
+const tcpProxy = typed(`${network}.tcp_proxy.v3.TcpProxy`, {
+  stat_prefix: z.string().optional(),
+  cluster: z.string().min(1),
+  idle_timeout: durationSchema().optional(),
+});
+
+const filterChain = z.strictObject({
+  name: z.string().min(1).optional(),
+  filter_chain_match: z
+    .strictObject({
+      server_names: z.array(z.string().min(1)).optional(),
+      transport_protocol: z.enum(['tls', 'raw_buffer']).optional(),
+    })
+    .optional(),
+  filters: z
+    .array(
+      z.strictObject({
+        name: z.string().optional(),
+        typed_config: z.union([httpManager, tcpProxy]),
+      }),
+    )
+    .length(1, 'expected one filter, of HTTP or TCP'),
+  transport_socket: downstreamTls.optional(),
+});
+export type FilterChain = z.output<typeof filterChain>;
+
+const listener = z.strictObject({
+  name: z.string().min(1).optional(),
+  address: socketAddress,
+  filter_chains: z.array(filterChain).min(1).max(64),
+  /** Looked for by itself wherever there is TLS. */
+  listener_filters: z
+    .array(
+      z.strictObject({
+        name: z.string().optional(),
+        typed_config: typed('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', {}),
+      }),
+    )
+    .optional(),
+  stat_prefix: z.string().optional(),
+  traffic_direction: z.enum(['UNSPECIFIED', 'INBOUND', 'OUTBOUND']).optional(),
+});
+export type WrittenListener = z.output<typeof listener>;
+
+const lbEndpoint = z.strictObject({
+  endpoint: z.strictObject({ address: socketAddress, hostname: z.string().optional() }),
+  load_balancing_weight: z.int().min(1).optional(),
+});
+
+const cluster = z.strictObject({
+  name: z.string().min(1),
+  alt_stat_name: z.string().optional(),
+  type: z.enum(['STATIC', 'STRICT_DNS', 'LOGICAL_DNS']).default('STATIC'),
+  connect_timeout: durationSchema().default(5000),
+  lb_policy: z.enum(['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM']).default('ROUND_ROBIN'),
+  dns_lookup_family: z.enum(['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL']).optional(),
+  dns_refresh_rate: durationSchema().default(5000),
+  load_assignment: z.strictObject({
+    cluster_name: z.string().optional(),
+    endpoints: z
+      .array(
+        z.strictObject({
+          lb_endpoints: z.array(lbEndpoint).default([]),
+          locality: z.unknown().optional(),
+        }),
+      )
+      .default([]),
+  }),
+  transport_socket: upstreamTls.optional(),
+  typed_extension_protocol_options: z
+    .strictObject({
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
+        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        {
+          explicit_http_config: z
+            .strictObject({
+              http_protocol_options: z.strictObject({}).optional(),
+              http2_protocol_options: z.strictObject({}).optional(),
+            })
+            .optional(),
+          auto_config: z
+            .strictObject({
+              http_protocol_options: z.strictObject({}).optional(),
+              http2_protocol_options: z.strictObject({}).optional(),
+            })
+            .optional(),
+        },
+      ).optional(),
+    })
+    .optional(),
+  http2_protocol_options: z.strictObject({}).optional(),
+  circuit_breakers: z
+    .strictObject({
+      thresholds: z
+        .array(
+          z.strictObject({
+            priority: only('DEFAULT'),
+            max_connections: z.int().min(1).optional(),
+            max_requests: z.int().min(1).optional(),
+            max_retries: z.int().min(0).optional(),
+            retry_budget: z
+              .strictObject({
+                budget_percent: z.strictObject({ value: z.number().min(0).max(100) }).optional(),
+                min_retry_concurrency: z.int().min(0).optional(),
+              })
+              .optional(),
+          }),
+        )
+        .max(1)
+        .optional(),
+    })
+    .optional(),
+});
+export type WrittenCluster = z.output<typeof cluster>;
+
+/** Who Envoy is to its control plane: there is none here. */
+const node = z
+  .strictObject({
+    id: z.string().optional(),
+    cluster: z.string().optional(),
+    locality: z.unknown().optional(),
+    metadata: z.unknown().optional(),
+  })
+  .optional();
+
+export const bootstrapSchema = z.strictObject({
+  static_resources: z.strictObject({
+    listeners: z.array(listener).min(1).max(64),
+    clusters: z.array(cluster).default([]),
+  }),
+  admin: z.strictObject({ address: socketAddress, access_log_path: only('/dev/null') }).optional(),
+  node,
+});
+export type Bootstrap = z.output<typeof bootstrapSchema>;
