@@ -1,5 +1,5 @@
 import { createPublicKey, sign, verify } from 'node:crypto';
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
 import { systemClock, toBase64 } from '@countersign/base';
 import type { RotatingIdentity } from '@countersign/identity';
@@ -12,6 +12,7 @@ import {
   parseCertificateRequest,
 } from '@countersign/x509';
 import { type Fleet, idOf, startFleet } from '../test/fleet.ts';
+import { type Body, type Call, callerThrough, startBareIssuer } from './bare-issuer.ts';
 import { spentSince, type ThreadCpu, threadCpu } from './thread-cpu.ts';
 
 export interface ApiIssuanceFigures {
@@ -27,6 +28,10 @@ export interface ApiIssuanceFigures {
   readonly p99Ms: number;
   readonly certificatesPerSecond: number;
   readonly ratio: number;
+  /** The same of a server of Node written by hand ({@link startBareIssuer}), in turns with ours: best round, and middle one. */
+  readonly bareMicros: number;
+  readonly bareMedianMicros: number;
+  readonly bareThreads: readonly (readonly [name: string, micros: number])[];
 }
 
 export interface ApiIssuanceLoad {
@@ -62,22 +67,39 @@ export async function measureApiIssuance({
     const warmers = await makeRequests(count);
     const csrs = await makeRequests(count);
     const floorMicros = await floor(csrs.slice(0, 400));
-    await callAll(callers, bodiesOf(warmers, perCall));
-
-    const measured: Round[] = [];
-    for (let round = 0; round < rounds; round += 1) {
-      const some = csrs.slice((round * csrs.length) / rounds, ((round + 1) * csrs.length) / rounds);
-      const before = threadCpu(fleet.authorityPid);
-      const began = systemClock.monotonic();
-      const took = await callAll(callers, bodiesOf(some, perCall));
-      const elapsedMs = systemClock.monotonic() - began;
-      const cpu = spentSince(before, fleet.authorityPid);
-      measured.push({ took, elapsedMs, cpu, certificates: some.length });
+    const bare = await startBareIssuer();
+    try {
+      const bareCallers = names.map(() => bare.caller());
+      await callAll(callers, bodiesOf(warmers, perCall));
+      await callAll(bareCallers, bodiesOf(warmers, perCall));
+      const ours: Round[] = [];
+      const theirs: Round[] = [];
+      for (let round = 0; round < rounds; round += 1) {
+        const [from, to] = [round, round + 1].map((n) => (n * csrs.length) / rounds);
+        const some = csrs.slice(from, to);
+        ours.push(await roundOf(fleet.authorityPid, callers, some, perCall));
+        theirs.push(await roundOf(bare.pid, bareCallers, some, perCall));
+      }
+      return figuresOf(ours, theirs, floorMicros);
+    } finally {
+      await bare.end();
     }
-    return figuresOf(measured, floorMicros);
   } finally {
     await fleet.end();
   }
+}
+
+async function roundOf(
+  pid: number,
+  callers: readonly Call[],
+  csrs: readonly Uint8Array[],
+  perCall: number,
+): Promise<Round> {
+  const before = threadCpu(pid);
+  const began = systemClock.monotonic();
+  const took = await callAll(callers, bodiesOf(csrs, perCall));
+  const elapsedMs = systemClock.monotonic() - began;
+  return { took, elapsedMs, cpu: spentSince(before, pid), certificates: csrs.length };
 }
 
 interface Round {
@@ -89,30 +111,45 @@ interface Round {
 }
 
 /** Of the round that took the least CPU: what a neighbour on the machine takes away is nobody's figure. */
-function figuresOf(rounds: readonly Round[], floorMicros: number): ApiIssuanceFigures {
-  const microsOf = ({ cpu, certificates }: Round) => (cpu.get('all') ?? 0) / certificates;
-  const all = rounds.toSorted((a, b) => microsOf(a) - microsOf(b));
-  const [best, middle] = [all[0], all[Math.floor(all.length / 2)]];
-  if (best === undefined || middle === undefined) throw new Error('nothing was measured');
+function figuresOf(
+  ours: readonly Round[],
+  theirs: readonly Round[],
+  floorMicros: number,
+): ApiIssuanceFigures {
+  const { best, middle } = bestAndMiddle(ours);
+  const bare = bestAndMiddle(theirs);
   const took = best.took.toSorted((a, b) => a - b);
   const serverCpuMicros = microsOf(best);
   return {
     floorMicros,
     serverCpuMicros,
     medianMicros: microsOf(middle),
-    threads: [...best.cpu]
-      .map(([name, micros]) => [name, micros / best.certificates] as const)
-      .filter(([name, micros]) => name !== 'all' && micros > 1),
+    threads: threadsOf(best),
     p50Ms: took[Math.floor(took.length * 0.5)] ?? 0,
     p99Ms: took[Math.floor(took.length * 0.99)] ?? 0,
     certificatesPerSecond: (best.certificates / best.elapsedMs) * 1000,
     ratio: serverCpuMicros / floorMicros,
+    bareMicros: microsOf(bare.best),
+    bareMedianMicros: microsOf(bare.middle),
+    bareThreads: threadsOf(bare.best),
   };
 }
 
-interface Body {
-  readonly path: string;
-  readonly text: string;
+function bestAndMiddle(rounds: readonly Round[]): { readonly best: Round; readonly middle: Round } {
+  const all = rounds.toSorted((a, b) => microsOf(a) - microsOf(b));
+  const [best, middle] = [all[0], all[Math.floor(all.length / 2)]];
+  if (best === undefined || middle === undefined) throw new Error('nothing was measured');
+  return { best, middle };
+}
+
+function microsOf({ cpu, certificates }: Round): number {
+  return (cpu.get('all') ?? 0) / certificates;
+}
+
+function threadsOf({ cpu, certificates }: Round): [name: string, micros: number][] {
+  return [...cpu]
+    .map(([name, micros]): [string, number] => [name, micros / certificates])
+    .filter(([name, micros]) => name !== 'all' && micros > 1);
 }
 
 /** A body a call. */
@@ -131,8 +168,6 @@ function bodiesOf(csrs: readonly Uint8Array[], perCall: number): Body[] {
     return { path: '/v1/issue/batch', text: JSON.stringify({ orders }) };
   });
 }
-
-type Call = (body: Body) => Promise<void>;
 
 /** All callers at once, each its calls one after the other. Answers how long each took, in milliseconds. */
 async function callAll(callers: readonly Call[], bodies: readonly Body[]): Promise<number[]> {
@@ -166,26 +201,7 @@ async function callerOf(fleet: Fleet, name: string): Promise<Call> {
       (thrown) => done(thrown),
     );
   }) as unknown as Agent['createConnection'];
-  return ({ path, text }) =>
-    new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json' };
-      const sent = request(
-        { agent, host: hostname, port, path, method: 'POST', headers },
-        (response) => {
-          let refused = false;
-          response.on('data', (part: Uint8Array) => {
-            refused ||= Buffer.from(part).includes('"ok":false');
-          });
-          response.on('end', () =>
-            response.statusCode === 200 && !refused
-              ? resolve()
-              : reject(new Error(`${path} answered ${response.statusCode}`)),
-          );
-        },
-      );
-      sent.on('error', reject);
-      sent.end(text);
-    });
+  return callerThrough(agent, { host: hostname, port });
 }
 
 async function makeRequests(count: number): Promise<Uint8Array[]> {
