@@ -10,6 +10,7 @@ import { caProvisionerCodes } from './codes/ca-provisioner-codes.ts';
 import { caPublishCodes } from './codes/ca-publish-codes.ts';
 import { caRotationCodes } from './codes/ca-rotation-codes.ts';
 import { caSignerCodes } from './codes/ca-signer-codes.ts';
+import { caSuperiorCodes } from './codes/ca-superior-codes.ts';
 import { caVaultCodes } from './codes/ca-vault-codes.ts';
 import { cliCodes } from './codes/cli-codes.ts';
 import { configCodes } from './codes/config-codes.ts';
@@ -49,6 +50,7 @@ export const codeFamilies = {
   publish: caPublishCodes,
   rotation: caRotationCodes,
   signers: caSignerCodes,
+  superior: caSuperiorCodes,
   vault: caVaultCodes,
   revocation: revocationCodes,
   identity: identityCodes,
@@ -82,6 +84,7 @@ export const codeTable = {
   ...caPublishCodes,
   ...caRotationCodes,
   ...caSignerCodes,
+  ...caSuperiorCodes,
   ...caVaultCodes,
   ...revocationCodes,
   ...identityCodes,

@@ -1,4 +1,5 @@
 import type { Counter, Gauge, Histogram, Meter } from '@countersign/base';
+import type { Certificate } from '@countersign/x509';
 
 /** What the authority counts. Names and labels stay as they are: dashboards are made of them. */
 export interface AuthorityMetrics {
@@ -54,4 +55,15 @@ export function authorityMetrics(meter: Meter): AuthorityMetrics {
       labels: ['certificate'],
     }),
   };
+}
+
+export function tellNotAfter(
+  root: Certificate,
+  issuers: readonly { readonly name: string; readonly certificate: Certificate }[],
+  metrics: AuthorityMetrics,
+): void {
+  const all = [{ name: 'root', certificate: root }, ...issuers];
+  for (const { name, certificate } of all) {
+    metrics.notAfter.set(certificate.notAfter / 1000, { certificate: name });
+  }
 }

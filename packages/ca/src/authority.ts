@@ -15,7 +15,7 @@ import {
 } from '@countersign/spiffe';
 import type { IssueExplanation, IssueResponse, JoinToken, SignerState } from '@countersign/wire';
 import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509';
-import { type AuthorityMetrics, authorityMetrics } from './authority-metrics.ts';
+import { authorityMetrics, tellNotAfter } from './authority-metrics.ts';
 import { bundleObject } from './bundle-object.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
@@ -125,6 +125,8 @@ export class Authority {
   #ownIssuer: string | undefined;
   #hierarchy: HierarchyInForce;
   #bundle: TrustBundle;
+  /** Goes behind every chain, for those who trust another authority's root alone. */
+  #superior: readonly Certificate[] = [];
   readonly #publishers = new Map<string, PublishingIssuer>();
   readonly #changes: ChangeSignal;
   readonly #reports: BundleReports;
@@ -400,7 +402,9 @@ export class Authority {
   #adopt(hierarchy: HierarchyInForce): void {
     const { config, metrics } = this.#context;
     const { root, pairs, authorityKeys } = hierarchy;
-    const issuers = makeIssuers(pairs, root, config);
+    const superior = this.#superior;
+    const led = pairs.map((each) => ({ ...each, behind: [...(each.behind ?? []), ...superior] }));
+    const issuers = makeIssuers(led, root, config);
     this.#hierarchy = hierarchy;
     this.#bundle = bundleOf(hierarchy, config, this.rotation);
     const { rootFingerprint } = this;
@@ -411,6 +415,12 @@ export class Authority {
     this.#keepPublishers();
     tellNotAfter(root, issuers, metrics);
     this.#changes.notify();
+  }
+
+  /** From now on every chain goes on with these: our root's key as another authority certified it. */
+  standBehind(superior: readonly Certificate[]): void {
+    this.#superior = superior;
+    this.#adopt(this.#hierarchy);
   }
 
   #keepPublishers(): void {
@@ -436,15 +446,4 @@ function nameOfPeer(peer: VerifiedPeer): string {
 
 function random(): number {
   return randomInt(2 ** 32) / 2 ** 32;
-}
-
-function tellNotAfter(
-  root: Certificate,
-  issuers: readonly Issuer[],
-  metrics: AuthorityMetrics,
-): void {
-  const all = [{ name: 'root', certificate: root }, ...issuers];
-  for (const { name, certificate } of all) {
-    metrics.notAfter.set(certificate.notAfter / 1000, { certificate: name });
-  }
 }

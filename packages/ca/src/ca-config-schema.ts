@@ -1,4 +1,4 @@
-import { durationSchema } from '@countersign/config';
+import { durationSchema, superiorSchema } from '@countersign/config';
 import { z } from 'zod';
 import { acmeSchema } from './acme/acme-schema.ts';
 import { nameConstraintsSchema, subjectKeys } from './constraints/constraint-schema.ts';
@@ -98,6 +98,8 @@ export const caConfigSchema = z.strictObject({
   ca: z
     .strictObject({
       root: root.nullish(),
+      /** Another authority that certifies the key of the root, which then stands below it too. */
+      issued_by: superiorSchema.optional(),
       intermediate: z.record(z.string(), intermediate.nullable()).nullish(),
       service_certificates: services.nullish(),
       ...stores,

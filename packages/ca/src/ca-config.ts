@@ -28,6 +28,8 @@ export interface CaConfig {
   readonly file: string;
   readonly trustDomain: string;
   readonly root: RootConfig;
+  /** Undefined: nobody stands above the root. */
+  readonly issuedBy: WrittenSuperior | undefined;
   /** In file order: the first that admits every requested name signs. At least one. */
   readonly intermediates: readonly IntermediateConfig[];
   readonly services: ServiceConfig;

@@ -5,6 +5,7 @@ export function fixedParts(config: CaConfig): [string, string][] {
   const {
     trustDomain,
     root,
+    issuedBy,
     intermediates,
     api,
     publish,
@@ -21,6 +22,7 @@ export function fixedParts(config: CaConfig): [string, string][] {
   return [
     ['spiffe_trust_domain', trustDomain],
     ['ca.root', JSON.stringify(root)],
+    ['ca.issued_by', JSON.stringify(issuedBy)],
     ['ca.intermediate', JSON.stringify(certified)],
     ['api.address, api.port, api.names', JSON.stringify({ address, port, dns, ip })],
     ['publish', JSON.stringify(publish)],

@@ -27,6 +27,7 @@ import { accessRefused, isRefusedAccess } from './state-access.ts';
  * admin.sock                     while a server runs: the operator's way in (0600)
  * hierarchy.json                 a copy of every generation of its keys, once one was replaced (docs/rotation.md)
  * bundle.pem                     the roots that are trusted then; before, root.pem alone
+ * superior.pem                   our root's key as another authority certified it, and its root, where ca.yaml has one
  * lists.json                     numbers that revocation lists have had, so that none repeats
  * publish.url                    while a server runs: where it publishes lists and answers
  * ```
@@ -53,6 +54,7 @@ export interface StateLayout {
   readonly logUnsealKey: string;
   readonly adminSocket: string;
   readonly hierarchy: string;
+  readonly superior: string;
   readonly lists: string;
   readonly publishUrl: string;
 }
@@ -80,6 +82,7 @@ export function stateLayout(directory: string): StateLayout {
     logUnsealKey: join(directory, 'log.unseal.key'),
     adminSocket: join(directory, 'admin.sock'),
     hierarchy: join(directory, 'hierarchy.json'),
+    superior: join(directory, 'superior.pem'),
     lists: join(directory, 'lists.json'),
     publishUrl: join(directory, 'publish.url'),
   };

@@ -3,8 +3,10 @@ export { durationSchema } from './duration-schema.ts';
 export {
   issuerSchema,
   signerSchema,
+  superiorSchema,
   type WrittenIssuer,
   type WrittenSigner,
+  type WrittenSuperior,
 } from './issuer-schema.ts';
 export {
   configIssue,

@@ -18,7 +18,6 @@ test('each issuer has one shape, and what goes with none of it is refused by nam
   assert.equal(read('workload_api: { socket: unix:///run/agent.sock }').vault, undefined);
   assert.equal(read(`${acme}, ${id}, dns: [a.example.com], roots: system`).dns.length, 1);
   const cases: readonly (readonly [text: string, message: RegExp])[] = [
-    
     [id, /expected one of vault, step_ca, acme, aws_pca, workload_api, files, found none/],
     [`${vault}, files: { key: k, cert: c, roots: r }, ${id}`, /found vault and files/],
     [vault, /spiffe_id is missing/],

@@ -142,6 +142,31 @@ export const issuerSchema = oneOf(kinds, { ...wishes, ...names }).superRefine(
 /** An issuer that several certificates come from: their names stand elsewhere. */
 export const signerSchema = oneOf(signers, wishes).superRefine(checkSigner);
 
+const { role: _, ...vaultPlace } = signers.vault.shape;
+
+/** `issued_by:` of an authority: another one that certifies the key of its root. */
+export const superiorSchema = oneOf(
+  {
+    /** `issuer` is one of the mount's; its default unless given. */
+    vault: z.strictObject({ ...vaultPlace, issuer: word.optional() }),
+    aws_pca: signers.aws_pca,
+    /** A request that is carried away, and what is carried back, ours first. */
+    files: z.strictObject({ request: word, signed: word }),
+  },
+  { ...wishes, validity: durationSchema().optional() },
+).superRefine(({ files, roots, validity }, context) => {
+  const issue = (path: string[], message: string) =>
+    context.addIssue({ code: 'custom', path, message });
+  if (files !== undefined && roots === undefined) {
+    issue([], 'roots is missing: files name none');
+  }
+  if (files !== undefined && validity !== undefined) {
+    issue(['validity'], 'is decided by who signs the request');
+  }
+  if (roots === 'system') issue(['roots'], 'expected a file of the root of the other authority');
+});
+
+export type WrittenSuperior = z.output<typeof superiorSchema>;
 export type WrittenIssuer = z.output<typeof issuerSchema>;
 export type WrittenSigner = z.output<typeof signerSchema>;
 

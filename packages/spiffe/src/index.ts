@@ -2,6 +2,11 @@ export { bundleDigest } from './bundle-digest.ts';
 export { formatBundleDocument, parseBundleDocument } from './bundle-document.ts';
 export { certificatesFrom } from './certificate-series.ts';
 export { ChangeSignal, type Changes } from './changes.ts';
+export type {
+  IntermediateAnswer,
+  IntermediateOrder,
+  IntermediateSigner,
+} from './intermediate-signer.ts';
 export {
   fitsKey,
   type JwsAlgorithm,

@@ -61,7 +61,7 @@ function vaultOf(
 /** Where Kubernetes puts the token of a pod. */
 const podToken = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-function vaultAuthOf(auth: Kind<'vault'>['auth'], around: IssuerSurroundings): VaultAuth {
+export function vaultAuthOf(auth: Kind<'vault'>['auth'], around: IssuerSurroundings): VaultAuth {
   const secret = (written: WrittenSecret, what: string) => secretOf(written, what, around);
   const { token, approle, kubernetes, jwt, cert } = auth;
   if (token !== undefined) return { method: 'token', token: secret(token, 'token of Vault') };
@@ -127,7 +127,7 @@ function awsPcaOf(written: Kind<'aws_pca'>, { clock }: IssuerSurroundings): Issu
   return awsPcaIssuer({ ...rest, signingAlgorithm, timeoutMs, clock });
 }
 
-function fileRoots(
+export function fileRoots(
   path: string | undefined,
   { directory }: IssuerSurroundings,
 ): RootsSource | undefined {

@@ -1,5 +1,10 @@
 import { type Log, noMeter } from '@countersign/base';
-import { type Authority, type AuthorityServer, serveAuthority } from '@countersign/ca';
+import {
+  type Authority,
+  type AuthorityServer,
+  type SuperiorKeeper,
+  serveAuthority,
+} from '@countersign/ca';
 import type { AdminServer } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
 import { startSuperior } from '../issuers/superior-of-config.ts';
@@ -65,9 +70,10 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
   // 1. the authority: configuration, keys, ledger, each proved to fit the others
   const { text, config } = await readCaConfig(cli, options.config);
   const authority = await openState(cli, options, { log, meter, config });
+  let superior: SuperiorKeeper | undefined;
   try {
     await keepConfig(options.data, text);
-    const superior = await startSuperior(authority, options, { cli, log });
+    superior = await startSuperior(authority, options, { cli, log });
     // 2. its API
     const server = await serveAuthority({
       authority,
@@ -90,12 +96,12 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
       reload: () => reload(cli, options, authority),
       async close() {
         letGoOfMemory();
-        await superior?.stop();
         await server.close();
         await admin?.close();
       },
     });
   } finally {
+    await superior?.stop();
     await authority.close();
   }
 }

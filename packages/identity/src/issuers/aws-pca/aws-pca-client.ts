@@ -95,6 +95,16 @@ export class AwsPcaClient {
     }
   }
 
+  /** Of the authority itself. */
+  authorityCertificate(authority: string, signal: AbortSignal): Promise<AwsPcaAnswer> {
+    return this.send(
+      "fetch the authority's certificate",
+      'GetCertificateAuthorityCertificateCommand',
+      { CertificateAuthorityArn: authority },
+      signal,
+    );
+  }
+
   close(): void {
     void this.#connected?.then(({ connection }) => connection.destroy()).catch(() => {});
   }

@@ -3,7 +3,7 @@ import { CountersignError, messageOf, systemClock } from '@countersign/base';
 import { type Certificate, certificatesFromPem, encodePem } from '@countersign/x509';
 import { isSelfSigned } from '../ask-issuer.ts';
 import type { Issuer } from '../issuer.ts';
-import { AwsPcaClient, type AwsPcaClientOptions } from './aws-pca-client.ts';
+import { type AwsPcaAnswer, AwsPcaClient, type AwsPcaClientOptions } from './aws-pca-client.ts';
 
 export interface AwsPcaIssuerOptions extends AwsPcaClientOptions {
   /** ARN of the authority. */
@@ -56,18 +56,9 @@ export function awsPcaIssuer(options: AwsPcaIssuerOptions): Issuer {
         signal,
       );
       const made = await client.certificate(authority, ordered.CertificateArn ?? '', signal);
-      const own = await client.send(
-        "fetch the authority's certificate",
-        'GetCertificateAuthorityCertificateCommand',
-        { CertificateAuthorityArn: authority },
-        signal,
-      );
-      const chain = certificatesIn(`${made.Certificate}\n${made.CertificateChain ?? ''}`, client);
-      const above = certificatesIn(
-        `${own.Certificate ?? ''}\n${own.CertificateChain ?? ''}`,
-        client,
-      );
-      return { chain, roots: [...chain, ...above].filter(isSelfSigned) };
+      const own = await client.authorityCertificate(authority, signal);
+      const chain = certificatesOf(made, client);
+      return { chain, roots: [...chain, ...certificatesOf(own, client)].filter(isSelfSigned) };
     },
     close: () => client.close(),
   };
@@ -93,9 +84,12 @@ export async function signingAlgorithmOf(
   throw new CountersignError('ERR_ISSUER_CONFIG', message);
 }
 
-function certificatesIn(pem: string, { title }: AwsPcaClient): readonly Certificate[] {
+export function certificatesOf(
+  { Certificate: own = '', CertificateChain: above = '' }: AwsPcaAnswer,
+  { title }: AwsPcaClient,
+): readonly Certificate[] {
   try {
-    return certificatesFromPem(pem);
+    return certificatesFromPem(`${own}\n${above}`);
   } catch (thrown) {
     const message = `answer of ${title}: ${messageOf(thrown)}`;
     throw new CountersignError('ERR_ISSUER_ANSWER', message, { cause: thrown });

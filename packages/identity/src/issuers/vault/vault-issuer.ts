@@ -37,7 +37,7 @@ export function vaultIssuer(options: VaultIssuerOptions): Issuer {
   const title = `Vault at "${options.url}"`;
   const url = checkIssuerUrl(options.url, title).href.replace(/\/+$/, '');
   const { serverRoots, timeoutMs } = options;
-  const http = new IssuerHttp({ title, serverRoots, timeoutMs, detailOf });
+  const http = new IssuerHttp({ title, serverRoots, timeoutMs, detailOf: vaultDetail });
   const headers = {
     // What a page in a browser could not send.
     'x-vault-request': 'true',
@@ -92,7 +92,8 @@ export function vaultIssuer(options: VaultIssuerOptions): Issuer {
   };
 }
 
-function answerOf(json: unknown, title: string): IssuerAnswer {
+/** The certificates of an answer, and those of them that are roots. */
+export function answerOf(json: unknown, title: string): IssuerAnswer {
   const data = Object((json as { data?: unknown } | undefined)?.data) as {
     certificate?: unknown;
     ca_chain?: unknown;
@@ -119,7 +120,7 @@ function isForbidden(thrown: unknown): boolean {
 }
 
 /** Vault: `{"errors": ["…"]}`. */
-function detailOf(json: unknown): string | undefined {
+export function vaultDetail(json: unknown): string | undefined {
   const { errors } = Object(json) as { errors?: unknown };
   return Array.isArray(errors) ? errors.map(String).join('; ') : undefined;
 }
