@@ -93,11 +93,10 @@ async function exchange(url: URL, address: string, signal: AbortSignal): Promise
       asked.once('error', reject);
     });
     answer.on('error', () => {});
-    return {
-      status: answer.statusCode ?? 0,
-      location: answer.headers.location,
-      body: await beginningOf(answer),
-    };
+    const body = await beginningOf(answer);
+    // What was still to come when its time was over is no answer.
+    if (signal.aborted) throw signal.reason;
+    return { status: answer.statusCode ?? 0, location: answer.headers.location, body };
   } finally {
     asked.on('error', () => {});
     asked.destroy();

@@ -95,7 +95,7 @@ export class ClaimValidators implements Validators {
       this.#vantages.map(async (names) => {
         const over = AbortSignal.any([signal, AbortSignal.timeout(this.#config.timeoutMs)]);
         const facts = { names, guard: this.#guard, config: this.#config, signal: over };
-        return await look(claim, facts).catch((thrown: unknown) => silent(claim, thrown, signal));
+        return await look(claim, facts).catch(() => silent(claim, over, signal));
       }),
     );
     const failures = found.filter((each) => each !== undefined);
@@ -109,10 +109,9 @@ export class ClaimValidators implements Validators {
   }
 }
 
-function silent({ identifier }: Claim, thrown: unknown, signal: AbortSignal): Found {
+function silent({ identifier }: Claim, over: AbortSignal, signal: AbortSignal): Found {
   if (signal.aborted) throw signal.reason;
-  const why =
-    thrown instanceof Error && thrown.name === 'TimeoutError' ? 'no answer in time' : 'no answer';
+  const why = over.aborted ? 'no answer in time' : 'no answer';
   return { type: 'connection', detail: `"${identifier.value}": ${why}`, again: true };
 }
 
