@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { formatName, oids } from '@countersign/x509';
+import { type Certificate, formatName, oids, parseCertificate } from '@countersign/x509';
 import { leafOf, refused, request, testAuthority } from '../test/authority-under-test.ts';
+import { authorityForAcme } from './acme/authority-for-acme.ts';
 
 const door = { provisioner: 'door', caller: 'door:me', evidence: 'a request of me' };
 const spiffeId = 'spiffe://example.com/ns/prod/sa/web';
@@ -54,5 +55,33 @@ it('a door may have fewer usages than the profile has, and none beyond it', asyn
   refused(await doors.vouch({ ...named, csr, usages: enciphers }), 'ERR_CSR_USAGE', /no usage/);
   const none = { ...wish, extKeyUsage: ['codeSigning'] };
   refused(await doors.vouch({ ...named, csr, usages: none }), 'ERR_CSR_USAGE', /no usage/);
+  await authority.close();
+});
+
+it('what stands in for a certificate is signed by the issuer of that, through ACME by its number too', async () => {
+  const yaml = `
+ca: { intermediate: { first: { validity: 168h }, second: { validity: 168h } } }
+service_certificates: { validity: 1h, san_policies: { spiffe_trust_domain: example.com } }
+`;
+  const authority = await testAuthority({ yaml });
+  const order = { ...door, csr: await request(), spiffeId };
+  const issuerOf = (leaf: Certificate) => formatName(leaf.issuer);
+  const first = leafOf(await authority.doors.vouch(order));
+  const second = leafOf(await authority.doors.vouch({ ...order, issuer: 'second' }));
+  assert.notEqual(issuerOf(first), issuerOf(second));
+  const renewed = leafOf(await authority.doors.vouch({ ...order, renews: second }));
+  assert.equal(issuerOf(renewed), issuerOf(second));
+  // Who asks for another one gets that.
+  const moved = leafOf(await authority.doors.vouch({ ...order, renews: second, issuer: 'first' }));
+  assert.equal(issuerOf(moved), issuerOf(first));
+
+  const asked = { ...order, identifiers: [], profile: undefined, commonName: undefined };
+  const acme = { ...asked, lifetimeMs: undefined, beginsAt: undefined };
+  for (const before of [first, second]) {
+    const answer = await authorityForAcme(authority).issue({ ...acme, replaces: before.serialHex });
+    assert.ok(answer.ok);
+    const [leaf = new Uint8Array()] = answer.chain;
+    assert.equal(issuerOf(parseCertificate(leaf)), issuerOf(before));
+  }
   await authority.close();
 });

@@ -42,8 +42,8 @@ export class DoorDesk {
     request: CsrAndWishes & WrittenNames & Vouched,
     issuers?: readonly Issuer[],
   ): Promise<Issued | Refusal> {
-    const { provisioner, caller, evidence, commonName } = request;
-    const named = { provisioner, caller, evidence, commonName, names: request };
+    const { provisioner, caller, evidence, commonName, renews } = request;
+    const named = { provisioner, caller, evidence, commonName, names: request, renews };
     const grant = { by: 'door', ...named } as const;
     const question = { asked: 'issue', subject: evidence, by: caller } as const;
     const context = this.#context();

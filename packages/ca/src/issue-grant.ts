@@ -41,6 +41,8 @@ export type IssueGrant =
       /** For the subject. It is judged as the names are, and need not be among them. */
       readonly commonName?: string | undefined;
       readonly names: WrittenNames;
+      /** The certificate that it is to stand in for: its issuer is preferred. */
+      readonly renews?: Certificate | undefined;
     }
   /** Whoever holds the state: these names, or those of the request where none are given. */
   | { readonly by: 'operator'; readonly names: WrittenNames }
@@ -62,7 +64,7 @@ export interface Granted {
   readonly requester: Requester;
   /** Of a renewal: name of the profile that its certificate was asked for by. */
   readonly profile?: string | undefined;
-  /** Of a renewal: its certificate. */
+  /** Of a renewal: the certificate before. */
   readonly leaf?: Certificate | undefined;
   /** What it says about lifetimes beside the policy. */
   readonly lifetime: Pick<LifetimeQuestion, 'grantedMs' | 'renewed' | 'limits'>;
@@ -180,7 +182,7 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
     };
   },
 
-  door({ provisioner, caller, evidence, names, commonName }) {
+  door({ provisioner, caller, evidence, names, commonName, renews }) {
     const named = parseNames(names);
     if (!named.ok) return named;
     const titled = withCommonName(named.names, commonName);
@@ -194,6 +196,7 @@ const grantReaders: { readonly [B in IssueGrant['by']]: GrantReader<B> } = {
       ledgerGrant: { kind: 'door', evidence },
       provisioner,
       requester: { provisioner, caller },
+      leaf: renews,
       lifetime: {},
     };
   },

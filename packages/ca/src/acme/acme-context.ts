@@ -44,6 +44,8 @@ export interface AcmeIssue extends AcmeNames {
   readonly lifetimeMs: number | undefined;
   /** Undefined: now. */
   readonly beginsAt: number | undefined;
+  /** Serial of the certificate that it replaces, whose issuer signs it where that may. */
+  readonly replaces: string | undefined;
   /** For the subject; undefined: an empty one. */
   readonly commonName: string | undefined;
   /** The order, for the ledger. */

@@ -14,13 +14,15 @@ export function authorityForAcme(
   return {
     otherNames: authority.config.requests.otherNames,
     async issue({ csr, evidence, lifetimeMs, beginsAt, commonName, profile, ...asked }) {
-      const { provisioner, caller } = asked;
+      const { provisioner, caller, replaces } = asked;
+      const before = replaces === undefined ? undefined : await ledger.certificate(replaces);
       const issued = await authority.doors.vouch({
         ...{ csr, profile, provisioner, caller, evidence },
         ...writtenOf(asked),
         ttlMs: lifetimeMs,
         beginsAt,
         commonName,
+        renews: before && parseCertificate(before.der),
       });
       return issued.ok ? issuedOf(issued.chain) : issued;
     },

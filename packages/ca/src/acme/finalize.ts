@@ -11,6 +11,7 @@ import { wrongWithAttestedKey } from './device/attested-key.ts';
 import { provisionerOf } from './external-account.ts';
 import { fromBase64Url, thumbprintOfSpki } from './jose.ts';
 import { answerOrder, findOrder, spiffeIdOf, statusOf, viewOf } from './order-view.ts';
+import { serialOf } from './renewal-info.ts';
 import { wrongWithNames } from './request-names.ts';
 import { wishedValidity } from './requested-validity.ts';
 
@@ -140,6 +141,7 @@ async function askedFor(context: AcmeContext, order: Order) {
     commonName: profile?.commonName === true ? commonNameOf(order.identifiers) : undefined,
     beginsAt: wished.beginsAt,
     lifetimeMs: wished.lifetimeMs ?? profile?.lifetimeMs,
+    replaces: order.replaces === undefined ? undefined : serialOf(order.replaces),
   };
 }
 

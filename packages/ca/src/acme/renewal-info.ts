@@ -131,7 +131,8 @@ export function certificateIdOf(der: Uint8Array): string | undefined {
   return [keyId, serial].map((each) => Buffer.from(each).toString('base64url')).join('.');
 }
 
-function serialOf(id: string): string | undefined {
+/** The serial number in it. */
+export function serialOf(id: string): string | undefined {
   const [keyId, serial, ...more] = id.split('.');
   const bytes = fromBase64Url(serial);
   if (fromBase64Url(keyId) === undefined || bytes === undefined || more.length > 0)
