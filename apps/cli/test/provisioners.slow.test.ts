@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createPublicKey, hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -14,6 +15,9 @@ import {
   azureDocument,
   azureService,
   gcpClaims,
+  type SoftTpmServer,
+  softTpmServerMissing,
+  startSoftTpmServer,
 } from '@countersign/testkit';
 import { certificatesFromPem, formatGeneralName } from '@countersign/x509';
 import { bin, countersign, startCountersign, temporaryDirectory } from './countersign.ts';
@@ -47,6 +51,9 @@ describe('the commands of docs/provisioners', { timeout: 600_000 }, () => {
   let directory = '';
   let env: Record<string, string> = {};
   let metadata = '';
+  const noTpm = softTpmServerMissing();
+  let tpm: SoftTpmServer | undefined;
+  const tpmNames: string[] = [];
 
   before(async () => {
     directory = await temporaryDirectory(t);
@@ -90,6 +97,18 @@ describe('the commands of docs/provisioners', { timeout: 600_000 }, () => {
     ended.push(() => forge.close());
     const forgeAt = `http://127.0.0.1:${(forge.address() as AddressInfo).port}`;
 
+    // A machine with a TPM, whose key the authority is told of.
+    let ek = '0'.repeat(64);
+    if (noTpm === false) {
+      tpm = await startSoftTpmServer();
+      ended.push(() => tpm?.remove());
+      tpm.tool('tpm2_createek', '-G', 'ecc', '-c', 'ek.ctx', '-f', 'pem', '-u', 'ek.pem');
+      tpm.tool('tpm2_flushcontext', '-t');
+      const key = createPublicKey(await readFile(join(tpm.directory, 'ek.pem')));
+      ek = hash('sha256', key.export({ format: 'der', type: 'spki' }));
+      tpmNames.push(`uri:spiffe://example.com/tpm/${ek}`);
+    }
+
     // What the pages' configuration names.
     await writeFile(file('cluster.jwks'), issuer.jwks);
     await writeFile(file('operators.jwks'), issuer.jwks);
@@ -123,6 +142,7 @@ describe('the commands of docs/provisioners', { timeout: 600_000 }, () => {
     const entries = pages.map(({ yaml }) => yaml.replace('provisioners:\n', '')).join('');
     const ofTest = `${hierarchy}${surroundings}provisioners:\n${entries}`
       .replaceAll('/etc/countersign', directory)
+      .replace(/ek: \["[0-9a-f]{64}"\]/, `ek: ["${ek}"]`)
       .replace(
         'https://token.actions.githubusercontent.com',
         `${forgeAt}\n    allow: [127.0.0.0/8]`,
@@ -174,15 +194,18 @@ describe('the commands of docs/provisioners', { timeout: 600_000 }, () => {
         identity: ['uri:spiffe://example.com/azure/shop/cart'],
       },
     ],
+    ['tpm.md', { machine: tpmNames }],
   ];
   for (const [name, outcome] of pages) {
     const needs = name === 'jwk.md' ? step : undefined;
-    it(`${name} give certificates`, { skip: needs ?? false }, async () => {
+    const skip = needs ?? (name === 'tpm.md' ? noTpm : false);
+    it(`${name} give certificates`, { skip }, async () => {
       const { commands } = await pageOf(`provisioners/${name}`);
       const script = commands
         .join('')
         .replaceAll('/etc/countersign', directory)
         .replaceAll('/var/run/secrets/countersign', directory)
+        .replaceAll('--attest tpm', `--tpm ${tpm?.socket} --attest=tpm`)
         .replaceAll('--attest ', `--metadata ${metadata} --attest `)
         .replaceAll(/--out (\w+)/g, (_, out) => `--out ${name}-${out}`);
       await shell(script);

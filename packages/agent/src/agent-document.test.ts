@@ -26,5 +26,5 @@ test('each way of attestation in docs/agent.md is read, one at a time', () => {
     const { attest } = parseAgentConfig([head, pin, way].join('\n'), 'docs/agent.md');
     return attest?.source.kind ?? [];
   });
-  assert.deepEqual(kinds, ['file', 'file', 'aws', 'gcp', 'azure']);
+  assert.deepEqual(kinds, ['file', 'file', 'aws', 'gcp', 'azure', 'tpm']);
 });

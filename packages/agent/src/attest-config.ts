@@ -17,6 +17,12 @@ export type AttestSource =
       readonly audience: string | undefined;
       readonly clientId: string | undefined;
       readonly metadata: string | undefined;
+    }
+  | {
+      readonly kind: 'tpm';
+      readonly device: string | undefined;
+      readonly keys: 'ecc' | 'rsa' | undefined;
+      readonly certificateFile: string | undefined;
     };
 
 const text = z.string().min(1).max(1000);
@@ -34,6 +40,13 @@ export const attestSchema = z.strictObject({
   gcp: z.strictObject({ audience: text, metadata }).optional(),
   azure: z
     .strictObject({ audience: text.optional(), client_id: text.optional(), metadata })
+    .optional(),
+  tpm: z
+    .strictObject({
+      device: text.optional(),
+      keys: z.enum(['ecc', 'rsa']).optional(),
+      certificate_file: text.optional(),
+    })
     .optional(),
 });
 
@@ -58,9 +71,14 @@ function sourceOf({
   aws,
   gcp,
   azure,
+  tpm,
 }: Omit<Written, 'fingerprint'>): AttestSource {
   if (aws !== undefined) return { kind: 'aws', metadata: aws.metadata };
   if (gcp !== undefined) return { kind: 'gcp', audience: gcp.audience, metadata: gcp.metadata };
+  if (tpm !== undefined) {
+    const { device, keys, certificate_file: certificateFile } = tpm;
+    return { kind: 'tpm', device, keys, certificateFile };
+  }
   if (azure === undefined) {
     return { kind: 'file', path: (kubernetes ?? oidc)?.token_file ?? '' };
   }

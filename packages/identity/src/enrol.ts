@@ -146,7 +146,7 @@ function pinOf(token: JoinToken | Secret<string>, given: string | undefined): st
 }
 
 /** The pinned root speaks for whatever trust domain its authority has: that is what pinning it says. */
-function vouchedBy(root: Certificate): BundleSource {
+export function vouchedBy(root: Certificate): BundleSource {
   return {
     bundle: (trustDomain) => ({ trustDomain, authorities: [root] }),
     authorities: () => [root],

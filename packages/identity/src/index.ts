@@ -103,6 +103,7 @@ export {
   startRotation,
 } from './start-rotation.ts';
 export { type OpenTpm, openTpm, usualTpm } from './tpm/open-tpm.ts';
+export { type TpmEvidenceOptions, tpmEvidence } from './tpm/tpm-evidence.ts';
 export { openTpmKey, type TpmKeyOptions } from './tpm/tpm-key.ts';
 export {
   type FollowWorkloadApiOptions,

@@ -24,6 +24,8 @@ import { testKey } from './test-key.ts';
 export interface TestTpm {
   readonly endorsement: TpmPublic;
   readonly attestation: TpmPublic;
+  /** For a maker's certificate: there is none to be had of a real one. */
+  readonly endorsementKey: KeyObject;
   /** Of the attestation key: there is none in a real one. */
   readonly attestationKey: KeyObject;
   /** A key of the TPM that signs. */
@@ -61,6 +63,7 @@ export function testTpm(kind: 'rsa' | 'ecc' = 'ecc'): TestTpm {
   return {
     endorsement,
     attestation,
+    endorsementKey,
     attestationKey,
     key(attributes = [...held, 'sign']) {
       const privateKey = testKey();

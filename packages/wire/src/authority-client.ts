@@ -72,6 +72,12 @@ import {
 } from './rotation-messages.ts';
 import { routes } from './routes.ts';
 import { parseStatusResponse, type StatusResponse } from './status-response.ts';
+import {
+  formatTpmChallengeRequest,
+  parseTpmChallenge,
+  type TpmChallenge,
+  type TpmChallengeRequest,
+} from './tpm-messages.ts';
 import { type InclusionProof, parseLogProof } from './transparency/log-proof.ts';
 import { formatTilePath, type TileName } from './transparency/tile-name.ts';
 import {

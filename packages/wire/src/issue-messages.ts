@@ -110,7 +110,7 @@ export function isBearerEnrolRequest(json: unknown): boolean {
 
 /** Whether a token is a JWS (RFC 7515 §7.1) or an identity document of a cloud, and so no join token. */
 export function isBearerToken(token: string): boolean {
-  return /^ey[\w-]*\.[\w-]+\.[\w-]*$|^(?:aws|azure):/.test(token);
+  return /^ey[\w-]*\.[\w-]+\.[\w-]*$|^(?:aws|azure|tpm):/.test(token);
 }
 
 export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {

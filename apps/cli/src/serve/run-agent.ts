@@ -117,8 +117,13 @@ function attestOf(
   { config: file }: RunAgentOptions,
   { attest }: AgentConfig,
 ): AgentConfig['attest'] {
-  if (attest?.source.kind !== 'file') return attest;
-  return { ...attest, source: { kind: 'file', path: resolve(dirname(file), attest.source.path) } };
+  const { source } = attest ?? {};
+  const inFile = (path: string) => resolve(dirname(file), path);
+  if (attest === undefined || source === undefined) return attest;
+  if (source.kind === 'file')
+    return { ...attest, source: { ...source, path: inFile(source.path) } };
+  if (source.kind !== 'tpm' || source.certificateFile === undefined) return attest;
+  return { ...attest, source: { ...source, certificateFile: inFile(source.certificateFile) } };
 }
 
 /** Paths in a file are relative to it, paths on the command line to where it was typed. */

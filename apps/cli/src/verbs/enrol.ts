@@ -17,7 +17,8 @@ interface EnrolOptions extends WishOptions, ProofOptions {
   readonly ca: string;
   readonly fingerprint?: string;
   readonly token?: string;
-  readonly attest?: 'aws' | 'gcp' | 'azure';
+  readonly attest?: 'aws' | 'gcp' | 'azure' | 'tpm';
+  readonly tpm?: string;
   readonly audience?: string;
   readonly metadata?: string;
   readonly out: string;
@@ -37,11 +38,15 @@ export const enrolVerb: Verb = {
       .option('--token <secret>', 'one-time token, or a JWT of another issuer: @FILE, or -')
       .option('--fingerprint <sha256>', "SHA-256 of the root's DER; a one-time token names it too")
       .addOption(
-        new Option('--attest <cloud>', 'instead of a token: what the cloud says of this machine')
-          .choices(['aws', 'gcp', 'azure'])
+        new Option(
+          '--attest <by>',
+          'instead of a token: what its cloud or its TPM says of this machine',
+        )
+          .choices(['aws', 'gcp', 'azure', 'tpm'])
           .conflicts('token'),
       )
       .option('--audience <text>', "of gcp's token, and of azure's managed identity's")
+      .option('--tpm <path>', 'device of the TPM: /dev/tpmrm0 unless given')
       .option('--metadata <url>', 'of the metadata service: http://169.254.169.254 unless given')
       .addOption(keyTypeOption('p256'))
       .addOption(proofKeyOption())
@@ -79,7 +84,9 @@ async function identityFor(cli: Cli, options: EnrolOptions, proofKey: OpenedProo
   const ttl = ttlMs === undefined ? {} : { ttlMs };
   if (attest === undefined) {
     if (options.token === undefined) throw usage('--token or --attest is missing');
-    const stray = (['audience', 'metadata'] as const).find((name) => options[name] !== undefined);
+    const stray = (['audience', 'metadata', 'tpm'] as const).find(
+      (name) => options[name] !== undefined,
+    );
     if (stray !== undefined) throw usage(`--${stray} goes with --attest`);
     const token = (await readSecret(cli, options.token, '--token')).reveal();
     const pin = fingerprint === undefined ? {} : { fingerprint };
@@ -95,8 +102,15 @@ async function identityFor(cli: Cli, options: EnrolOptions, proofKey: OpenedProo
 
 function sourceOf(
   kind: NonNullable<EnrolOptions['attest']>,
-  { audience, metadata }: EnrolOptions,
+  { audience, metadata, tpm: device }: EnrolOptions,
 ): EvidenceSource {
+  if (kind === 'tpm') {
+    if (audience !== undefined || metadata !== undefined) {
+      throw usage('--audience and --metadata are of clouds, not of tpm');
+    }
+    return { kind, device };
+  }
+  if (device !== undefined) throw usage('--tpm goes with --attest tpm');
   if (kind === 'azure') return { kind, audience, metadata };
   if (kind === 'aws') {
     if (audience !== undefined) throw usage('--audience is nothing of aws: its document has none');

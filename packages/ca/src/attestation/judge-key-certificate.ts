@@ -1,14 +1,9 @@
 import { type Denial, denial } from '@countersign/base';
 import { type Certificate, type PathResult, validatePath } from '@countersign/x509';
+import { attributeOfTpm, tpmNameAttributes } from './tpm-names.ts';
 
 /** TCG EK Credential Profile §3.1.2; WebAuthn §8.3.1: `tcg-kp-AIKCertificate`. */
 const attestationPurpose = '2.23.133.8.3';
-/** Attributes of a TPM in the directory name of its certificates. */
-const tpmAttributes = [
-  ['2.23.133.2.1', 'manufacturer'],
-  ['2.23.133.2.2', 'model'],
-  ['2.23.133.2.3', 'version'],
-] as const;
 
 /**
  * Whether a certificate makes its key an attestation key that one of the roots vouches for.
@@ -27,7 +22,7 @@ export function judgeKeyCertificate(
 
 /** WebAuthn §8.3.1. A subject is let pass, though that has it empty: authorities of one's own fill it in. */
 function wrongWithForm(certificate: Certificate): Denial | undefined {
-  const { version, basicConstraints, extKeyUsage, subjectAltNames } = certificate;
+  const { version, basicConstraints, extKeyUsage } = certificate;
   const refuse = (why: string) =>
     denial('ERR_ATTEST_KEY_CERTIFICATE', `certificate of the attestation key: ${why}`);
   if (version !== 3) return refuse(`it is of version ${version}, expected 3`);
@@ -36,12 +31,8 @@ function wrongWithForm(certificate: Certificate): Denial | undefined {
     const found = extKeyUsage?.join(', ') ?? 'none';
     return refuse(`extended key usage is ${found}, expected ${attestationPurpose}`);
   }
-  const attributes = subjectAltNames.flatMap((name) =>
-    name.kind === 'directory' ? name.name.rdns.flat() : [],
-  );
-  const missing = tpmAttributes.find(
-    ([oid]) => !attributes.some((each) => each.oid === oid && (each.value ?? '') !== ''),
-  );
+  const told = attributeOfTpm(certificate);
+  const missing = tpmNameAttributes.find(([, name]) => told[name] === undefined);
   return missing === undefined
     ? undefined
     : refuse(`its alternative names lack the TPM's ${missing[1]} (${missing[0]})`);

@@ -47,7 +47,8 @@ function readProvisioner(
 
   // 1. What each type has and has not.
   const isOneTime = type === 'jwk' || type === 'x5c';
-  const isDocument = type === 'aws' || (type === 'azure' && written.issuer === undefined);
+  const isDocument =
+    type === 'aws' || type === 'tpm' || (type === 'azure' && written.issuer === undefined);
   for (const [key, belongs] of Object.entries(belonging)) {
     const known = key as keyof typeof belonging;
     if (written[known] === undefined || belongs.some((each) => each === type)) continue;
@@ -80,6 +81,9 @@ function readProvisioner(
   const claims = Object.entries(written.claims ?? {});
   if (type === 'oidc' && claims.length === 0) {
     tell('claims', `is missing: whoever has a token of "${written.issuer}" could come`);
+  }
+  if (type === 'tpm' && written.roots_file === undefined && written.claims?.ek === undefined) {
+    tell('claims', 'does not say "ek", and roots_file is missing: every TPM could come');
   }
   const account = accounts[type];
   if (account !== undefined && written.claims?.[account] === undefined) {
@@ -142,11 +146,11 @@ const belonging = {
   jwks_file: ['oidc', 'kubernetes', 'jwk', 'gcp', 'azure'],
   ca_file: ['oidc', 'kubernetes', 'gcp', 'azure'],
   allow: ['oidc', 'kubernetes', 'gcp', 'azure'],
-  roots_file: ['x5c', 'azure'],
+  roots_file: ['x5c', 'azure', 'tpm'],
   certificates_file: ['aws'],
-  spiffe_id: ['oidc', 'kubernetes', 'aws', 'gcp', 'azure'],
-  dns: ['oidc', 'kubernetes', 'aws', 'gcp', 'azure'],
+  spiffe_id: ['oidc', 'kubernetes', 'aws', 'gcp', 'azure', 'tpm'],
+  dns: ['oidc', 'kubernetes', 'aws', 'gcp', 'azure', 'tpm'],
   max_instance_age: ['aws', 'gcp'],
-  reusable: ['aws', 'gcp', 'azure'],
+  reusable: ['aws', 'gcp', 'azure', 'tpm'],
   nonce: ['azure'],
 } as const satisfies Partial<Record<keyof WrittenProvisioners[number], readonly string[]>>;

@@ -6,6 +6,7 @@ export const provisionerTypes = [
   'aws',
   'gcp',
   'azure',
+  'tpm',
 ] as const;
 export type ProvisionerType = (typeof provisionerTypes)[number];
 
@@ -16,7 +17,8 @@ export interface ProvisionerConfig {
   /**
    * `oidc`: any issuer with a JWKS. `kubernetes`: the same, of service accounts. `jwk`: one-time tokens with names, by a
    * key of ours, as step-ca's clients make them. `x5c`: one-time tokens by the key of another authority's certificate.
-   * `aws`, `gcp`, `azure`: what a virtual machine is told of itself, signed by whoever runs it.
+   * `aws`, `gcp`, `azure`: what a virtual machine is told of itself, signed by whoever runs it. `tpm`: a machine by its
+   * endorsement key.
    */
   readonly type: ProvisionerType;
   /** What `iss` must be; of jwk and x5c the provisioner's name unless given, of gcp Google's. */
@@ -26,7 +28,7 @@ export interface ProvisionerConfig {
   readonly jwksFile: string | undefined;
   /** Roots of the issuer's server, in PEM. */
   readonly caFile: string | undefined;
-  /** Of x5c: the other authority's certificates; of azure: what stands above the metadata service's. In PEM. */
+  /** Of x5c: the other authority's certificates; of azure: what stands above the metadata service's; of tpm: makers of TPMs. In PEM. */
   readonly rootsFile: string | undefined;
   /** Of aws: what the regions sign with, in PEM. */
   readonly certificatesFile: string | undefined;
@@ -39,7 +41,7 @@ export interface ProvisionerConfig {
   readonly dns: readonly string[];
   /** Of aws and gcp: how long ago the machine may have been started; undefined: not looked at. */
   readonly maxInstanceAgeMs: number | undefined;
-  /** Of aws, gcp and azure: whether a machine may come again. */
+  /** Of aws, gcp, azure and tpm: whether a machine may come again. */
   readonly isReusable: boolean;
   /** Of azure's documents: `key`: their nonce is that of the request's key, {@link nonceOfKey}. */
   readonly nonce: 'key' | 'any';
@@ -52,8 +54,8 @@ export interface ProvisionerConfig {
   readonly requestsPerHour: number;
 }
 
-/** What a provisioner of that type takes: JWTs, or documents that are CMS. */
-export function takes({ type, rootsFile }: ProvisionerConfig): 'jwt' | 'aws' | 'azure' {
-  if (type === 'aws') return 'aws';
+/** What a provisioner of that type takes: JWTs, documents that are CMS, or what a TPM states. */
+export function takes({ type, rootsFile }: ProvisionerConfig): 'jwt' | 'aws' | 'azure' | 'tpm' {
+  if (type === 'aws' || type === 'tpm') return type;
   return type === 'azure' && rootsFile !== undefined ? 'azure' : 'jwt';
 }

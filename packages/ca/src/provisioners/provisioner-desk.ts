@@ -7,7 +7,7 @@ import {
   formatDuration,
   type Secret,
 } from '@countersign/base';
-import type { KeyProof } from '@countersign/wire';
+import type { KeyProof, TpmChallenge, TpmChallengeRequest } from '@countersign/wire';
 import { parseCertificateRequest } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import { KeySets } from '../bearer/key-sets.ts';
@@ -20,11 +20,13 @@ import { textOf } from './claim-text.ts';
 import { namesOfToken } from './names-of-token.ts';
 import { proveDocument } from './prove-document.ts';
 import { longestOneTimeMs, type ProvedToken, proveToken, wrongWithClaims } from './prove-token.ts';
+import { proveTpm } from './prove-tpm.ts';
 import { type ProvisionerConfig, takes } from './provisioner-config.ts';
 import { type Evidence, readEvidence } from './read-evidence.ts';
+import { TpmChallenges } from './tpm-challenges.ts';
 
 export interface ProvisionerOrder {
-  /** A JWT, or a document of AWS or Azure. */
+  /** A JWT, a document of AWS or Azure, or what a TPM states. */
   readonly token: Secret<string>;
   /** PKCS #10, DER. */
   readonly csr: Uint8Array;
@@ -39,6 +41,9 @@ interface Seen {
   evidence?: string;
 }
 
+/** Of one address; each costs an encryption. */
+const challengesPerHour = 3600;
+
 /** A machine that came is remembered so long: longer than any of them runs. */
 const instanceKeptMs = 20 * 366 * 86_400_000;
 
@@ -48,10 +53,36 @@ export class ProvisionerDesk {
   readonly #clock: Clock;
   readonly #keySets = new Map<string, KeySets>();
   readonly #limits = new Map<string, RateLimiter>();
+  readonly #challenges: TpmChallenges;
+  readonly #challengers: RateLimiter;
 
   constructor(authority: Authority, clock: Clock) {
     this.#authority = authority;
     this.#clock = clock;
+    this.#challenges = new TpmChallenges(authority.ledger, clock);
+    this.#challengers = new RateLimiter(clock, challengesPerHour);
+  }
+
+  /**
+   * A credential for a TPM, whoever asks for it: it proves nothing until it comes back opened.
+   *
+   * Denials: ERR_PROVISIONER_UNKNOWN where no provisioner takes TPMs, ERR_PROVISIONER_RATE.
+   *
+   * @throws CountersignError ERR_TPM_FORM, ERR_TPM_UNSUPPORTED
+   */
+  async challengeTpm(
+    request: TpmChallengeRequest,
+    address: string,
+  ): Promise<{ readonly ok: true; readonly challenge: TpmChallenge } | Denial> {
+    if (!this.#authority.config.provisioners.some(({ type }) => type === 'tpm')) {
+      return denial('ERR_PROVISIONER_UNKNOWN', 'no provisioner takes TPMs');
+    }
+    const retryAfterS = this.#challengers.take(address);
+    if (retryAfterS !== undefined) {
+      const sides = `"${address}" may ask for ${challengesPerHour} challenges an hour`;
+      return denial('ERR_PROVISIONER_RATE', sides, { retryAfterS });
+    }
+    return { ok: true, challenge: await this.#challenges.make(request) };
   }
 
   /**
@@ -193,6 +224,10 @@ export class ProvisionerDesk {
     }
     try {
       const { raw: spki } = parseCertificateRequest(csr).spki;
+      if (shown.kind === 'tpm') {
+        const asked = { at: this.#clock.now(), spki, challenges: this.#challenges };
+        return await proveTpm(provisioner, shown.said, asked);
+      }
       return await proveDocument(provisioner, shown, { at: this.#clock.now(), spki });
     } catch (thrown) {
       const isRequest = thrown instanceof CountersignError && /^ERR_(?:DER|CSR)_/.test(thrown.code);

@@ -1,10 +1,12 @@
 import { CountersignError, type Denial, denial } from '@countersign/base';
+import { parseTpmEvidence, type TpmEvidence } from '@countersign/wire';
 import { parseSignedData, type SignedData } from '@countersign/x509';
 import { readJwt, type UnverifiedJwt } from '../bearer/read-jwt.ts';
 
 /** What is shown instead of a join token; nothing of it is proved. */
 export type Evidence =
   | { readonly ok: true; readonly kind: 'jwt'; readonly token: UnverifiedJwt }
+  | { readonly ok: true; readonly kind: 'tpm'; readonly said: TpmEvidence }
   | {
       readonly ok: true;
       /** Whose document it is. */
@@ -18,11 +20,12 @@ const longest = 32 * 1024;
 const limits = { maxBytes: 24 * 1024, maxDepth: 24, maxElements: 4000 };
 
 /**
- * A JWT, or `aws:` and `azure:` with the base64 that the metadata service gives.
+ * A JWT, `aws:` and `azure:` with the base64 that the metadata service gives, or `tpm:` and what `TpmEvidence` is written as.
  *
  * Denials: ERR_JWT_FORM, ERR_JWT_ALGORITHM, ERR_PROVISIONER_DOCUMENT.
  */
 export function readEvidence(text: string): Evidence | Denial {
+  if (text.startsWith('tpm:')) return readTpm(text.slice(4));
   const [, kind, base64 = ''] = /^(aws|azure):(.*)$/s.exec(text) ?? [];
   if (kind !== 'aws' && kind !== 'azure') {
     const token = readJwt(text);
@@ -48,6 +51,15 @@ export function readEvidence(text: string): Evidence | Denial {
   return document === undefined
     ? wrong(kind, 'holds no JSON object')
     : { ok: true, kind, data, document };
+}
+
+function readTpm(text: string): Evidence | Denial {
+  try {
+    return { ok: true, kind: 'tpm', said: parseTpmEvidence(text) };
+  } catch (thrown) {
+    if (!(thrown instanceof CountersignError)) throw thrown;
+    return wrong('tpm', `cannot be read: ${thrown.message}`);
+  }
 }
 
 function objectIn(content: Uint8Array): Readonly<Record<string, unknown>> | undefined {

@@ -1,3 +1,5 @@
+import type { TpmEvidenceOptions } from '../tpm/tpm-evidence.ts';
+
 /** Where a machine gets what shows who it is, other than a join token. */
 export type EvidenceSource =
   /** A token that somebody keeps fresh in a file: a service account's of Kubernetes, any OIDC issuer's. */
@@ -20,7 +22,9 @@ export type EvidenceSource =
       /** Which managed identity, where it has several. */
       readonly clientId?: string | undefined;
       readonly metadata?: string | undefined;
-    };
+    }
+  /** What the TPM of this machine states. */
+  | ({ readonly kind: 'tpm' } & TpmEvidenceOptions);
 
 /** Where clouds tell a machine about itself, in the clear on a link of its own. */
 export const metadataAddress = 'http://169.254.169.254';

@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { type Clock, CountersignError, messageOf, Secret } from '@countersign/base';
 import { nonceOfKey } from '@countersign/wire';
+import { type TpmEvidenceOrder, tpmEvidence } from '../tpm/tpm-evidence.ts';
 import { askMetadata } from './ask-metadata.ts';
 import { type EvidenceSource, metadataAddress } from './evidence-source.ts';
 
 export interface EvidenceOrder {
   /** DER of the SubjectPublicKeyInfo that is to be certified: Azure's document is bound to it. */
   readonly spki: Uint8Array;
+  /** Asks the authority that the evidence is for. */
+  readonly challenge: TpmEvidenceOrder['challenge'];
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -14,13 +17,14 @@ export interface EvidenceOrder {
 /**
  * What `POST /v1/enrol` takes as token, fetched anew.
  *
- * @throws CountersignError ERR_EVIDENCE_FILE, ERR_EVIDENCE_METADATA
+ * @throws CountersignError ERR_EVIDENCE_FILE, ERR_EVIDENCE_METADATA, ERR_TPM_*
  */
 export async function fetchEvidence(
   source: EvidenceSource,
   order: EvidenceOrder,
 ): Promise<Secret<string>> {
   if (source.kind === 'file') return await tokenIn(source.path);
+  if (source.kind === 'tpm') return await tpmEvidence(source, order);
   const at = (source.metadata ?? metadataAddress).replace(/\/$/, '');
   if (source.kind === 'aws') return await awsDocument(at, order);
   if (source.kind === 'gcp') return await gcpToken(at, source.audience, order);

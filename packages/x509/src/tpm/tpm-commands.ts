@@ -23,6 +23,9 @@ const nullHierarchy = 0x4000_0007;
 const passwordSession = 0x4000_0009;
 const noBytes = new Uint8Array(0);
 const mostAnswerBytes = 4096;
+const mostIndexBytes = 8192;
+/** What every TPM gives at once. */
+const indexPart = 512;
 /** A TPM that is busy with a self-test or its own upkeep asks for it a few times. */
 const mostRetries = 20;
 const sha256 = tpmHashes[0]?.id ?? 0;
@@ -31,11 +34,13 @@ const sha256 = tpmHashes[0]?.id ?? 0;
 const codes = {
   createPrimary: 0x131,
   activateCredential: 0x147,
+  nvRead: 0x14e,
   certify: 0x148,
   policySecret: 0x151,
   quote: 0x158,
   sign: 0x15d,
   flushContext: 0x165,
+  nvReadPublic: 0x169,
   readPublic: 0x173,
   startAuthSession: 0x176,
 } as const;
@@ -153,6 +158,27 @@ export class TpmCommands {
       parameters: concatBytes(tpm.sized(digest), scheme, ticket),
     });
     return readTpmSignature(reader);
+  }
+
+  /** What stands in an index of its memory that everybody may read, such as a certificate. At most 8 KiB. */
+  async readIndex(index: number): Promise<Uint8Array> {
+    const { reader: about } = await this.#run({ name: 'nvReadPublic', handles: [index] });
+    const area = new TpmReader(about.sized('nvPublic', 256), 'TPMS_NV_PUBLIC');
+    area.take(4 + 2 + 4, 'index, name algorithm, attributes');
+    area.sized('authPolicy', 64);
+    const size = area.u16('dataSize');
+    if (size > mostIndexBytes) area.fail(`${size} octets, at most ${mostIndexBytes} are read`);
+    const parts: Uint8Array[] = [];
+    for (let offset = 0; offset < size; offset += indexPart) {
+      const { reader } = await this.#run({
+        name: 'nvRead',
+        handles: [index, index],
+        authorisations: [noPassword],
+        parameters: concatBytes(tpm.u16(Math.min(indexPart, size - offset)), tpm.u16(offset)),
+      });
+      parts.push(reader.sized('data', indexPart));
+    }
+    return concatBytes(...parts);
   }
 
   async flushContext(handle: number): Promise<void> {
