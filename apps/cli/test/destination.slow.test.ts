@@ -27,9 +27,9 @@ test('nothing is asked of the authority for a destination that takes nothing, wh
   const serve = ['ca', 'serve', '--config', file('ca.yaml'), ...data, '--port', '0'];
   const server = await startCountersign(t, serve, { timeoutMs: 600_000 });
   const ca = ['--ca', server.urls[0] ?? ''];
-  const token = async () =>
-    (await countersign(['token', 'create', ...data, '--spiffe-id', id('shop')])).stdout.trim();
-  const first = await token();
+  const tokenFor = async (name: string) =>
+    (await countersign(['token', 'create', ...data, '--spiffe-id', id(name)])).stdout.trim();
+  const first = await tokenFor('shop');
   await writeFile(file('plain'), '');
   const before = await issued();
   const entries = await readdir(directory);
@@ -59,6 +59,20 @@ test('nothing is asked of the authority for a destination that takes nothing, wh
   assert.match(device.stderr, /"\/dev\/null" is something else than a file/);
   const enrolled = await countersign(['enrol', ...ca, '--token', first, '--out', file('shop')]);
   assert.equal(enrolled.code, 0, enrolled.stderr);
+
+  // Nor is one spent that is for another than whose identity is there; it does where that is meant, or for the same.
+  const to = (secret: string, ...more: string[]) =>
+    countersign(['enrol', ...ca, '--token', secret, '--out', file('shop'), ...more]);
+  const same = await to(await tokenFor('shop'));
+  assert.equal(same.code, 0, same.stderr);
+  const second = await tokenFor('another');
+  const refused = await to(second);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /it holds ".*shop", the token is for another/);
+  assert.equal(lastLine(refused.stderr), 'ERR_DESTINATION');
+  const replaced = await to(second, '--replace');
+  assert.equal(replaced.code, 0, replaced.stderr);
+  assert.match(replaced.stdout, /another/);
 });
 
 test('what was issued and cannot be written is told by its serial, and leaves nothing', async (t) => {
