@@ -7,7 +7,13 @@ import {
   noMeter,
   systemClock,
 } from '@countersign/base';
-import { certificatesFromPem, type KeyKind } from '@countersign/x509';
+import { isBearerToken } from '@countersign/wire';
+import {
+  type Certificate,
+  certificatesFromPem,
+  fingerprintOf,
+  type KeyKind,
+} from '@countersign/x509';
 import { parseAuthorityUrl } from './authority-url.ts';
 import { enrol } from './enrol.ts';
 import { offeredRoots } from './learn-root.ts';
@@ -25,6 +31,11 @@ export interface EphemeralOptions {
    * only where this instance has no identity that still holds.
    */
   readonly token: string | (() => string | Promise<string>);
+  /**
+   * SHA-256 of the authority's root, where the token is a JWT of another issuer, which names none; with a `bundle` of one
+   * root it may be left out.
+   */
+  readonly fingerprint?: string;
   /**
    * PEM of the authority's roots, such as `bundle.pem` beside the code: spares asking for them. The token's fingerprint
    * decides which of them counts in any case.
@@ -85,6 +96,7 @@ async function begin(options: EphemeralOptions): Promise<Instance> {
   // 2. the enrolment
   const identity = await enrol({
     ...{ url, token, ownRequest, offered, timeoutMs, clock, ...ttl },
+    ...pinOf(options, token, offered),
     ...(spiffeId === undefined ? {} : { spiffeId }),
   });
   // 3. fresh for as long as the instance runs
@@ -107,6 +119,18 @@ async function stillGood(known: Promise<Instance>, options: EphemeralOptions): P
   if (renewed || clock.now() <= instance.rotation.svid().notAfter) return instance;
   await instance.rotation.stop();
   return begin(options);
+}
+
+/** A join token names the root; for another one somebody has to. */
+function pinOf(
+  { fingerprint, bundle }: EphemeralOptions,
+  token: string,
+  offered: readonly Certificate[],
+): { readonly fingerprint?: string } {
+  if (fingerprint !== undefined) return { fingerprint };
+  const [only, ...others] = offered;
+  const isPinned = bundle !== undefined && only !== undefined && others.length === 0;
+  return isPinned && isBearerToken(token) ? { fingerprint: fingerprintOf(only) } : {};
 }
 
 async function tokenOf({ token, url }: EphemeralOptions): Promise<string> {

@@ -11,6 +11,14 @@ export {
   authorityTransport,
 } from './authority-transport.ts';
 export { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
+export {
+  type Environment,
+  fileToken,
+  githubToken,
+  googleToken,
+  type TokenSource,
+  variableToken,
+} from './ci-tokens.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
 export { type EphemeralOptions, ephemeralIdentity } from './ephemeral-identity.ts';
 export {

@@ -14,6 +14,8 @@ export interface IssuerHttpOptions {
   readonly timeoutMs?: number | undefined;
   /** A sentence of a refusal's JSON. */
   readonly detailOf: (json: unknown) => string | undefined;
+  /** Whether it is a metadata service, which clouds put on a link of its own and serve in clear text. Default false. */
+  readonly isOnLink?: boolean;
 }
 
 /** For what is compared with a pin afterwards: nothing is believed of such a connection, and nothing secret goes over it. */
@@ -90,7 +92,8 @@ export class IssuerHttp {
 
   async #exchange(call: IssuerCall, signal: AbortSignal): Promise<IssuerReply> {
     const { method, body, headers, credential } = call;
-    const url = checkIssuerUrl(call.url, this.#options.title);
+    const { isOnLink = false, title } = this.#options;
+    const url = isOnLink ? new URL(call.url) : checkIssuerUrl(call.url, title);
     const isPinned = call.trust === believeNothing;
     const roots = isPinned ? undefined : await this.#options.serverRoots?.();
     const options: RequestOptions & { ca?: string[]; cert?: string; key?: string } = {
