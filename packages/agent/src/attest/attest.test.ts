@@ -24,9 +24,25 @@ describe('control groups', () => {
       unit: 'nginx.service',
     },
     {
-      what: 'a user session',
-      text: '0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope\n',
-      unit: 'run-r1.scope',
+      what: 'a service of a user, whom nobody keeps from calling it like one of the machine',
+      text: '0::/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service\n',
+      unit: 'user@1000.service',
+    },
+    {
+      what: 'a group of a user that is named like a container of a pod',
+      text: `0::/user.slice/user-1000.slice/user@1000.service/kubepods-pod${pod}.slice/docker-${container}.scope\n`,
+      unit: 'user@1000.service',
+    },
+    {
+      what: 'a service within a container that has a systemd of its own',
+      text: `0::/system.slice/docker-${container}.scope/system.slice/nginx.service\n`,
+      unit: `docker-${container}.scope`,
+      container,
+    },
+    {
+      what: 'a service on v1',
+      text: '3:cpu,cpuacct:/system.slice\n1:name=systemd:/system.slice/nginx.service\n',
+      unit: 'nginx.service',
     },
     {
       what: 'Docker with the systemd driver',
@@ -57,6 +73,27 @@ describe('control groups', () => {
       pod,
     },
     {
+      what: 'Kubernetes on v1, where each controller has a path of its own',
+      text: [
+        `11:memory:/kubepods/burstable/pod${pod}/${container}`,
+        `10:cpu,cpuacct:/kubepods/burstable/pod${pod}/${container}`,
+        `1:name=systemd:/kubepods/burstable/pod${pod}/${container}`,
+        '0::/system.slice/containerd.service\n',
+      ].join('\n'),
+      container,
+      pod,
+    },
+    {
+      what: 'CRI-O with the systemd driver on v1, whose monitor has a scope beside it',
+      text: [
+        '1:name=systemd:/kubepods.slice/kubepods-besteffort.slice',
+        `kubepods-besteffort-pod${pod.replaceAll('-', '_')}.slice/crio-${container}.scope\n`,
+      ].join('/'),
+      unit: `crio-${container}.scope`,
+      container,
+      pod,
+    },
+    {
       what: 'a static pod, whose UID is a hash',
       text: `0::/kubepods/burstable/pod${'0f'.repeat(16)}/${container}\n`,
       container,
@@ -67,10 +104,10 @@ describe('control groups', () => {
   ];
   for (const each of cases) {
     it(`tell ${each.what}`, () => {
-      const paths = parseCgroups(each.text);
-      assert.equal(systemdUnitOf(paths), each.unit);
-      assert.equal(containerIdOf(paths), each.container);
-      assert.equal(podUidOf(paths), each.pod);
+      const groups = parseCgroups(each.text);
+      assert.equal(systemdUnitOf(groups), each.unit);
+      assert.equal(containerIdOf(groups), each.container);
+      assert.equal(podUidOf(groups), each.pod);
     });
   }
 });
