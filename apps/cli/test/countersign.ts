@@ -7,6 +7,10 @@ import { fileURLToPath } from 'node:url';
 
 /** The command as anybody starts it. */
 export const bin = fileURLToPath(new URL('../bin/countersign.js', import.meta.url));
+/** The stand-in for Pebble. */
+export const countersignPebble = fileURLToPath(
+  new URL('../bin/countersign-pebble.js', import.meta.url),
+);
 
 export interface Ran {
   readonly code: number | null;
