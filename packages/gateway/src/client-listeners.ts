@@ -18,6 +18,7 @@ import type { Credentials } from './files/credentials.ts';
 import type { RefusedConnection } from './handle-request.ts';
 import { withinNetworks } from './listener-config.ts';
 import type { ChainModel, ListenerModel } from './model/listener-model.ts';
+import { rbacTest } from './rbac-test.ts';
 import { ask, connectionOf, type Facts } from './reask.ts';
 import { type MetAt, Session } from './session.ts';
 
@@ -166,10 +167,11 @@ export class ClientListeners {
 
   #metAt(chain: ChainModel): Partial<MetAt> {
     const { protocol, table = '', tls, identityHeaders: certDetails, logsAccess = false } = chain;
+    const rbac = chain.rbac?.length ? rbacTest(chain.rbac) : undefined;
     const { credentials } = this.#options;
     const shown = tls && credentials.identityOf(tls.identity);
     return {
-      ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess },
+      ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess, rbac },
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
     };

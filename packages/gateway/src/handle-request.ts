@@ -115,7 +115,10 @@ export async function handleRequest(
   const scheme = met.protocol === '' ? 'http' : 'https';
   const { rawHeaders } = request;
   const table = around.tables().get(session.table);
-  const routed = table?.find({ head, rawHeaders, scheme, port: met.localPort });
+  const asking = { head, rawHeaders, scheme, port: met.localPort } as const;
+  const barred = session.rbac?.({ request: asking, session });
+  if (barred !== undefined) return refuse(barred, { peer, result: 'denied', close: head.hasBody });
+  const routed = table?.find(asking);
   if (routed === undefined) {
     const detail = `no route for host "${head.host}" and path "${head.target.path}"`;
     const unrouted = denial('ERR_GATEWAY_NO_ROUTE', detail, { ...shown, host: head.host });

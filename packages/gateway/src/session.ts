@@ -10,6 +10,7 @@ import {
 import { formatName, type GeneralName } from '@countersign/x509';
 import { clientCertDetails } from './client-cert-details.ts';
 import type { ClientCertDetails } from './model/listener-model.ts';
+import type { RbacTest } from './rbac-test.ts';
 import { type Asker, connectionOf, type Trust } from './reask.ts';
 
 /** What the rules were asked about a request that is on its way. */
@@ -18,7 +19,7 @@ export type InFlight = AuthzRequest;
 /** What is the same for all connections of a listener's chain. */
 export type MetAt = Pick<
   Session,
-  'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'
+  'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess' | 'rbac'
 >;
 
 /** One client connection and the requests that are on their way on it. */
@@ -32,6 +33,8 @@ export class Session implements Asker {
   /** What upstreams are told of its certificate; undefined: all that is known. */
   readonly certDetails: ClientCertDetails | undefined;
   readonly logsAccess: boolean;
+  /** What its requests have to pass beside the policies. */
+  readonly rbac: RbacTest | undefined;
   /** Our own name where it connected: a SPIFFE ID. */
   readonly by: () => string | undefined;
   readonly #nearEnd: number;
@@ -48,6 +51,7 @@ export class Session implements Asker {
     this.table = met.table ?? '';
     this.trust = met.trust;
     this.certDetails = met.certDetails;
+    this.rbac = met.rbac;
     this.logsAccess = met.logsAccess ?? false;
     this.by = met.by ?? (() => undefined);
     this.connection = connectionOf(live.facts);

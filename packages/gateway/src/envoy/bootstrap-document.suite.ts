@@ -97,6 +97,11 @@ export function bootstrapOf(
               ),
             },
             {
+              filter_chain_match: { server_names: ['rbac.test'] },
+              filters: [manager([every], { http_filters: guarded })],
+              transport_socket: server({ trusted_ca: ca }),
+            },
+            {
               filter_chain_match: { server_names: ['optional.test'] },
               filters: [manager([every])],
               transport_socket: server({ trusted_ca: ca }),
@@ -154,6 +159,65 @@ export function bootstrapOf(
     },
   };
 }
+
+const rbac = (action: string, policies: object) => ({
+  name: 'envoy.filters.http.rbac',
+  typed_config: any('filters.http.rbac.v3.RBAC', { rules: { action, policies } }),
+});
+const named = (name: string) => ({ authenticated: { principal_name: { exact: idOf(name) } } });
+const pathOf = (matcher: object) => ({ url_path: { path: matcher } });
+
+const guarded = [
+  rbac('DENY', {
+    admin: {
+      permissions: [pathOf({ prefix: '/admin' })],
+      principals: [{ not_id: named('alice') }],
+    },
+    bad: {
+      permissions: [{ any: true }],
+      principals: [{ header: { name: 'x-bad', present_match: true } }],
+    },
+  }),
+  rbac('ALLOW', {
+    public: { permissions: [pathOf({ exact: '/public' })], principals: [{ any: true }] },
+    readers: {
+      permissions: [
+        {
+          and_rules: {
+            rules: [
+              { header: { name: ':method', string_match: { exact: 'GET' } } },
+              { requested_server_name: { suffix: '.test' } },
+              { destination_port_range: { start: 1, end: 65_536 } },
+            ],
+          },
+        },
+      ],
+      principals: [{ or_ids: { ids: [named('alice'), named('revoked')] } }],
+    },
+    partners: {
+      permissions: [
+        { not_rule: { header: { name: ':path', string_match: { contains: 'secret' } } } },
+      ],
+      principals: [
+        {
+          and_ids: {
+            ids: [
+              { authenticated: { principal_name: { suffix: '.partner.test' } } },
+              { direct_remote_ip: { address_prefix: '127.0.0.0', prefix_len: 8 } },
+            ],
+          },
+        },
+      ],
+    },
+    anybody: {
+      permissions: [
+        { or_rules: { rules: [pathOf({ safe_regex: { regex: '/members/[a-z]+' } })] } },
+      ],
+      principals: [{ authenticated: {} }],
+    },
+  }),
+  { name: 'envoy.filters.http.router', typed_config: any('filters.http.router.v3.Router') },
+];
 
 function clearHosts(): object[] {
   const direct = (match: object, status: number) => ({ match, direct_response: { status } });

@@ -68,6 +68,47 @@ export const table: readonly Asked[] = [
   }),
   { name: 'no server name', listener: 'edge', client: 'alice', expect: 'refused' },
 
+  at('rbac.test', { name: 'RBAC: whom a policy names', client: 'alice', expect: 200 }),
+  at('rbac.test', { name: 'RBAC: another method', client: 'alice', method: 'POST', expect: 403 }),
+  at('rbac.test', { name: 'RBAC: whom none names', client: 'mallory', expect: 403 }),
+  at('rbac.test', { name: 'RBAC: nobody, for everybody', path: '/public?x=1', expect: 200 }),
+  at('rbac.test', { name: 'RBAC: nobody', expect: 403 }),
+  at('rbac.test', {
+    name: 'RBAC: a DNS name',
+    client: 'plain',
+    path: '/any',
+    method: 'PUT',
+    expect: 200,
+  }),
+  at('rbac.test', {
+    name: 'RBAC: a query counts in :path',
+    client: 'plain',
+    path: '/?secret',
+    expect: 403,
+  }),
+  at('rbac.test', {
+    name: 'RBAC: whoever has a certificate',
+    client: 'mallory',
+    path: '/members/x',
+    expect: 200,
+  }),
+  at('rbac.test', {
+    name: 'RBAC: TLS is enough where no name is asked for',
+    path: '/members/x',
+    expect: 200,
+  }),
+  at('rbac.test', {
+    name: 'RBAC: denied but to one',
+    client: 'alice',
+    path: '/admin/x',
+    expect: 200,
+  }),
+  at('rbac.test', { name: 'RBAC: denied', client: 'plain', path: '/admin/x', expect: 403 }),
+  at('rbac.test', {
+    name: 'RBAC: denied by a header',
+    ...{ client: 'alice', headers: { 'x-bad': '' }, expect: 403 },
+  }),
+
   clear({ name: 'a prefix', path: '/prefix/x?q=1', expect: 200, sees: { url: '/prefix/x?q=1' } }),
   clear({ name: 'no route', path: '/nothing', expect: 404 }),
   clear({

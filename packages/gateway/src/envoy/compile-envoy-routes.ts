@@ -111,15 +111,9 @@ function matchOf(match: RouteMatch): RequestMatch {
     const value = { kind: 'regex', text: 'application/grpc([+;].*)?' } as const;
     headers.push({ name: 'content-type', value });
   }
-  const plain = headers.filter(({ name }) => !name.startsWith(':'));
-  const pseudo = (name: string) => headers.find((each) => each.name === name)?.value;
-  const [method, scheme, authority] = [pseudo(':method'), pseudo(':scheme'), pseudo(':authority')];
   return {
     path: pathOf(match),
-    headers: plain,
-    ...(method !== undefined && { method }),
-    ...(scheme !== undefined && { scheme }),
-    ...(authority !== undefined && { authority }),
+    headers,
     query: (match.query_parameters ?? []).map(({ name, string_match }) => ({
       ...{
         name,
@@ -139,7 +133,7 @@ function pathOf(match: RouteMatch): PathMatch {
   return { kind: 'prefix', text: match.prefix ?? '/', ignoreCase };
 }
 
-function headerOf(matcher: HeaderMatcher): HeaderMatch {
+export function headerOf(matcher: HeaderMatcher): HeaderMatch {
   const { name, string_match, present_match = true, invert_match = false } = matcher;
   if (string_match === undefined) {
     const invert = present_match === invert_match;

@@ -20,6 +20,7 @@ import {
 } from './envoy-bootstrap-schema.ts';
 import { EnvoyCredentials } from './envoy-credentials.ts';
 import { snakeCased } from './envoy-document.ts';
+import { compileRbac } from './envoy-rbac.ts';
 
 export interface CompiledEnvoy {
   readonly model: GatewayModel;
@@ -179,6 +180,9 @@ function compileChain(
       fields: config.set_current_client_cert_details ?? noFields,
     },
     logsAccess: (config.access_log?.length ?? 0) > 0,
+    rbac: (config.http_filters ?? []).flatMap(({ typed_config: filter }) =>
+      'rules' in filter ? compileRbac(filter) : [],
+    ),
   };
 }
 

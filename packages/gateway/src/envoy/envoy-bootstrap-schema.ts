@@ -1,12 +1,20 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { only, socketAddress, typed } from './envoy-document.ts';
+import { rbacFilter } from './envoy-rbac.ts';
 import { routeConfig } from './envoy-route-schema.ts';
 import { downstreamTls, upstreamTls } from './envoy-tls-schema.ts';
 
 const http = 'envoy.extensions.filters.http';
 const network = 'envoy.extensions.filters.network';
 const loggers = 'envoy.extensions.access_loggers';
+
+function endsWithRouter(
+  filters: readonly { readonly typed_config: { readonly '@type': string } }[],
+): boolean {
+  const routers = filters.filter((each) => each.typed_config['@type'].endsWith('.Router'));
+  return filters.length === 0 || (routers.length === 1 && filters.at(-1) === routers[0]);
+}
 
 const accessLog = z
   .array(
@@ -29,12 +37,14 @@ const httpManager = typed(`${network}.http_connection_manager.v3.HttpConnectionM
     .array(
       z.strictObject({
         name: z.string().optional(),
-        typed_config: typed(`${http}.router.v3.Router`, {
-          suppress_envoy_headers: z.boolean().optional(),
-        }),
+        typed_config: z.union([
+          typed(`${http}.router.v3.Router`, { suppress_envoy_headers: z.boolean().optional() }),
+          rbacFilter,
+        ]),
       }),
     )
-    .max(1)
+    .max(32)
+    .refine(endsWithRouter, 'expected the router at the end, and nowhere else')
     .optional(),
   forward_client_cert_details: z
     .enum(['SANITIZE', 'FORWARD_ONLY', 'APPEND_FORWARD', 'SANITIZE_SET', 'ALWAYS_FORWARD_ONLY'])

@@ -37,7 +37,7 @@ export type WrittenHeaders = {
   readonly [K in keyof typeof headerShape]?: z.output<(typeof headerShape)[K]>;
 };
 
-const headerMatcher = z
+export const headerMatcher = z
   .strictObject({
     name: z.string().min(1),
     string_match: stringMatcher.optional(),

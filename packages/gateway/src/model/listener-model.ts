@@ -1,4 +1,5 @@
 import type { PeerExpectation } from './cluster-model.ts';
+import type { RbacModel } from './rbac-model.ts';
 
 /** Where clients connect. */
 export interface ListenerModel {
@@ -26,6 +27,8 @@ export interface ChainModel {
   readonly identityHeaders?: ClientCertDetails;
   /** Each request is told in the log. */
   readonly logsAccess?: boolean;
+  /** What requests have to pass beside the policies. */
+  readonly rbac?: readonly RbacModel[];
   /** Of `tcp`: the name of the cluster. */
   readonly cluster?: string;
 }

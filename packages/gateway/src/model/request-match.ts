@@ -132,18 +132,29 @@ function otherTests(match: RequestMatch): RequestTest[] {
   return tests;
 }
 
-function headerTest({
+/** @throws SyntaxError for an expression that is none */
+export function headerTest({
   name,
   value,
   invert = false,
   whenAbsent = invert,
 }: HeaderMatch): RequestTest {
   const test = textTest(value);
-  return ({ rawHeaders }) => {
-    const found = headerValue(rawHeaders, name);
+  const partOf = pseudoValues[name] ?? (({ rawHeaders }) => headerValue(rawHeaders, name));
+  return (request) => {
+    const found = partOf(request);
     return found === undefined ? whenAbsent : test(found) !== invert;
   };
 }
+
+/** What HTTP/2 writes among its headers, for requests of any version. */
+const pseudoValues: Readonly<Record<string, (request: RoutedRequest) => string>> = {
+  ':method': ({ head }) => head.method,
+  ':path': ({ head }) => head.target.path + head.target.query,
+  ':authority': ({ head }) => head.authority,
+  ':scheme': ({ scheme }) => scheme,
+  host: ({ head }) => head.authority,
+};
 
 function queryTest({ name, value }: QueryMatch): RequestTest {
   const test = present(textTest(value));
