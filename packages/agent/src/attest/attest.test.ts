@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { hash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { copyFileSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { noLog } from '@countersign/base';
 import { makeEntry } from '../entries/entry.ts';
@@ -11,6 +13,7 @@ import { PeerProcess } from '../peer/peer-process.ts';
 import { accountName } from './accounts.ts';
 import { Attested } from './attest-process.ts';
 import { containerIdOf, parseCgroups, podUidOf, systemdUnitOf } from './cgroups.ts';
+import { executableOf } from './executable.ts';
 import { kindOfSelector } from './selector-kinds.ts';
 
 const container = '4bd9'.repeat(16);
@@ -128,6 +131,32 @@ describe('selectors', () => {
       assert.ok(attested.selectors.has(selector), selector);
     }
     assert.equal(await accountName('/etc/passwd', 4_000_000_000), undefined);
+  });
+
+  it('say no path of a program that stands there in a mount namespace of its own alone', async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'countersign-mount-'));
+    const program = join(directory, 'program');
+    copyFileSync(process.execPath, program);
+    const inNamespace = `mount --bind ${program} ${process.execPath} && exec ${process.execPath} -e '
+      process.send("here"); setTimeout(() => {}, 60_000)'`;
+    const child = spawn('unshare', ['--mount', 'sh', '-c', inNamespace], {
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    try {
+      const here = await new Promise((resolve) => {
+        child.once('message', () => resolve(true));
+        child.once('error', () => resolve(false));
+        child.once('exit', () => resolve(false));
+      });
+      if (here !== true) return t.skip('no mount namespace of its own is to be had here');
+      const { pid = 0 } = child;
+      assert.equal(readlinkSync(`/proc/${pid}/exe`), process.execPath);
+      assert.equal(executableOf(pid), undefined);
+      assert.equal(executableOf(process.pid), process.execPath);
+    } finally {
+      child.kill('SIGKILL');
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('of a kind or form that nobody knows are refused, with the nearest that there is', () => {

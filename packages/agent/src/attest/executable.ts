@@ -1,13 +1,21 @@
 import { createHash } from 'node:crypto';
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 const deleted = ' (deleted)';
 
-/** Path of the program that a process runs, in its own mount namespace; undefined where the file is gone. */
+/**
+ * Path of the program that a process runs; undefined where another file stands there, or none. In a mount namespace of its
+ * own everybody puts what they like at `/usr/sbin/nginx`, and that is what the kernel then calls it.
+ */
 export function executableOf(pid: number): string | undefined {
   const path = readlinkSync(`/proc/${pid}/exe`);
-  return path.endsWith(deleted) ? undefined : path;
+  if (path.endsWith(deleted)) return undefined;
+  const [running, found] = [`/proc/${pid}/exe`, path].map((each) =>
+    statSync(each, { bigint: true, throwIfNoEntry: false }),
+  );
+  if (running === undefined || found === undefined) return undefined;
+  return running.dev === found.dev && running.ino === found.ino ? path : undefined;
 }
 
 const known = new Map<string, string>();
