@@ -57,6 +57,8 @@ for (const [name, skip, make] of places) {
       const keeper = join(directory, 'keeper');
       const words = ['keep', '--config', keep, '--once', '--identity', keeper, '--ca', url];
       await run([...words, '--token', await token('keeper'), ...proof]);
+      const ran = await run(['exec', '--identity', keeper, ...proof, '--', 'true']);
+      assert.equal(ran.stdout, '');
       const bare = await run(['renew', '--identity', keeper], 1);
       assert.equal(lastLine(bare.stderr), 'ERR_PROOF_MISSING');
       await run(['renew', '--identity', keeper, ...proof]);

@@ -5,6 +5,7 @@ import process from 'node:process';
 import { CountersignError, type Log, messageOf, noMeter, type Secret } from '@countersign/base';
 import {
   type Identity,
+  type ProofKey,
   type RotatingIdentity,
   renewOverMtls,
   startRotation,
@@ -26,6 +27,8 @@ export interface ExecOptions {
   readonly identity?: string;
   readonly token?: Secret<string>;
   readonly ca?: string;
+  /** Signs enrolment and renewals. */
+  readonly proofKey?: ProofKey;
   /** A file with an `issuer:` of somebody else's; `identity` is then where it is kept. */
   readonly issuer?: string;
   readonly handovers: readonly Handover[];
@@ -87,6 +90,7 @@ interface Opened {
 async function openOwn(cli: Cli, log: Log, options: ExecOptions): Promise<Opened> {
   const { clock } = cli;
   if (options.issuer !== undefined) return openForeign(cli, log, options.issuer, options.identity);
+  const { proofKey } = options;
   const { identity, url } = await obtainIdentity({ ...options, who: 'exec' }, { clock, log });
   let live: RotatingIdentity | undefined;
   return {
@@ -94,7 +98,7 @@ async function openOwn(cli: Cli, log: Log, options: ExecOptions): Promise<Opened
     follow(onSwap) {
       live = startRotation({
         identity,
-        renew: renewOverMtls({ url, clock }),
+        renew: renewOverMtls({ url, clock, ...(proofKey !== undefined && { proofKey }) }),
         ...(options.identity === undefined ? {} : { directory: options.identity }),
         ...{ onSwap, clock, log, meter: noMeter },
       });

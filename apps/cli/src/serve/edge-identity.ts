@@ -32,16 +32,21 @@ export async function openEdgeIdentity(
       const message = `${options.who}: --${key} is given, and the file has an issuer`;
       throw new CountersignError('ERR_USAGE', message);
     }
+    if (options.proofKey !== undefined) {
+      const message = `${options.who}: --proof-key is given, and the file has an issuer`;
+      throw new CountersignError('ERR_USAGE', message);
+    }
     const directory = resolve(dirname(options.config));
     const kept = options.identity;
     const { live, stop } = await openIssuer(issuer, { cli, directory, kept, clock, log, meter });
     return { live, url: undefined, refresh: async () => {}, stop };
   }
+  const { proofKey } = options;
   const ca = options.ca ?? written.ca;
   const { identity, url } = await obtainIdentity({ ...options, ca }, { clock, log });
   const live = startRotation({
     identity,
-    renew: renewOverMtls({ url, clock }),
+    renew: renewOverMtls({ url, clock, ...(proofKey !== undefined && { proofKey }) }),
     ...(options.identity !== undefined && { directory: options.identity }),
     ...{ clock, log, meter },
   });

@@ -1,6 +1,6 @@
 import type { Log, Secret } from '@countersign/base';
 import { allowUnproved, type Gateway, LoggedPeers, startGateway } from '@countersign/gateway';
-import { authorityClient } from '@countersign/identity';
+import { authorityClient, type ProofKey } from '@countersign/identity';
 import { parseNoteKey } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { type EdgeIdentity, openEdgeIdentity } from './edge-identity.ts';
@@ -22,6 +22,7 @@ export interface RunGatewayOptions extends GatewayFilesOptions {
   /** Enrols where there is no identity yet. */
   readonly token?: Secret<string>;
   readonly ca?: string;
+  readonly proofKey?: ProofKey;
   /** Where what was received of revocations is kept, for a start while the authority is down. */
   readonly data?: string;
 }

@@ -5,6 +5,7 @@ import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
 import { parseHandover } from '../exec/handed-over.ts';
 import { type OnRotation, runWithAgent, runWithIdentity } from '../exec/run-with-identity.ts';
+import { openProofKey, proofKeyOption } from '../proof/proof-key-option.ts';
 import { readSecret } from '../secret-argument.ts';
 import { createLog, type LogLevel, logLevels } from '../serve/pino-log.ts';
 import { ExitWith, type Verb } from '../verb.ts';
@@ -13,6 +14,7 @@ interface ExecWords {
   readonly identity?: string;
   readonly ca?: string;
   readonly token?: string;
+  readonly proofKey?: string;
   readonly issuer?: string;
   readonly agentSocket?: string;
   readonly set?: readonly string[];
@@ -30,6 +32,7 @@ export const execVerb: Verb = {
       .option('--identity <dir>', 'the identity, renewed there; else in memory alone')
       .option('--ca <url>', 'the authority; of identity.json unless given')
       .option('--token <secret>', 'enrols where there is no identity yet: a token, @FILE or -')
+      .addOption(proofKeyOption())
       .option(
         '--issuer <file>',
         "an identity of somebody else's authority: a file with issuer:; kept in --identity where given",
@@ -86,7 +89,9 @@ async function exec(cli: Cli, words: readonly string[], options: ExecWords): Pro
   const run = { program, args, onRotation, stopMs };
   const log = createLog(cli, options.logLevel);
   if (agentSocket !== undefined) {
-    const others = { identity, ca, token, issuer, directory, 'on-rotation': options.onRotation };
+    const { onRotation, proofKey } = options;
+    const kept = { identity, ca, token, issuer, directory };
+    const others = { ...kept, 'proof-key': proofKey, 'on-rotation': onRotation };
     const other = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
     if (other !== undefined || handovers.length > 0) {
       throw usage(`--${other ?? 'set'} does not go with --agent-socket: the program gets no files`);
@@ -94,12 +99,16 @@ async function exec(cli: Cli, words: readonly string[], options: ExecWords): Pro
     const socket = resolve(agentSocket.replace(/^unix:(\/\/)?/, ''));
     throw new ExitWith(await runWithAgent(cli, log, { ...run, socket }));
   }
-  if (issuer !== undefined && (ca ?? token) !== undefined) {
-    throw usage(`--${ca === undefined ? 'token' : 'ca'} does not go with --issuer`);
+  const ofOurs = { ca, token, 'proof-key': options.proofKey };
+  const stray = Object.entries(ofOurs).find(([, value]) => value !== undefined)?.[0];
+  if (issuer !== undefined && stray !== undefined) {
+    throw usage(`--${stray} does not go with --issuer`);
   }
   const secret = token === undefined ? undefined : await readSecret(cli, token, '--token');
+  const { proofKey } = await openProofKey(cli, options.proofKey, log);
   const code = await runWithIdentity(cli, log, {
     ...{ ...run, handovers },
+    ...proofKey,
     ...(identity !== undefined && { identity }),
     ...(ca !== undefined && { ca }),
     ...(issuer !== undefined && { issuer }),

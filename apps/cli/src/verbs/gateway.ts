@@ -2,6 +2,7 @@ import { prepareDirectory } from '@countersign/base';
 import type { Cli } from '../cli.ts';
 import { listOption } from '../list-option.ts';
 import { portOption } from '../port-option.ts';
+import { openProofKey, proofKeyOption } from '../proof/proof-key-option.ts';
 import { readSecret } from '../secret-argument.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog, type LogLevel, logLevelOption } from '../serve/pino-log.ts';
@@ -15,6 +16,7 @@ interface GatewayOptions {
   readonly identity?: string;
   readonly ca?: string;
   readonly token?: string;
+  readonly proofKey?: string;
   readonly data?: string;
   readonly port?: number;
   readonly adminPort?: number;
@@ -35,6 +37,7 @@ export const gatewayVerb: Verb = {
       .option('--identity <dir>', 'its own identity, renewed there')
       .option('--ca <url>', 'the authority; of the file or identity.json unless given')
       .option('--token <secret>', 'enrols where there is no identity yet: a token, @FILE or -')
+      .addOption(proofKeyOption())
       .option('--data <dir>', 'keeps received revocations; after a crash it starts by them')
       .addOption(
         portOption('--port <n>', 'HTTPS port, 0 for any free one; of the file unless given'),
@@ -59,14 +62,16 @@ Example:
   countersign gateway --config gateway.yaml --policy policies.yaml --identity gateway --port 8443`;
 
 async function gateway(cli: Cli, options: GatewayOptions): Promise<void> {
-  const { token, data, ...rest } = options;
+  const { token, data, proofKey: uri, ...rest } = options;
   const log = createLog(cli, options.logLevel);
   const secret = token === undefined ? undefined : await readSecret(cli, token, '--token');
   if (data !== undefined)
     await prepareDirectory(data, `keep revocations in "${data}"`, { mode: 0o700 });
+  const { proofKey } = await openProofKey(cli, uri, log);
   const running = await runGateway(
     {
       ...rest,
+      ...proofKey,
       ...(data !== undefined && { data }),
       ...(secret !== undefined && { token: secret }),
     },
