@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -119,11 +120,49 @@ routes:
   assert.match(metrics, new RegExp(`countersign_certificate_not_after_seconds\\{[^}]*${payments}`));
 });
 
-/** The YAML of `docs/issuers.md` for one issuer. */
+test('keep writes what OpenBao signs, without an identity of its own, as docs/issuers.md has it', {
+  skip: noBao,
+}, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  await writeFile(file('vault.token'), bao.token);
+  await writeFile(file('store.pass'), 'changeit');
+  await copyFile(bao.caFile, file('vault-ca.pem'));
+  const yaml = (await documented('keep'))
+    .replace('https://vault.internal:8200', bao.url)
+    .replace('mount: pki_int', 'mount: pki')
+    .replace('[systemctl, reload, nginx]', `[touch, ${file('reloaded')}]`);
+  await writeFile(file('keep.yaml'), yaml);
+  const once = () => countersign(['keep', '--config', file('keep.yaml'), '--once', '-o', 'json']);
+  const first = await once();
+  assert.equal(first.code, 0, first.stderr);
+  assert.equal(JSON.parse(first.stdout)[0].did, 'ordered');
+  const certificate = new X509Certificate(await readFile(file('web/cert.pem')));
+  assert.equal(certificate.subjectAltName, 'DNS:web.example.com');
+  assert.match(certificate.issuer, /Vault root/);
+  await Promise.all(['web/web.p12', 'reloaded'].map((name) => readFile(file(name))));
+  const second = await once();
+  assert.equal(JSON.parse(second.stdout)[0].did, 'nothing', second.stdout);
+
+  await writeFile(file('keep.yaml'), yaml.replace('web.example.com', 'web.example.org'));
+  const refused = await once();
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /ERR_ISSUER_REFUSED/);
+  await writeFile(file('keep.yaml'), yaml.replace('from: vault', 'from: valt'));
+  const unknown = await once();
+  assert.equal(unknown.code, 2);
+  assert.match(
+    unknown.stderr,
+    /authority \\"valt\\" is not under keep\.authorities, which has \\"vault\\"/,
+  );
+});
+
+/** The YAML of `docs/issuers.md` for one issuer, or for `keep`. */
 async function documented(issuer: string): Promise<string> {
   const text = await readFile(new URL('../../../docs/issuers.md', import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => yaml);
-  return blocks.find((yaml) => yaml.startsWith(`issuer:\n  ${issuer}:`)) ?? assert.fail(issuer);
+  const head = issuer === 'keep' ? 'keep:' : `issuer:\n  ${issuer}:`;
+  return blocks.find((yaml) => yaml.startsWith(head)) ?? assert.fail(issuer);
 }
 
 const witness = `

@@ -80,6 +80,7 @@ export {
   openIssued,
   orderNamed,
   renewAtIssuer,
+  trustDomainOf,
 } from './issuers/open-issued.ts';
 export {
   type StepCaCredential,

@@ -4,10 +4,12 @@ import {
   type ConfigPath,
   configIssue,
   type SourceDocument,
+  type WrittenSigner,
 } from '@countersign/config';
 import { parseSpiffeId } from '@countersign/spiffe';
 import { parseIpAddress } from '@countersign/x509';
 import { type OutputFormat, secretFormats } from './kept-certificate.ts';
+import type { OtherIssuer } from './kept-source.ts';
 
 /** What issuers of cert-manager's documents stand for here. */
 export type IssuerNames = Readonly<
@@ -21,6 +23,20 @@ export interface KeepSurroundings {
   /** Parent of folders, absolute. */
   readonly folders: string;
   readonly issuers: IssuerNames;
+  /** Other people's authorities, by the names that entries say. */
+  readonly authorities: Readonly<Record<string, WrittenSigner>>;
+}
+
+/** @throws CountersignError for a name that the file does not have */
+export function otherIssuer(
+  name: string | undefined,
+  { authorities, directory }: KeepSurroundings,
+): OtherIssuer | undefined {
+  if (name === undefined) return undefined;
+  const written = authorities[name];
+  if (written !== undefined) return { written, directory };
+  const known = Object.keys(authorities).join('", "');
+  throw wrong(`authority "${name}" is not under keep.authorities, which has "${known}"`);
 }
 
 /** Runs a check whose refusal is told with the place that it is about. */

@@ -1,9 +1,22 @@
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { configIssue, durationSchema, parseYamlDocuments, readDocument } from '@countersign/config';
+import {
+  configIssue,
+  durationSchema,
+  parseYamlDocuments,
+  readDocument,
+  signerSchema,
+} from '@countersign/config';
 import type { ExtKeyUsage } from '@countersign/x509';
 import { z } from 'zod';
 import { keyKindNamed, keyTypeNames } from '../key-type-option.ts';
-import { at, checkNames, type KeepSurroundings, usualMode, wrong } from './keep-checks.ts';
+import {
+  at,
+  checkNames,
+  type KeepSurroundings,
+  otherIssuer,
+  usualMode,
+  wrong,
+} from './keep-checks.ts';
 import {
   type KeptCertificate,
   type Output,
@@ -65,6 +78,7 @@ const entrySchema = z.strictObject({
   usages: z.array(z.enum(['server auth', 'client auth'])).default([]),
   profile: z.string().optional(),
   issuer: z.string().optional(),
+  from: z.string().optional(),
   folder: z.string().min(1).optional(),
   files: z.array(fileSchema).max(64).default([]),
   command: z.union([z.array(z.string()).min(1), z.string().min(1)]).optional(),
@@ -84,6 +98,7 @@ const keepSchema = z.strictObject({
           z.strictObject({ issuer: z.string().optional(), profile: z.string().optional() }),
         )
         .default({}),
+      authorities: z.record(z.string(), signerSchema).default({}),
     })
     .prefault({}),
   certificates: z.array(entrySchema).max(10_000).default([]),
@@ -115,6 +130,7 @@ export function parseKeepConfig(text: string, file: string): KeepConfig {
     directory,
     folders: resolve(directory, written.keep.folders),
     issuers: written.keep.issuers,
+    authorities: written.keep.authorities,
   };
   const ours = written.certificates.map((entry, index) =>
     at(document, ['certificates', index], () => readEntry(entry, around)),
@@ -156,6 +172,8 @@ function readEntry(entry: WrittenEntry, around: KeepSurroundings): KeptCertifica
   if (ttl !== undefined && renewBefore !== undefined && renewBefore >= ttl) {
     throw wrong(`"${name}" has renew_before of its whole ttl`);
   }
+  const from = otherIssuer(entry.from, around);
+  if (from !== undefined) checkOther(entry);
   const folder = resolve(around.folders, entry.folder ?? name);
   const outputs = outputsOf(entry, folder, around);
   return {
@@ -169,12 +187,29 @@ function readEntry(entry: WrittenEntry, around: KeepSurroundings): KeptCertifica
     usages: entry.usages.flatMap((usage) => usageNames[usage] ?? []),
     profile: entry.profile,
     issuer: entry.issuer,
+    from,
     folder,
     outputs,
     command: typeof command === 'string' ? ['/bin/sh', '-c', command] : command,
     commandTimeoutMs: entry.command_timeout,
     probe: readProbe(entry.probe),
   };
+}
+
+/** What only our authority knows of. */
+function checkOther({
+  name,
+  own,
+  profile,
+  issuer,
+  common_name: commonName,
+  dns,
+}: WrittenEntry): void {
+  const ours = { own: own || undefined, profile, issuer };
+  const [key] = Object.entries(ours).find(([, value]) => value !== undefined) ?? [];
+  if (key !== undefined) throw wrong(`"${name}" has ${key}, which goes without from`);
+  if (commonName === undefined || dns[0] === commonName) return;
+  throw wrong(`"${name}" has common_name "${commonName}": with from it is the first of dns`);
 }
 
 /** What each folder has; entries add to it, and say more of these where they name them. */

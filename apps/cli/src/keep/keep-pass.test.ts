@@ -18,6 +18,7 @@ import {
 } from '@countersign/x509';
 import { parseKeepConfig } from './keep-config.ts';
 import { type KeepTools, keepPass, renewalOf } from './keep-pass.ts';
+import { OtherIssuers } from './kept-source.ts';
 
 const keeperId = 'spiffe://example.com/keeper';
 const entry = `certificates: [{ name: web, spiffe_id: "spiffe://example.com/web", key: { rotate: false } }]`;
@@ -88,7 +89,8 @@ function toolsOf(world: World): KeepTools {
   };
   const authority = { issueBatch: (request: BatchRequest) => answer(world, request) };
   const { signal } = new AbortController();
-  return { cli: { env: {} }, authority, keeper, clock: systemClock, log: noLog, signal };
+  const others = new OtherIssuers();
+  return { cli: { env: {} }, authority, keeper, others, clock: systemClock, log: noLog, signal };
 }
 
 /** As an authority would, without policy. */

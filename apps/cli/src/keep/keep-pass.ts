@@ -1,8 +1,5 @@
-import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
-import type { LiveSource } from '@countersign/identity';
-import { sameAuthorities } from '@countersign/spiffe';
-import type { AuthorityClient } from '@countersign/wire';
-import type { Cli } from '../cli.ts';
+import { CountersignError, type Log, messageOf } from '@countersign/base';
+import { sameAuthorities, type TrustBundle } from '@countersign/spiffe';
 import type { KeptCertificate } from './kept-certificate.ts';
 import {
   checkOutputs,
@@ -14,19 +11,12 @@ import {
   writeOutcome,
   writeOutputs,
 } from './kept-folder.ts';
-import { orderCertificate, wrongUnder, wrongWith } from './order-certificate.ts';
+import { type KeptSource, type SourceTools, sourceOf } from './kept-source.ts';
+import { wrongUnder, wrongWith } from './order-certificate.ts';
 import { probeConsumer } from './probe-consumer.ts';
 import { runCommand } from './run-command.ts';
 
-export interface KeepTools {
-  readonly cli: Pick<Cli, 'env'>;
-  readonly authority: Pick<AuthorityClient, 'issueBatch'>;
-  /** The keeper's own identity, and the trust bundle of now. */
-  readonly keeper: LiveSource;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}
+export type KeepTools = SourceTools;
 
 /** What a look at one entry came to. */
 export interface KeptReport {
@@ -75,22 +65,21 @@ interface Look {
 }
 
 async function bringUpToDate(kept: KeptCertificate, tools: KeepTools): Promise<Look> {
-  const { clock, keeper, log } = tools;
+  const { clock, log } = tools;
   const look: Look = {
     ...{ kept, did: 'nothing', reason: undefined, certificate: undefined },
     ...{ isCommandDone: false, isProved: false, ranCommand: false, failure: undefined },
   };
   try {
-    const ownNames = keeper.svid().leaf.subjectAltNames;
-    const onDisk = await readFolder(kept, keeper.svid().spiffeId.trustDomain);
+    const source = sourceOf(kept, tools);
+    const onDisk = await readFolder(kept, source.trustDomain);
     look.certificate = onDisk;
-    const order = reasonToOrder(kept, onDisk, tools);
+    const bundle = await source.bundle();
+    const order = await reasonToOrder(kept, onDisk, { source, bundle, now: clock.now() });
     if (order !== undefined) {
       look.reason = order;
       await checkOutputs(kept);
-      const { authority, signal } = tools;
-      const context = { authority, ownNames, clock, signal };
-      const ordered = await orderCertificate(kept, onDisk, context);
+      const ordered = await source.order(onDisk);
       const fresh = { ...ordered, obtainedAt: clock.now() };
       await writeOutputs(kept, fresh, clock.now());
       Object.assign(look, { did: 'ordered', certificate: fresh });
@@ -99,11 +88,10 @@ async function bringUpToDate(kept: KeptCertificate, tools: KeepTools): Promise<L
         'renewed',
       );
     } else if (onDisk !== undefined) {
-      const write = await reasonToWrite(kept, onDisk, keeper);
+      const write = await reasonToWrite(kept, onDisk, bundle);
       if (write !== undefined) {
         look.reason = write;
-        const bundle = bundleOf(keeper) ?? onDisk.bundle;
-        await writeOutputs(kept, { ...onDisk, bundle }, clock.now());
+        await writeOutputs(kept, { ...onDisk, bundle: bundle ?? onDisk.bundle }, clock.now());
         look.did = 'written';
         log.info({ certificate: kept.name, reason: write }, 'files written again');
       }
@@ -115,29 +103,39 @@ async function bringUpToDate(kept: KeptCertificate, tools: KeepTools): Promise<L
   return look;
 }
 
-function reasonToOrder(
+async function reasonToOrder(
   kept: KeptCertificate,
   onDisk: OnDisk | undefined,
-  { keeper, clock }: KeepTools,
-): string | undefined {
+  {
+    source,
+    bundle,
+    now,
+  }: {
+    readonly source: KeptSource;
+    readonly bundle: TrustBundle | undefined;
+    readonly now: number;
+  },
+): Promise<string | undefined> {
   if (onDisk === undefined) return 'there is none';
-  const wrong = wrongWith(kept, onDisk, keeper.svid().leaf.subjectAltNames);
+  const wrong = wrongWith(kept, onDisk, source.ownNames);
   if (wrong !== undefined) return wrong;
   // A root that was retired takes with it what it vouched for.
-  const bundle = bundleOf(keeper);
-  const at = Math.min(clock.now(), onDisk.chain[0].notAfter);
+  const at = Math.min(now, onDisk.chain[0].notAfter);
   const refused = bundle === undefined ? undefined : wrongUnder(bundle, onDisk, at);
   if (refused !== undefined) return `under the trust bundle of now: ${refused}`;
-  if (clock.now() < renewalOf(kept, onDisk)) return undefined;
-  return `it ends at ${new Date(onDisk.chain[0].notAfter).toISOString()}`;
+  if (now >= renewalOf(kept, onDisk)) {
+    return `it ends at ${new Date(onDisk.chain[0].notAfter).toISOString()}`;
+  }
+  const wished = await source.wishedAt(onDisk);
+  if (wished === undefined || now < wished) return undefined;
+  return 'its issuer wishes that it be renewed';
 }
 
 async function reasonToWrite(
   kept: KeptCertificate,
   onDisk: OnDisk,
-  keeper: LiveSource,
+  bundle: TrustBundle | undefined,
 ): Promise<string | undefined> {
-  const bundle = bundleOf(keeper);
   if (bundle !== undefined && !sameAuthorities(bundle, onDisk.bundle)) {
     return 'the trust bundle has changed';
   }
@@ -253,10 +251,6 @@ function reportOf(look: Look): KeptReport {
     probe: look.isProved ? 'proved' : undefined,
     failure,
   };
-}
-
-function bundleOf(keeper: LiveSource) {
-  return keeper.bundle(keeper.svid().spiffeId.trustDomain);
 }
 
 async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

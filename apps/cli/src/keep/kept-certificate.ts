@@ -1,4 +1,5 @@
 import type { ExtKeyUsage, KeyKind } from '@countersign/x509';
+import type { OtherIssuer } from './kept-source.ts';
 
 /** One certificate to keep fresh, however its entry was written. Paths are absolute. */
 export interface KeptCertificate {
@@ -18,6 +19,8 @@ export interface KeptCertificate {
   readonly usages: readonly ExtKeyUsage[];
   readonly profile: string | undefined;
   readonly issuer: string | undefined;
+  /** Somebody else's authority that signs it; undefined: ours. */
+  readonly from: OtherIssuer | undefined;
   /** Holds the outputs with plain names, which change all at once. */
   readonly folder: string;
   readonly outputs: readonly Output[];

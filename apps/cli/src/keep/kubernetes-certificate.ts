@@ -11,6 +11,7 @@ import {
   at,
   checkNames,
   type KeepSurroundings,
+  otherIssuer,
   usualMode,
   withCommonName,
   wrong,
@@ -164,11 +165,18 @@ function checkTimes({ duration, renewBefore, renewBeforePercentage }: Spec): voi
   }
 }
 
-function issuerOf({ issuerRef }: Spec, { issuers }: KeepSurroundings) {
+function issuerOf({ issuerRef }: Spec, around: KeepSurroundings) {
+  const { issuers, authorities } = around;
   const found = issuers[issuerRef.name];
-  if (found !== undefined) return { issuer: found.issuer, profile: found.profile };
+  if (found !== undefined) {
+    return { issuer: found.issuer, profile: found.profile, from: undefined };
+  }
+  if (issuerRef.name in authorities) {
+    const from = otherIssuer(issuerRef.name, around);
+    return { issuer: undefined, profile: undefined, from };
+  }
   throw wrong(
-    `issuer "${issuerRef.name}" is not under keep.issuers: say there which intermediate and profile it stands for, or {}`,
+    `issuer "${issuerRef.name}" is not under keep.issuers, nor under keep.authorities: say there which intermediate and profile it stands for, or {}`,
   );
 }
 

@@ -15,6 +15,7 @@ import { obtainIdentity, takeOver } from '../serve/obtain-identity.ts';
 import type { PrometheusMeter } from '../serve/prometheus-meter.ts';
 import { type KeepConfig, parseKeepConfig } from './keep-config.ts';
 import { type KeepTools, type KeptReport, keepPass } from './keep-pass.ts';
+import { OtherIssuers } from './kept-source.ts';
 
 export interface RunKeepOptions {
   readonly config: string;
@@ -47,10 +48,10 @@ export async function keepOnce(
     new AbortController().signal,
   );
   try {
-    const { nextRenewalAt } = live.stats();
-    const isDue = (nextRenewalAt ?? 0) <= cli.clock.now();
+    const nextRenewalAt = live?.stats().nextRenewalAt ?? 0;
     // Its failure is told by the rotation; what is ordered may go well all the same.
-    if (isDue) await live.renewNow().catch(() => log.warn({}, "the keeper's own identity is due"));
+    if (live !== undefined && nextRenewalAt <= cli.clock.now())
+      await live.renewNow().catch(() => log.warn({}, "the keeper's own identity is due"));
     return await keepPass(config.certificates, tools);
   } finally {
     await stop();
@@ -99,7 +100,7 @@ export async function runKeep(options: RunKeepOptions, around: Surroundings): Pr
     ],
     async reload() {
       config = await readKeepConfig(cli, options.config);
-      await takeOver(keeper.live, keeper.directory);
+      if (keeper.live !== undefined) await takeOver(keeper.live, keeper.directory);
       wake.abort();
     },
     async close() {
@@ -128,6 +129,13 @@ async function openKeeper(
   const directory = options.identity ?? config.identity;
   const { proofKey } = options;
   const own = { token: options.token, ca: options.ca ?? config.ca, identity: directory, proofKey };
+  const others = new OtherIssuers();
+  const isOursAsked = Object.values(own).some((each) => each !== undefined);
+  if (!isOursAsked && config.certificates.every(({ from }) => from !== undefined)) {
+    const none = { authority: undefined, keeper: undefined };
+    const tools: KeepTools = { cli, ...none, others, clock, log, signal };
+    return { config, live: undefined, directory, tools, stop: async () => others.close() };
+  }
   const { identity, url } = await obtainIdentity({ ...own, who: 'keep' }, { clock, log });
   const live = startRotation({
     identity,
@@ -138,8 +146,12 @@ async function openKeeper(
   // 3. at whom
   const { trustDomain } = identity.bundle;
   const authority = authorityClient({ url, svids: live, bundles: live, trustDomain, clock });
-  const tools: KeepTools = { cli, authority, keeper: live, clock, log, signal };
-  return { config, live, directory, tools, stop: () => live.stop() };
+  const tools: KeepTools = { cli, authority, keeper: live, others, clock, log, signal };
+  const stop = async () => {
+    others.close();
+    await live.stop();
+  };
+  return { config, live, directory, tools, stop };
 }
 
 function unwellOf(reports: readonly KeptReport[]): string | undefined {

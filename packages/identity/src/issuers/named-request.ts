@@ -1,3 +1,4 @@
+import { KeyObject } from 'node:crypto';
 import { CountersignError } from '@countersign/base';
 import {
   buildCertificateRequest,
@@ -16,12 +17,12 @@ import type { CertificateNames } from './issuer.ts';
 /** RFC 5280, upper bound of a common name. */
 const longestCommonName = 64;
 
-/** A new key, and a request that says the names, as other people's authorities want it. */
+/** A key, new unless there is one, and a request that says the names, as other people's authorities want it. */
 export async function makeNamedRequest(
-  kind: KeyKind,
+  key: KeyKind | KeyObject,
   names: CertificateNames,
 ): Promise<OwnRequest> {
-  const { privateKey } = await generateKeyPair(kind);
+  const privateKey = key instanceof KeyObject ? key : (await generateKeyPair(key)).privateKey;
   const commonName = commonNameOf(names);
   const csr = await buildCertificateRequest({
     signer: keySigner(privateKey),

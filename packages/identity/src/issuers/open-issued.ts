@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { type Clock, CountersignError, type Log, type Meter, messageOf } from '@countersign/base';
 import { makeBundle, parseSpiffeId } from '@countersign/spiffe';
 import type { KeyKind } from '@countersign/x509';
@@ -109,6 +110,8 @@ export function renewAtIssuer(options: OrderOptions): Renew {
 export async function orderNamed(
   options: OrderOptions & {
     readonly keyKind: KeyKind;
+    /** A key that is kept through renewals; a new one of `keyKind` unless given. */
+    readonly privateKey?: KeyObject | undefined;
     readonly held?: NamedCertificate | undefined;
     readonly signal: AbortSignal;
   },
