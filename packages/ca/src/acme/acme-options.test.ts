@@ -11,6 +11,8 @@ describe('the ACME edge, set otherwise', () => {
     world = await AcmeWorld.start();
     await world.open({ path: '/timed', requestedValidity: true, reusePercent: 0 });
     await world.open({ path: '/strict', trials: { ...noTrials, isStrict: true } });
+    const limits = { accountsPerHour: 1, ordersPerHour: 1, identifiers: 2 };
+    await world.open({ path: '/limited', limits });
     await world.open({ path: '/refusing', trials: { ...noTrials, nonceRejectPercent: 100 } });
   });
   after(() => world.end());
@@ -83,6 +85,25 @@ describe('the ACME edge, set otherwise', () => {
     const acme = await world.client('/refusing');
     const answer = await acme.register();
     assert.deepEqual([answer.status, answer.body.type.split(':').at(-1)], [400, 'badNonce']);
+  });
+
+  it('says in seconds when who asks too often may come again', async () => {
+    const acme = await world.registered('/limited');
+    const second = await world.client('/limited');
+    const order = { identifiers: localhost };
+    assert.equal((await acme.post(acme.directory.newOrder, order)).status, 201);
+    const late = [await acme.post(acme.directory.newOrder, order), await second.register()];
+    for (const { status, body, headers } of late) {
+      assert.deepEqual([status, body.type.split(':').at(-1)], [429, 'rateLimited']);
+      const seconds = Number(headers['retry-after']);
+      assert.ok(Number.isInteger(seconds) && seconds > 0 && seconds <= 3600, String(seconds));
+    }
+    const names = ['a.test', 'b.test', 'c.test'];
+    const many = { identifiers: names.map((value) => ({ type: 'dns', value })) };
+    assert.match(
+      (await acme.post(acme.directory.newOrder, many)).body.detail,
+      /3 identifiers .* 2 /,
+    );
   });
 
   async function csrOf(value: string): Promise<string> {
