@@ -3,6 +3,7 @@ import { CountersignError, equalBytes, noLog } from '@countersign/base';
 import type { Certificate } from '@countersign/x509';
 import type { CaConfig } from './ca-config.ts';
 import { checkPair } from './check-pair.ts';
+import { proveJwtKeysFile } from './jwt/jwt-keys.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { keyPath, logDirectory } from './log/log-files.ts';
 import { strangersTo } from './rotation/hierarchy-in-force.ts';
@@ -44,6 +45,8 @@ export async function stateFaults(config: CaConfig, data: string): Promise<reado
   await look(() => proveCopy(config, manifest, layout.hierarchy));
   // 4. the issuance log goes on by the key that it began with
   await look(() => proveLogKey(config, data));
+  // 5. the keys for JWT-SVIDs, where there are any
+  if (config.jwt !== undefined) await look(() => proveJwtKeysFile(layout.jwtKeys));
   return faults;
 
   async function keysOf({ root, intermediates }: StateCertificates): Promise<void> {

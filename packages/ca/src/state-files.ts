@@ -50,8 +50,17 @@ export async function readKey(
   return description;
 }
 
+function certificatesIn(text: string, file: string): readonly Certificate[] {
+  try {
+    return certificatesFromPem(text);
+  } catch (thrown) {
+    const message = `read "${file}": ${messageOf(thrown)}`;
+    throw new CountersignError('ERR_STATE_BROKEN', message, { fields: { file }, cause: thrown });
+  }
+}
+
 async function readCertificate(file: string): Promise<Certificate> {
-  const [certificate, more] = certificatesFromPem(await readState(file));
+  const [certificate, more] = certificatesIn(await readState(file), file);
   if (certificate !== undefined && more === undefined) return certificate;
   throw new CountersignError(
     'ERR_STATE_BROKEN',

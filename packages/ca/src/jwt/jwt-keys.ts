@@ -45,6 +45,7 @@ const lookMs = 1000;
 const turnMs = 5000;
 const attempts = 5;
 const keyName = '(JWT-SVIDs)';
+const kidLength = 22;
 
 /**
  * The keys that sign JWT-SVIDs. Each process over a ledger has its own; their public halves stand in one document of the
@@ -238,9 +239,26 @@ export class JwtKeys implements Changes {
   }
 }
 
+/**
+ * That a file holds keys for JWT-SVIDs, each under its own name, as far as it can be told without opening one. None is
+ * right: the next start makes them.
+ *
+ * @throws CountersignError ERR_STATE_BROKEN, ERR_KEY_FILE
+ */
+export async function proveJwtKeysFile(file: string): Promise<void> {
+  const text = await textOf(file);
+  for (const { kid, description } of text === undefined ? [] : parseKept(text, file)) {
+    const { publicKey } = parseKeyDescription(description, file);
+    const found = Buffer.from(publicKey, 'hex').toString('base64url').slice(0, kidLength);
+    if (found === kid) continue;
+    const message = `"${file}" has a key for JWT-SVIDs as "${kid}", its public key is "${found}"`;
+    throw new CountersignError('ERR_STATE_BROKEN', message, { fields: { file, kid, found } });
+  }
+}
+
 /** RFC 7638 would do as well; what matters is that no two keys have the same. */
 function kidOf({ spki }: Signer): string {
-  return hash('sha256', spki.raw, 'base64url').slice(0, 22);
+  return hash('sha256', spki.raw, 'base64url').slice(0, kidLength);
 }
 
 function jwkOf({ spki }: Signer): PublicJwk {

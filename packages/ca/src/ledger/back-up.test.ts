@@ -26,6 +26,7 @@ const directory = mkdtempSync(join(tmpdir(), 'countersign-backup-'));
 after(() => rmSync(directory, { recursive: true }));
 
 const config = parseCaConfig(caYaml, 'ca.yaml');
+const withJwt = parseCaConfig(`${caYaml}\njwt: {}\n`, 'ca.yaml');
 const shared = { config, clock: systemClock, log: noLog, secrets: { env: {} } };
 const orders = 'spiffe://example.com/ns/prod/sa/orders';
 
@@ -175,6 +176,16 @@ describe('backup', () => {
     ['no root', 'root.pem', () => undefined, /root\.pem.*ENOENT/],
     ['another root', 'root.pem', (other) => other('root.pem'), /state\.json says/],
     ['a hierarchy that is none', 'hierarchy.json', () => 'rubbish', /hierarchy\.json/],
+    ['keys for JWT-SVIDs that are none', 'jwt.keys.json', () => '{"keys":[{}]}', /jwt\.keys\.json/],
+    [
+      'a key for JWT-SVIDs under the name of another',
+      'jwt.keys.json',
+      (other) => {
+        const description = other('intermediates/services.key.json');
+        return JSON.stringify({ keys: [{ kid: 'another', activeAt: 0, description }] });
+      },
+      /has a key for JWT-SVIDs as "another", its public key is/,
+    ],
     [
       'the log key of another authority',
       'log.key.json',
@@ -193,8 +204,8 @@ describe('backup', () => {
       rmSync(file, { force: true });
       if (now !== undefined) writeFileSync(file, now);
       const data = join(directory, 'never');
-      await assert.rejects(restoreState({ from, data, ...shared }), (thrown: Error) => {
-        assert.match(thrown.message, finds);
+      await assert.rejects(restoreState({ from, data, ...shared, config: withJwt }), (thrown) => {
+        assert.match((thrown as Error).message, finds);
         return (thrown as Error & { code?: string }).code === 'ERR_STATE_BACKUP';
       });
       assert.ok(!existsSync(data));
@@ -210,6 +221,22 @@ describe('backup', () => {
     renameSync(key, `${key}.away`);
     assert.match((await findings())?.join() ?? '', /cannot start: .*root\.key\.json/);
     renameSync(`${key}.away`, key);
+  });
+
+  it('has the rest of the status where the root or the hierarchy cannot be read', async () => {
+    const data = join(directory, 'again');
+    for (const name of ['root.pem', 'hierarchy.json']) {
+      const file = join(data, name);
+      const text = existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+      writeFileSync(file, 'rubbish');
+      const status = await stateStatus({ data, ...shared, version: '0' });
+      const details = status.findings?.map(({ detail }) => detail).join() ?? '';
+      assert.match(details, new RegExp(`cannot start: .*${name.replace('.', '\\.')}`), name);
+      assert.ok(status.ledger.issued > 0);
+      assert.match(status.rootFingerprint, /^[0-9a-f]{64}$/);
+      if (text === undefined) rmSync(file);
+      else writeFileSync(file, text);
+    }
   });
 
   it('overwrites nothing', async () => {

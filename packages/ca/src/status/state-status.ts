@@ -1,4 +1,4 @@
-import type { Clock, Log } from '@countersign/base';
+import { type Clock, CountersignError, type Log } from '@countersign/base';
 import type { StatusResponse } from '@countersign/wire';
 import type { Certificate } from '@countersign/x509';
 import type { CaConfig } from '../ca-config.ts';
@@ -28,8 +28,9 @@ export async function stateStatus(options: {
   readonly log: Log;
 }): Promise<StatusResponse> {
   const { config, data, version, clock } = options;
-  const { isRootOffline } = await readStateManifest(data);
-  const { root, intermediates } = await readStateCertificates(data);
+  const { isRootOffline, rootFingerprint } = await readStateManifest(data);
+  const certificates = await readStateCertificates(data).catch(unlessBroken);
+  const { root, intermediates = new Map<string, Certificate>() } = certificates ?? {};
   const faults = await stateFaults(config, data);
   const files = logDirectory(stateLayout(data).log);
   const [note, key] = [await files.read(checkpointPath), await files.read(keyPath)];
@@ -37,14 +38,17 @@ export async function stateStatus(options: {
   const ledger = await openStateLedger(options);
   try {
     const live = [...intermediates].map(([name, certificate]) => ({ name, certificate }));
-    const issuers = isRootOffline === true ? [rootAway(root)] : [];
+    const issuers = isRootOffline === true && root !== undefined ? [rootAway(root)] : [];
     return await describeStatus({
       version,
       trustDomain: config.trustDomain,
       certificates: [
-        { name: 'root', certificate: root, signs: isRootOffline !== true },
+        ...(root === undefined
+          ? []
+          : [{ name: 'root', certificate: root, signs: isRootOffline !== true }]),
         ...[...intermediates].map(([name, certificate]) => ({ name, certificate, signs: true })),
       ],
+      ...(root === undefined && { rootFingerprint }),
       ledger,
       isRetaining: config.ledger.retention.enabled,
       log: key && logStateOf(note && text.decode(note), text.decode(key).trim()),
@@ -59,6 +63,12 @@ export async function stateStatus(options: {
   } finally {
     await ledger.close();
   }
+}
+
+/** What cannot be read is among the faults, and no reason to tell nothing of the rest. */
+function unlessBroken(thrown: unknown): undefined {
+  if (thrown instanceof CountersignError && thrown.code === 'ERR_STATE_BROKEN') return undefined;
+  throw thrown;
 }
 
 function rootAway(certificate: Certificate): PublishingIssuer {
