@@ -217,12 +217,17 @@ async function overApi({ goal, ...load }: ApiIssuanceLoad & { goal: number }): P
   const f = await measureApiIssuance(load);
   return [
     `${micros(f.serverCpuMicros)} of the authority's CPU a certificate (best round; middle ${micros(f.medianMicros)}), goal ${goal} µs`,
-    f.threads.map(([name, each]) => `${name} ${Math.round(each)}`).join(', '),
+    byThread(f.threads),
     `floor ${micros(f.floorMicros)}; ${times(f.ratio)} the floor`,
-    `a bare Node server with the same cryptography and rows ${micros(f.bareMicros)} (middle ${micros(f.bareMedianMicros)}; ${f.bareThreads.map(([name, each]) => `${name} ${Math.round(each)}`).join(', ')}); ${times(f.serverCpuMicros / f.bareMicros)} that`,
+    `a bare Node server, same cryptography and rows ${micros(f.bareMicros)} (middle ${micros(f.bareMedianMicros)})`,
+    `${byThread(f.bareThreads)}; ${times(f.serverCpuMicros / f.bareMicros)} that`,
     `${Math.round(f.certificatesPerSecond)} a second`,
     `p50 ${f.p50Ms.toFixed(1)} ms, p99 ${f.p99Ms.toFixed(1)} ms a call`,
   ].join('; ');
+}
+
+function byThread(threads: readonly (readonly [name: string, micros: number])[]): string {
+  return threads.map(([name, each]) => `${name} ${Math.round(each)}`).join(', ');
 }
 
 async function ephemeral(withRoots: boolean): Promise<string> {

@@ -8,6 +8,9 @@ import type { WorkerOperation, WorkerResult } from './sqlite-protocol.ts';
  * certificate takes have their members in a fixed order, and bytes cross as text of one octet a character.
  */
 
+/** With each member, optional ones too: one that is added and not written here fails the build. */
+type Whole<T> = { readonly [Name in keyof Required<T>]: T[Name] };
+
 type IntendArgs = readonly [draft: IntentDraft, asked: Asked | undefined];
 
 /** Of one batch, or of its answers, one after the other. */
@@ -109,7 +112,7 @@ function writeIntend(words: Words, [draft, asked]: IntendArgs): void {
 
 function readIntend(reader: WordReader): IntendArgs {
   const grant = grantOf(reader.next(), reader.next(), reader.next());
-  const draft: IntentDraft = {
+  const draft: Whole<IntentDraft> = {
     grant,
     spiffeId: reader.next(),
     names: reader.next(),
@@ -148,7 +151,9 @@ function writeIssued(words: Words, [certificate]: readonly [IssuedCertificate]):
 function readIssued(reader: WordReader): readonly [IssuedCertificate] {
   const at = reader.next<number>();
   const serialHex = reader.next<string>();
-  return [{ intent: at, serialHex, der: Buffer.from(reader.next<string>(), 'latin1') }];
+  const der = Buffer.from(reader.next<string>(), 'latin1');
+  const certificate: Whole<IssuedCertificate> = { intent: at, serialHex, der };
+  return [certificate];
 }
 
 function readIntent(reader: WordReader): Intent {
