@@ -16,7 +16,7 @@ export type Audience = 'stranger' | 'caller' | 'requester' | 'operator';
 
 /** Refusals that speak of what was sent and what is granted, and of nothing else that the authority knows. */
 const aboutRequest = [
-  ...['ERR_WIRE_', 'ERR_CSR_', 'ERR_DER_', 'ERR_POLICY_'],
+  ...['ERR_WIRE_', 'ERR_CSR_', 'ERR_DER_', 'ERR_POLICY_', 'ERR_PROOF_'],
   // Told to holders of a token that verifies: what else it lacks.
   ...['ERR_PROVISIONER_CLAIMS', 'ERR_PROVISIONER_USED', 'ERR_PROVISIONER_RATE'],
 ];

@@ -64,6 +64,12 @@ export const caCodes = {
     hint: 'give it in the form that countersign revoke --help shows',
     exit: 2,
   },
+  ERR_PROOF_KEY: {
+    meaning:
+      'A proof key is malformed, weak, of a kind that is not understood, or the key that it is to vouch for.',
+    hint: 'use an ECDSA key on a NIST curve, RSA of 2048 bits or more, or Ed25519, apart from the key of the certificate',
+    exit: 1,
+  },
   ERR_PROOF_MISSING: {
     meaning:
       'A certificate whose identity has a long-term proof key is to be renewed without that key.',

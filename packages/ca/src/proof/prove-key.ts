@@ -28,7 +28,7 @@ export interface ProofKey {
   readonly spkiHash: string;
 }
 
-/** Denials: ERR_PROOF_SIGNATURE, ERR_DER_*, ERR_KEY_*. */
+/** Denials: ERR_PROOF_KEY, ERR_PROOF_SIGNATURE. */
 export function proveKey(
   proof: KeyProof,
   csr: Pick<CertificateRequest, 'raw' | 'spki'>,
@@ -38,7 +38,7 @@ export function proveKey(
   if (!read.ok) return read;
   const { spki } = read;
   if (equalBytes(spki.raw, csr.spki.raw)) {
-    return refused('the proof key is the key of the request: it is to vouch for another');
+    return unfit('it is the key of the request, and is to vouch for another');
   }
   if (Math.abs(now - proof.at) > longestAgeMs) {
     const [then, here] = [proof.at, now].map((each) => new Date(each).toISOString());
@@ -55,13 +55,17 @@ function refused(detail: string): Denial {
   return denial('ERR_PROOF_SIGNATURE', detail);
 }
 
+function unfit(detail: string): Denial {
+  return denial('ERR_PROOF_KEY', `proof key: ${detail}`);
+}
+
 function readKey(der: Uint8Array): Omit<ProofKey, 'spkiHash'> | Denial {
   try {
     const spki = parseSpki(der);
     const judged = judgeKey(spki);
-    return judged.ok ? { ok: true, spki, kind: judged.kind } : judged;
+    return judged.ok ? { ok: true, spki, kind: judged.kind } : unfit(judged.detail);
   } catch (thrown) {
     if (!(thrown instanceof CountersignError)) throw thrown;
-    return denial(thrown.code, `proof key: ${thrown.message}`, thrown.fields);
+    return unfit(thrown.message);
   }
 }
