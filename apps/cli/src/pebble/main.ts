@@ -1,18 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { CountersignError, messageOf } from '@countersign/base';
-import { openTrialAuthority } from '@countersign/ca';
 import { type Cli, systemCli } from '../cli.ts';
 import { failureOf, reportFailure } from '../report-error.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { versionNumber } from '../version.ts';
-import { managementOf } from './management.ts';
-import { pebbleAcme, pebbleHierarchies } from './pebble-authority.ts';
+import type { Opened } from './open-pebble.ts';
 import { type PebbleConfig, readPebbleConfig } from './pebble-config.ts';
 import { readPebbleEnvironment } from './pebble-environment.ts';
 import { type PebbleFlags, parsePebbleFlags, pebbleHelp } from './pebble-flags.ts';
-import { RenewalInfoOverrides } from './renewal-info-overrides.ts';
 import { type HttpsServer, serveHttps } from './serve-https.ts';
 
 /** The process's entry, of `countersign-pebble`. */
@@ -46,42 +43,45 @@ async function run(flags: PebbleFlags, cli: Cli): Promise<void> {
   if (unknown.length > 0) log.warn({ unknown }, "members of Pebble's file that mean nothing here");
   log.info({ ...environment, strict: flags.strict }, 'environment and flags');
 
-  // 2. the authority
-  const authority = await openTrialAuthority({
-    hierarchies: pebbleHierarchies(config, environment),
-    acme: await pebbleAcme(config, environment, flags),
-    ocspUrl: config.ocspResponderURL,
-    clock: cli.clock,
-    log,
-  });
+  // 2. its doors, open before there is anything behind them: other projects' tests wait for a port, and not for long
   const servers: HttpsServer[] = [];
+  const opening = Promise.withResolvers<Opened>();
+  // Who asks meanwhile waits with us; where it fails, all of it ends.
+  opening.promise.catch(() => {});
   const close = async () => {
     await Promise.all(servers.map((each) => each.close()));
-    await authority.close();
+    await opened?.authority.close();
   };
-
-  // 3. its doors, and the words that scripts wait for
+  let opened: Opened | undefined;
+  const listen = async (address: string, what: string, answer: keyof Opened['answers']) => {
+    const server = await serveHttps(address, tls, what, (request, response) => {
+      opening.promise.then(
+        ({ answers }) => answers[answer](request, response),
+        () => response.destroy(),
+      );
+    });
+    servers.push(server);
+    return server.address;
+  };
   try {
-    const renewalInfo = new RenewalInfoOverrides();
-    const { managementListenAddress: management } = config;
+    const { listenAddress, managementListenAddress: managed } = config;
+    const acme = await listen(listenAddress, 'pebble.listenAddress', 'acme');
+    const what = 'pebble.managementListenAddress';
+    const management = managed && (await listen(managed, what, 'management'));
+
+    // 3. the authority, and the words that scripts wait for
+    const { openPebble } = await import('./open-pebble.ts');
+    opened = await openPebble({ config, environment, flags, clock: cli.clock, log });
+    opening.resolve(opened);
     if (management !== undefined) {
-      const what = 'pebble.managementListenAddress';
-      const manage = managementOf({ ...authority, renewalInfo });
-      const server = await serveHttps(management, tls, what, manage);
-      servers.push(server);
-      await cli.out(`Management interface listening on: ${server.address}\n`);
-      const roots = authority.hierarchies.map((_, i) => `https://${server.address}/roots/${i}`);
+      const roots = opened.authority.hierarchies.map((_, i) => `https://${management}/roots/${i}`);
+      await cli.out(`Management interface listening on: ${management}\n`);
       await cli.out(`Root CA certificate available at: ${roots.join(' ')}\n`);
     }
-    const answer = 'pebble.listenAddress';
-    const server = await serveHttps(config.listenAddress, tls, answer, (request, response) => {
-      if (renewalInfo.answer(request, response)) return;
-      void authority.edge.answer(request, response);
-    });
-    servers.unshift(server);
-    await cli.out(`Listening on: ${server.address}\n`);
-    await cli.out(`ACME directory available at: https://${server.address}/dir\n`);
+    await cli.out(`Listening on: ${acme}\n`);
+    await cli.out(`ACME directory available at: https://${acme}/dir\n`);
   } catch (thrown) {
+    opening.reject(thrown);
     await close();
     throw thrown;
   }
