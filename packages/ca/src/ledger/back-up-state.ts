@@ -147,9 +147,22 @@ export async function restoreState(options: RestoreOptions): Promise<Restored> {
       const { records, issued } = audit;
       const withKeyFiles = (await readdir(data)).some((name) => keyFiles.test(name));
       return { records, issued, auditRows: trail.rows, withKeyFiles };
+    } catch (thrown) {
+      const { postgres } = config.ledger;
+      throw postgres === undefined ? thrown : leftBehind(thrown, postgres.schema);
     } finally {
       await ledger.close();
     }
+  });
+}
+
+/** A file goes with the directory; what a database holds is for its owner to drop, who may have let nobody else do so. */
+function leftBehind(thrown: unknown, schema: string): CountersignError {
+  const known = thrown instanceof CountersignError ? thrown : undefined;
+  return new CountersignError(known?.code ?? 'ERR_FILE', `restore: ${messageOf(thrown)}`, {
+    fields: { ...known?.fields, schema },
+    hint: `schema "${schema}" holds what was restored so far: DROP SCHEMA "${schema}" CASCADE before another try`,
+    cause: thrown,
   });
 }
 
