@@ -9,6 +9,7 @@ import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
 import { measureStorm } from '../apps/cli/bench/storm.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
 import { measureAuthorize } from '../packages/authz/bench/authorize.bench.ts';
+import { measureAcme, type OrderFigures } from '../packages/ca/bench/acme.bench.ts';
 import { measureIssuance } from '../packages/ca/bench/issue.bench.ts';
 import { measureLedger } from '../packages/ca/bench/ledger.bench.ts';
 import { measureOcspServing, measureRevocation } from '../packages/ca/bench/publish.bench.ts';
@@ -44,6 +45,18 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   {
     name: 'issue in batches of 100, over the API with the durable ledger',
     run: () => overApi({ goal: 180, perCall: 100, clients: 4, calls: 2 }),
+  },
+  {
+    name: 'acme, full orders by http-01',
+    async run() {
+      const { ours, pebble, stepCa } = await measureAcme();
+      const said = (of: OrderFigures | undefined) =>
+        of === undefined
+          ? 'not here'
+          : `${Math.round(of.ordersPerSecond)} a second, ${micros(of.cpuMicrosEach)} of CPU each`;
+      const others = `Pebble, in memory: ${said(pebble)}; step-ca: ${said(stepCa)}`;
+      return `${said(ours)}, each commit synced; ${others}`;
+    },
   },
   {
     name: 'start, memory and disk of an authority',

@@ -9,6 +9,25 @@ export type OrderOutcome =
   /** The server said why. */
   | { readonly end: 'problem'; readonly order: string | undefined; readonly problem: string };
 
+/** Where an authority has what its directory names: paths, the same at each of its ports. */
+export interface AcmePlace {
+  /** As its certificates and addresses know it. */
+  readonly host: string;
+  readonly newNonce: string;
+  readonly newAccount: string;
+  readonly newOrder: string;
+  /** How long a client waits before it looks again. */
+  readonly pollMs: number;
+}
+
+const ownPlace: AcmePlace = {
+  host: '127.0.0.1',
+  newNonce: '/acme/new-nonce',
+  newAccount: '/acme/new-account',
+  newOrder: '/acme/new-order',
+  pollMs: 500,
+};
+
 /** How far clients are, over all orders. */
 export interface OrderProgress {
   ended: number;
@@ -26,13 +45,16 @@ export class OrderingClients {
   /** Every nonce that was handed out, as often as it was. */
   readonly nonces: string[] = [];
   readonly progress: OrderProgress = { ended: 0, broken: 0 };
+  readonly #place: AcmePlace;
   readonly #agents = new Map<number, Agent>();
   readonly #pages: Map<string, string>;
+  readonly #unused = new Map<number, string[]>();
   #next = 0;
 
-  constructor(ports: readonly number[], pages: Map<string, string>) {
+  constructor(ports: readonly number[], pages: Map<string, string>, place = ownPlace) {
     this.ports = [...ports];
     this.#pages = pages;
+    this.#place = place;
   }
 
   close(): void {
@@ -42,9 +64,10 @@ export class OrderingClients {
   /** A new account, whose key also signs what {@link order} asks. */
   async account(): Promise<OrderingAccount> {
     const account = new OrderingAccount(newKey());
-    const { headers } = await this.post(account, '/acme/new-account', {
+    const { headers, status, text } = await this.post(account, this.#place.newAccount, {
       termsOfServiceAgreed: true,
     });
+    if (status !== 201) throw new Error(`new account: ${status} ${text}`);
     account.path = pathOf(String(headers.location));
     return account;
   }
@@ -52,7 +75,7 @@ export class OrderingClients {
   /** From a new order to its certificate, or to the reason why there is none. */
   async order(account: OrderingAccount, name: string): Promise<OrderOutcome> {
     const identifiers = [{ type: 'dns', value: name }];
-    const made = await this.post(account, '/acme/new-order', { identifiers });
+    const made = await this.post(account, this.#place.newOrder, { identifiers });
     if (made.status !== 201) return this.#ended(undefined, made);
     const order = pathOf(String(made.headers.location));
     for (const url of made.body.authorizations) {
@@ -77,7 +100,7 @@ export class OrderingClients {
         return { end: 'valid', order, pem: text };
       }
       if (status === 'invalid') return this.#ended(order, shown);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await this.#pause();
       if (status !== 'ready') continue;
       present = await this.post(account, pathOf(made.body.finalize), payload);
       if (present.status >= 400 && !/orderNotReady/.test(present.text)) {
@@ -99,8 +122,12 @@ export class OrderingClients {
       const shown = await this.post(account, path, undefined);
       if (shown.status !== 200 || shown.body.status === 'invalid') return shown;
       if (shown.body.status === 'valid') return undefined;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await this.#pause();
     }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.#place.pollMs));
   }
 
   #ended(order: string | undefined, { body, text, status }: Answered): OrderOutcome {
@@ -116,8 +143,8 @@ export class OrderingClients {
       this.#next += 1;
       const port = this.ports[this.#next % this.ports.length] ?? 0;
       try {
-        const nonce = await this.nonce(port);
-        const body = account.sign(`https://127.0.0.1:${port}`, path, nonce, payload);
+        const nonce = this.#unused.get(port)?.pop() ?? (await this.nonce(port));
+        const body = account.sign(`https://${this.#place.host}:${port}`, path, nonce, payload);
         const answer = await this.send(port, 'POST', path, JSON.stringify(body));
         const isAgain = /badNonce/.test(answer.text) || answer.status === 503;
         if (!isAgain || attempt > 20) return answer;
@@ -130,9 +157,28 @@ export class OrderingClients {
     }
   }
 
+  /** An answer brings the nonce of the next request (RFC 8555 §6.5). */
+  #keep(port: number, nonce: string): void {
+    const kept = this.#unused.get(port) ?? [];
+    this.#unused.set(port, kept);
+    kept.push(nonce);
+  }
+
   async nonce(port: number): Promise<string> {
-    const { headers } = await this.send(port, 'HEAD', '/acme/new-nonce');
+    const { headers } = await this.send(port, 'HEAD', this.#place.newNonce);
     return String(headers['replay-nonce']);
+  }
+
+  /** A server that has just started may not listen yet. */
+  async patiently(port: number, path: string): Promise<Answered> {
+    for (let left = 100; ; left -= 1) {
+      try {
+        return await this.send(port, 'GET', path);
+      } catch (thrown) {
+        if (left === 0) throw thrown;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
   }
 
   send(port: number, method: string, path: string, body?: string): Promise<Answered> {
@@ -141,7 +187,8 @@ export class OrderingClients {
     const headers = body === undefined ? {} : { 'content-type': 'application/jose+json' };
     return new Promise((resolve, reject) => {
       const asked = request({
-        ...{ host: '127.0.0.1', port, method, path, headers, agent },
+        ...{ host: '127.0.0.1', port, method, path, agent },
+        headers: { ...headers, host: `${this.#place.host}:${port}`, 'user-agent': 'orders' },
         // Whom it talks to is no question of these tests.
         rejectUnauthorized: false,
         timeout: 60_000,
@@ -155,7 +202,10 @@ export class OrderingClients {
         answer.on('end', () => {
           const { statusCode: status = 0, headers: found } = answer;
           const nonce = found['replay-nonce'];
-          if (typeof nonce === 'string') this.nonces.push(nonce);
+          if (typeof nonce === 'string') {
+            this.nonces.push(nonce);
+            if (method === 'POST') this.#keep(port, nonce);
+          }
           const text = Buffer.concat(parts).toString();
           const isJson = text !== '' && found['content-type']?.includes('json') === true;
           resolve({ status, headers: found, body: isJson ? JSON.parse(text) : undefined, text });

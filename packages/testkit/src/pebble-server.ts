@@ -24,13 +24,24 @@ export interface PebbleServer {
   readonly directory: string;
   readonly httpPort: number;
   readonly dns: TestDns;
+  readonly pid: number;
   /** Its root of now, PEM. */
   root(): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** A real Pebble, which throws away every fifth nonce, asks for an external account, and resolves names below `test` here. */
-export async function startPebble(): Promise<PebbleServer> {
+/**
+ * A real Pebble, which resolves names below `test` here. Unless it is to be easy on its clients it throws away every fifth
+ * nonce and asks for an external account.
+ */
+export async function startPebble({
+  isEasy = false,
+  ...given
+}: {
+  readonly isEasy?: boolean;
+  /** Where it looks for answers to http-01; any free one unless given. */
+  readonly httpPort?: number;
+} = {}): Promise<PebbleServer> {
   const directory = await mkdtemp(join(tmpdir(), 'pebble-'));
   const file = (name: string) => join(directory, name);
   const ca = testCa();
@@ -39,11 +50,12 @@ export async function startPebble(): Promise<PebbleServer> {
   await writeFile(file('cert.pem'), encodePem('CERTIFICATE', certificate.raw));
   await writeFile(file('key.pem'), encodePrivateKey(privateKey), { mode: 0o600 });
   const dns = await startTestDns();
-  const [port, management, httpPort] = [await freePort(), await freePort(), await freePort()];
+  const [port, management] = [await freePort(), await freePort()];
+  const httpPort = given.httpPort ?? (await freePort());
   const pebble = {
     ...{ listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${management}` },
     ...{ certificate: file('cert.pem'), privateKey: file('key.pem'), httpPort, tlsPort: 1 },
-    externalAccountBindingRequired: true,
+    externalAccountBindingRequired: !isEasy,
     externalAccountMACKeys: { 'kid-1': Buffer.alloc(32, 7).toString('base64url') },
     domainBlocklist: ['blocked.test'],
     retryAfter: { authz: 1, order: 1 },
@@ -53,7 +65,7 @@ export async function startPebble(): Promise<PebbleServer> {
   const words = ['-config', file('pebble.json'), '-dnsserver', dns.address, '-strict'];
   const child = spawn(program, words, {
     stdio: 'ignore',
-    env: { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '20' },
+    env: { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: isEasy ? '0' : '20' },
   });
   const root = () => get(`https://localhost:${management}/roots/0`, ca.rootPem);
   for (let i = 0; i < 300; i += 1) {
@@ -68,6 +80,7 @@ export async function startPebble(): Promise<PebbleServer> {
       directory,
       httpPort,
       dns,
+      pid: child.pid ?? 0,
       root,
     },
     async stop() {

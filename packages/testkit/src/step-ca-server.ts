@@ -20,6 +20,7 @@ export function stepCaMissing(): string | false {
 
 export interface StepCaServer {
   readonly url: string;
+  readonly pid: number;
   readonly fingerprint: string;
   readonly rootFile: string;
   readonly directory: string;
@@ -56,7 +57,11 @@ export async function startStepCa(acme: readonly string[] = []): Promise<StepCaS
     authority: {
       policy: {
         x509: {
-          allow: { uri: ['example.com'], dns: ['*.example.com', 'localhost'], ip: ['127.0.0.1'] },
+          allow: {
+            uri: ['example.com'],
+            dns: ['*.example.com', '*.orders.test', 'localhost'],
+            ip: ['127.0.0.1'],
+          },
         },
       },
       provisioners: [
@@ -70,6 +75,7 @@ export async function startStepCa(acme: readonly string[] = []): Promise<StepCaS
   const child = spawn(program, [...acme, file('ca.json')], { stdio: ['ignore', 'pipe', 'pipe'] });
   await untilItServes(child);
   return {
+    pid: child.pid ?? 0,
     ...{ url: `https://127.0.0.1:${port}`, fingerprint: fingerprintOf(ca.root), directory },
     ...{ rootFile: file('root.pem'), keyFile: file('provisioner.jwk') },
     exampleKeyFile: others.length === 0 ? undefined : file('example.jwe'),

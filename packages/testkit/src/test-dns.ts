@@ -16,7 +16,7 @@ export interface TestDns {
  * @param port any free one unless given
  * @throws Error EADDRINUSE
  */
-export async function startTestDns(port = 0): Promise<TestDns> {
+export async function startTestDns(port = 0, attempts = 20): Promise<TestDns> {
   const texts = new Map<string, readonly string[]>();
   const socket = createSocket('udp4');
   socket.on('message', (query, from) => {
@@ -27,8 +27,15 @@ export async function startTestDns(port = 0): Promise<TestDns> {
   socket.bind(port, '127.0.0.1');
   await bound;
   const streams = createServer((stream) => answerStream(stream, texts));
-  streams.listen(socket.address().port, '127.0.0.1');
-  await once(streams, 'listening');
+  try {
+    streams.listen(socket.address().port, '127.0.0.1');
+    await once(streams, 'listening');
+  } catch (thrown) {
+    await new Promise<void>((resolve) => socket.close(() => resolve()));
+    // Free for UDP says nothing of TCP, where each connection on this machine has a port too.
+    if (port === 0 && attempts > 1) return await startTestDns(0, attempts - 1);
+    throw thrown;
+  }
   const close = async () => {
     streams.close();
     await new Promise<void>((resolve) => socket.close(() => resolve()));
