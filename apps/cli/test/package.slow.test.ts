@@ -51,6 +51,12 @@ suite('the package, installed where there is no repository', () => {
     assert.match(licenses, /^zod \d/m);
   });
 
+  test('countersign-pebble starts there as well', async () => {
+    const pebble = join(home, 'node_modules', '.bin', 'countersign-pebble');
+    const { stdout } = await run(pebble, ['-version'], { cwd: home, env, timeout: patienceMs });
+    assert.match(stdout, /^Pebble version: countersign \d/);
+  });
+
   test('an authority is made, issues, shows its root, proves its audit trail, and serves', async () => {
     await countersign('init', '--config', 'ca.yaml', '--data', 'state');
     const names = ['--spiffe-id', 'spiffe://example.com/shop', '--dns', 'shop.example.com'];
