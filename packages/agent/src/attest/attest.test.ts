@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { hash } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as turn } from 'node:timers/promises';
 import { noLog } from '@countersign/base';
 import { makeEntry } from '../entries/entry.ts';
 import { EntryBook } from '../entries/entry-book.ts';
@@ -135,26 +143,33 @@ describe('selectors', () => {
 
   it('say no path of a program that stands there in a mount namespace of its own alone', async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'countersign-mount-'));
+    const [sleep, known] = [realpathSync('/bin/sleep'), realpathSync('/usr/bin/env')];
     const program = join(directory, 'program');
-    copyFileSync(process.execPath, program);
-    const inNamespace = `mount --bind ${program} ${process.execPath} && exec ${process.execPath} -e '
-      process.send("here"); setTimeout(() => {}, 60_000)'`;
-    const child = spawn('unshare', ['--mount', 'sh', '-c', inNamespace], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    copyFileSync(sleep, program);
+    const inNamespace = `mount --bind ${program} ${known} && exec ${known} 60`;
+    const child = spawn('unshare', ['--mount', 'sh', '-c', inNamespace], { stdio: 'ignore' });
+    const ended = new Promise<void>((resolve) => {
+      child.once('close', () => resolve());
+      child.once('error', () => resolve());
     });
+    const { pid } = child;
+    const isRunning = () => {
+      try {
+        return readlinkSync(`/proc/${pid}/exe`) === known;
+      } catch {
+        return false;
+      }
+    };
     try {
-      const here = await new Promise((resolve) => {
-        child.once('message', () => resolve(true));
-        child.once('error', () => resolve(false));
-        child.once('exit', () => resolve(false));
-      });
-      if (here !== true) return t.skip('no mount namespace of its own is to be had here');
-      const { pid = 0 } = child;
-      assert.equal(readlinkSync(`/proc/${pid}/exe`), process.execPath);
+      while (pid !== undefined && child.exitCode === null && !isRunning()) await turn(5);
+      if (pid === undefined || child.exitCode !== null) {
+        return t.skip('no mount namespace of its own is to be had here');
+      }
       assert.equal(executableOf(pid), undefined);
       assert.equal(executableOf(process.pid), process.execPath);
     } finally {
       child.kill('SIGKILL');
+      await ended;
       rmSync(directory, { recursive: true });
     }
   });
