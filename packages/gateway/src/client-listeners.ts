@@ -144,7 +144,8 @@ export class ClientListeners {
     return createMtlsListener({
       ...{ ...shared, ...own, minVersion: first.tls.minVersion },
       ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
-      ...(staple !== undefined && (usual ?? first).tls?.identity === 'own' && { staple }),
+      staple: (svid) => this.#options.credentials.stapleOf(svid, clock.now()) ?? staple?.(svid),
+      suites: first.tls.suites,
       ...(named.length > 0 && { chains: named.map(chainOf) }),
       refusesOtherNames: usual === undefined,
       allowHalfOpen: chains.every(isTunnel),

@@ -76,7 +76,7 @@ test('an upstream must staple where the method says so, and its word is enough',
   const listener = createMtlsListener({
     ...{ name: 'orders', svids: staticSvid(orders), bundles, clientAuth: 'require' },
     ...{ clock: systemClock, log: noLog, meter: noMeter },
-    staple: (svid) => (isStapling ? own.staples?.staple(svid) : undefined),
+    staple: () => (isStapling ? own.staples?.staple(orders) : undefined),
     onConnection: (socket) => void http.emit('connection', socket),
   });
   t.after(() => listener.close(0));

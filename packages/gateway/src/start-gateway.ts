@@ -22,8 +22,8 @@ import type {
   RevocationStatus,
   SvidSource,
   VerifiedPeer,
-  X509Svid,
 } from '@countersign/spiffe';
+import { X509Svid } from '@countersign/spiffe';
 import { type AdminServer, startAdminServer } from './admin-server.ts';
 import { chooseFront } from './client/choose-front.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
@@ -212,7 +212,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...{ listeners: config.model.listeners, facts, credentials, prepare, clock, log, meter },
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
-    ...(options.staple !== undefined && { staple: options.staple }),
+    staple: (svid) => (svid instanceof X509Svid ? options.staple?.(svid) : undefined),
     onHttp(socket, from) {
       chooseFront(fronts, socket, from, limits);
     },

@@ -51,6 +51,12 @@ export class ListenerChains {
     return typeof servername === 'string' ? this.of(servername) : undefined;
   }
 
+  /** What they present now. */
+  identities(): TlsIdentity[] {
+    const all = [...this.#exact.values(), ...this.#suffixes.map(([, chain]) => chain)];
+    return [...new Set(all)].map(({ svids }) => svids.svid());
+  }
+
   /**
    * The context of the identity that the chain has now.
    *

@@ -17,7 +17,7 @@ import {
   type Meter,
   messageOf,
 } from '@countersign/base';
-import { type BundleSource, type RevocationSource, X509Svid } from '@countersign/spiffe';
+import type { BundleSource, RevocationSource } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { ChainMemory } from './chain-memory.ts';
 import { endOf, HandshakesUnderWay } from './handshakes-under-way.ts';
@@ -30,7 +30,7 @@ import type { ProxyHeader } from './proxy-header.ts';
 import { followChanges } from './source-changes.ts';
 import type { IdentitySource, TlsIdentity } from './tls-certificate.ts';
 import { clientCasOf, contextOptions, provenContext, sessionIdContext } from './tls-identity.ts';
-import { httpAlpn, type TlsVersion } from './tls-policy.ts';
+import { httpAlpn, type TlsSuites, type TlsVersion } from './tls-policy.ts';
 
 export interface MtlsListenerOptions {
   /** Names the listener in logs and metrics, and binds its session tickets. */
@@ -46,6 +46,8 @@ export interface MtlsListenerOptions {
   readonly profile?: 'svid' | 'any';
   /** `TLSv1.2` unless given. */
   readonly minVersion?: TlsVersion;
+  /** All that the policy has, unless given. */
+  readonly suites?: TlsSuites | undefined;
   /**
    * Other ways to meet a connection, by the server name that the client sends; without one of theirs it is met as these
    * options say. A listener with several resumes no sessions.
@@ -85,7 +87,7 @@ export interface MtlsListenerOptions {
    * The OCSP response to staple for clients who ask (RFC 6066 §8): about the leaf of `svid`, which is the one that this
    * handshake presents. Undefined: none now. Without this function none is ever stapled.
    */
-  readonly staple?: (svid: X509Svid) => Uint8Array | undefined;
+  readonly staple?: (svid: TlsIdentity) => Uint8Array | undefined;
   /** Takes an admitted connection. No byte of it has been read. */
   readonly onConnection: (socket: TLSSocket, peer: PeerOf, live: LiveConnection) => void;
   /**
@@ -218,10 +220,10 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
 
   if (options.staple !== undefined) {
     server.on('OCSPRequest', function onStapleAsked(leaf, _issuer, answer) {
-      const { svid } = presented;
+      const shown = [presented.svid, ...(chains?.identities() ?? [])];
       // Where the identity rotated since this handshake began, it still presents the one before.
-      const isPresented = equalBytes(leaf, svid.chain[0].raw);
-      const staple = isPresented ? stapleOf(options, svid) : undefined;
+      const svid = shown.find(({ chain }) => equalBytes(leaf, chain[0].raw));
+      const staple = svid && stapleOf(options, svid);
       answer(null, staple === undefined ? null : Buffer.from(staple));
     });
   }
@@ -311,7 +313,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
 /** A handshake without a staple is still one: whoever insists on it refuses us by itself. */
 function stapleOf({ staple, name, log }: MtlsListenerOptions, svid: TlsIdentity) {
   try {
-    return svid instanceof X509Svid ? staple?.(svid) : undefined;
+    return staple?.(svid);
   } catch (thrown) {
     log.error({ listener: name, err: thrown }, 'no staple to show');
     return undefined;
@@ -334,7 +336,7 @@ function serverOptions(
   chains: ListenerChains | undefined,
 ) {
   const all = [options, ...(options.chains ?? [])];
-  const context = contextOptions(svid, options.minVersion);
+  const context = contextOptions(svid, options.minVersion, options.suites);
   return {
     ...context,
     ...(chains !== undefined && namedOptions(options, context, chains)),

@@ -4,15 +4,19 @@ import { CountersignError, messageOf } from '@countersign/base';
 import type { BundleSource, TrustBundle } from '@countersign/spiffe';
 import { type Certificate, encodePem, fingerprintOf } from '@countersign/x509';
 import { describeIdentity, type TlsIdentity } from './tls-certificate.ts';
-import { type TlsVersion, tlsPolicy } from './tls-policy.ts';
+import { type TlsSuites, type TlsVersion, tlsPolicy } from './tls-policy.ts';
 
 /**
  * The options of a TLS context that presents `svid`. They hold the private key as PEM text (Node takes no key object
  * here): hand them to Node at once and keep them nowhere.
  */
-export function contextOptions(svid: TlsIdentity, minVersion?: TlsVersion): SecureContextOptions {
+export function contextOptions(
+  svid: TlsIdentity,
+  minVersion?: TlsVersion,
+  suites?: TlsSuites,
+): SecureContextOptions {
   return {
-    ...tlsPolicy(minVersion),
+    ...tlsPolicy(minVersion, suites),
     cert: svid.chain.map((certificate) => encodePem('CERTIFICATE', certificate.raw)).join(''),
     key: svid.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };

@@ -7,7 +7,7 @@ const address = (port: number, host = '127.0.0.1') => ({
 
 /** A bootstrap of three listeners, and the clusters behind them. */
 export function bootstrapOf(
-  files: Readonly<Record<'ca' | 'crl' | 'cert' | 'key', string>>,
+  files: Readonly<Record<'ca' | 'crl' | 'cert' | 'key' | 'staple', string>>,
   ports: Readonly<Record<'edge' | 'clear' | 'tunnel', number>>,
   upstreams: Readonly<Record<'web' | 'tls' | 'mutual' | 'stranger' | 'dead', number>>,
 ): object {
@@ -21,8 +21,14 @@ export function bootstrapOf(
     typed_config: any('transport_sockets.tls.v3.DownstreamTlsContext', {
       require_client_certificate: required,
       common_tls_context: {
-        tls_params: { tls_minimum_protocol_version: 'TLSv1_2' },
-        ...{ tls_certificates: [pair], alpn_protocols: ['h2', 'http/1.1'] },
+        tls_params: {
+          ...{ tls_minimum_protocol_version: 'TLSv1_2', ecdh_curves: ['P-256'] },
+          cipher_suites: ['[ECDHE-ECDSA-AES256-GCM-SHA384|ECDHE-ECDSA-CHACHA20-POLY1305]'],
+        },
+        ...{
+          tls_certificates: [{ ...pair, ocsp_staple: { filename: files.staple } }],
+          alpn_protocols: ['h2', 'http/1.1'],
+        },
         ...(validation !== undefined && { validation_context: validation }),
       },
     }),

@@ -6,8 +6,9 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import tls from 'node:tls';
 import { type TestCredential, testCa } from '@countersign/testkit';
-import { encodePem } from '@countersign/x509';
+import { buildOcspResponse, certIdOf, encodePem, ocspResponder } from '@countersign/x509';
 import { bootstrapOf } from './bootstrap-document.suite.ts';
 import type { Asked } from './bootstrap-table.suite.ts';
 
@@ -45,7 +46,19 @@ export async function bootstrapWorld(t: TestContext): Promise<BootstrapWorld> {
   const edge = issuing.svid(idOf('edge'), { dns: ['mutual.test', 'web.test'] });
   const orders = issuing.svid(idOf('orders'), { dns: ['orders.test'] });
   const stranger = foreign.svid(idOf('orders'), { dns: ['orders.test'] });
+  const now = Date.now();
+  const staple = await buildOcspResponse({
+    ...{ responder: ocspResponder({ signer: issuing.signer }), producedAt: now - 1000 },
+    answers: [
+      {
+        certId: certIdOf(edge.certificate, issuing.certificate, 'sha1'),
+        ...{ status: { status: 'good' }, thisUpdate: now - 1000, nextUpdate: now + 3_600_000 },
+      },
+    ],
+  });
+  writeFileSync(join(directory, 'staple.der'), staple);
   const files = {
+    staple: join(directory, 'staple.der'),
     ca: file('ca.pem', root.rootPem),
     crl: file('crl.pem', lists.map(({ raw }) => encodePem('X509 CRL', raw)).join('')),
     cert: file('cert.pem', edge.chainPem),
@@ -126,6 +139,25 @@ export async function askOf(ports: BootstrapWorld['ports'], asked: Asked): Promi
     return { result: 'refused', headers: {}, body: '' };
   }
 }
+
+/** What a handshake with TLS 1.2 shows beside the certificate: by which suite and group, and the staple's length. */
+export async function handshakeOf(port: number, servername: string): Promise<string> {
+  const socket = tls.connect({
+    ...{ host: '127.0.0.1', port, servername, rejectUnauthorized: false },
+    ...{ requestOCSP: true, maxVersion: 'TLSv1.2' },
+  });
+  let staple = 0;
+  socket.on('OCSPResponse', (shown: Buffer | null) => {
+    staple = shown?.byteLength ?? 0;
+  });
+  await once(socket, 'secureConnect');
+  const { name } = socket.getEphemeralKeyInfo() as { readonly name?: string };
+  const suite = socket.getCipher().name;
+  socket.destroy();
+  return `${suite} ${name} ${staple > 100 ? 'stapled' : 'not stapled'}`;
+}
+
+export const expectedHandshake = 'ECDHE-ECDSA-AES256-GCM-SHA384 prime256v1 stapled';
 
 /** What is wrong with an outcome by the table; undefined where nothing is. */
 export function wrongWith(asked: Asked, outcome: Outcome): string | undefined {

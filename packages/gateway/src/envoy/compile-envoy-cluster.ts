@@ -1,5 +1,10 @@
 import { isIP } from 'node:net';
-import { type ConfigPath, configIssue, type SourceDocument } from '@countersign/config';
+import {
+  type ConfigPath,
+  configIssue,
+  type SourceDocument,
+  unsupported,
+} from '@countersign/config';
 import type { ClusterModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import type { WrittenCluster } from './envoy-bootstrap-schema.ts';
 import type { EnvoyCredentials } from './envoy-credentials.ts';
@@ -88,6 +93,15 @@ function tlsOf(
   if (validation?.trusted_ca === undefined) {
     const message = `${path.join('.')}.validation_context.trusted_ca: missing, an upstream that nobody vouches for is not talked to`;
     throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
+  }
+  const { cipher_suites: ciphers, ecdh_curves: groups } = common.tls_params ?? {};
+  const undone = {
+    cipher_suites: ciphers,
+    ecdh_curves: groups,
+    ocsp_staple: certificate?.ocsp_staple,
+  };
+  for (const [key, value] of Object.entries(undone)) {
+    if (value !== undefined) throw unsupported(document, [...path, key], `${key} of an upstream`);
   }
   const minVersion = common.tls_params?.tls_minimum_protocol_version;
   return {

@@ -8,7 +8,13 @@ import { gatewayConfigOf } from '../gateway-config.ts';
 import { needsOwnIdentity } from '../model/own-identity.ts';
 import { startGateway } from '../start-gateway.ts';
 import { table } from './bootstrap-table.suite.ts';
-import { askOf, bootstrapWorld, wrongWith } from './bootstrap-world.suite.ts';
+import {
+  askOf,
+  bootstrapWorld,
+  expectedHandshake,
+  handshakeOf,
+  wrongWith,
+} from './bootstrap-world.suite.ts';
 import { compileEnvoy } from './compile-envoy.ts';
 
 const compile = (text: string) => compileEnvoy(parseConfigText(text, 'envoy.yaml'));
@@ -33,6 +39,7 @@ test('a bootstrap with TLS contexts runs as it stands, without an authority', as
       `tcp://127.0.0.1:${ports.tunnel}`,
     ],
   );
+  assert.equal(await handshakeOf(ports.edge, 'a.simple.test'), expectedHandshake);
   const wrong: string[] = [];
   for (const asked of table) {
     const found = wrongWith(asked, await askOf(ports, asked));
@@ -131,7 +138,7 @@ test('what a bootstrap asks and is not done is named with its place and path', (
       /expected one of prefix, path, safe_regex, path_separated_prefix/,
     ],
     [server(pair, ', require_client_certificate: true'), /validation_context\.trusted_ca: missing/],
-    [server(`${pair}, tls_params: { cipher_suites: [X] }`), /unknown key "cipher_suites"/],
+    [server(`${pair}, tls_params: { cipher_suites: [AES128-SHA] }`), /cipher suite "AES128-SHA"/],
     [
       server(`${pair}, tls_params: { tls_minimum_protocol_version: TLSv1_0 }`),
       /tls_minimum_protocol_version: expected .*, found "TLSv1_0"/,

@@ -4,7 +4,9 @@ import {
   configIssue,
   readDocument,
   type SourceDocument,
+  unsupported,
 } from '@countersign/config';
+import { cipherSuites } from '@countersign/mtls';
 import type { GatewayLimits } from '../gateway-config.ts';
 import type { ClusterModel } from '../model/cluster-model.ts';
 import type { GatewayModel } from '../model/gateway-model.ts';
@@ -21,6 +23,7 @@ import {
 import { EnvoyCredentials } from './envoy-credentials.ts';
 import { snakeCased } from './envoy-document.ts';
 import { compileRbac } from './envoy-rbac.ts';
+import type { CommonTlsContext } from './envoy-tls-schema.ts';
 
 export interface CompiledEnvoy {
   readonly model: GatewayModel;
@@ -115,11 +118,9 @@ function compileListener(listener: WrittenListener, index: number, around: Aroun
   const twice = names.find((each, i) => names.indexOf(each) !== i);
   if (twice !== undefined)
     throw issue(['filter_chains'], `two chains for the server name "${twice}"`);
-  if (new Set(chains.map(({ tls }) => tls?.minVersion)).size > 1) {
-    throw issue(
-      ['filter_chains'],
-      'different tls_minimum_protocol_version for server names of one port',
-    );
+  const paramsOf = ({ tls }: ChainModel) => JSON.stringify([tls?.minVersion, tls?.suites]);
+  if (new Set(chains.map(paramsOf)).size > 1) {
+    throw issue(['filter_chains'], 'different tls_params for server names of one port');
   }
   return { name, address, port, chains: chains as [ChainModel, ...ChainModel[]] };
 }
@@ -220,13 +221,37 @@ function tlsOf(
     );
   }
   const expect = validation && credentials.expectation(validation);
+  const suites = suitesOf(tls_params, [...at, 'tls_params'], document);
   return {
     clientAuth: isRequired ? 'require' : trusts ? 'request' : 'none',
     minVersion: tls_params?.tls_minimum_protocol_version === 'TLSv1_3' ? 'TLSv1.3' : 'TLSv1.2',
     identity: { name: credentials.identity(certificate) },
     trust: trusts ? { name: credentials.trust(validation) } : 'own',
     ...(expect !== undefined && { expect }),
+    ...(suites !== undefined && { suites }),
   };
+}
+
+/** Of TLS 1.2; as in Envoy, those of 1.3 are not chosen from. */
+function suitesOf(
+  params: CommonTlsContext['tls_params'],
+  path: ConfigPath,
+  document: SourceDocument,
+): ServerTlsModel['suites'] {
+  const { cipher_suites: written, ecdh_curves: groups } = params ?? {};
+  if (written === undefined && groups === undefined) return undefined;
+  // In brackets those that are preferred alike: here the first is.
+  const ciphers = written?.flatMap((each) => each.replaceAll(/[[\]]/g, '').split('|'));
+  const odd = ciphers?.find((name) => !cipherSuites.includes(name) || name.startsWith('TLS_'));
+  if (odd !== undefined) {
+    const at = [...path, 'cipher_suites'];
+    throw unsupported(
+      document,
+      at,
+      `cipher suite "${odd}", which is none of TLS 1.2 with forward secrecy and AEAD,`,
+    );
+  }
+  return { ...(ciphers !== undefined && { ciphers }), ...(groups !== undefined && { groups }) };
 }
 
 /** One gateway has one set of limits: of several, the widest; what is not written is Envoy's default. */

@@ -8,7 +8,14 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { table } from './bootstrap-table.suite.ts';
-import { askOf, type BootstrapWorld, bootstrapWorld, wrongWith } from './bootstrap-world.suite.ts';
+import {
+  askOf,
+  type BootstrapWorld,
+  bootstrapWorld,
+  expectedHandshake,
+  handshakeOf,
+  wrongWith,
+} from './bootstrap-world.suite.ts';
 
 const envoy = join(homedir(), '.cache', 'countersign-foreign', 'envoy', 'bin', 'envoy');
 const skip = existsSync(envoy) ? false : 'no Envoy: see .ci/foreign-tools';
@@ -18,6 +25,7 @@ test('a real Envoy does with the same bootstrap what ours is held to', { skip },
   await startEnvoy(t, world);
   const probe = { name: 'probe', listener: 'clear', path: '/nothing', expect: 404 } as const;
   assert.equal((await askOf(world.ports, probe)).headers.server, 'envoy');
+  assert.equal(await handshakeOf(world.ports.edge, 'a.simple.test'), expectedHandshake);
   const wrong: string[] = [];
   for (const asked of table) {
     const found = wrongWith(asked, await askOf(world.ports, asked));

@@ -14,9 +14,22 @@ export class EnvoyCredentials {
   readonly trusts = new Map<string, TrustModel>();
 
   /** @returns the name of the model's identity */
-  identity({ certificate_chain: chain, private_key: key }: Certificate): string {
-    const name = `${nameOf(chain)} ${key.filename}`;
-    this.identities.set(name, { name, certificate: sourceOf(chain), key: { file: key.filename } });
+  identity({
+    certificate_chain: chain,
+    private_key: key,
+    ocsp_staple: staple,
+  }: Certificate): string {
+    const name = [
+      nameOf(chain),
+      key.filename,
+      ...(staple === undefined ? [] : [staple.filename]),
+    ].join(' ');
+    this.identities.set(name, {
+      name,
+      certificate: sourceOf(chain),
+      key: { file: key.filename },
+      ...(staple !== undefined && { staple: { file: staple.filename } }),
+    });
     return name;
   }
 

@@ -36,12 +36,17 @@ const validationContext = z.strictObject({
   trust_chain_verification: only('VERIFY_TRUST_CHAIN'),
 });
 
+/** Envoy's names, and those of groups that it does not have. */
+const groups = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384', 'P-521'] as const;
+
 const versions = z.enum(['TLS_AUTO', 'TLSv1_2', 'TLSv1_3']);
 
 export const commonTlsContext = z.strictObject({
   tls_params: z
     .strictObject({
       tls_minimum_protocol_version: versions.optional(),
+      cipher_suites: z.array(z.string().min(1)).min(1).optional(),
+      ecdh_curves: z.array(z.enum(groups)).min(1).optional(),
       tls_maximum_protocol_version: only('TLS_AUTO', 'TLSv1_3'),
     })
     .optional(),
@@ -49,6 +54,8 @@ export const commonTlsContext = z.strictObject({
     .array(
       z.strictObject({
         certificate_chain: dataSource,
+        /** DER, of the leaf. */
+        ocsp_staple: z.strictObject({ filename: z.string().min(1) }).optional(),
         private_key: z.strictObject({
           filename: z
             .string({ error: 'expected a file, keys are not written into configuration' })

@@ -1,6 +1,7 @@
 import { type Clock, CountersignError, type Log } from '@countersign/base';
 import { type IdentitySource, readTlsIdentity, type TlsIdentity } from '@countersign/mtls';
 import type { Changes, SvidSource } from '@countersign/spiffe';
+import { parseOcspResponse } from '@countersign/x509';
 import type { GatewayModel } from '../model/gateway-model.ts';
 import type { Trust } from '../reask.ts';
 import { FileTrust } from './file-trust.ts';
@@ -25,12 +26,15 @@ export class Credentials implements Changes {
   readonly #ownTrust: Trust;
   readonly #identities: ReadonlyMap<string, FollowedFiles<TlsIdentity>>;
   readonly #trusts: ReadonlyMap<string, FileTrust>;
+  readonly #staples: Staples;
 
   private constructor(
     { svids, trust }: CredentialsOptions,
     identities: ReadonlyMap<string, FollowedFiles<TlsIdentity>>,
     trusts: ReadonlyMap<string, FileTrust>,
+    staples: Staples,
   ) {
+    this.#staples = staples;
     this.#own = svids ?? noIdentity;
     this.#ownTrust = trust;
     this.#identities = identities;
@@ -42,19 +46,23 @@ export class Credentials implements Changes {
     const { model, clock, log } = options;
     const identities = new Map<string, FollowedFiles<TlsIdentity>>();
     const trusts = new Map<string, FileTrust>();
+    const staples: Staples = new WeakMap();
     try {
-      for (const { name, certificate, key } of model.identities) {
-        const read = ([chain = '', secret = '']: readonly string[]) =>
-          readTlsIdentity(chain, secret);
-        const sources = [certificate, key];
+      for (const { name, certificate, key, staple } of model.identities) {
+        const read = ([chain, secret, response]: readonly Buffer[]) => {
+          const identity = readTlsIdentity(chain?.toString() ?? '', secret?.toString() ?? '');
+          if (response !== undefined) staples.set(identity, readStaple(response));
+          return identity;
+        };
+        const sources = [certificate, key, ...(staple === undefined ? [] : [staple])];
         identities.set(name, await FollowedFiles.follow({ name, sources, read, clock, log }));
       }
       for (const each of model.trusts) {
         trusts.set(each.name, await FileTrust.open(each, { clock, log }));
       }
-      return new Credentials(options, identities, trusts);
+      return new Credentials(options, identities, trusts, staples);
     } catch (thrown) {
-      new Credentials(options, identities, trusts).stop();
+      new Credentials(options, identities, trusts, staples).stop();
       throw thrown;
     }
   }
@@ -72,6 +80,12 @@ export class Credentials implements Changes {
   trustOf(which: CredentialName): Trust {
     if (which === 'own') return this.#ownTrust;
     return this.#trusts.get(which.name) ?? this.#ownTrust;
+  }
+
+  /** The response that a file has for an identity of files, for as long as it holds. */
+  stapleOf(identity: TlsIdentity, now: number): Uint8Array | undefined {
+    const staple = this.#staples.get(identity);
+    return staple === undefined || now >= staple.until ? undefined : staple.der;
   }
 
   onChange(listener: () => void): () => void {
@@ -113,6 +127,27 @@ export class Credentials implements Changes {
   #files(): readonly (FollowedFiles<TlsIdentity> | FileTrust['files'])[] {
     return [...this.#identities.values(), ...[...this.#trusts.values()].map(({ files }) => files)];
   }
+}
+
+type Staples = WeakMap<TlsIdentity, Staple>;
+
+interface Staple {
+  readonly der: Uint8Array;
+  /** Ms since the epoch. */
+  readonly until: number;
+}
+
+/** Clients judge what it says; here only whether it is one, and until when. */
+function readStaple(der: Uint8Array): Staple {
+  const { basic } = parseOcspResponse(der);
+  if (basic === undefined) {
+    throw new CountersignError(
+      'ERR_OCSP_RESPONSE_STATUS',
+      'the OCSP response to staple is no answer',
+    );
+  }
+  const ends = basic.responses.map(({ nextUpdate }) => nextUpdate ?? Number.POSITIVE_INFINITY);
+  return { der, until: Math.min(...ends) };
 }
 
 const noIdentity: IdentitySource = {

@@ -45,9 +45,9 @@ export class FileTrust implements Trust {
     const { name, authorities, crl } = model;
     const files = await FollowedFiles.follow<Read>({
       ...{ ...tools, name, sources: crl === undefined ? [authorities] : [authorities, crl] },
-      read: ([anchors = '', lists]) => ({
-        authorities: certificatesFromPem(anchors),
-        crls: lists === undefined ? undefined : crlsFromPem(lists),
+      read: ([anchors, lists]) => ({
+        authorities: certificatesFromPem(anchors?.toString() ?? ''),
+        crls: lists === undefined ? undefined : crlsFromPem(lists.toString()),
       }),
     });
     return new FileTrust(model, files, tools.clock);

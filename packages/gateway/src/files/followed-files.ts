@@ -7,8 +7,8 @@ export interface FollowedFilesOptions<T> {
   /** For messages. */
   readonly name: string;
   readonly sources: readonly FileOrText[];
-  /** What the texts mean, in the order of the sources; it throws for what cannot be used. */
-  readonly read: (texts: readonly string[]) => T;
+  /** What the files mean, in the order of the sources; it throws for what cannot be used. */
+  readonly read: (files: readonly Buffer[]) => T;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,7 +39,7 @@ export class FollowedFiles<T> implements Changes {
   /** @throws CountersignError ERR_FILE, and what `read` throws */
   static async follow<T>(options: FollowedFilesOptions<T>): Promise<FollowedFiles<T>> {
     const seen = await stateOf(options.sources);
-    const files = new FollowedFiles(options, options.read(await textsOf(options.sources)), seen);
+    const files = new FollowedFiles(options, options.read(await bytesOf(options.sources)), seen);
     if (options.sources.some((each) => 'file' in each)) void files.#run();
     return files;
   }
@@ -58,7 +58,7 @@ export class FollowedFiles<T> implements Changes {
     try {
       const seen = await stateOf(sources);
       if (seen === this.#seen) return;
-      this.#value = read(await textsOf(sources));
+      this.#value = read(await bytesOf(sources));
       this.#seen = seen;
       this.#failure = '';
       log.info({ name }, 'files have changed and are in force');
@@ -95,11 +95,11 @@ async function stateOf(sources: readonly FileOrText[]): Promise<string> {
   return states.join('\n');
 }
 
-function textsOf(sources: readonly FileOrText[]): Promise<string[]> {
+function bytesOf(sources: readonly FileOrText[]): Promise<Buffer[]> {
   return Promise.all(
     sources.map(async (source) => {
-      if ('text' in source) return source.text;
-      return await reading(source.file, () => readFile(source.file, 'utf8'));
+      if ('text' in source) return Buffer.from(source.text);
+      return await reading(source.file, () => readFile(source.file));
     }),
   );
 }

@@ -4,6 +4,8 @@ export interface IdentityModel {
   readonly certificate: FileOrText;
   /** Keys are never written into configuration. */
   readonly key: { readonly file: string };
+  /** DER of the OCSP response that is stapled with it. */
+  readonly staple?: { readonly file: string };
 }
 
 /** Who vouches for peers, and whom they have revoked. */

@@ -47,6 +47,8 @@ export interface ClientCertDetails {
 export interface ServerTlsModel {
   readonly clientAuth: 'require' | 'request' | 'none';
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** The same for all chains of a listener; absent: all that are spoken. */
+  readonly suites?: { readonly ciphers?: readonly string[]; readonly groups?: readonly string[] };
   /** What we show: `own` is the gateway's identity, else a name of the model's identities. */
   readonly identity: 'own' | { readonly name: string };
   /** Who vouches for clients: `own` is the bundle of the gateway's identity, else a name of the model's trusts. */
