@@ -45,7 +45,7 @@ export class DoorDesk {
     const { provisioner, caller, evidence, commonName, renews } = request;
     const named = { provisioner, caller, evidence, commonName, names: request, renews };
     const grant = { by: 'door', ...named } as const;
-    const question = { asked: 'issue', subject: evidence, by: caller } as const;
+    const question = { asked: 'issue', subject: evidence, by: caller, provisioner } as const;
     const context = this.#context();
     const under = issuers === undefined ? context : { ...context, issuers };
     return decideNoted(context.ledger, question, () =>

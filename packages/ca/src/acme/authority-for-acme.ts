@@ -1,6 +1,7 @@
 import { equalBytes } from '@countersign/base';
 import { type Certificate, parseCertificate, revocationReasonOf } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
+import { whileAskedBy } from '../ledger/asked.ts';
 import type { AcmeAuthority, AcmeIssued, AcmeNames } from './acme-context.ts';
 import { formatIdentifier, isDevice } from './acme-objects.ts';
 import { chainPaths } from './chain-paths.ts';
@@ -28,7 +29,15 @@ export function authorityForAcme(
     },
 
     async judgeNames({ profile, provisioner, caller, ...asked }) {
-      return authority.doors.judgeNames(writtenOf(asked), { provisioner, caller }, profile);
+      const who = { provisioner, caller };
+      const refused = authority.doors.judgeNames(writtenOf(asked), who, profile);
+      if (refused === undefined) return undefined;
+      const subject = asked.identifiers.map(formatIdentifier).join(', ');
+      const { code, detail } = refused;
+      whileAskedBy({ by: caller }, () =>
+        ledger.noteRefusal({ asked: 'issue', subject, provisioner, code, detail }),
+      );
+      return refused;
     },
 
     async revoke({ serialHex, reason, evidence }) {

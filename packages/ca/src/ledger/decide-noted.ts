@@ -7,12 +7,14 @@ export interface Question {
   readonly asked: 'issue' | 'renew' | 'token' | 'revoke' | 'import';
   readonly subject: string | undefined;
   readonly by: Asked['by'];
+  /** What rules know an edge by. */
+  readonly provisioner?: string | undefined;
 }
 
 /** Decides; a refusal, which leaves no ledger record, is noted in the audit trail. */
 export function decideNoted<T extends { readonly ok: true } | Denial>(
   ledger: Pick<Ledger, 'noteRefusal'>,
-  { asked, subject, by }: Question,
+  { asked, subject, by, provisioner }: Question,
   decide: () => Promise<T>,
 ): Promise<T> {
   return whoAsks() === undefined ? whileAskedBy({ by }, decideAndNote) : decideAndNote();
@@ -21,7 +23,7 @@ export function decideNoted<T extends { readonly ok: true } | Denial>(
     const answer = await decide();
     if (!answer.ok) {
       const { code, detail } = answer;
-      ledger.noteRefusal({ asked, subject, code, detail });
+      ledger.noteRefusal({ asked, subject, provisioner, code, detail });
     }
     return answer;
   }
