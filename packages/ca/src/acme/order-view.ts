@@ -58,13 +58,13 @@ export function answerOrder(
   const { order } = view;
   const status = statusOf(view, clock.now());
   const error = order.error ?? (status === 'invalid' ? whyInvalid(view, clock.now()) : undefined);
-  const isWaiting = status === 'processing' || status === 'pending';
   return {
     ok: true,
     status: httpStatus,
     headers: {
       location: links.order(order.id),
-      ...(isWaiting && retryAfter(config.retryAfter.order)),
+      // RFC 8555 §7.4: while it is issued; before that, it is the client's turn
+      ...(status === 'processing' && retryAfter(config.retryAfter.order)),
     },
     body: {
       status,
