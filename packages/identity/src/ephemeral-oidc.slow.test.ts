@@ -109,10 +109,13 @@ test('a token in a variable, in a file, and of a service of Google do the same; 
 
 test('what is no such job, another audience, or claims of somebody else are refused, and nothing is kept', async () => {
   const none = githubToken({ env: {}, audience });
-  await assert.rejects(identity.ephemeral({ url, fingerprint, spiffeId: `${deploy}/z`, token: none }), {
-    code: 'ERR_IDENTITY_TOKEN',
-    message: /the variable "ACTIONS_ID_TOKEN_REQUEST_TOKEN" is not set/,
-  });
+  await assert.rejects(
+    identity.ephemeral({ url, fingerprint, spiffeId: `${deploy}/z`, token: none }),
+    {
+      code: 'ERR_IDENTITY_TOKEN',
+      message: /the variable "ACTIONS_ID_TOKEN_REQUEST_TOKEN" is not set/,
+    },
+  );
   const wrong = [
     githubToken({ env: issuer.env, audience: 'somebody-else' }),
     async () => issuer.token({ sub: 'repo:other/shop', repo: 'shop', job: 'x', aud: audience }),

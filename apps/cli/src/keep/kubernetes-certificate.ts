@@ -176,7 +176,7 @@ function issuerOf({ issuerRef }: Spec, around: KeepSurroundings) {
     return { issuer: undefined, profile: undefined, from };
   }
   throw wrong(
-    `issuer "${issuerRef.name}" is not under keep.issuers, nor under keep.authorities: say there which intermediate and profile it stands for, or {}`,
+    `issuer "${issuerRef.name}" is under neither keep.issuers (which intermediate and profile it is, or {}) nor keep.authorities`,
   );
 }
 
