@@ -58,7 +58,7 @@ export type Forwarded =
  * its pooled connection turns out to be closed (RFC 9110 §9.2.2); beyond that a request is sent again only as its route
  * says, within the cluster's budget, and never once a part of a response was passed on.
  */
-export async function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> {
+export function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> {
   // The type already says so; this holds where types don't.
   if (!Permit.is(permit) || permit.scope !== 'request') {
     throw new TypeError('forward takes a permit for a request');
@@ -67,16 +67,10 @@ export async function forward(permit: Permit, exchange: Exchange): Promise<Forwa
   if (!cluster.begin()) {
     const { name, limits } = cluster.model;
     const detail = `${limits.maxRequests} requests to "${name}" are under way, no more are let through`;
-    return {
-      kind: 'failed',
-      failure: denial('ERR_UPSTREAM_OVERLOADED', detail, { cluster: name }),
-    };
+    const failure = denial('ERR_UPSTREAM_OVERLOADED', detail, { cluster: name });
+    return Promise.resolve({ kind: 'failed', failure });
   }
-  try {
-    return await new Promise((resolve) => new Forwarding(exchange, resolve).send());
-  } finally {
-    cluster.ended();
-  }
+  return new Promise((resolve) => new Forwarding(exchange, resolve).send());
 }
 
 const retriable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -101,6 +95,7 @@ class Forwarding implements UpstreamHandler {
   #abandoned: Set<UpstreamController> | undefined;
   #clientLeft = false;
   #isTunnel = false;
+  #isOver = false;
   #isWhole = false;
   #status = 0;
 
@@ -141,7 +136,9 @@ class Forwarding implements UpstreamHandler {
     const { isGrpc, takesTrailers } = head;
     const onEnd = timeoutMs > 0 ? () => this.#startTimeout(timeoutMs) : undefined;
     const asked = {
-      ...{ method: head.method as Dispatcher.HttpMethod, path, headers },
+      method: head.method as Dispatcher.HttpMethod,
+      path,
+      headers,
       body: head.hasBody
         ? requestBody(client.request, { maxBytes: maxBodyBytes, record, onEnd })
         : null,
@@ -303,6 +300,15 @@ class Forwarding implements UpstreamHandler {
     this.#endTry();
   }
 
+  /** Once: a client may leave after all is over. */
+  #leaveCluster(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { cluster } = this.#exchange;
+    cluster.ended();
+    if (this.#retries > 0) cluster.retryEnded();
+  }
+
   /** The attempt of now is over. */
   #letGo(): void {
     if (this.#upstream !== undefined) this.#upstream.inFlight -= 1;
@@ -349,10 +355,7 @@ class Forwarding implements UpstreamHandler {
     this.#endDeadline?.();
     this.#endTimers();
     this.#letGo();
-    if (this.#retries > 0) {
-      this.#exchange.cluster.retryEnded();
-      this.#retries = 0;
-    }
+    this.#leaveCluster();
     this.#resolve(outcome);
   }
 }

@@ -181,9 +181,17 @@ export async function handleRequest(
   };
   if (!head.hasBody && !head.isWebSocket) mirror();
   const outcome = await forward(permit, {
-    ...{ client, head, cluster, action, path, headers, record },
-    ...{ responseHeaders: target.responseHeaders, maxBodyBytes: around.maxBodyBytes },
-    ...{ clock: around.clock, random: around.random },
+    client,
+    head,
+    cluster,
+    action,
+    path,
+    headers,
+    record,
+    responseHeaders: target.responseHeaders,
+    maxBodyBytes: around.maxBodyBytes,
+    clock: around.clock,
+    random: around.random,
     closesAfter: () => around.isStopping() || session.nearsExpiry(around.clock.now()),
     retire: () => session.retire(),
   });

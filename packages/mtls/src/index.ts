@@ -44,4 +44,10 @@ export {
   type TlsIdentity,
 } from './tls-certificate.ts';
 export { clientContext, contextOptions } from './tls-identity.ts';
-export { cipherSuites, httpAlpn, type TlsSuites, type TlsVersion, tlsPolicy } from './tls-policy.ts';
+export {
+  cipherSuites,
+  httpAlpn,
+  type TlsSuites,
+  type TlsVersion,
+  tlsPolicy,
+} from './tls-policy.ts';
