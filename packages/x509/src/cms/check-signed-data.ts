@@ -1,7 +1,8 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { type Denial, denial } from '@countersign/base';
-import type { AlgorithmIdentifier } from '../algorithm-identifier.ts';
+import { type AlgorithmIdentifier, readAlgorithmIdentifier } from '../algorithm-identifier.ts';
 import type { Certificate } from '../certificate.ts';
+import { DerReader } from '../der-reader.ts';
 import { oidName, oids } from '../oids.ts';
 import { type SignatureAlgorithm, signatureAlgorithms } from '../signature-algorithms.ts';
 import { verifySignature } from '../signer.ts';
@@ -105,7 +106,10 @@ function algorithmOf(
 ): AlgorithmIdentifier | undefined {
   if (written.oid !== oids.rsaEncryption) return signs.test(written.oid) ? written : undefined;
   if (digest === undefined) return undefined;
-  return { ...written, raw: rsaBy[digest].identifier };
+  return readAlgorithmIdentifier(
+    DerReader.over(rsaBy[digest].identifier, 'algorithm'),
+    'algorithm',
+  );
 }
 
 /** Other algorithms of {@link signatureAlgorithms}: RSA with SHA-2 or PSS, ECDSA with SHA-2, Ed25519. */
