@@ -110,7 +110,6 @@ export {
   type ServeAuthorityOptions,
   serveAuthority,
 } from './serve/serve-authority.ts';
-export { type OpenKey, openKeyByUri } from './signers/pkcs11/open-key-by-uri.ts';
 export type { SecretPlaces } from './signers/secret-source.ts';
 export { readStateCertificates } from './state-certificates.ts';
 export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';

@@ -43,7 +43,7 @@ const openers: readonly (readonly [
 ];
 
 async function openInToken(cli: Cli, uri: string, log: Log): Promise<OpenedProofKey> {
-  const { openKeyByUri } = await import('@countersign/ca');
+  const { openKeyByUri } = await import('@countersign/ca/key-by-uri');
   const parts = { uri, secrets: secretPlaces(cli), clock: cli.clock, log };
   const { signer, close } = await openKeyByUri(parts);
   return { proofKey: { proofKey: signer }, close };

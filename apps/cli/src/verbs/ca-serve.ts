@@ -7,7 +7,6 @@ import {
 } from '@countersign/ca';
 import type { AdminServer } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
-import { startSuperior } from '../issuers/superior-of-config.ts';
 import { portOption } from '../port-option.ts';
 import { holdMemory } from '../serve/hold-memory.ts';
 import { runUntilSignal } from '../serve/long-running.ts';
@@ -73,7 +72,7 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
   let superior: SuperiorKeeper | undefined;
   try {
     await keepConfig(options.data, text);
-    superior = await startSuperior(authority, options, { cli, log });
+    superior = await superiorOf(authority, options, { cli, log });
     // 2. its API
     const server = await serveAuthority({
       authority,
@@ -104,6 +103,17 @@ async function serve(cli: Cli, options: CaServeOptions): Promise<void> {
     await superior?.stop();
     await authority.close();
   }
+}
+
+/** What asks other authorities is loaded where ca.yaml names one. */
+async function superiorOf(
+  authority: Authority,
+  options: CaServeOptions,
+  around: { readonly cli: Cli; readonly log: Log },
+): Promise<SuperiorKeeper | undefined> {
+  if (authority.config.issuedBy === undefined) return undefined;
+  const { startSuperior } = await import('../issuers/superior-of-config.ts');
+  return await startSuperior(authority, options, around);
 }
 
 /** Nobody asks for figures where no admin port is open: what counts them is not even loaded. */

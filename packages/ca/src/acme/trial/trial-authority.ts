@@ -17,7 +17,7 @@ import { memoryLedger } from '../../ledger/memory-ledger.ts';
 import { openKeyLists } from '../../requests/key-lists.ts';
 import { memoryKeyStores } from '../../signers/key-stores.ts';
 import type { AcmeConfig } from '../acme-config.ts';
-import { AcmeEdge } from '../acme-edge.ts';
+import type { AcmeEdge } from '../acme-edge.ts';
 import { authorityForAcme } from '../authority-for-acme.ts';
 
 export interface TrialAuthorityOptions {
@@ -77,7 +77,14 @@ export async function openTrialAuthority(options: TrialAuthorityOptions): Promis
     [...each.intermediates].reverse().map(({ certificate }) => certificate),
   );
   const asked = authorityForAcme(authority, alternates);
-  const edge = await AcmeEdge.open({ config: acme, authority: asked, state: ledger, clock, log });
+  const opened = await import('../acme-edge.ts');
+  const edge = await opened.AcmeEdge.open({
+    config: acme,
+    authority: asked,
+    state: ledger,
+    clock,
+    log,
+  });
 
   return {
     edge,
