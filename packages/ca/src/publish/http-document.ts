@@ -39,6 +39,6 @@ function isUnchanged({ headers }: IncomingMessage, { etag, lastModified }: HttpD
       tags.trim() === '*' || tags.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
     );
   }
-  const since = Date.parse(headers['if-modified-since'] ?? '');
-  return since >= Date.parse(lastModified);
+  const since = headers['if-modified-since'];
+  return since !== undefined && Date.parse(since) >= Date.parse(lastModified);
 }
