@@ -33,6 +33,26 @@ spec:
   action: ALLOW
   rules: [{ from: [{ source: { principals: [example.com/payments] } }] }]
 `,
+  'mesh.yaml': `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: shop, namespace: prod }
+spec:
+  hosts: [shop.test]
+  http: [{ route: [{ destination: { host: shop.test, port: { number: 80 } } }] }]
+`,
+  'envoy.yaml': `
+static_resources:
+  listeners:
+    - address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
+      filter_chains:
+        - filters:
+            - typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+                cluster: web
+  clusters:
+    - { name: web, load_assignment: { endpoints: [] } }
+`,
 };
 
 const bad: Readonly<Record<string, string>> = {
@@ -45,6 +65,8 @@ const bad: Readonly<Record<string, string>> = {
     '70000 }',
   ),
   'bad-policies.yaml': good['policies.yaml']!.replace('action', 'acton'),
+  'bad-mesh.yaml': good['mesh.yaml']!.replace('http: [{', 'http: [{ corsPolicy: {},'),
+  'bad-envoy.yaml': good['envoy.yaml']!.replace('cluster: web', 'clustr: web'),
   'broken.yaml': 'ca: {\n',
   'other.yaml': 'name: something\nrouts: []\n',
 };
@@ -63,6 +85,9 @@ test('good files of every kind are told apart by their content', async () => {
   assert.match(ran.stdout, /ok .*ca\.yaml: authority/);
   assert.match(ran.stdout, /ok .*gateway\.yaml: gateway/);
   assert.match(ran.stdout, /ok .*policies\.yaml: authorization policies/);
+  assert.match(ran.stdout, /ok .*mesh\.yaml: authorization policies/);
+  assert.match(ran.stdout, /note .*mesh\.yaml: "shop\.test" is in no ServiceEntry/);
+  assert.match(ran.stdout, /ok .*envoy\.yaml: gateway/);
 });
 
 test('every finding is listed with its place and the nearest valid key; what cannot be read exits 2', async () => {
@@ -80,6 +105,8 @@ test('every finding is listed with its place and the nearest valid key; what can
     /bad-gateway\.yaml:2:\d+: .*70000|bad-gateway\.yaml:2:\d+: .*65535/,
     /bad-gateway\.yaml:4:\d+: unknown key "pathPrefx".*"pathPrefix"/,
     /bad-policies\.yaml:6:3: unknown key "acton".*"action"/,
+    /bad-mesh\.yaml:7:\d+: spec\.http\.0\.corsPolicy: is not done/,
+    /bad-envoy\.yaml:9:\d+: unknown key "clustr".*"cluster"/,
     /broken\.yaml:2:1: /,
     /other\.yaml: it has the keys "name", "routs".*for "routs" the nearest is "routes"/,
     /none\.yaml": no such file/,
@@ -92,7 +119,7 @@ test('every finding is listed with its place and the nearest valid key; what can
   assert.equal(report.ok, false);
   assert.deepEqual(
     report.files.map((each: { ok: boolean }) => each.ok),
-    [false, false, false, false, false, false, true],
+    [...Array(8).fill(false), true],
   );
   const [ca] = report.files;
   assert.equal(ca.findings.length, 2);

@@ -20,7 +20,7 @@ const accessLog = z
   .array(
     z.strictObject({
       name: z.string().optional(),
-      typed_config: z.union([
+      typed_config: z.discriminatedUnion('@type', [
         typed(`${loggers}.stream.v3.StdoutAccessLog`, {}),
         typed(`${loggers}.stream.v3.StderrAccessLog`, {}),
         typed(`${loggers}.file.v3.FileAccessLog`, { path: z.enum(['/dev/stdout', '/dev/stderr']) }),
@@ -37,7 +37,7 @@ const httpManager = typed(`${network}.http_connection_manager.v3.HttpConnectionM
     .array(
       z.strictObject({
         name: z.string().optional(),
-        typed_config: z.union([
+        typed_config: z.discriminatedUnion('@type', [
           typed(`${http}.router.v3.Router`, { suppress_envoy_headers: z.boolean().optional() }),
           rbacFilter,
         ]),
@@ -95,7 +95,7 @@ const filterChain = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().optional(),
-        typed_config: z.union([httpManager, tcpProxy]),
+        typed_config: z.discriminatedUnion('@type', [httpManager, tcpProxy]),
       }),
     )
     .length(1, 'expected one filter, of HTTP or TCP'),

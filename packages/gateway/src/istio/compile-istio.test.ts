@@ -37,6 +37,16 @@ metadata: { name: ${name}, namespace: prod }
 spec: ${spec}
 `;
 
+const subsets = `
+  host: catalogue.test
+  subsets: [{ name: v1, labels: { version: v1 } }, { name: v2, labels: { version: v2 } }]
+`;
+const toOpen = `
+  hosts: [open.test]
+  gateways: [infra/edge]
+  http: [{ route: [{ destination: { host: open } }] }]
+`;
+
 async function plainUpstream(t: TestContext, name: string) {
   const seen: { url: string; host: string; headers: Record<string, unknown> }[] = [];
   const server = createServer((asked, response) => {
@@ -89,7 +99,7 @@ ${service(`
       route: [{ destination: { host: catalogue.test, subset: v1 } }]
     - directResponse: { status: 410, body: { string: gone } }
 `)}
-${service('hosts: [open.test]\n  gateways: [infra/edge]\n  http: [{ route: [{ destination: { host: open } }] }]'.replace(/^/, '\n  '), 'VirtualService', 'open')}
+${service(toOpen, 'VirtualService', 'open')}
 ${service(
   `
   hosts: [catalogue.test]
@@ -102,7 +112,7 @@ ${service(
   'ServiceEntry',
   'catalogue',
 )}
-${service('\n  host: catalogue.test\n  subsets: [{ name: v1, labels: { version: v1 } }, { name: v2, labels: { version: v2 } }]', 'DestinationRule', 'catalogue')}
+${service(subsets, 'DestinationRule', 'catalogue')}
 ${service(
   `
   hosts: [open.prod.svc.cluster.local]
