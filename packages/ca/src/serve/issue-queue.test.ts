@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { type Denial, noLog, noMeter } from '@countersign/base';
 import { type TestClock, testClock } from '@countersign/testkit';
 import { exchange, newRequest, testApi } from '../../test/api-under-test.ts';
@@ -96,6 +98,33 @@ describe('orders at the counter', () => {
     assert.ok((await next).ok);
     assert.equal(((await gone) as Denial).code, 'ERR_API_BUSY');
     assert.equal(isDone, false);
+  });
+
+  it('of callers who come and leave are held no longer than they stay', async () => {
+    const { queue } = queueOf({ abreast: 1 });
+    await seated(queue);
+    const answers: WeakRef<object>[] = [];
+    for (let i = 0; i < 200; i += 1) {
+      const leaving = new AbortController();
+      const waiting = queue.enter({ left: () => leaving.signal });
+      leaving.abort();
+      answers.push(new WeakRef(await waiting));
+    }
+    await turn();
+    setFlagsFromString('--expose-gc');
+    runInNewContext('gc')();
+    const held = answers.filter((each) => each.deref() !== undefined).length;
+    assert.ok(held < 100, `${held} of 200 are held`);
+    assert.ok(!(await queue.enter({ left: () => AbortSignal.abort() })).ok, 'the queue goes on');
+  });
+
+  it('of callers who had left before are not put in line', async () => {
+    const { queue } = queueOf({ abreast: 1 });
+    const first = await seated(queue);
+    const gone = await queue.enter({ left: () => AbortSignal.abort() });
+    assert.ok(!gone.ok);
+    assert.equal(gone.code, 'ERR_API_BUSY');
+    first.leave();
   });
 
   it('set the pace: what is done while the counter is full', async () => {

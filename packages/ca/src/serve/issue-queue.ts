@@ -44,10 +44,10 @@ export interface IssueQueueOptions {
 
 interface Waiting {
   readonly count: number;
-  /** The caller has left, or the seat was given. */
-  isOver: boolean;
   seat(answer: Seat | Denial): void;
 }
+
+type Line = 'hasty' | 'patient';
 
 /** Orders a millisecond, until it was measured. */
 const firstPace = 0.5;
@@ -76,7 +76,11 @@ export class IssueQueue {
   readonly #limits: Required<QueueLimits>;
   readonly #random: () => number;
   readonly #inLine: Gauge;
-  readonly #lines: Readonly<Record<'hasty' | 'patient', Waiting[]>> = { hasty: [], patient: [] };
+  /** In order; whoever leaves is out of them at once, so that no line is longer than what it weighs. */
+  readonly #lines: Readonly<Record<Line, Set<Waiting>>> = {
+    hasty: new Set(),
+    patient: new Set(),
+  };
   readonly #weights = { hasty: 0, patient: 0 };
   #working = 0;
   #pace = firstPace;
@@ -140,18 +144,16 @@ export class IssueQueue {
     // 3. in line, for as long as the caller stays
     this.#turns.delete(order.key ?? '');
     const gone = left?.();
+    if (gone?.aborted === true) return leftWhileWaiting();
     return await new Promise<Seat | Denial>((resolve) => {
       const line = isHasty ? 'hasty' : 'patient';
-      const waiting: Waiting = { count, isOver: false, seat: resolve };
-      this.#lines[line].push(waiting);
+      const waiting: Waiting = { count, seat: resolve };
+      this.#lines[line].add(waiting);
       this.#weigh(line, count);
       gone?.addEventListener(
         'abort',
         () => {
-          if (waiting.isOver) return;
-          waiting.isOver = true;
-          this.#weigh(line, -count);
-          resolve(denial('ERR_API_BUSY', 'its caller left while it waited'));
+          if (this.#outOf(line, waiting)) resolve(leftWhileWaiting());
         },
         { once: true },
       );
@@ -162,9 +164,16 @@ export class IssueQueue {
     return this.#weights.hasty + this.#weights.patient;
   }
 
-  #weigh(line: 'hasty' | 'patient', count: number): void {
+  #weigh(line: Line, count: number): void {
     this.#weights[line] += count;
     this.#inLine.set(this.#weight);
+  }
+
+  /** Whether it was still in line. */
+  #outOf(line: Line, waiting: Waiting): boolean {
+    if (!this.#lines[line].delete(waiting)) return false;
+    this.#weigh(line, -waiting.count);
+    return true;
   }
 
   #aheadMs(isHasty: boolean): number {
@@ -197,12 +206,10 @@ export class IssueQueue {
 
   #seatNext(): void {
     while (this.#working < this.#limits.abreast) {
-      const line = this.#lines.hasty.length > 0 ? 'hasty' : 'patient';
-      const next = this.#lines[line].shift();
+      const line = this.#lines.hasty.size > 0 ? 'hasty' : 'patient';
+      const [next] = this.#lines[line];
       if (next === undefined) break;
-      if (next.isOver) continue;
-      next.isOver = true;
-      this.#weigh(line, -next.count);
+      this.#outOf(line, next);
       next.seat(this.#seat(next.count));
     }
     if (this.#working < this.#limits.abreast / 2) this.#measuredFrom = undefined;
@@ -265,4 +272,8 @@ export class IssueQueue {
     this.#toldAt = now;
     this.#sentAway = 0;
   }
+}
+
+function leftWhileWaiting(): Denial {
+  return denial('ERR_API_BUSY', 'its caller left while it waited');
 }
