@@ -54,12 +54,6 @@ export type { WrittenNames } from './certificate-names.ts';
 export { certificatesOfKey } from './certificates-of-key.ts';
 export type { CreatedToken, TokenOrder } from './create-token.ts';
 export type { CsrAndWishes } from './csr-and-wishes.ts';
-export { fileExchange } from './superior/file-exchange.ts';
-export {
-  type KeepSuperiorOptions,
-  keepSuperior,
-  type SuperiorKeeper,
-} from './superior/keep-superior.ts';
 export { type EphemeralOptions, ephemeralAuthority } from './ephemeral-authority.ts';
 export { hashPassword } from './est/password-hash.ts';
 export { type PolicyTrial, tryPolicy } from './explain/try-policy.ts';
@@ -114,3 +108,9 @@ export type { SecretPlaces } from './signers/secret-source.ts';
 export { readStateCertificates } from './state-certificates.ts';
 export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';
 export { stateStatus } from './status/state-status.ts';
+export { fileExchange } from './superior/file-exchange.ts';
+export {
+  type KeepSuperiorOptions,
+  keepSuperior,
+  type SuperiorKeeper,
+} from './superior/keep-superior.ts';
