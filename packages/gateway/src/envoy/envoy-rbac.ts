@@ -15,7 +15,7 @@ const pathMatcher = z.strictObject({ path: stringMatcher });
 const single = <T extends object>(each: T) => Object.keys(each).length === 1;
 
 /** As written, for both: what only one of them has is told apart below. */
-interface Written {
+export interface Written {
   readonly any?: true | undefined;
   readonly and_rules?: { readonly rules: readonly Written[] } | undefined;
   readonly or_rules?: { readonly rules: readonly Written[] } | undefined;
