@@ -18,12 +18,9 @@ import type { ApiContext } from './api-context.ts';
 export async function answerEnrol(context: ApiContext, call: ApiCall): Promise<ApiAnswer> {
   const { authority, guesses } = context;
   const { caller } = call;
+  const refused = refuseGuesser(context, call);
+  if (refused !== undefined) return refused;
   const address = caller.kind === 'anonymous' ? caller.address : undefined;
-  const waitMs = address === undefined ? 0 : guesses.waitMs(address);
-  if (waitMs > 0) {
-    const detail = `too many wrong tokens from "${address}", the next is looked at in ${waitMs} ms`;
-    return denial('ERR_API_GUESSES', detail, { address, waitMs });
-  }
 
   const json = parseJsonBody(call.body, `${call.route.name} request`, call.route.maxBodyBytes);
   if (isBearerEnrolRequest(json)) return await enrolByBearer(context, json, address);
@@ -45,6 +42,15 @@ export async function answerEnrol(context: ApiContext, call: ApiCall): Promise<A
       return denial(thrown.code, thrown.message, thrown.fields) as Refusal;
     }
   }
+}
+
+/** Denials: ERR_API_GUESSES, of an address whose tokens were wrong too often. */
+export function refuseGuesser({ guesses }: ApiContext, { caller }: ApiCall): Denial | undefined {
+  const address = caller.kind === 'anonymous' ? caller.address : undefined;
+  const waitMs = address === undefined ? 0 : guesses.waitMs(address);
+  if (waitMs === 0) return undefined;
+  const detail = `too many wrong tokens from "${address}", the next is looked at in ${waitMs} ms`;
+  return denial('ERR_API_GUESSES', detail, { address, waitMs });
 }
 
 /** With a token that another issuer made: what cannot be verified counts as a guess. */

@@ -29,7 +29,8 @@ export async function answerIssueBatch(context: ApiContext, call: ApiCall): Prom
   const answer = () => answerOrders(context, call, orders);
   // Whoever holds the state is its own judge of what is urgent.
   if (caller.kind === 'operator') return await answer();
-  return await context.queue.serve({ count: orders.length, left }, answer);
+  const key = caller.kind === 'peer' ? `batch ${caller.peer.serialHex}` : undefined;
+  return await context.queue.serve({ key, count: orders.length, left }, answer);
 }
 
 async function answerOrders(

@@ -5,7 +5,11 @@ import { runInNewContext } from 'node:vm';
 import { type Denial, noLog, noMeter } from '@countersign/base';
 import { type TestClock, testClock } from '@countersign/testkit';
 import { exchange, newRequest, testApi } from '../../test/api-under-test.ts';
+import type { ApiCall } from './api-call.ts';
+import type { ApiContext } from './api-context.ts';
+import { GuessLimiter } from './guess-limiter.ts';
 import { IssueQueue, type QueuedOrder, type Seat } from './issue-queue.ts';
+import { handlers } from './route-handlers.ts';
 
 describe('orders at the counter', () => {
   it('are seated at once while there is room, and in turn after that', async () => {
@@ -46,7 +50,7 @@ describe('orders at the counter', () => {
     const away: number[] = [];
     // 500 a second until it was measured: 50 orders fill 100 ms.
     for (let i = 0; i < 2000; i += 1) {
-      const answer = await Promise.race([queue.enter({ endsAt }), turn()]);
+      const answer = await Promise.race([queue.enter({ key: `${i}`, endsAt }), turn()]);
       if (answer !== undefined) away.push(retryAfterOf(answer));
     }
     assert.ok(away.length >= 1940, `${away.length} were sent away`);
@@ -76,12 +80,39 @@ describe('orders at the counter', () => {
   it('are never told to come after their certificate has ended', async () => {
     const { queue, clock } = queueOf({ abreast: 1, patientMs: 0, hastyMs: 0 });
     await seated(queue);
-    for (let i = 0; i < 40_000; i += 1) await queue.enter({ endsAt: clock.now() + 7_200_000 });
+    for (let i = 0; i < 40_000; i += 1) {
+      await queue.enter({ key: `${i}`, endsAt: clock.now() + 7_200_000 });
+    }
     for (const leftMs of [4000, 60_000, 100_000]) {
       const answer = await queue.enter({ endsAt: clock.now() + leftMs });
       assert.ok(retryAfterOf(answer) * 1000 <= Math.max(1000, leftMs / 2));
     }
     assert.ok(retryAfterOf(await queue.enter()) <= 30);
+  });
+
+  it('of nobody who is known again put off no turn of others', async () => {
+    const { queue, clock } = queueOf({ abreast: 1, patientMs: 0, hastyMs: 0 });
+    await seated(queue);
+    for (let i = 0; i < 40_000; i += 1) await queue.enter({ count: 100 });
+    const told = retryAfterOf(await queue.enter({ key: 'a', endsAt: clock.now() + 7_200_000 }));
+    assert.equal(told, 1);
+  });
+
+  it('of one caller fill no more than their share of the line', async () => {
+    const { queue } = queueOf({ abreast: 1 });
+    const first = await seated(queue);
+    const line = Array.from({ length: 16 }, () => queue.serve({ key: 'a' }, () => undefined));
+    const further = await Promise.race([queue.enter({ key: 'a' }), turn()]);
+    assert.ok(further !== undefined, 'it waits in line');
+    assert.equal(retryAfterOf(further), 1);
+    assert.match((further as Denial).detail, /^16 orders of this caller are in line, at most 16/);
+    const other = queue.enter({ key: 'b' });
+    first.leave();
+    await Promise.all(line);
+    assert.ok((await other).ok, 'others are served');
+    const again = queue.enter({ key: 'a' });
+    ((await other) as Seat).leave();
+    assert.ok((await again).ok, 'and it has its share again');
   });
 
   it('whose callers have left make way, and nothing is done for them', async () => {
@@ -163,6 +194,19 @@ describe('an authority that is asked for more than it can issue', () => {
     } finally {
       await api.close();
     }
+  });
+});
+
+describe('an address that guesses tokens', () => {
+  it('is told so before it takes a place in line', async () => {
+    const { queue, clock } = queueOf({ abreast: 0, patientMs: -1, hastyMs: -1 });
+    const guesses = new GuessLimiter(clock, { burst: 1 });
+    const caller = { kind: 'anonymous', address: '192.0.2.1' };
+    const ask = () =>
+      handlers.enrol({ queue, guesses } as unknown as ApiContext, { caller } as unknown as ApiCall);
+    assert.equal(((await ask()) as Denial).code, 'ERR_API_BUSY');
+    guesses.failed('192.0.2.1');
+    assert.equal(((await ask()) as Denial).code, 'ERR_API_GUESSES');
   });
 });
 

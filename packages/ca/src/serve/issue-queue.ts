@@ -14,11 +14,13 @@ export interface QueueLimits {
   readonly patientMs?: number;
   /** The same for one that has none. Default 8000: clients give up after 15,000. */
   readonly hastyMs?: number;
+  /** Places in line that one caller (`key`) may hold at once. Default 16. */
+  readonly mostPerKey?: number;
 }
 
 export interface QueuedOrder {
   /** Who asks, such as the serial of its certificate: it is known again when it comes in its turn. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** When the certificate ends that this one is to follow; absent: there is none, or it is not known. */
   readonly endsAt?: number | undefined;
   /** Certificates that are asked for. Default 1. */
@@ -43,6 +45,7 @@ export interface IssueQueueOptions {
 }
 
 interface Waiting {
+  readonly key: string | undefined;
   readonly count: number;
   seat(answer: Seat | Denial): void;
 }
@@ -91,13 +94,20 @@ export class IssueQueue {
   readonly #turns = new Map<string, number>();
   /** Until when turns are given away. */
   #promisedUntil = 0;
+  /** Places in line, by key. */
+  readonly #places = new Map<string, number>();
   #sentAway = 0;
   #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: IssueQueueOptions) {
-    const { abreast = 128, patientMs = 2000, hastyMs = 8000 } = options.limits ?? {};
+    const {
+      abreast = 128,
+      patientMs = 2000,
+      hastyMs = 8000,
+      mostPerKey = 16,
+    } = options.limits ?? {};
     this.#options = options;
-    this.#limits = { abreast, patientMs, hastyMs };
+    this.#limits = { abreast, patientMs, hastyMs, mostPerKey };
     this.#random = options.random ?? Math.random;
     this.#inLine = options.meter.gauge({
       name: 'countersign_issue_queue_orders',
@@ -141,15 +151,18 @@ export class IssueQueue {
     const aheadMs = this.#aheadMs(isHasty);
     const freeMs = isHasty || leftMs === undefined ? 0 : this.#promisedMs();
     if (Math.max(aheadMs, freeMs) > mostMs) return this.#sendAway(order, aheadMs, leftMs);
+    const held = this.#places.get(order.key ?? '') ?? 0;
+    if (held >= this.#limits.mostPerKey) return this.#refuseFurther(held, aheadMs);
     // 3. in line, for as long as the caller stays
     this.#turns.delete(order.key ?? '');
     const gone = left?.();
     if (gone?.aborted === true) return leftWhileWaiting();
     return await new Promise<Seat | Denial>((resolve) => {
       const line = isHasty ? 'hasty' : 'patient';
-      const waiting: Waiting = { count, seat: resolve };
+      const waiting: Waiting = { key: order.key, count, seat: resolve };
       this.#lines[line].add(waiting);
       this.#weigh(line, count);
+      this.#countPlace(order.key, 1);
       gone?.addEventListener(
         'abort',
         () => {
@@ -173,7 +186,23 @@ export class IssueQueue {
   #outOf(line: Line, waiting: Waiting): boolean {
     if (!this.#lines[line].delete(waiting)) return false;
     this.#weigh(line, -waiting.count);
+    this.#countPlace(waiting.key, -1);
     return true;
+  }
+
+  #countPlace(key: string | undefined, more: 1 | -1): void {
+    if (key === undefined) return;
+    const places = (this.#places.get(key) ?? 0) + more;
+    if (places > 0) this.#places.set(key, places);
+    else this.#places.delete(key);
+  }
+
+  /** One caller's own orders, however many, leave room for those of others. */
+  #refuseFurther(held: number, aheadMs: number): Denial {
+    const retryAfterS = Math.max(1, Math.ceil(aheadMs / 1000));
+    const detail = `${held} orders of this caller are in line, at most ${this.#limits.mostPerKey} may be`;
+    const perSecond = Math.round(this.pacePerSecond);
+    return denial('ERR_API_BUSY', detail, { retryAfterS, waiting: this.#weight, perSecond });
   }
 
   #aheadMs(isHasty: boolean): number {
@@ -241,10 +270,15 @@ export class IssueQueue {
       longestAwayMs,
       leftMs === undefined ? longestUnknownMs : Math.max(1000, leftMs / 2),
     );
-    // Who cannot wait for its turn comes at some time before: not all of them at once.
-    const awayMs = turn - now <= mostMs ? turn - now : mostMs * (0.5 + 0.5 * this.#random());
-    if (!isKept) this.#promisedUntil = Math.min(turn, now + longestAwayMs);
-    if (key !== undefined && !isKept) this.#keepTurn(key, now + awayMs);
+    // Who cannot wait for its turn, or is not known again in it, comes at some time before: not all at once.
+    const hasTurn = key !== undefined && turn - now <= mostMs;
+    const soonestMs = Math.min(turn - now, mostMs);
+    const awayMs = hasTurn ? soonestMs : soonestMs * (0.5 + 0.5 * this.#random());
+    // A turn that nobody can keep would only put off those of others.
+    if (key !== undefined && !isKept) {
+      this.#promisedUntil = Math.min(turn, now + longestAwayMs);
+      this.#keepTurn(key, now + awayMs);
+    }
     this.#tell(now);
     const retryAfterS = Math.max(1, Math.round(awayMs / 1000));
     const perSecond = Math.round(this.pacePerSecond);
