@@ -1,12 +1,5 @@
 import { randomInt } from 'node:crypto';
-import {
-  type Clock,
-  CountersignError,
-  type Denial,
-  type Log,
-  type Meter,
-  messageOf,
-} from '@countersign/base';
+import { CountersignError, type Denial, messageOf } from '@countersign/base';
 import {
   authorityPath,
   ChangeSignal,
@@ -14,8 +7,9 @@ import {
   type VerifiedPeer,
 } from '@countersign/spiffe';
 import type { IssueExplanation, IssueResponse, JoinToken, SignerState } from '@countersign/wire';
-import { type Certificate, fingerprintOf, type Signer } from '@countersign/x509';
+import { type Certificate, fingerprintOf } from '@countersign/x509';
 import { authorityMetrics, tellNotAfter } from './authority-metrics.ts';
+import type { AuthorityKeys, AuthorityParts } from './authority-parts.ts';
 import { bundleObject } from './bundle-object.ts';
 import type { CaConfig } from './ca-config.ts';
 import type { WrittenNames } from './certificate-names.ts';
@@ -26,9 +20,8 @@ import { type EntryRegistry, entryRegistryOf } from './entries/entry-registry.ts
 import { explainIssue } from './explain/explain-issue.ts';
 import { fixedParts } from './fixed-parts.ts';
 import { type IssueContext, type Issued, issueCertificate, type Refusal } from './issue.ts';
-import { type Issuer, makeIssuers } from './issuer.ts';
+import { makeIssuers } from './issuer.ts';
 import { IssuerStanding } from './issuer-standing.ts';
-import type { JwtKeys } from './jwt/jwt-keys.ts';
 import { TokenDesk } from './jwt/token-desk.ts';
 import { decideNoted } from './ledger/decide-noted.ts';
 import type { Ledger } from './ledger/ledger.ts';
@@ -43,7 +36,7 @@ import {
 } from './own-issuers.ts';
 import { type ImportedList, importList } from './publish/imported-list.ts';
 import type { PublishingIssuer } from './publish/publishing-issuer.ts';
-import { type KeyLists, noKeyLists, openKeyLists } from './requests/key-lists.ts';
+import { noKeyLists, openKeyLists } from './requests/key-lists.ts';
 import {
   type Caller,
   type EdgeWait,
@@ -55,49 +48,7 @@ import { bundleOf, fingerprintsOf, hierarchyOfParts } from './rotation/authority
 import { BundleReports } from './rotation/bundle-reports.ts';
 import type { HierarchyInForce } from './rotation/hierarchy-in-force.ts';
 import type { KeyRotation } from './rotation/key-rotation.ts';
-import type { Sealer } from './sealed-key.ts';
 import { nameOf } from './serve/api-call.ts';
-import type { KeyStores } from './signers/key-stores.ts';
-
-export interface AuthorityParts {
-  readonly config: CaConfig;
-  readonly root: Certificate;
-  /** Opens the root's key; absent where it is not here. */
-  readonly rootSigner?: (() => Promise<Signer>) | undefined;
-  readonly issuers: readonly Issuer[];
-  readonly ledger: Ledger;
-  /** Intents without a certificate that start-up found and closed. */
-  readonly orphans: number;
-  /** Of `config`. Default: none. */
-  readonly keyLists?: KeyLists | undefined;
-  /** The stores of its keys, where something could be wrong with them; closed with the authority. */
-  readonly keys?: AuthorityKeys | undefined;
-  /** Where keys of further authorities are made; absent: nowhere. */
-  readonly stores?: KeyStores | undefined;
-  /** Seals what doors have to keep; absent: no key is in a file, and nothing else is kept. */
-  readonly sealer?: Sealer | undefined;
-  /** What it issued, for everybody to see; closed with the authority. */
-  readonly issuanceLog?: IssuanceLog | undefined;
-  /** Of tokens, where `config` has them. */
-  readonly jwtKeys?: JwtKeys | undefined;
-  /** Where a copy of the entries is kept. */
-  readonly entriesFile?: string | undefined;
-  /** Where its keys can be replaced: what is in force at first, and how that changes. */
-  readonly rotation?:
-    | { readonly hierarchy: HierarchyInForce; readonly keys: KeyRotation }
-    | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly meter: Meter;
-}
-
-export interface AuthorityKeys {
-  /** Why a store cannot sign now: a token is away, a service refuses. */
-  finding(): Denial | undefined;
-  /** Each store that could be away. */
-  report(): readonly SignerState[];
-  close(): Promise<void>;
-}
 
 export interface IntermediateStatus {
   readonly name: string;
@@ -134,6 +85,7 @@ export class Authority {
 
   constructor(parts: AuthorityParts) {
     const { config, issuers, ledger, clock, log } = parts;
+    parts.trialKeys?.mustBeOf(ledger);
     const metrics = authorityMetrics(parts.meter);
     this.ledger = ledger;
     this.rotation = parts.rotation?.keys;
@@ -156,6 +108,7 @@ export class Authority {
       issuers,
       authorityKeys: this.#hierarchy.authorityKeys,
       keyLists: parts.keyLists ?? noKeyLists,
+      trialKeys: parts.trialKeys,
       rootFingerprint: this.rootFingerprint,
       anchorFingerprints: fingerprintsOf(this.#bundle),
       haltOf: (name) => this.rotation?.haltOf(name),

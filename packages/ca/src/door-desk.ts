@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Clock, Denial } from '@countersign/base';
 import type { Certificate, SubjectPublicKeyInfo } from '@countersign/x509';
-import type { AuthorityParts } from './authority.ts';
+import type { AuthorityParts } from './authority-parts.ts';
 import type { CaConfig } from './ca-config.ts';
 import { parseNames, type WrittenNames } from './certificate-names.ts';
 import { type CsrAndWishes, wishes } from './csr-and-wishes.ts';

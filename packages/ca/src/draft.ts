@@ -22,6 +22,7 @@ import {
   type Publication,
   type ShardPlaces,
 } from './publish/certificate-publication.ts';
+import type { TrialKeys } from './requests/trial-keys.ts';
 import { subjectName } from './subject-name.ts';
 
 export type Profile = 'root' | 'intermediate' | 'service' | 'responder';
@@ -39,6 +40,8 @@ export interface Draft extends CertificateTemplate {
   readonly links: readonly NameConstraints[];
   /** Of the key, which was judged before. */
   readonly kind: KeyKind;
+  /** By which it was judged, in an authority for trials alone. */
+  readonly trialKeys?: TrialKeys | undefined;
   /** What the serial number decides beside itself. */
   readonly shard?: ShardPlaces | undefined;
 }
@@ -160,6 +163,7 @@ export interface ServiceDraftFacts {
   /** SHA-256 of the SubjectPublicKeyInfo: the key's identifier is its beginning. */
   readonly keyHash: Uint8Array;
   readonly kind: KeyKind;
+  readonly trialKeys?: TrialKeys | undefined;
   readonly notBefore: number;
   readonly notAfter: number;
 }
@@ -177,6 +181,7 @@ export function templateOf(draft: Draft): ServiceTemplate | undefined {
 class ServiceDraft implements Draft {
   readonly profile = 'service';
   readonly kind: KeyKind;
+  readonly trialKeys: TrialKeys | undefined;
   readonly serial = placeholderSerial;
   readonly keyId: Uint8Array;
   readonly names: readonly GeneralName[];
@@ -195,6 +200,7 @@ class ServiceDraft implements Draft {
   constructor(template: ServiceTemplate, facts: ServiceDraftFacts) {
     this.#template = template;
     this.kind = facts.kind;
+    this.trialKeys = facts.trialKeys;
     // RFC 5280 §4.2.1.2 leaves the method open. This one makes the identifier the beginning of what `revoke` calls the key.
     this.keyId = facts.keyHash.subarray(0, 20);
     const { commonName } = facts;

@@ -10,7 +10,6 @@ export {
 } from './acme/trial/trial-authority.ts';
 export {
   Authority,
-  type AuthorityParts,
   type IntermediateStatus,
 } from './authority.ts';
 export {

@@ -27,6 +27,7 @@ import { proveKey } from './proof/prove-key.ts';
 import { requestOfPeer } from './request-of-peer.ts';
 import { judgeRequestKey } from './request-policy.ts';
 import type { KeyLists } from './requests/key-lists.ts';
+import type { TrialKeys } from './requests/trial-keys.ts';
 import { signDraft } from './sign-draft.ts';
 
 export interface IssueRequest {
@@ -69,6 +70,8 @@ export interface IssueContext {
   /** SubjectPublicKeyInfo of the root and of every intermediate. */
   readonly authorityKeys: readonly Uint8Array[];
   readonly keyLists: KeyLists;
+  /** Of an authority for trials alone. */
+  readonly trialKeys?: TrialKeys | undefined;
   /** Of the root that signs now: join tokens pin it. */
   readonly rootFingerprint: string;
   /** Of every root in the trust bundle. */
@@ -133,7 +136,7 @@ async function issueInSteps(
   if (!read.ok) return read;
   const { csr } = read;
   const isProved = VerifiedPeer.is(request.csr);
-  const key = judgeRequestKey(csr, context.authorityKeys, isProved);
+  const key = judgeRequestKey(csr, context.authorityKeys, isProved, context.trialKeys);
   if (!key.ok) return key;
   const spkiHash = hash('sha256', csr.spki.raw);
   const keyHash = Buffer.from(spkiHash, 'hex');
@@ -179,7 +182,8 @@ async function issueInSteps(
   // 3. Draft: everything but the serial number.
   const { notBefore, notAfter } = lifetime;
   const { commonName } = granted;
-  const facts = { names, commonName, spki: csr.spki, keyHash, kind: key.kind, notBefore, notAfter };
+  const certified = { spki: csr.spki, keyHash, kind: key.kind, trialKeys: context.trialKeys };
+  const facts = { names, commonName, ...certified, notBefore, notAfter };
   const template = question.isOwn ? issuer.own : issuer.templateOf(profile, request.usages);
   const draft = draftService(template, facts);
 

@@ -3,7 +3,6 @@ import {
   attributeOf,
   type CertificateRequest,
   formatKeyKind,
-  judgeKey,
   type KeyKind,
   oids,
   verifyPossession,
@@ -15,6 +14,7 @@ import { isServiceKeyType } from './key-usage-by-kind.ts';
 import { type CertificateProfile, defaultProfileName } from './profile/certificate-profile.ts';
 import type { RequestsConfig } from './requests/requests-config.ts';
 import { rsaModulusOf } from './requests/rsa-modulus.ts';
+import { judgeKeyWith, type TrialKeys } from './requests/trial-keys.ts';
 import { wrongWithModulus } from './requests/weak-rsa.ts';
 
 /**
@@ -24,13 +24,15 @@ import { wrongWithModulus } from './requests/weak-rsa.ts';
  * Denials: ERR_CSR_KEY_WEAK, ERR_CSR_KEY_UNSUPPORTED, ERR_CSR_KEY_REUSED, ERR_CSR_POSSESSION.
  *
  * @param isProved by a handshake with that key
+ * @param trialKeys of an authority for trials alone
  */
 export function judgeRequestKey(
   csr: CertificateRequest,
   authorityKeys: readonly Uint8Array[],
   isProved = false,
+  trialKeys?: TrialKeys,
 ): { readonly ok: true; readonly kind: KeyKind } | Denial {
-  const judged = judgeKey(csr.spki);
+  const judged = judgeKeyWith(trialKeys, csr.spki);
   if (!judged.ok) {
     const code = judged.code === 'ERR_KEY_WEAK' ? 'ERR_CSR_KEY_WEAK' : 'ERR_CSR_KEY_UNSUPPORTED';
     return denial(code, `key of the request: ${judged.detail}`, judged.fields);

@@ -18,10 +18,19 @@ export interface MemoryLedgerOptions {
 
 /** A ledger with every rule and no durability: for tests and for authorities that live as long as their process. */
 export function memoryLedger(options: MemoryLedgerOptions): Ledger {
-  return new LedgerFront((committed) => new MemoryEngine(options.clock, committed), {
+  const ledger = new LedgerFront((committed) => new MemoryEngine(options.clock, committed), {
     clock: options.clock,
     log: options.log ?? noLog,
   });
+  inMemory.add(ledger);
+  return ledger;
+}
+
+const inMemory = new WeakSet<Ledger>();
+
+/** Whether it is gone with the process. */
+export function isInMemory(ledger: Ledger): boolean {
+  return inMemory.has(ledger);
 }
 
 class MemoryEngine implements LedgerEngine {

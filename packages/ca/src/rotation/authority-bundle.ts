@@ -1,6 +1,6 @@
 import { makeBundle, type TrustBundle } from '@countersign/spiffe';
 import { fingerprintOf } from '@countersign/x509';
-import type { AuthorityParts } from '../authority.ts';
+import type { AuthorityParts } from '../authority-parts.ts';
 import type { CaConfig } from '../ca-config.ts';
 import type { HierarchyInForce } from './hierarchy-in-force.ts';
 import type { KeyRotation } from './key-rotation.ts';

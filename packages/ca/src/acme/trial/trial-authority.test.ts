@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { it } from 'node:test';
 import { noLog, systemClock } from '@countersign/base';
+import { type Signer, signatureAlgorithms, spkiOf } from '@countersign/x509';
 import { AcmeClient } from '../../../test/acme-client.ts';
 import { request } from '../../../test/authority-under-test.ts';
+import { Authority } from '../../authority.ts';
+import type { AuthorityParts } from '../../authority-parts.ts';
 import { parseCaConfig } from '../../ca-config.ts';
+import { memoryLedger } from '../../ledger/memory-ledger.ts';
+import { openSqliteLedger } from '../../ledger/sqlite-ledger.ts';
+import { trialKeysOf } from '../../requests/trial-keys.ts';
 import { type AcmeConfig, noTrials } from '../acme-config.ts';
 import { usualResources } from '../acme-resources.ts';
 import { openTrialAuthority } from './trial-authority.ts';
@@ -95,8 +104,42 @@ it('an authority for trying clients out issues under one key by several roots', 
     assert.equal(leaf.subjectAltName, 'DNS:trial.example.com');
     assert.equal(leaf.subject, 'CN=trial.example.com');
     assert.match(String(leaf.infoAccess), /OCSP - URI:http:\/\/127\.0\.0\.1:4002\/ocsp/);
+
+    // 3. for keys that clients' own tests have, and none shorter
+    const finalizeWith = async (bits: number) => {
+      const asked = await acme.post(acme.directory.newOrder, { identifiers });
+      const [place] = asked.body.authorizations;
+      await acme.post((await acme.get(place)).body.challenges[0].url, {});
+      await acme.until(place, ({ status }) => status === 'valid');
+      const csr = Buffer.from(await shortRequest(bits)).toString('base64url');
+      return await acme.post(asked.body.finalize, { csr });
+    };
+    assert.equal((await finalizeWith(1024)).status, 200);
+    assert.match((await finalizeWith(1016)).text, /badCSR/);
   } finally {
     server.close();
     await trial.close();
   }
 });
+
+it('what is kept cannot be an authority with keys for trials', async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), 'countersign-trial-')), 'ledger.db');
+  t.after(() => rmSync(dirname(file), { recursive: true }));
+  const kept = await openSqliteLedger({ file, create: true, clock: systemClock, log: noLog });
+  t.after(() => kept.close());
+  assert.throws(() => trialKeysOf(kept), /a ledger that is kept/);
+  const trialKeys = trialKeysOf(memoryLedger({ clock: systemClock }));
+  const parts = { config: {}, issuers: [], ledger: kept, trialKeys } as unknown as AuthorityParts;
+  assert.throws(() => new Authority(parts), /another ledger/);
+});
+
+/** Of a key that our own signers refuse. */
+async function shortRequest(bits: number): Promise<Uint8Array> {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: bits });
+  const signer: Signer = {
+    spki: spkiOf(publicKey),
+    algorithm: signatureAlgorithms['RSA-SHA256'],
+    sign: async (data) => sign('sha256', data, privateKey),
+  };
+  return await request({ signer, names: [{ kind: 'dns', value: 'trial.example.com' }] });
+}

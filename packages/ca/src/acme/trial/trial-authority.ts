@@ -15,6 +15,7 @@ import { type Issuer, makeIssuer, makeIssuers } from '../../issuer.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { memoryLedger } from '../../ledger/memory-ledger.ts';
 import { openKeyLists } from '../../requests/key-lists.ts';
+import { trialKeysOf } from '../../requests/trial-keys.ts';
 import { memoryKeyStores } from '../../signers/key-stores.ts';
 import type { AcmeConfig } from '../acme-config.ts';
 import type { AcmeEdge } from '../acme-edge.ts';
@@ -71,6 +72,7 @@ export async function openTrialAuthority(options: TrialAuthorityOptions): Promis
   const authority = new Authority({
     ...{ config, root, issuers, ledger, orphans: 0 },
     keyLists: await openKeyLists(config.requests, { clock, log }),
+    trialKeys: trialKeysOf(ledger),
     ...{ clock, log, meter: noMeter },
   });
   const alternates = others.flatMap((each) =>
