@@ -45,7 +45,7 @@ export async function proveTpm(
   const roots =
     provisioner.rootsFile === undefined ? undefined : await certificatesIn(provisioner.rootsFile);
   const answer = await proveInSteps(evidence, roots, asked).catch((thrown: unknown) => {
-    if (!(thrown instanceof CountersignError) || !/^ERR_(?:TPM|DER)_/.test(thrown.code))
+    if (!(thrown instanceof CountersignError) || !/^ERR_(?:TPM|DER|CERT|KEY)_/.test(thrown.code))
       throw thrown;
     return thrown.message;
   });

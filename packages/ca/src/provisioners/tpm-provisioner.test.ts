@@ -126,6 +126,11 @@ describe('a provisioner of type tpm', () => {
     RegExp,
     (honest: TpmEvidence) => Partial<TpmEvidence>,
   ])[] = [
+    [
+      'a certificate that is none',
+      /signature algorithms differ/,
+      () => ({ certificates: [withOtherAlgorithm(certificateOf(made))] }),
+    ],
     ['a challenge that was not opened', /has not opened/, () => ({ content: new Uint8Array(32) })],
     ['a challenge of another time', /has not opened/, ({ at }) => ({ at: at + 1 })],
     ['an old challenge', /too old/, ({ at }) => ({ at: at - 6 * 60_000 })],
@@ -183,3 +188,11 @@ it('ca.yaml refuses a provisioner that would take every TPM', () => {
   const text = yaml('reusable: true');
   assert.throws(() => parseCaConfig(text, 'ca.yaml'), { message: /every TPM could come/ });
 });
+
+/** Outside of what is signed. */
+function withOtherAlgorithm(certificate: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(certificate);
+  const ecdsaWithSha256 = Buffer.from('2a8648ce3d040302', 'hex');
+  bytes[bytes.lastIndexOf(ecdsaWithSha256) + 7] = 3;
+  return bytes;
+}

@@ -56,6 +56,8 @@ export function makeCredential(
 }
 
 const identityLabel = 'IDENTITY';
+/** TCG EK Credential Profile §2.2.1; OAEP has no room for a seed in much shorter ones. */
+const smallestRsaBits = 2048;
 
 function seedFor({ nameAlg, spki }: TpmPublic): {
   readonly seed: Uint8Array;
@@ -64,6 +66,10 @@ function seedFor({ nameAlg, spki }: TpmPublic): {
   const key = publicKeyOf(spki);
   if (key.asymmetricKeyType === 'rsa') {
     // Part 1 §B.10.3: the label with its terminating zero.
+    if (Number(key.asymmetricKeyDetails?.modulusLength) < smallestRsaBits) {
+      const message = `endorsement key: RSA below ${smallestRsaBits} bits`;
+      throw new CountersignError('ERR_TPM_UNSUPPORTED', message);
+    }
     const seed = randomBytes(nameAlg.octets);
     const oaepLabel = Buffer.from(`${identityLabel}\0`);
     const padding = constants.RSA_PKCS1_OAEP_PADDING;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { equalBytes } from '@countersign/base';
 import { testTpm } from '@countersign/testkit';
+import { spkiOf } from '../spki.ts';
 import { makeCredential } from './make-credential.ts';
 import { parseTpmAttest } from './tpm-attest.ts';
 import { parseTpmPublic } from './tpm-public.ts';
@@ -92,5 +93,13 @@ describe('what no TPM says', () => {
     const { attestation } = testTpm();
     const make = () => makeCredential(attestation, attestation.name, randomBytes(32));
     assert.throws(make, { code: 'ERR_TPM_UNSUPPORTED' });
+  });
+
+  it('an RSA key that is too short for a secret is none either', () => {
+    const { endorsement, attestation } = testTpm('rsa');
+    const short = spkiOf(generateKeyPairSync('rsa', { modulusLength: 512 }).publicKey);
+    const octets = randomBytes(32);
+    const make = () => makeCredential({ ...endorsement, spki: short }, attestation.name, octets);
+    assert.throws(make, { code: 'ERR_TPM_UNSUPPORTED', message: /below 2048 bits/ });
   });
 });
