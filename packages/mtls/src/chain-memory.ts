@@ -96,7 +96,7 @@ export function sentCertificates(socket: TLSSocket): Uint8Array[] {
 }
 
 /** The server name (SNI) that the client sent, as a list of none or one. */
-function serverNamesOf(socket: TLSSocket): string[] {
+export function serverNamesOf(socket: TLSSocket): string[] {
   const { servername } = socket as unknown as { servername?: string | false | null };
   return typeof servername === 'string' && servername !== '' ? [servername.toLowerCase()] : [];
 }

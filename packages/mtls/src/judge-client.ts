@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import { type Clock, type Denial, denial, type Log, messageOf } from '@countersign/base';
 import { type BundleSource, type RevocationSource, verifyPeer } from '@countersign/spiffe';
 import type { SignatureCache } from '@countersign/x509';
-import type { ChainMemory } from './chain-memory.ts';
+import { type ChainMemory, serverNamesOf } from './chain-memory.ts';
 import { anonymous, type HandshakeFacts, isAnonymous, type PeerOf } from './live-connection.ts';
 import type { StillAllowed } from './live-connections.ts';
 import type { ProxyHeader } from './proxy-header.ts';
@@ -98,7 +98,8 @@ function identify(
   // 3. chain: all that the peer sent, remembered where the session was resumed
   const sent: ReturnType<ChainMemory['read']> =
     options.clientAuth === 'none' ? { kind: 'missing' } : memory.read(socket);
-  const facts = factsOf(options, socket, sent.kind === 'chain' ? sent.serverNames : []);
+  const serverNames = sent.kind === 'chain' ? sent.serverNames : serverNamesOf(socket);
+  const facts = factsOf(options, socket, serverNames);
   if (sent.kind === 'refused') return { ok: false, refusal: sent.denial, facts };
   if (sent.kind === 'missing') {
     if (options.clientAuth !== 'require') return { ok: true, peer: anonymous, facts };

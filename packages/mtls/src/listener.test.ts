@@ -90,10 +90,25 @@ test('what a stranger can show instead is refused with its reason', async () => 
 test('with clientAuth "request" nobody is explicitly anonymous, and a wrong certificate is still refused', async () => {
   const { port, connected, refused } = await start({ clientAuth: 'request' });
   const nobody = dial(port, undefined);
-  assert.ok(isAnonymous((await connected()).peer));
+  const { peer, facts } = await connected();
+  assert.ok(isAnonymous(peer));
+  assert.deepEqual(facts.serverNames, ['a.example.test']);
   nobody.destroy();
   dial(port, testCa({ name: 'foreign' }).svid('spiffe://example.test/alice'));
   assert.equal((await refused()).code, 'ERR_PEER_UNTRUSTED');
+});
+
+test('a listener with chains serves a client that offers protocols and sends no server name', async () => {
+  const more = { bundles, clientAuth: 'none', alpn: ['http/1.1'] } as const;
+  const svids = staticSvid(server);
+  const { port, connected } = await start({
+    clientAuth: 'none',
+    chains: [{ name: 'named', serverNames: ['named.test'], svids, ...more }],
+  });
+  const client = dial(port, undefined, { servername: '' });
+  await Promise.race([connected(), closed(client).then(() => assert.fail('refused'))]);
+  assert.equal(client.alpnProtocol, 'http/1.1');
+  client.destroy();
 });
 
 test('handshakes are counted by result and reason', async () => {

@@ -377,7 +377,8 @@ function namedOptions(
     },
     // RFC 7301 §3.2: in our order; a client that offers none of them is refused. Who passes bytes through agrees to any.
     ALPNCallback({ servername, protocols }) {
-      const ours = alpnOf(servername);
+      // Node says `false` where the client sent no name.
+      const ours = alpnOf(servername || '');
       if (ours.length === 0) return protocols[0];
       return ours.find((each) => protocols.includes(each));
     },
