@@ -82,9 +82,8 @@ function readProvisioner(
   if (type === 'oidc' && claims.length === 0) {
     tell('claims', `is missing: whoever has a token of "${written.issuer}" could come`);
   }
-  if (type === 'tpm' && written.roots_file === undefined && written.claims?.ek === undefined) {
-    tell('claims', 'does not say "ek", and roots_file is missing: every TPM could come');
-  }
+  const wrongEk = type === 'tpm' ? wrongWithEk(written) : undefined;
+  if (wrongEk !== undefined) tell('claims', wrongEk);
   const account = accounts[type];
   if (account !== undefined && written.claims?.[account] === undefined) {
     tell('claims', `does not say "${account}": every machine of that cloud could come`);
@@ -130,6 +129,22 @@ function readProvisioner(
     lifetimeMs: written.lifetime,
     requestsPerHour: written.requests_per_hour ?? 1000,
   };
+}
+
+/** Whoever has no list of machines must say so: a maker's root alone vouches for anybody's machine. */
+function wrongWithEk({ claims, roots_file: roots }: WrittenProvisioners[number]) {
+  const either = 'list the SHA-256 of each endorsement key (64 lowercase hexadecimal digits)';
+  const how = `${either}, or write exactly "*" beside roots_file to take every genuine TPM`;
+  const ek = claims?.ek;
+  if (ek === undefined) return `does not say "ek", so that every TPM could come: ${how}`;
+  const values = [ek].flat();
+  if (values.length === 1 && values[0] === '*') {
+    if (roots !== undefined) return undefined;
+    return `has ek "*" and roots_file is missing, so that software could come as a TPM: ${how}`;
+  }
+  if (values.length === 0) return `has an empty list for "ek": ${how}`;
+  const wrong = values.find((each) => !/^[0-9a-f]{64}$/.test(each));
+  return wrong === undefined ? undefined : `has ek "${wrong}", which is no such hash: ${how}`;
 }
 
 /** The claim that says whose machine it is. */

@@ -51,7 +51,7 @@ describe('a provisioner of type tpm', () => {
       await testApi({ authority: await testAuthority({ yaml: yaml(more) }) });
     api = await open(`claims: { ek: ${ekOf(listed)} }`);
     byRoots = await open(
-      `roots_file: ${roots}, claims: { manufacturer: "id:5346*" }, reusable: true`,
+      `roots_file: ${roots}, claims: { ek: "*", manufacturer: "id:5346*" }, reusable: true`,
     );
   });
   after(async () => {
@@ -184,9 +184,21 @@ describe('a provisioner of type tpm', () => {
   }
 });
 
-it('ca.yaml refuses a provisioner that would take every TPM', () => {
-  const text = yaml('reusable: true');
-  assert.throws(() => parseCaConfig(text, 'ca.yaml'), { message: /every TPM could come/ });
+describe('ca.yaml refuses a provisioner that would take every TPM', () => {
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ['of all makers', 'reusable: true', /every TPM could come/],
+    ['of one maker', 'roots_file: makers.pem', /every TPM could come/],
+    ['and software', 'claims: { ek: "*" }', /ek "\*" and roots_file is missing/],
+    ['by a pattern', 'roots_file: makers.pem, claims: { ek: "**" }', /ek "\*\*", which is no such/],
+    [
+      'beside a hash',
+      `roots_file: a.pem, claims: { ek: [${ekOf(listed)}, "*"] }`,
+      /ek "\*", which/,
+    ],
+  ];
+  for (const [what, more, message] of cases) {
+    it(what, () => assert.throws(() => parseCaConfig(yaml(more), 'ca.yaml'), { message }));
+  }
 });
 
 /** Outside of what is signed. */
