@@ -14,6 +14,8 @@ uacme new ops@example.test
 uacme -h "$T/uacme.sh" issue uacme.test
 uacme -h "$T/uacme.sh" issue '*.uacme.test'
 uacme newkey
+# It keeps the certificate before under the second of its making, which must be over.
+sleep 2
 uacme -h "$T/uacme.sh" -f issue uacme.test
 uacme revoke "$T/uacme/uacme.test/cert.pem"
 uacme update other@example.test
