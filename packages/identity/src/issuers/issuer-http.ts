@@ -57,7 +57,7 @@ export class IssuerHttp {
     this.#options = options;
   }
 
-  /** @throws CountersignError ERR_ISSUER_UNREACHABLE, ERR_ISSUER_REFUSED with `fields.status` */
+  /** @throws CountersignError ERR_ISSUER_UNREACHABLE, ERR_ISSUER_REFUSED with `fields.status` and, of RFC 7807, `fields.problem` */
   async call(call: IssuerCall): Promise<IssuerReply> {
     const { timeoutMs = 15_000, title } = this.#options;
     const attempted = `${call.attempted} at ${title}`;
@@ -82,11 +82,13 @@ export class IssuerHttp {
   refusalOf(call: Pick<IssuerCall, 'attempted'>, { status, json }: IssuerReply): CountersignError {
     const isBusy = status === 408 || status === 429 || status >= 500;
     const detail = this.#options.detailOf(json);
+    const { type } = Object(json) as { type?: unknown };
+    const problem = typeof type === 'string' ? { problem: printable(type) } : {};
     const said = detail === undefined ? '' : `: ${printable(detail)}`;
     return new CountersignError(
       isBusy ? 'ERR_ISSUER_UNREACHABLE' : 'ERR_ISSUER_REFUSED',
       `${call.attempted} at ${this.#options.title}: it answers ${status}${said}`,
-      { fields: { status } },
+      { fields: { status, ...problem } },
     );
   }
 
@@ -139,7 +141,10 @@ export function checkIssuerUrl(text: string, title: string): URL {
   const isHere = ['127.0.0.1', '[::1]', 'localhost'].includes(url?.hostname ?? '');
   const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isHere);
   if (url !== undefined && isSafe && url.username === '' && url.password === '') return url;
-  const message = `${title}: expected an https URL without a user in it, found "${text.slice(0, 200)}"`;
+  // Of what is before the "@" nothing is repeated: a password is not for logs.
+  const found = text.replace(/^([a-z][a-z0-9+.-]*:)?.*@/is, '$1//…@').slice(0, 200);
+  const shown = title.replaceAll(text, found);
+  const message = `${shown}: expected an https URL without a user in it, found "${found}"`;
   throw new CountersignError('ERR_ISSUER_CONFIG', message);
 }
 

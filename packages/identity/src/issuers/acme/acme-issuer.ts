@@ -40,7 +40,7 @@ export interface AcmeIssuerOptions {
 interface Resource {
   readonly status?: unknown;
   readonly error?: unknown;
-  readonly identifier?: { readonly value?: unknown };
+  readonly identifier?: { readonly type?: unknown; readonly value?: unknown };
   readonly authorizations?: readonly string[];
   readonly challenges?: readonly {
     type?: unknown;
@@ -85,10 +85,14 @@ export function acmeIssuer(options: AcmeIssuerOptions): Issuer {
     try {
       // 1. the order
       const opened = await openOrder(order, signal);
-      const orderUrl = String(opened.headers.location);
+      const { location: orderUrl } = opened.headers;
+      if (orderUrl === undefined) {
+        const message = `answer of ${title}: an order without its address`;
+        throw new CountersignError('ERR_ISSUER_ANSWER', message);
+      }
       const { authorizations = [], finalize = '' } = resourceOf(opened);
       // 2. control of each name
-      await prove(authorizations, signal);
+      await prove(authorizations, identifiersOf(order.names), signal);
       // 3. the request
       await poll('order', orderUrl, ['ready'], signal);
       const body = { csr: base64Url(order.csr) };
@@ -124,14 +128,28 @@ export function acmeIssuer(options: AcmeIssuerOptions): Issuer {
     });
   }
 
-  async function prove(urls: readonly string[], signal: AbortSignal): Promise<void> {
+  async function prove(
+    urls: readonly string[],
+    ordered: readonly Identifier[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const pending: (Challenge & { readonly url: string; readonly authorization: string })[] = [];
     const print = thumbprint(await session.accountKey());
     for (const url of urls) {
       const reply = await session.post('read an authorization', url, undefined, signal);
       const { status, identifier, challenges = [] } = resourceOf(reply);
-      if (status === 'valid') continue;
       const name = String(identifier?.value);
+      // RFC 8555 §7.1.3: an order's authorizations are for its own names; nothing is shown for another.
+      const isOrdered = ordered.some(
+        ({ type, value }) => type === identifier?.type && bare(type, value) === bare(type, name),
+      );
+      if (!isOrdered) {
+        const found = printable(`${String(identifier?.type)} ${name}`);
+        const expected = ordered.map(({ type, value }) => `${type} ${value}`).join('", "');
+        const message = `authorization of ${title} is for "${found}", expected one of "${expected}"`;
+        throw new CountersignError('ERR_ISSUER_ANSWER', message);
+      }
+      if (status === 'valid') continue;
       const offered = challenges.find(({ type }) => type === proof.method);
       if (offered === undefined) {
         const types = challenges.map(({ type }) => String(type)).join(', ');
@@ -216,12 +234,24 @@ export function acmeIssuer(options: AcmeIssuerOptions): Issuer {
   };
 }
 
-function identifiersOf({ dns, ip }: CertificateNames) {
+interface Identifier {
+  readonly type: string;
+  readonly value: string;
+}
+
+function identifiersOf({ dns, ip }: CertificateNames): readonly Identifier[] {
   const named = dns.map((value) => ({ type: 'dns', value: value.toLowerCase() }));
   const all = [...named, ...ip.map((value) => ({ type: 'ip', value }))];
   if (all.length > 0) return all;
   const message = 'ACME proves DNS names and addresses, and none is asked for';
   throw new CountersignError('ERR_ISSUER_CONFIG', message);
+}
+
+/** For comparison: without the wildcard (RFC 8555 §7.1.4), and addresses as the URL standard writes them. */
+function bare(type: string, value: string): string {
+  if (type !== 'ip') return value.toLowerCase().replace(/^\*\./, '');
+  const url = value.includes(':') ? `http://[${value}]` : `http://${value}`;
+  return URL.canParse(url) ? new URL(url).hostname : value;
 }
 
 /** RFC 9773 §4.1. */

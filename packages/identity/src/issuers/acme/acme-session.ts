@@ -30,6 +30,11 @@ export interface AcmeDirectory {
   readonly profiles: readonly string[];
 }
 
+interface Account {
+  readonly key: KeyObject;
+  readonly url: string;
+}
+
 /** How often a nonce that is not taken is replaced. */
 const nonceTries = 4;
 
@@ -38,7 +43,7 @@ export class AcmeSession {
   readonly #options: AcmeSessionOptions;
   readonly #nonces: string[] = [];
   #directory: AcmeDirectory | undefined;
-  #account: { readonly key: KeyObject; readonly url: string } | undefined;
+  #account: Account | undefined;
 
   constructor(options: AcmeSessionOptions) {
     this.#options = options;
@@ -83,8 +88,17 @@ export class AcmeSession {
     payload: object | undefined,
     signal: AbortSignal,
   ): Promise<IssuerReply> {
-    const { key, url: kid } = await this.#openAccount(signal);
-    return await this.#send(attempted, { key, url, signal, header: { kid } }, payload);
+    const account = await this.#openAccount(signal);
+    const send = ({ key, url: kid }: Account) =>
+      this.#send(attempted, { key, url, signal, header: { kid } }, payload);
+    try {
+      return await send(account);
+    } catch (thrown) {
+      // RFC 8555 §7.3.1: an authority set up anew knows the key no more, or by another address.
+      if (!isUnknownAccount(thrown)) throw thrown;
+      if (this.#account === account) this.#account = undefined;
+      return await send(await this.#openAccount(signal));
+    }
   }
 
   /** RFC 8555 §7.3: the same request for an account that is there and for one that is not. */
@@ -166,6 +180,11 @@ export class AcmeSession {
     const nonce = headers['replay-nonce'];
     if (typeof nonce === 'string' && this.#nonces.length < 8) this.#nonces.push(nonce);
   }
+}
+
+function isUnknownAccount(thrown: unknown): boolean {
+  const problem = thrown instanceof CountersignError ? thrown.fields?.problem : undefined;
+  return String(problem).endsWith(':accountDoesNotExist');
 }
 
 function wrong(what: string): CountersignError {

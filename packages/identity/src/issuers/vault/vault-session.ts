@@ -64,6 +64,8 @@ export class VaultSession {
   readonly #options: VaultSessionOptions;
   readonly #stopping = new AbortController();
   #lease: Promise<Lease> | undefined;
+  /** Ends the renewals of the lease in hand: a login that is forgotten ends with its lease. */
+  #renewing = new AbortController();
 
   constructor(options: VaultSessionOptions) {
     this.#options = options;
@@ -87,7 +89,10 @@ export class VaultSession {
 
   /** What it has is refused: the next asker gets another. */
   forget(lease = this.#lease): void {
-    if (this.#lease === lease) this.#lease = undefined;
+    if (this.#lease !== lease) return;
+    this.#lease = undefined;
+    this.#renewing.abort();
+    this.#renewing = new AbortController();
   }
 
   close(): void {
@@ -95,11 +100,12 @@ export class VaultSession {
   }
 
   async #begin(signal: AbortSignal): Promise<Lease> {
+    const renewing = this.#renewing.signal;
     const granted =
       this.#options.auth.method === 'token'
         ? await this.#lookUp(this.#options.auth.token, signal)
         : await this.#logIn(signal);
-    return this.#keep(granted);
+    return this.#keep(granted, renewing);
   }
 
   async #logIn(signal: AbortSignal): Promise<Granted> {
@@ -135,7 +141,7 @@ export class VaultSession {
     return { client_token: token.reveal(), lease_duration: ttl ?? 0, renewable };
   }
 
-  #keep(granted: Granted): Lease {
+  #keep(granted: Granted, renewing: AbortSignal): Lease {
     const { clock } = this.#options;
     const { client_token: token, lease_duration: seconds, renewable } = granted;
     if (typeof token !== 'string' || token === '' || !Number.isSafeInteger(seconds)) {
@@ -147,13 +153,15 @@ export class VaultSession {
       endsAt:
         lengthMs === 0 ? undefined : clock.now() + Math.max(lengthMs / 2, lengthMs - marginMs),
     };
-    if (renewable === true && lengthMs > 0) void this.#renewInTime(lease, lengthMs);
+    if (renewable === true && lengthMs > 0) {
+      void this.#renewInTime(lease, lengthMs, renewing);
+    }
     return lease;
   }
 
-  async #renewInTime({ token }: Lease, lengthMs: number): Promise<void> {
+  async #renewInTime({ token }: Lease, lengthMs: number, renewing: AbortSignal): Promise<void> {
     const { http, url, headers, clock, log } = this.#options;
-    const { signal } = this.#stopping;
+    const signal = AbortSignal.any([this.#stopping.signal, renewing]);
     try {
       await clock.sleep(lengthMs / 2, { signal, ref: false });
       const reply = await http.call({
@@ -164,7 +172,7 @@ export class VaultSession {
         signal,
       });
       const renewed = Object((reply.json as { auth?: unknown } | undefined)?.auth) as Granted;
-      this.#lease = Promise.resolve(this.#keep(renewed));
+      if (!signal.aborted) this.#lease = Promise.resolve(this.#keep(renewed, renewing));
     } catch (thrown) {
       if (signal.aborted) return;
       log.warn({ reason: messageOf(thrown) }, 'token of Vault not renewed');
