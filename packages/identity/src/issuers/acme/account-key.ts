@@ -1,6 +1,7 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { open } from 'node:fs/promises';
-import { CountersignError, messageOf } from '@countersign/base';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { access, link, open, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { CountersignError, messageOf, syncDirectory } from '@countersign/base';
 
 /**
  * The key of an ACME account, in a file that nobody else can read; made where there is none. Who has it can have
@@ -18,21 +19,35 @@ export async function accountKey(path: string): Promise<KeyObject> {
   }
 }
 
-/** Undefined where there is one already. */
+/** Undefined where there is one already. Whole or not at all: it is written beside, synced, and linked to its name. */
 async function makeKey(path: string): Promise<KeyObject | undefined> {
-  const file = await open(path, 'wx', 0o600).catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code === 'EEXIST') return undefined;
-    throw thrown;
-  });
-  if (file === undefined) return undefined;
+  if (await isThere(path)) return undefined;
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const beside = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    await file.sync();
-    return privateKey;
+    const file = await open(beside, 'wx', 0o600);
+    try {
+      await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await link(beside, path);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    throw thrown;
   } finally {
-    await file.close();
+    await rm(beside, { force: true });
   }
+  await syncDirectory(dirname(path));
+  return privateKey;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readKey(path: string): Promise<KeyObject> {
