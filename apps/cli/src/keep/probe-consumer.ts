@@ -27,8 +27,9 @@ export async function probeConsumer(
     const found = await servedSerial(probe, certificate).catch((thrown) => messageOf(thrown));
     if (found === expected) return;
     signal.throwIfAborted();
-    if (clock.monotonic() + pauseMs > endsAt) throw unproved(probe, found, expected);
-    await clock.sleep(pauseMs, { signal });
+    const leftMs = endsAt - clock.monotonic();
+    if (leftMs <= 0) throw unproved(probe, found, expected);
+    await clock.sleep(Math.min(pauseMs, leftMs), { signal });
   }
 }
 
