@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { writeFileDurably } from '@countersign/base';
 import type { Identity } from '@countersign/identity';
 import type { X509Svid } from '@countersign/spiffe';
@@ -22,9 +24,13 @@ export async function issueSubgraphSvid(
 
 /**
  * Writes an SVID as PEM, each file in one step and the key first: the chain 0644, the key 0600. A reader in between has
- * the new key with the old certificate; `writeIdentity` of `@countersign/identity` swaps both at once.
+ * the new key with the old certificate; `writeIdentity` of `@countersign/identity` swaps both at once. Directories that
+ * are not there are made, for the owner alone.
  */
 export async function exportSvid(svid: X509Svid, certPath: string, keyPath: string): Promise<void> {
+  for (const path of [keyPath, certPath]) {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  }
   await writeFileDurably(keyPath, encodePrivateKey(svid.privateKey), { mode: 0o600 });
   const chain = svid.chain.map((certificate) => encodePem('CERTIFICATE', certificate.raw));
   await writeFileDurably(certPath, chain.join(''));
