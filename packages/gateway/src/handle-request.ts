@@ -9,11 +9,12 @@ import { injectFault } from './inject-fault.ts';
 import { longestRepeatedBody, mirrorRequest } from './mirror-request.ts';
 import { operateOnHeaders, setHost } from './model/header-operations.ts';
 import type { ForwardAction } from './model/route-model.ts';
-import { type Routed, type RouteTable, targetOf } from './model/route-table.ts';
+import { type Route, type Routed, type RouteTable, targetOf } from './model/route-table.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
 import { answersOf, ask, type Facts } from './reask.ts';
 import { BodyRecord } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
+import { readRequestTarget } from './request-target.ts';
 import { roleHeaders } from './role-headers.ts';
 import { tellObserved } from './tell-observed.ts';
 import type { Clusters } from './upstream/clusters.ts';
@@ -166,7 +167,9 @@ export async function handleRequest(
   const headers = upstreamHeaders(rawHeaders, own, told.names);
   operateOnHeaders(headers, target.requestHeaders);
   if (target.host !== undefined) setHost(headers, target.host);
-  const path = (route.rewrite?.(head.target.path) ?? head.target.path) + head.target.query;
+  const sent = rewrittenTarget(route, head);
+  if (!sent.ok) return refuse(sent, { peer, result: 'malformed', close: head.hasBody });
+  const path = sent.path + sent.query;
 
   // 8. Forward, and send copies where the route asks for them.
   if (head.hasBody) client.continueBody();
@@ -211,6 +214,13 @@ export async function handleRequest(
   } else {
     around.log.debug({ ...line, ...outcome }, 'request over');
   }
+}
+
+/** What is sent is read as strictly as what was asked for: a rewrite must not make another request of a permitted one. */
+function rewrittenTarget({ model, rewrite }: Route, { target }: RequestHead & { ok: true }) {
+  if (rewrite === undefined) return target;
+  const read = readRequestTarget(rewrite(target.path) + target.query);
+  return read.ok ? read : { ...read, detail: `${read.detail}, rewritten by route "${model.name}"` };
 }
 
 function accessLine({ from, head, protocol }: ClientExchange, status: number, seconds: number) {

@@ -216,3 +216,23 @@ routes:
     assert.equal(a.script.length, 0);
   });
 });
+
+test('a rewrite whose result no rule would have been asked about is refused', async (t) => {
+  const a = await scripted(t, 'a');
+  const routes = `
+  - { match: { path: /dots }, upstream: ${a.upstream}, rewrite: { path: /x/../admin } }
+  - { match: { path: /plain }, upstream: ${a.upstream}, rewrite: { path: /x } }
+`;
+  const { gateway } = await startWorld(t, a.url, {
+    config: parseGatewayConfig(`listen: { port: 0 }\nroutes:${routes}`, 'gateway.yaml'),
+  });
+  const { ask } = clientOf(t, gateway.url, alice);
+  const refused = await ask('/dots');
+  assert.equal(refused.status, 400);
+  assert.match(refused.body, /ERR_GATEWAY_TARGET/);
+  assert.equal((await ask('/plain?q=1')).status, 200);
+  assert.deepEqual(
+    a.seen.map(({ url }) => url),
+    ['/x?q=1'],
+  );
+});

@@ -79,7 +79,9 @@ export class Credentials implements Changes {
 
   trustOf(which: CredentialName): Trust {
     if (which === 'own') return this.#ownTrust;
-    return this.#trusts.get(which.name) ?? this.#ownTrust;
+    const trust = this.#trusts.get(which.name);
+    if (trust !== undefined) return trust;
+    throw new CountersignError('ERR_INTERNAL', `no trust has the name "${which.name}"`);
   }
 
   /** The response that a file has for an identity of files, for as long as it holds. */
