@@ -11,7 +11,7 @@ export interface WrittenRewrite {
 
 /**
  * What a path becomes; undefined where it stays. As in Envoy, what an exact match or an expression covered is the whole
- * path, and nothing is mended: `/api/x` with `/api` made `/` is `//x` unless the match is of whole segments.
+ * path, and a prefix may end within a segment. Unlike there, `/api/x` with `/api` made `/` is `/x` and not `//x`.
  *
  * @throws SyntaxError for an expression that is none
  */
@@ -27,7 +27,7 @@ export function pathRewrite(
   if (prefix === undefined) return undefined;
   if (match.kind === 'exact' || match.kind === 'regex') return () => prefix;
   const covered = match.text.length;
-  if (match.kind === 'prefix') return (path) => `${prefix}${path.slice(covered)}`;
+  if (match.kind === 'prefix') return (path) => withOneSlash(prefix, path.slice(covered));
   return (path) => joined(prefix, path.slice(covered));
 }
 
@@ -37,6 +37,12 @@ function asReplacement(substitution: string): string {
     if (escaped === undefined) return '\\$';
     return escaped === '\\' ? part : `$${escaped}`;
   });
+}
+
+function withOneSlash(prefix: string, rest: string): string {
+  return prefix.endsWith('/') && rest.startsWith('/')
+    ? `${prefix}${rest.slice(1)}`
+    : `${prefix}${rest}`;
 }
 
 /** Of whole segments: with one slash between them. */
