@@ -57,8 +57,11 @@ describe('a machine with a TPM (swtpm)', { skip, timeout: 300_000 }, () => {
 
       // 2. an authority that believes its maker
       await writeFile(file('makers.pem'), encodePem('CERTIFICATE', maker.root.raw));
-      const provisioner = `{ name: fleet, type: tpm, roots_file: ${file('makers.pem')}, claims: { ek: '*' }, spiffe_id: 'spiffe://example.com/agent/{ek}' }`;
-      await writeFile(file('ca.yaml'), `${authorityYaml()}provisioners: [${provisioner}]\n`);
+      const provisioner = [
+        `name: fleet, type: tpm, roots_file: ${file('makers.pem')}`,
+        `claims: { ek: '*' }, spiffe_id: 'spiffe://example.com/agent/{ek}'`,
+      ].join(', ');
+      await writeFile(file('ca.yaml'), `${authorityYaml()}provisioners: [{ ${provisioner} }]\n`);
       const words = ['--config', file('ca.yaml'), '--data', file('state')];
       const made = await countersign(['init', ...words]);
       assert.equal(made.code, 0, made.stderr);
