@@ -154,7 +154,8 @@ test('an agent attests itself by an OIDC token, and by the document of its insta
 });
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = AbortSignal.timeout(60_000);
+  // Some wait for the end of a certificate of a minute.
+  const deadline = AbortSignal.timeout(150_000);
   while (!(await holds())) {
     deadline.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, 50));

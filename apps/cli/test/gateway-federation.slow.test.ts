@@ -106,6 +106,8 @@ spec: { action: ALLOW, rules: [{ from: [{ source: { principals: [partner.org/sho
 
   // 4. a new root there: who has a certificate of it is let in, who has one of the retired root is not
   await run('root', 'prepare', ...partner.state);
+  // The hint there is five seconds: whoever followed it has the new root by then, and can read what is signed under it.
+  await systemClock.sleep(15_000);
   await run('root', 'activate', ...partner.state, '--force');
   const after = await issueForeign('shop2');
   const until = async (credential: Credential, isSo: (status: number) => boolean) => {
