@@ -4,6 +4,7 @@ import {
   CountersignError,
   type Denial,
   denial,
+  equalBytes,
   formatDuration,
   type Secret,
 } from '@countersign/base';
@@ -220,7 +221,8 @@ export class ProvisionerDesk {
   ): Promise<ProvedToken | Denial> {
     if (shown.kind === 'jwt') {
       const keySets = this.#keysFor(provisioner);
-      return await proveToken(provisioner, shown.token, { keySets, clock: this.#clock });
+      const proved = await proveToken(provisioner, shown.token, { keySets, clock: this.#clock });
+      return proved.ok ? ((await this.#ownCertificate(provisioner, proved)) ?? proved) : proved;
     }
     try {
       const { raw: spki } = parseCertificateRequest(csr).spki;
@@ -234,6 +236,18 @@ export class ProvisionerDesk {
       if (!isRequest) throw thrown;
       return denial(thrown.code, thrown.message, thrown.fields);
     }
+  }
+
+  /** What is ours is renewed: there its revocation and its proof key are asked about. */
+  async #ownCertificate(
+    { name }: ProvisionerConfig,
+    { certificate }: ProvedToken,
+  ): Promise<Denial | undefined> {
+    if (certificate === undefined) return undefined;
+    const record = await this.#authority.ledger.certificate(certificate.serialHex);
+    if (record === undefined || !equalBytes(record.der, certificate.raw)) return undefined;
+    const sides = `token for provisioner "${name}": certificate "${certificate.serialHex}" is of this authority, expected one of another: renew it instead`;
+    return denial('ERR_PROVISIONER_TOKEN', sides);
   }
 
   #wrongWith(provisioner: ProvisionerConfig, proved: ProvedToken): Denial | undefined {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -204,6 +204,21 @@ describe('tokens that people already hold', () => {
     await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c } }));
     await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c: ['AAAA'] } }));
     await refused('ERR_PROVISIONER_TOKEN', token(claims()));
+  });
+
+  it('by the key of a certificate of this very authority are refused: that is renewed', async () => {
+    const { authority } = api;
+    const holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const csr = await request({ signer: keySigner(holder.privateKey) });
+    const own = issuedOf(await authority.issue({ csr, dns: ['own.example.test'] }));
+    const file = join(directory, 'partner.pem');
+    const partners = readFileSync(file, 'utf8');
+    writeFileSync(file, partners + encodePem('CERTIFICATE', authority.root.raw));
+    const header = { x5c: own.chain.map((der) => toBase64(der)), kid: undefined };
+    const claims = { iss: 'partner', sub: 'own', jti: randomUUID() };
+    await refused('ERR_PROVISIONER_TOKEN', token(claims, { key: holder.privateKey, header }));
+    assert.match(JSON.stringify(api.lines), /is of this authority, expected one of another/);
+    writeFileSync(file, partners);
   });
 
   it('wish for nothing but a lifetime', async () => {
