@@ -246,7 +246,8 @@ export class ProvisionerDesk {
     if (certificate === undefined) return undefined;
     const record = await this.#authority.ledger.certificate(certificate.serialHex);
     if (record === undefined || !equalBytes(record.der, certificate.raw)) return undefined;
-    const sides = `token for provisioner "${name}": certificate "${certificate.serialHex}" is of this authority, expected one of another: renew it instead`;
+    const found = `certificate "${certificate.serialHex}" is of this authority`;
+    const sides = `${found}, provisioner "${name}" takes those of another: renew it instead`;
     return denial('ERR_PROVISIONER_TOKEN', sides);
   }
 
