@@ -7,6 +7,7 @@ export type {
   IntermediateOrder,
   IntermediateSigner,
 } from './intermediate-signer.ts';
+export { keysOfJwks, keysOfPem, type VerifyingKey } from './jwt/jwks.ts';
 export {
   fitsKey,
   type JwsAlgorithm,
@@ -22,6 +23,8 @@ export {
   type UnverifiedJwtSvid,
   verifyJwtSvid,
 } from './jwt/jwt-svid.ts';
+export { readJwt, type UnverifiedJwt } from './jwt/read-jwt.ts';
+export { hasKeyFor, type JwtDemand, VerifiedJwt, verifyJwt } from './jwt/verify-jwt.ts';
 export { authorityPath, isReserved, reservedPath } from './reserved-path.ts';
 export { positionOfSerial, serialForPosition } from './serial-position.ts';
 export {

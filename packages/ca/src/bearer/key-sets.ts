@@ -1,6 +1,6 @@
 import { type Clock, CountersignError } from '@countersign/base';
+import { keysOfJwks, type VerifyingKey } from '@countersign/spiffe';
 import { GuardedRequests } from './guarded-request.ts';
-import { keysOfJwks, type VerifyingKey } from './key-set.ts';
 
 export interface KeySetPlace {
   /** Where the JWKS is; or the issuer, by whose discovery document it is found. */

@@ -1,10 +1,14 @@
 import { type Clock, CountersignError, type Denial, denial } from '@countersign/base';
-import type { JwtClaims } from '@countersign/spiffe';
+import {
+  hasKeyFor,
+  type JwtClaims,
+  keysOfJwks,
+  type UnverifiedJwt,
+  type VerifyingKey,
+  verifyJwt,
+} from '@countersign/spiffe';
 import { type Certificate, parseCertificate, publicKeyOf, validatePath } from '@countersign/x509';
-import { keysOfJwks, type VerifyingKey } from '../bearer/key-set.ts';
 import type { KeySets } from '../bearer/key-sets.ts';
-import type { UnverifiedJwt } from '../bearer/read-jwt.ts';
-import { hasKeyFor, verifyJwt } from '../bearer/verify-jwt.ts';
 import { textOf } from './claim-text.ts';
 import { azureFacts, gcpFacts, type InstanceFacts } from './instance-claims.ts';
 import type { ProvisionerConfig } from './provisioner-config.ts';

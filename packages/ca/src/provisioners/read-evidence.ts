@@ -1,7 +1,7 @@
 import { CountersignError, type Denial, denial } from '@countersign/base';
+import { readJwt, type UnverifiedJwt } from '@countersign/spiffe';
 import { parseTpmEvidence, type TpmEvidence } from '@countersign/wire';
 import { parseSignedData, type SignedData } from '@countersign/x509';
-import { readJwt, type UnverifiedJwt } from '../bearer/read-jwt.ts';
 
 /** What is shown instead of a join token; nothing of it is proved. */
 export type Evidence =

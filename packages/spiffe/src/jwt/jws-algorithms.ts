@@ -1,12 +1,13 @@
 import { constants, type KeyObject, verify } from 'node:crypto';
 
-/** A row of RFC 7518 §3.1 that JWT-SVIDs allow. */
+/** A row of RFC 7518 §3.1, or of RFC 8037. */
 export interface JwsAlgorithm {
   readonly name: string;
-  readonly keyType: 'ec' | 'rsa';
+  readonly keyType: 'ec' | 'rsa' | 'ed25519';
   /** Of an EC key; OpenSSL's name. */
   readonly curve?: string;
-  readonly hash: 'sha256' | 'sha384' | 'sha512';
+  /** Undefined: the algorithm has its own. */
+  readonly hash: 'sha256' | 'sha384' | 'sha512' | undefined;
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -32,6 +33,13 @@ export function jwsAlgorithm(name: unknown): JwsAlgorithm | undefined {
   return typeof name === 'string' ? byName.get(name) : undefined;
 }
 
+/** What tokens of other issuers may be signed with: those of JWT-SVIDs, and EdDSA (RFC 8037 §3.1) with Ed25519. */
+export function bearerAlgorithm(name: unknown): JwsAlgorithm | undefined {
+  return name === edDsa.name ? edDsa : jwsAlgorithm(name);
+}
+
+const edDsa: JwsAlgorithm = { name: 'EdDSA', keyType: 'ed25519', hash: undefined, options: {} };
+
 /** The default algorithm of a key; undefined where it has none that JWT-SVIDs allow. */
 export function jwsAlgorithmOf(key: KeyObject): JwsAlgorithm | undefined {
   const curve = key.asymmetricKeyDetails?.namedCurve;
@@ -51,7 +59,7 @@ export function verifyJws(
   signed: string,
   signature: Uint8Array,
 ): boolean {
-  return verify(hash, Buffer.from(signed), { key, ...options }, signature);
+  return verify(hash ?? null, Buffer.from(signed), { key, ...options }, signature);
 }
 
 // RFC 7518 §3.4: r and s side by side.

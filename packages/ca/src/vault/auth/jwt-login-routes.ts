@@ -1,9 +1,14 @@
 import { CountersignError, type Denial, messageOf } from '@countersign/base';
-import type { JwtClaims } from '@countersign/spiffe';
-import { keysOfPem, type VerifyingKey } from '../../bearer/key-set.ts';
+import {
+  hasKeyFor,
+  type JwtClaims,
+  keysOfPem,
+  readJwt,
+  type UnverifiedJwt,
+  type VerifyingKey,
+  verifyJwt,
+} from '@countersign/spiffe';
 import type { KeySetPlace } from '../../bearer/key-sets.ts';
-import { readJwt, type UnverifiedJwt } from '../../bearer/read-jwt.ts';
-import { hasKeyFor, verifyJwt } from '../../bearer/verify-jwt.ts';
 import { globMatches } from '../../policy/text-glob.ts';
 import { done, type VaultCall, type VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';

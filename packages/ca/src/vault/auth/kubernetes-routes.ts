@@ -1,8 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { CountersignError, messageOf } from '@countersign/base';
-import { keysOfJwks, keysOfPem, type VerifyingKey } from '../../bearer/key-set.ts';
-import { readJwt, type UnverifiedJwt } from '../../bearer/read-jwt.ts';
-import { hasKeyFor, verifyJwt } from '../../bearer/verify-jwt.ts';
+import {
+  hasKeyFor,
+  keysOfJwks,
+  keysOfPem,
+  readJwt,
+  type UnverifiedJwt,
+  type VerifyingKey,
+  verifyJwt,
+} from '@countersign/spiffe';
 import { globMatches } from '../../policy/text-glob.ts';
 import { done, type VaultCall, type VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';

@@ -1,6 +1,7 @@
 import { type Denial, denial } from '@countersign/base';
-import { fitsKey, type JwtClaims, verifyJws } from '@countersign/spiffe';
-import type { VerifyingKey } from './key-set.ts';
+import type { VerifyingKey } from './jwks.ts';
+import { fitsKey, type JwsAlgorithm, verifyJws } from './jws-algorithms.ts';
+import type { JwtClaims } from './jwt-svid.ts';
 import type { UnverifiedJwt } from './read-jwt.ts';
 
 const minted = Symbol('verified JWT');
@@ -29,6 +30,8 @@ export interface JwtDemand {
   readonly issuer?: string | undefined;
   /** One of them has to be in the token's; empty: the token must have none. */
   readonly audiences?: readonly string[] | undefined;
+  /** Whether a token without an end is taken; refused unless so. */
+  readonly takesEndless?: boolean | undefined;
   readonly expiryLeewayMs?: number | undefined;
   readonly beginLeewayMs?: number | undefined;
 }
@@ -41,7 +44,7 @@ export function hasKeyFor(
   { keyId, algorithm }: UnverifiedJwt,
   keys: readonly VerifyingKey[],
 ): boolean {
-  return keys.some((each) => isCandidate(each, keyId) && fitsKey(algorithm, each.key));
+  return keys.some((each) => isCandidate(each, keyId, algorithm));
 }
 
 /**
@@ -55,9 +58,7 @@ export function verifyJwt(
 ): { readonly ok: true; readonly jwt: VerifiedJwt } | Denial {
   // 1. By which key.
   const { algorithm, keyId, signed, signature, claims } = token;
-  const candidates = demand.keys.filter(
-    (each) => isCandidate(each, keyId) && fitsKey(algorithm, each.key),
-  );
+  const candidates = demand.keys.filter((each) => isCandidate(each, keyId, algorithm));
   if (candidates.length === 0) {
     const sides = `names key "${keyId?.slice(0, 80) ?? 'none'}" for ${algorithm.name}, no key of ${demand.keys.length} is such`;
     return denial('ERR_JWT_KEY', `token ${sides}`);
@@ -71,11 +72,12 @@ export function verifyJwt(
 
   // 2. When.
   const { exp, nbf, iss, aud } = claims;
-  // A token without an end is refused: it would be good for ever.
-  if (typeof exp !== 'number' || !Number.isFinite(exp))
-    return denial('ERR_JWT_FORM', 'token has no "exp"');
   const { at, expiryLeewayMs = usualLeewayMs, beginLeewayMs = usualLeewayMs } = demand;
-  if (at >= exp * 1000 + expiryLeewayMs) {
+  // A token without an end would be good for ever.
+  const isEndless = exp === undefined && demand.takesEndless === true;
+  if (!isEndless && (typeof exp !== 'number' || !Number.isFinite(exp)))
+    return denial('ERR_JWT_FORM', 'token has no "exp"');
+  if (typeof exp === 'number' && at >= exp * 1000 + expiryLeewayMs) {
     return denial('ERR_JWT_EXPIRED', `token ended at ${time(exp)}, it is now ${time(at / 1000)}`);
   }
   if (typeof nbf === 'number' && at < nbf * 1000 - beginLeewayMs) {
@@ -101,8 +103,15 @@ export function verifyJwt(
   return { ok: true, jwt: new VerifiedJwt(minted, claims) };
 }
 
-function isCandidate(each: VerifyingKey, keyId: string | undefined): boolean {
-  return keyId === undefined || each.keyId === undefined || each.keyId === keyId;
+function isCandidate(
+  each: VerifyingKey,
+  keyId: string | undefined,
+  algorithm: JwsAlgorithm,
+): boolean {
+  const isNamed = keyId === undefined || each.keyId === undefined || each.keyId === keyId;
+  // RFC 7517 §4.4: the algorithm that the key is meant for, where it says so.
+  const isMeant = each.algorithm === undefined || each.algorithm === algorithm.name;
+  return isNamed && isMeant && fitsKey(algorithm, each.key);
 }
 
 function isFor(audiences: readonly string[], wanted: readonly string[]): boolean {

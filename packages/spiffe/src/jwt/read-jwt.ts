@@ -1,5 +1,6 @@
 import { type Denial, denial } from '@countersign/base';
-import { type JwsAlgorithm, type JwtClaims, jwsAlgorithm } from '@countersign/spiffe';
+import { bearerAlgorithm, type JwsAlgorithm } from './jws-algorithms.ts';
+import type { JwtClaims } from './jwt-svid.ts';
 
 /** What a token of another issuer says of itself; nothing of it is proved. */
 export interface UnverifiedJwt {
@@ -30,15 +31,15 @@ export function readJwt(text: string): UnverifiedJwt | Denial {
   const signature = octetsIn(tail);
   if (header === undefined) return form('a header that is no JSON object in base64url');
   if (claims === undefined) return form('a payload that is no JSON object in base64url');
-  if (signature === undefined || signature.byteLength === 0) return form('no signature');
   // RFC 7515 §4.1.11: what must be understood and is not
   if (header.crit !== undefined) return form('"crit" in its header');
   const { alg, kid } = header;
-  const algorithm = jwsAlgorithm(alg);
+  const algorithm = bearerAlgorithm(alg);
   if (algorithm === undefined) {
     const found = JSON.stringify(alg)?.slice(0, 40) ?? 'no "alg"';
     return denial('ERR_JWT_ALGORITHM', `token is signed with ${found}`);
   }
+  if (signature === undefined || signature.byteLength === 0) return form('no signature');
   if (kid !== undefined && typeof kid !== 'string') return form('a "kid" that is no text');
   const signed = `${head}.${body}`;
   return { ok: true, claims, keyId: kid, algorithm, header, signed, signature };

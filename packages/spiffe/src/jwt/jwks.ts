@@ -4,6 +4,8 @@ import { CountersignError, messageOf } from '@countersign/base';
 export interface VerifyingKey {
   readonly keyId: string | undefined;
   readonly key: KeyObject;
+  /** The one that it is meant for; undefined: any that fits. */
+  readonly algorithm?: string;
 }
 
 const mostKeys = 100;
@@ -25,17 +27,19 @@ export function keysOfJwks(text: string): readonly VerifyingKey[] {
   const found = keys.flatMap((jwk): VerifyingKey[] => {
     if (jwk?.use !== undefined && jwk.use !== 'sig') return [];
     // A symmetric key would let everybody who can verify a token make one.
-    if (jwk?.kty !== 'RSA' && jwk?.kty !== 'EC') return [];
+    if (!isOpen(jwk)) return [];
     try {
       const { d: _, ...open } = jwk;
-      return [{ keyId: jwk.kid, key: createPublicKey({ key: open, format: 'jwk' }) }];
+      const key = createPublicKey({ key: open, format: 'jwk' });
+      const { kid: keyId, alg: algorithm } = jwk;
+      return [{ keyId, key, ...(typeof algorithm === 'string' && { algorithm }) }];
     } catch {
       // One that cannot be read verifies nothing; the others do.
       return [];
     }
   });
   if (found.length > 0) return found;
-  throw unusable(`none of its ${keys.length} keys is an RSA or EC key that signs`);
+  throw unusable(`none of its ${keys.length} keys is an RSA, EC or Ed25519 key that signs`);
 }
 
 /**
@@ -52,6 +56,10 @@ export function keysOfPem(texts: readonly string[]): readonly VerifyingKey[] {
       throw unusable(`one is no public key: ${messageOf(thrown).slice(0, 100)}`);
     }
   });
+}
+
+function isOpen(jwk: webcrypto.JsonWebKey | undefined): boolean {
+  return jwk?.kty === 'RSA' || jwk?.kty === 'EC' || (jwk?.kty === 'OKP' && jwk.crv === 'Ed25519');
 }
 
 function unusable(why: string, cause?: unknown): CountersignError {

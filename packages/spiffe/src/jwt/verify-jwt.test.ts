@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { keysOfJwks, keysOfPem, type VerifyingKey } from './key-set.ts';
+import { keysOfJwks, keysOfPem, type VerifyingKey } from './jwks.ts';
 import { readJwt } from './read-jwt.ts';
 import { hasKeyFor, type JwtDemand, VerifiedJwt, verifyJwt } from './verify-jwt.ts';
 
@@ -25,6 +25,26 @@ describe('tokens of other issuers', () => {
     assert.throws(() => new VerifiedJwt(Symbol('x') as never, claims), TypeError);
     const without = token(claims, { kid: undefined });
     assert.ok(verify(without, demand).ok);
+  });
+
+  it('may be signed with Ed25519, by keys for that algorithm, and be without an end where that is said', () => {
+    const pair = generateKeyPairSync('ed25519');
+    const [head, body] = [
+      { alg: 'EdDSA', kid: 'ed' },
+      { iss: claims.iss, sub: 'ci' },
+    ].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
+    const signature = sign(null, Buffer.from(`${head}.${body}`), pair.privateKey);
+    const text = `${head}.${body}.${signature.toString('base64url')}`;
+    const jwk = { ...pair.publicKey.export({ format: 'jwk' }), kid: 'ed' };
+    const of = (more: object) => keysOfJwks(JSON.stringify({ keys: [{ ...jwk, ...more }] }));
+    const code = (given: readonly VerifyingKey[], takesEndless: boolean) => {
+      const answer = verify(text, { keys: given, at, takesEndless });
+      return answer.ok ? 'verified' : answer.code;
+    };
+    assert.equal(code(of({}), true), 'verified');
+    assert.equal(code(of({ alg: 'EdDSA' }), true), 'verified');
+    assert.equal(code(of({ alg: 'ES256' }), true), 'ERR_JWT_KEY');
+    assert.equal(code(of({}), false), 'ERR_JWT_FORM');
   });
 
   const refusals: readonly (readonly [string, string, Partial<JwtDemand>, string])[] = [
