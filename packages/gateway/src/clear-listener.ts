@@ -46,6 +46,7 @@ export function createClearListener(options: ClearListenerOptions): MtlsListener
   return {
     connections,
     reload() {},
+    take: (raw) => void server.emit('connection', raw),
     listen: (port, host) => listen(server, port, host, { name, log }),
     async close(drainMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

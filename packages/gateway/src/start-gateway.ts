@@ -214,7 +214,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     maxConnections: limits.maxConnections,
     staple: (svid) => (svid instanceof X509Svid ? options.staple?.(svid) : undefined),
     onHttp(socket, from) {
-      chooseFront(fronts, socket, from, limits);
+      chooseFront(fronts, socket, from, limits, clock);
     },
     onTunnel(session, name) {
       const cluster = clusters.get(name);

@@ -2,6 +2,12 @@ export { ChainMemory } from './chain-memory.ts';
 export { type Dialled, type DialOptions, dialMtls } from './dial-mtls.ts';
 export { type ExpectPeer, expectName, expectSpiffeId } from './expect-peer.ts';
 export {
+  beginsTls,
+  type FirstOctets,
+  type FirstOctetsOptions,
+  firstOctets,
+} from './first-octets.ts';
+export {
   createMtlsListener,
   type MtlsListener,
   type MtlsListenerOptions,

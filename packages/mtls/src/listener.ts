@@ -109,6 +109,8 @@ export interface MtlsListener {
    * @throws CountersignError ERR_LISTEN
    */
   listen(port: number, host: string): Promise<{ readonly port: number; readonly address: string }>;
+  /** Begins the handshake on a connection that somebody else accepted, who keeps the bound on their number. */
+  take(raw: Socket): void;
   /** Stops accepting, gives open connections `drainMs` to end by themselves, then destroys the rest. */
   close(drainMs: number): Promise<void>;
   /**
@@ -292,6 +294,7 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   return {
     connections,
     reload,
+    take: (raw) => void server.emit('connection', raw),
     async listen(port, host) {
       const bound = await listen(outer, port, host);
       outer.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { Clock } from '@countersign/base';
+import { firstOctets } from '@countersign/mtls';
 import type { GatewayLimits } from '../gateway-config.ts';
 import type { RefusedConnection } from '../handle-request.ts';
 import type { Session } from '../session.ts';
@@ -20,24 +22,22 @@ export function chooseFront(
   socket: Socket,
   from: Session | RefusedConnection,
   { idleTimeout }: Pick<GatewayLimits, 'idleTimeout'>,
+  clock: Clock,
 ): void {
   if (socket instanceof TLSSocket) {
     const front = socket.alpnProtocol === 'h2' ? fronts.h2 : fronts.h1;
     return void front.take(socket, from);
   }
-  const look = (): void => {
-    const first = socket.read() as Buffer | null;
-    if (first === null) return;
-    socket.unshift(first);
-    // No method but PRI begins so.
-    if (first.byteLength < 3 && 'PRI'.startsWith(first.toString('latin1'))) return;
-    socket.off('readable', look);
-    socket.setTimeout(0);
-    socket.off('timeout', idle);
-    const isH2 = first.subarray(0, 3).toString('latin1') === 'PRI';
-    (isH2 ? fronts.h2 : fronts.h1).take(socket, from);
-  };
-  const idle = (): void => void socket.destroy();
-  socket.setTimeout(idleTimeout, idle);
-  socket.on('readable', look);
+  firstOctets(socket, { judge: beginsH2, waitMs: idleTimeout, clock }).then((found) => {
+    if (socket.destroyed) return;
+    if (found.kind !== 'told') return void socket.destroy();
+    (found.told ? fronts.h2 : fronts.h1).take(socket, from);
+  });
+}
+
+/** No method but PRI begins so. */
+function beginsH2(octets: Buffer): boolean | undefined {
+  const start = octets.subarray(0, 3).toString('latin1');
+  if (start.length < 3 && 'PRI'.startsWith(start)) return undefined;
+  return start === 'PRI';
 }

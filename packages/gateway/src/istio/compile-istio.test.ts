@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -179,12 +179,18 @@ ${service(
   assert.equal(open.seen.at(-1)?.headers['x-forwarded-client-cert'], undefined);
   await assert.rejects(asNobody.ask('/', at('unknown.test')));
 
+  // A start that could be either version's keeps nobody else waiting.
+  const slow = connect(clear?.port ?? 0, '127.0.0.1');
+  t.after(() => slow.destroy());
+  slow.write('P');
   const sent = request(`${clear?.url}/x?y=1`, { headers: { host: 'www.shop.test' } });
   sent.end();
   const [answer] = await once(sent, 'response');
   assert.equal(answer.statusCode, 301);
   assert.equal(answer.headers.location, 'https://www.shop.test/x?y=1');
   await textOf(answer);
+  slow.end('UT / HTTP/1.1\r\nhost: www.shop.test\r\nconnection: close\r\n\r\n');
+  assert.match(await textOf(slow), /^HTTP\/1\.1 301 /);
 });
 
 test('what is not done, or not there, is named where it is written', () => {
