@@ -138,6 +138,7 @@ describe('sqlite ledger file', () => {
     database.exec(`
       DROP TABLE audit;
       DROP INDEX intents_provisioner;
+      DROP INDEX intents_proof_key;
       ALTER TABLE head DROP COLUMN audit;
       ALTER TABLE head DROP COLUMN audit_hash;
       ALTER TABLE intents DROP COLUMN profile;

@@ -248,6 +248,11 @@ const migrations: readonly ((schema: string) => readonly string[])[] = [
     `ALTER TABLE ${s}.intents ADD COLUMN IF NOT EXISTS proof_key TEXT`,
     `ALTER TABLE ${s}.archived_intents ADD COLUMN IF NOT EXISTS proof_key TEXT`,
   ],
+  // Orders of a long-term key are found by it: a revocation of that key covers them. Few have one.
+  (s) => [
+    `CREATE INDEX IF NOT EXISTS intents_proof_key ON ${s}.intents (proof_key, position)
+      WHERE proof_key IS NOT NULL`,
+  ],
 ];
 
 /**
