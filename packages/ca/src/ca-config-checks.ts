@@ -113,7 +113,7 @@ export function interpretCaConfig(
       intermediates: signing.map(({ name }) => name),
     }),
     est: interpretEst(written.est, doorSurroundings),
-    provisioners: interpretProvisioners(written.provisioners, doorSurroundings),
+    provisioners: interpretProvisioners(written.provisioners, { ...doorSurroundings, notices }),
     stepPaths: 'step' in written,
     seal: storages.seal,
     ledger: interpretLedger(written.ledger ?? undefined, { report, notices }),

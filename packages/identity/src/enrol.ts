@@ -89,8 +89,11 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
     const { proofKey } = options;
     const proof = proofKey && { proof: await signProof(proofKey, csr, clock) };
     const request = { csr, ...(ttlMs !== undefined && { ttlMs }), ...proof };
+    // An identity has a SPIFFE ID: a token that gives none is refused before it is spent.
     const asked =
-      token instanceof Secret ? { token, ...request } : { token, ...request, ...wishes };
+      token instanceof Secret
+        ? { token, ...request, needsSpiffeId: true }
+        : { token, ...request, ...wishes };
     const response = await client.enrol(asked, abort).catch((thrown: unknown) => {
       throw out !== undefined && held !== undefined && isForAnother(thrown)
         ? anotherHolder(out, held.toString(), 'the token is for another', thrown)

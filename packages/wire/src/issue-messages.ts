@@ -101,6 +101,8 @@ export interface BearerEnrolRequest {
   readonly ttlMs?: number;
   /** As of {@link EnrolRequest}. */
   readonly proof?: KeyProof;
+  /** A certificate without a SPIFFE ID is of no use: such a token is refused, and not spent. Default false. */
+  readonly needsSpiffeId?: boolean;
 }
 
 export function isBearerEnrolRequest(json: unknown): boolean {
@@ -116,11 +118,13 @@ export function isBearerToken(token: string): boolean {
 export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
   return readMessage('enrol request', json, (m) => {
     const ttlMs = m.optional('ttlMs', (name) => m.integer(name, ttlRange));
+    const needsSpiffeId = m.optional('needsSpiffeId', (name) => m.boolean(name)) ?? false;
     return {
       token: new Secret(m.text('token', { max: 32 * 1024, secret: true })),
       csr: m.bytes('csr', issueLimits.csrBytes),
       ...proofIn(m),
       ...(ttlMs !== undefined && { ttlMs }),
+      needsSpiffeId,
     };
   });
 }
@@ -128,10 +132,12 @@ export function parseBearerEnrolRequest(json: unknown): BearerEnrolRequest {
 /** The one place besides the token command that writes a token's secret out. */
 export function formatEnrolRequest(request: AnyEnrolRequest): string {
   const { token, csr, proof, ...wishes } = request;
+  const needsSpiffeId = 'needsSpiffeId' in request && request.needsSpiffeId;
   return JSON.stringify({
     token: token instanceof Secret ? token.reveal() : revealJoinToken(token),
     csr: toBase64(csr),
     ...(proof !== undefined && { proof: formatKeyProof(proof) }),
+    ...(needsSpiffeId === true && { needsSpiffeId }),
     ...wishesOf(wishes),
   });
 }

@@ -1,10 +1,11 @@
 import type { JwtClaims } from '@countersign/spiffe';
 import { textOf } from './claim-text.ts';
 
-/** What a token says of the virtual machine that holds it, under plain names. */
+/** What a token says of the virtual machine that holds it, or of whatever else it was made for, under plain names. */
 export interface InstanceFacts {
   readonly claims: JwtClaims;
-  /** Which machine it is, for ever. */
+  readonly what: 'machine' | 'identity' | 'resource';
+  /** Which one it is, for ever. */
   readonly instance: string;
   /** The same, for rules and people. */
   readonly subject: string;
@@ -23,16 +24,26 @@ export function gcpFacts(claims: JwtClaims): InstanceFacts | string {
   const project = textOf(engine.project_id) ?? '';
   return {
     claims: { ...claims, ...engine },
+    what: 'machine',
     instance: `${project}/${instance}`,
     subject: `${project}/${instance}`,
     madeAt: Number.isFinite(made) && made > 0 ? made * 1000 : undefined,
   };
 }
 
+/** What a resource of Azure is, by its type in lower case; a scale set is none of its machines. */
+const kinds: Readonly<Record<string, InstanceFacts['what']>> = {
+  'microsoft.compute/virtualmachines': 'machine',
+  'microsoft.managedidentity/userassignedidentities': 'identity',
+};
+
 const resource =
   /^\/subscriptions\/([^/]+)\/resourcegroups\/([^/]+)\/providers\/([^/]+\/[^/]+)\/([^/]+)$/i;
 
-/** Of a managed identity's token: the parts of the resource that it belongs to. */
+/**
+ * Of a managed identity's token: the parts of the resource that it belongs to. One that users assign is a resource itself,
+ * and says nothing of the machines that have it.
+ */
 export function azureFacts(claims: JwtClaims): InstanceFacts | string {
   const id = textOf(claims.xms_mirid) ?? '';
   const [, subscriptionId, resourceGroup, resourceType, name] = resource.exec(id) ?? [];
@@ -41,6 +52,7 @@ export function azureFacts(claims: JwtClaims): InstanceFacts | string {
   }
   return {
     claims: { ...claims, subscriptionId, resourceGroup, resourceType, name },
+    what: kinds[resourceType?.toLowerCase() ?? ''] ?? 'resource',
     instance: id.toLowerCase(),
     subject: `${subscriptionId}/${resourceGroup}/${name}`,
     madeAt: undefined,

@@ -235,6 +235,9 @@ describe('documents of clouds, of their shape and signed by keys of the test', (
     assert.match(record?.grantedBy ?? '', new RegExp(`machine "${subscription}/shop/cart"$`));
     await issuedFor(token(claims('shop')));
     await refused('ERR_PROVISIONER_CLAIMS', /resourceGroup/, token(claims('other')));
+    const assigned = `/subscriptions/${subscription}/resourcegroups/shop/providers/Microsoft.ManagedIdentity/userAssignedIdentities/carts`;
+    const shared = await issuedFor(token(claims('shop', { xms_mirid: assigned })));
+    assert.match(shared.record?.grantedBy ?? '', /, identity ".*\/shop\/carts"$/);
     const none = token(claims('shop', { xms_mirid: undefined }));
     await refused('ERR_PROVISIONER_TOKEN', /no resource of a subscription/, none);
   });

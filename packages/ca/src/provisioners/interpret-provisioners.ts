@@ -12,6 +12,8 @@ export interface ProvisionerSurroundings {
   readonly intermediates: readonly string[];
   readonly profiles: readonly string[];
   readonly report: Report;
+  /** What can be meant, and should be known. */
+  readonly notices: string[];
 }
 
 /** The meaning of `provisioners`, reported finding by finding. */
@@ -38,7 +40,7 @@ export function interpretProvisioners(
 function readProvisioner(
   written: WrittenProvisioners[number],
   i: number,
-  { trustDomain, intermediates, profiles, report }: ProvisionerSurroundings,
+  { trustDomain, intermediates, profiles, report, notices }: ProvisionerSurroundings,
 ): ProvisionerConfig {
   const { name, type, spiffe_id: spiffeId, dns = [], allow = [] } = written;
   const path = ['provisioners', i];
@@ -84,6 +86,10 @@ function readProvisioner(
   }
   const wrongEk = type === 'tpm' ? wrongWithEk(written) : undefined;
   if (wrongEk !== undefined) tell('claims', wrongEk);
+  else if (type === 'tpm' && written.claims?.ek?.includes('*') === true) {
+    const whose = `every genuine TPM below "${written.roots_file}" may come, whoever owns it`;
+    notices.push(`provisioners "${name}": ek is "*", so that ${whose}`);
+  }
   const account = accounts[type];
   if (account !== undefined && written.claims?.[account] === undefined) {
     tell('claims', `does not say "${account}": every machine of that cloud could come`);

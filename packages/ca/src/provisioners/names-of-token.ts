@@ -1,20 +1,40 @@
 import { type Denial, denial } from '@countersign/base';
 import { parseIpAddress } from '@countersign/x509';
-import { type NamesResult, namesOf, parseNames } from '../certificate-names.ts';
+import {
+  formatNames,
+  type NamesResult,
+  namesBeyond,
+  namesOf,
+  parseNames,
+} from '../certificate-names.ts';
 import { fillTemplate } from '../name-template.ts';
 import { textOf } from './claim-text.ts';
 import type { ProvedToken } from './prove-token.ts';
 import type { ProvisionerConfig } from './provisioner-config.ts';
 
 /**
- * What a token gives: by the templates of its provisioner, what it says itself, or what its certificate has.
+ * What a token gives: by the templates of its provisioner, what it says itself, or of its certificate's what it asks for.
  * Denials: ERR_PROVISIONER_CLAIMS, ERR_POLICY_*.
  */
 export function namesOfToken(provisioner: ProvisionerConfig, token: ProvedToken): NamesResult {
-  if (token.certificate !== undefined) return namesOf(token.certificate.subjectAltNames);
+  if (token.certificate !== undefined) return namesInCertificate(provisioner, token);
   return provisioner.type === 'jwk'
     ? namesInClaims(provisioner, token)
     : namesByTemplate(provisioner, token);
+}
+
+/** All of them unless the token says which in `sans`, as step's clients do. */
+function namesInCertificate(provisioner: ProvisionerConfig, token: ProvedToken): NamesResult {
+  const has = namesOf(token.certificate?.subjectAltNames ?? []);
+  const { sans } = token.claims;
+  if (!has.ok || sans === undefined || (Array.isArray(sans) && sans.length === 0)) return has;
+  if (!Array.isArray(sans)) return lacking(provisioner, 'has a "sans" that is no list');
+  const asked = namesInClaims(provisioner, token);
+  if (!asked.ok) return asked;
+  const [beyond] = namesBeyond(asked.names, has.names);
+  if (beyond === undefined) return asked;
+  const known = formatNames(has.names).join('", "').slice(0, 400);
+  return lacking(provisioner, `asks for "${beyond}" in "sans", its certificate has "${known}"`);
 }
 
 /** As step-ca's clients write them: `sans`, or `sub` alone. */

@@ -25,8 +25,13 @@ export interface ProvedToken {
   readonly subject: string;
   /** Of what the ledger keeps as the reason of a certificate. */
   readonly evidence: string;
-  /** Of aws, gcp and azure: which machine has it, and since when there is that machine. */
-  readonly instance?: { readonly id: string; readonly madeAt: number | undefined };
+  /** Of aws, gcp, azure and tpm: which machine has it, and since when there is that machine. */
+  readonly instance?: {
+    readonly id: string;
+    readonly madeAt: number | undefined;
+    /** What it is where it is no machine. */
+    readonly what?: InstanceFacts['what'];
+  };
 }
 
 /** One-time tokens are kept that long at most. */
@@ -70,13 +75,13 @@ export async function proveToken(
   if (facts === undefined) {
     return { ...about, certificate: signer?.certificate, subject: sub, evidence };
   }
-  const { instance, subject, madeAt } = facts;
+  const { instance, subject, madeAt, what } = facts;
   return {
     ...about,
     certificate: undefined,
     subject,
-    evidence: `${evidence}, machine "${subject.slice(0, 200)}"`,
-    instance: { id: instance, madeAt },
+    evidence: `${evidence}, ${what} "${subject.slice(0, 200)}"`,
+    instance: { id: instance, madeAt, what },
   };
 }
 

@@ -33,6 +33,8 @@ export interface ProvisionerOrder {
   readonly csr: Uint8Array;
   readonly ttlMs?: number | undefined;
   readonly proof?: KeyProof | undefined;
+  /** Whoever asks can use no certificate without a SPIFFE ID. */
+  readonly needsSpiffeId?: boolean;
 }
 
 /** What came to light on the way, for the audit trail. */
@@ -145,7 +147,8 @@ export class ProvisionerDesk {
     return spent ?? { ok: true, caller: callerOf(provisioner, subject) };
   }
 
-  async #admit({ token: written, csr, ttlMs, proof }: ProvisionerOrder, seen: Seen) {
+  async #admit(order: ProvisionerOrder, seen: Seen) {
+    const { token: written, csr, ttlMs, proof, needsSpiffeId = false } = order;
     // 1. Whose it is, and that it is.
     const shown = readEvidence(written.reveal());
     if (!shown.ok) return shown;
@@ -161,6 +164,11 @@ export class ProvisionerDesk {
     const named = namesOfToken(provisioner, proved);
     if (!named.ok) return named;
     const names = writtenNames(formatNames(named.names));
+    if (needsSpiffeId && names.spiffeId === undefined) {
+      const gives = `gives "${formatNames(named.names).join('", "').slice(0, 200)}" and no SPIFFE ID`;
+      const sides = `${gives}, an identity needs one: ${spiffeIdFrom(provisioner)}`;
+      return denial('ERR_PROVISIONER_CLAIMS', `provisioner "${name}" ${sides}`);
+    }
     const judged = this.#authority.doors.judgeNames(names, { provisioner: name, caller }, profile);
     if (judged !== undefined) return judged;
 
@@ -286,7 +294,7 @@ export class ProvisionerDesk {
     const told =
       instance === undefined
         ? `one-time token for provisioner "${name}" was used before`
-        : `machine "${instance.id.slice(0, 200)}" came to provisioner "${name}" before`;
+        : `${instance.what ?? 'machine'} "${instance.id.slice(0, 200)}" came to provisioner "${name}" before`;
     return denial('ERR_PROVISIONER_USED', told);
   }
 
@@ -310,6 +318,14 @@ function demandsMet({ claims }: ProvisionerConfig, { code, fields }: Denial): nu
   if (code !== 'ERR_PROVISIONER_CLAIMS') return 0;
   const at = claims.findIndex(({ name }) => name === fields?.claim);
   return 1 + (at === -1 ? claims.length : at);
+}
+
+/** Where the SPIFFE IDs of a provisioner come from. */
+function spiffeIdFrom({ type }: ProvisionerConfig): string {
+  const elsewhere = 'or ask by the step door, whose certificates need none';
+  if (type === 'x5c') return `show a certificate that has one, ${elsewhere}`;
+  if (type === 'jwk') return `name one in "sans" of the token, ${elsewhere}`;
+  return 'give the provisioner a "spiffe_id" in ca.yaml';
 }
 
 /** As rules and the audit trail know whoever holds a token. */

@@ -110,3 +110,16 @@ for (const [what, entry, message] of wrong) {
     assert.throws(() => parseCaConfig(yaml, 'ca.yaml'), { message });
   });
 }
+
+it('ca.yaml tells that every TPM of a maker may come', () => {
+  const services = 'service_certificates: { san_policies: { spiffe_trust_domain: example.com } }';
+  const entry =
+    '{ name: a, type: tpm, roots_file: m.pem, claims: { ek: "*" }, dns: ["{ek}.test"] }';
+  const { notices } = parseCaConfig(
+    `${hierarchy}${services}\nprovisioners: [${entry}]\n`,
+    'ca.yaml',
+  );
+  assert.ok(
+    notices.some((each) => /ek is "\*", so that every genuine TPM below "m.pem"/.test(each)),
+  );
+});

@@ -170,6 +170,9 @@ describe('tokens that people already hold', () => {
     assert.deepEqual(names, ['uri:spiffe://example.com/ns/shop/sa/cart']);
     assert.equal(record?.provisioner, 'cluster');
     await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims, sub: 'system:node:a' }));
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const unsigned = `${part({ alg: 'none' })}.${part({ ...claims, exp: now() + 300 })}.`;
+    await refused('ERR_JWT_ALGORITHM', unsigned);
   });
 
   it("are taken once, with the names that step-ca's clients write into them", async () => {
@@ -201,6 +204,14 @@ describe('tokens that people already hold', () => {
     assert.deepEqual(names, ['dns:web.example.test']);
     assert.equal(record?.provisioner, 'partner');
     await refused('ERR_PROVISIONER_USED', good);
+    const web = ['web.example.test'];
+    const { names: asked } = await issuedFor(token({ ...claims(), sans: web }, by));
+    assert.deepEqual(asked, ['dns:web.example.test']);
+    const beyond = ['web.example.test', 'secret.example.test'];
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims(), sans: beyond }, by));
+    const sides = /asks for ..dns:secret.example.test.. in ..sans.., its certificate has ..dns:web/;
+    assert.match(JSON.stringify(api.lines), sides);
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims(), sans: 'web' }, by));
     await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c } }));
     await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c: ['AAAA'] } }));
     await refused('ERR_PROVISIONER_TOKEN', token(claims()));
@@ -222,6 +233,20 @@ describe('tokens that people already hold', () => {
       /is of this authority, provisioner .* takes those of another/,
     );
     writeFileSync(file, partners);
+  });
+
+  it('are refused and not spent where they give no SPIFFE ID and an identity is asked for', async () => {
+    const aud = 'https://ca.test/1.0/sign';
+    const claims = { iss: 'step', sub: 'c.example.test', aud, jti: randomUUID() };
+    const written = token(claims);
+    const { status, json } = await enrol(written, { needsSpiffeId: true });
+    assert.deepEqual([status, json.code], [403, 'ERR_PROVISIONER_CLAIMS']);
+    assert.match(json.detail, /gives "dns:c.example.test" and no SPIFFE ID, an identity needs one/);
+    const { names } = await issuedFor(written);
+    assert.deepEqual(names, ['dns:c.example.test']);
+    const sans = ['spiffe://example.com/c', 'c.example.test'];
+    const good = token({ ...claims, sans, jti: randomUUID() });
+    assert.equal((await issuedFor(good, { needsSpiffeId: true })).names.length, 2);
   });
 
   it('wish for nothing but a lifetime', async () => {

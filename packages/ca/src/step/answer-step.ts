@@ -99,8 +99,8 @@ function rootsAsPem(context: StepContext): StepReply {
   return { status: 200, headers, body: rootsOf(context).join('') };
 }
 
-async function provisioners({ authority }: StepContext): Promise<Answer> {
-  const list = await listProvisioners(authority.config.provisioners);
+async function provisioners({ authority, log }: StepContext): Promise<Answer> {
+  const list = await listProvisioners(authority.config.provisioners, log);
   return jsonReply(200, { provisioners: list, nextCursor: '' });
 }
 

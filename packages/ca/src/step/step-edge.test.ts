@@ -28,6 +28,8 @@ service_certificates:
     allowed_dns_patterns: ['**.example.test']
 provisioners:
   - { name: operators, type: jwk, jwks_file: ${at}/jwks, audiences: ['https://ca.test/1.0/sign'] }
+  - { name: missing, type: jwk, jwks_file: ${at}/none, audiences: ['https://ca.test/1.0/sign'] }
+  - { name: broken, type: jwk, jwks_file: ${at}/broken, audiences: ['https://ca.test/1.0/sign'] }
 step: {}
 `;
 
@@ -45,6 +47,7 @@ describe("step-ca's paths", () => {
   let api: TestApi;
   before(async () => {
     writeFileSync(join(directory, 'jwks'), JSON.stringify({ keys: [jwk] }));
+    writeFileSync(join(directory, 'broken'), '{"keys": [');
     api = await testApi({ authority: await testAuthority({ yaml: yaml(directory) }) });
   });
   after(async () => {
@@ -72,6 +75,10 @@ describe("step-ca's paths", () => {
         provisioners.map((each: { name: string; key: object }) => [each.name, 'd' in each.key]),
         [['operators', false]],
       );
+    }
+    for (const name of ['missing', 'broken']) {
+      const told = api.lines.find((line) => JSON.stringify(line).includes(`"${name}"`));
+      assert.match(JSON.stringify(told), /provisioner not listed/, name);
     }
     assert.equal((await ask('GET', `/root/${'00'.repeat(32)}`)).status, 404);
     assert.equal((await ask('GET', '/provisioners/k1/encrypted-key')).status, 404);

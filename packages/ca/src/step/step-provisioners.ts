@@ -1,16 +1,31 @@
+import { CountersignError, type Log, messageOf } from '@countersign/base';
 import type { ProvisionerConfig } from '../provisioners/provisioner-config.ts';
 import { textIn } from '../provisioners/provisioner-file.ts';
 
 /**
  * What step's clients choose from: the provisioners whose tokens they can make, in step-ca's own words. Public keys
- * alone: private ones are with those who make tokens.
- *
- * @throws CountersignError ERR_PROVISIONER_FILE
+ * alone: private ones are with those who make tokens. One whose file cannot be read is left out, and told to the operator.
  */
 export async function listProvisioners(
   provisioners: readonly ProvisionerConfig[],
+  log: Log,
 ): Promise<readonly object[]> {
-  const lists = await Promise.all(provisioners.map(describe));
+  const lists = await Promise.all(
+    provisioners.map(async (provisioner) => {
+      try {
+        return await describe(provisioner);
+      } catch (thrown) {
+        const isOfFile = thrown instanceof CountersignError || thrown instanceof SyntaxError;
+        if (!isOfFile) throw thrown;
+        const { name } = provisioner;
+        log.warn(
+          { provisioner: name, err: thrown },
+          `provisioner not listed: ${messageOf(thrown)}`,
+        );
+        return [];
+      }
+    }),
+  );
   return lists.flat();
 }
 
@@ -19,8 +34,12 @@ async function describe(provisioner: ProvisionerConfig): Promise<readonly object
   // Theirs are known by their names.
   if ((type === 'jwk' || type === 'x5c') && issuer !== name) return [];
   if (type === 'jwk') {
-    const { keys } = JSON.parse(await textIn(jwksFile ?? '')) as { keys?: unknown[] };
-    return (keys ?? []).map((each) => ({ type: 'JWK', name, key: openPartOf(each) }));
+    const { keys } = Object(JSON.parse(await textIn(jwksFile ?? ''))) as { keys?: unknown };
+    return (Array.isArray(keys) ? keys : []).map((each) => ({
+      type: 'JWK',
+      name,
+      key: openPartOf(each),
+    }));
   }
   if (type === 'x5c') {
     const roots = Buffer.from(await textIn(rootsFile ?? '')).toString('base64');
