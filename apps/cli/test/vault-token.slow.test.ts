@@ -19,12 +19,28 @@ test("the first token of Vault's API is made with a server and without, and is s
   };
   await run('init', '--config', file('ca.yaml'), ...state);
   const first = await run('vault', 'token', ...state);
+  const long = await countersign(['vault', 'token', ...state, '--ttl', '999999h']);
+  assert.equal(long.code, 2);
+  assert.match(long.stderr, /--ttl: "999999h" is longer than "87840h"/);
+  const nope = await countersign([
+    'vault',
+    'token',
+    ...state,
+    '--policy',
+    'nope',
+    '--ttl',
+    '9000h',
+  ]);
+  assert.equal(nope.code, 0, nope.stderr);
+  assert.match(nope.stderr, /warning: Policy "nope" does not exist\n/);
+  assert.match(nope.stderr, /warning: TTL of "32400000s" exceeded the effective max_ttl/);
   const server = await startCountersign(t, [
     ...['ca', 'serve', '--config', file('ca.yaml'), ...state, '--port', '0'],
   ]);
   const made = JSON.parse(
     await run('vault', 'token', ...state, '--policy', 'web', '--ttl', '1h', '-o', 'json'),
   );
+  assert.deepEqual(made.warnings, ['Policy "web" does not exist']);
   const ca = await readFile(file('state/root.pem'));
   const ask = (token: string, path: string): Promise<{ status: number; body: string }> =>
     new Promise((resolve, reject) => {

@@ -313,6 +313,7 @@ export {
 } from './transparency/verify-proof.ts';
 export {
   formatVaultTokenResponse,
+  longestVaultTokenMs,
   parseVaultTokenRequest,
   type VaultTokenRequest,
   type VaultTokenResponse,

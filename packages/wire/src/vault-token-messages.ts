@@ -15,14 +15,19 @@ export interface VaultTokenResponse {
   readonly accessor: string;
   /** Absent: it never ends. */
   readonly expiresAt?: number;
+  /** What whoever asked is to be told, as a policy that is not there. Default none. */
+  readonly warnings?: readonly string[];
 }
 
 const words = { maxItems: 64, max: 128 };
-const longestTtlMs = 10 * 366 * 86_400_000;
+/** Ten years. */
+export const longestVaultTokenMs = 10 * 366 * 86_400_000;
 
 export function parseVaultTokenRequest(json: unknown): VaultTokenRequest {
   return readMessage('vault token request', json, (m) => {
-    const ttlMs = m.optional('ttlMs', (name) => m.integer(name, { min: 1000, max: longestTtlMs }));
+    const ttlMs = m.optional('ttlMs', (name) =>
+      m.integer(name, { min: 1000, max: longestVaultTokenMs }),
+    );
     return { policies: m.listOfTexts('policies', words), ...(ttlMs !== undefined && { ttlMs }) };
   });
 }
@@ -37,10 +42,12 @@ export function parseVaultTokenResponse(json: unknown): VaultTokenResponse {
     json,
     (m) => {
       const expiresAt = m.optional('expiresAt', (name) => m.integer(name, { min: 0 }));
+      const warnings = m.optional('warnings', (name) => m.listOfTexts(name, { maxItems: 128 }));
       return {
         token: new Secret(m.text('token', { max: 256, secret: true })),
         accessor: m.text('accessor', { max: 256 }),
         ...(expiresAt !== undefined && { expiresAt }),
+        ...(warnings !== undefined && { warnings }),
       };
     },
     { unknown: 'ignore' },

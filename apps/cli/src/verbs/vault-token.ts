@@ -1,6 +1,10 @@
 import { errorOfDenial } from '@countersign/base';
 import { adminClient, openStateLedger, orderVaultToken } from '@countersign/ca';
-import type { VaultTokenRequest, VaultTokenResponse } from '@countersign/wire';
+import {
+  longestVaultTokenMs,
+  type VaultTokenRequest,
+  type VaultTokenResponse,
+} from '@countersign/wire';
 import type { Cli } from '../cli.ts';
 import { durationOption } from '../duration-option.ts';
 import { listOption } from '../list-option.ts';
@@ -30,7 +34,7 @@ export const vaultTokenVerb: Verb = {
         durationOption(
           '--ttl <duration>',
           'how long it is good; a root token for ever unless given',
-          undefined,
+          longestVaultTokenMs,
           1000,
         ),
       )
@@ -49,12 +53,13 @@ Example:
 async function create(cli: Cli, options: VaultTokenOptions): Promise<void> {
   const { policy = ['root'], ttl } = options;
   const request = { policies: policy, ...(ttl !== undefined && { ttlMs: ttl }) };
-  const { token, accessor, expiresAt } = await made(cli, options, request);
+  const { token, accessor, expiresAt, warnings = [] } = await made(cli, options, request);
   const until = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
   const secret = token.reveal();
+  for (const warning of warnings) cli.err(`warning: ${warning}\n`);
   const isJson = options.output === 'json';
   if (!isJson) cli.err(`good ${until === undefined ? 'until it is revoked' : `until ${until}`}\n`);
-  const facts = { token: secret, accessor, policies: policy, expiresAt: until };
+  const facts = { token: secret, accessor, policies: policy, expiresAt: until, warnings };
   await cli.out(`${isJson ? JSON.stringify(facts, null, 2) : secret}\n`);
 }
 

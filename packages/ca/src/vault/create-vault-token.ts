@@ -2,7 +2,7 @@ import { type Clock, type Denial, denial, type Log, Secret } from '@countersign/
 import type { VaultTokenRequest, VaultTokenResponse } from '@countersign/wire';
 import type { CaConfig } from '../ca-config.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { rootPolicyName } from './policies.ts';
+import { Policies, rootPolicyName, unknownPolicies } from './policies.ts';
 import { Tokens } from './tokens.ts';
 import { VaultStore } from './vault-store.ts';
 
@@ -25,10 +25,16 @@ export async function createVaultToken(
   const { vault: config } = parts.config;
   if (config === undefined)
     return denial('ERR_VAULT_OFF', 'create a vault token: ca.yaml has no "vault"');
-  const tokens = new Tokens({ store: new VaultStore(ledger), config, clock, log });
+  const store = new VaultStore(ledger);
+  const tokens = new Tokens({ store, config, clock, log });
   const isRoot = policies.includes(rootPolicyName);
   // Every token but one of root may look at itself, as those that the API makes.
-  const { token, record, warnings } = await tokens.create({
+  const unknown = await unknownPolicies(new Policies(store, clock), policies);
+  const {
+    token,
+    record,
+    warnings: capped,
+  } = await tokens.create({
     policies: isRoot ? [rootPolicyName] : [...new Set([...policies, 'default'])].toSorted(),
     displayName: 'token',
     who: 'token/operator',
@@ -38,11 +44,13 @@ export async function createVaultToken(
     isEndless: isRoot && ttlMs === undefined,
   });
   const { accessor, expiresAt } = record;
+  const warnings = [...unknown, ...capped];
   log.info({ accessor, policies: record.policies, expiresAt, warnings }, 'vault token created');
   return {
     ok: true,
     token: new Secret(token),
     accessor,
     ...(expiresAt !== undefined && { expiresAt }),
+    ...(warnings.length > 0 && { warnings }),
   };
 }

@@ -21,6 +21,17 @@ const namePattern = /^[a-z0-9_][a-z0-9_.-]{0,100}$/;
 /** Texts whose rules are kept, by their text. */
 const mostKept = 1000;
 
+/** What Vault warns of: such a token is made, and may do no more than by its other policies. */
+export async function unknownPolicies(
+  policies: Policies,
+  names: readonly string[],
+): Promise<string[]> {
+  const found = await Promise.all(
+    names.map(async (name) => name === rootPolicyName || (await policies.find(name)) !== undefined),
+  );
+  return names.flatMap((name, i) => (found[i] === true ? [] : [`Policy "${name}" does not exist`]));
+}
+
 /** What tokens may do, by the names of their policies. */
 export class Policies {
   readonly #store: VaultStore;

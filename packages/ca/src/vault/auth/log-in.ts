@@ -1,12 +1,12 @@
 import type { Denial } from '@countersign/base';
 import { mustWait } from '../judge-access.ts';
+import { unknownPolicies } from '../policies.ts';
 import type { VaultAnswer, VaultCall } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
 import type { Values } from '../vault-fields.ts';
 import type { AuthRecord } from '../vault-objects.ts';
 import { refusal, type VaultRefusal } from '../vault-refusal.ts';
 import { orderByRole } from './token-fields.ts';
-import { unknownPolicies } from './token-routes.ts';
 import { authOf } from './token-views.ts';
 
 /** What a login has found proved: who it is, and by which role it may come. */
@@ -59,6 +59,6 @@ export async function logIn(
   const made = await tokens.create(order);
   const { accessor, policies } = made.record;
   log.info({ auth: method.path, who, accessor, from: call.from }, 'vault login');
-  const warnings = [...made.warnings, ...(await unknownPolicies(context, policies))];
+  const warnings = [...made.warnings, ...(await unknownPolicies(context.policies, policies))];
   return { ok: true, warnings, auth: authOf(made) };
 }

@@ -1,4 +1,4 @@
-import { defaultPolicyName, rootPolicyName } from '../policies.ts';
+import { defaultPolicyName, rootPolicyName, unknownPolicies } from '../policies.ts';
 import { hashOf, isRoot, type TokenOrder } from '../tokens.ts';
 import { done, type Handler, type VaultCall, type VaultRoute } from '../vault-call.ts';
 import type { VaultContext } from '../vault-context.ts';
@@ -168,7 +168,7 @@ async function createToken(context: VaultContext, call: VaultCall, isOrphan: boo
   const warnings = [
     ...made.warnings,
     ...ignoredParameters(read.unknown),
-    ...(await unknownPolicies(context, names)),
+    ...(await unknownPolicies(context.policies, names)),
   ];
   return { ok: true, warnings, auth: authOf(made) } as const;
 }
@@ -191,16 +191,6 @@ function policiesFor(
   if (names.includes(rootPolicyName)) return [rootPolicyName];
   const all = without ? names : [defaultPolicyName, ...names];
   return [...new Set(all)].toSorted();
-}
-
-export async function unknownPolicies(
-  { policies }: VaultContext,
-  names: readonly string[],
-): Promise<string[]> {
-  const found = await Promise.all(
-    names.map(async (name) => name === rootPolicyName || (await policies.find(name)) !== undefined),
-  );
-  return names.flatMap((name, i) => (found[i] === true ? [] : [`Policy "${name}" does not exist`]));
 }
 
 function metaOf(written: unknown): Record<string, string> | undefined {
