@@ -70,6 +70,26 @@ describe('countersign-pebble', () => {
       ...{ alternateRoots: 2, chainLength: 3, ordersPerPage: 3 },
     });
     assert.equal(readPebbleEnvironment({ PEBBLE_VA_SLEEPTIME: '2' }).sleepMs, 2000);
+    for (const [written, percent] of [
+      ['100', 100],
+      ['101', 99],
+      ['-7', 0],
+      ['5.5', 5],
+      ['12345678901', 99],
+      ['9'.repeat(30), 5],
+    ] as const) {
+      const { nonceRejectPercent } = readPebbleEnvironment({ PEBBLE_WFE_NONCEREJECT: written });
+      assert.equal(nonceRejectPercent, percent, written);
+    }
+    for (const [name, value, words] of [
+      ['PEBBLE_CHAIN_LENGTH', '0', /"0", expected 1 to 6/],
+      ['PEBBLE_CHAIN_LENGTH', '7', /"7", expected 1 to 6/],
+      ['PEBBLE_ALTERNATE_ROOTS', '10', /"10", expected 0 to 9/],
+      ['PEBBLE_VA_SLEEPTIME', '12345678901', /expected 1 to 86400/],
+    ] as const) {
+      const read = () => readPebbleEnvironment({ [name]: value });
+      assert.throws(read, { code: 'ERR_USAGE', message: words });
+    }
   });
 
   it('makes as many roots and levels as it is asked for, and gives the default profile first', async () => {
