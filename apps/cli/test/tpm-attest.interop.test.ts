@@ -93,6 +93,8 @@ describe('a machine with a TPM (swtpm)', { skip, timeout: 300_000 }, () => {
       assert.match(server.stderr(), /there is no certificate of the endorsement key/);
       const none = await countersign([...pinned, '--tpm', file('nothing'), '--out', file('none')]);
       assert.deepEqual([none.code, lastLine(none.stderr)], [3, 'ERR_TPM_DEVICE']);
+      const empty = await countersign([...pinned, '--tpm', '/dev/null', '--out', file('none')]);
+      assert.deepEqual([empty.code, lastLine(empty.stderr)], [3, 'ERR_TPM_DEVICE']);
     });
   }
 });

@@ -13,6 +13,8 @@ export interface OpenTpm {
 }
 
 const mostAnswerBytes = 4096;
+/** Tag, size and response code. */
+const leastAnswerBytes = 10;
 /** A key of RSA may take a slow chip half a minute. */
 const answerMs = 90_000;
 
@@ -43,8 +45,11 @@ export async function openTpm(path: string = usualTpm): Promise<OpenTpm> {
         await handle.write(command);
         const answer = new Uint8Array(mostAnswerBytes);
         const { bytesRead } = await handle.read(answer, 0, mostAnswerBytes);
-        return answer.subarray(0, bytesRead);
+        if (bytesRead >= leastAnswerBytes) return answer.subarray(0, bytesRead);
+        const sides = `${bytesRead} octets came as its answer, a TPM's has at least ${leastAnswerBytes}`;
+        throw deviceError(path, sides);
       } catch (thrown) {
+        if (thrown instanceof CountersignError) throw thrown;
         throw deviceError(path, messageOf(thrown), thrown);
       }
     }),
@@ -70,7 +75,8 @@ async function overSocket(path: string, command: Uint8Array): Promise<Uint8Array
     for await (const part of socket) {
       answer = Buffer.concat([answer, part as Buffer]);
       if (answer.byteLength > mostAnswerBytes) break;
-      if (answer.byteLength >= 10 && answer.byteLength >= answer.readUInt32BE(2)) return answer;
+      if (answer.byteLength >= leastAnswerBytes && answer.byteLength >= answer.readUInt32BE(2))
+        return answer;
     }
   } catch (thrown) {
     throw deviceError(path, messageOf(thrown), thrown);
