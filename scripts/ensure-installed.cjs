@@ -21,7 +21,39 @@ requireModernNode();
 if (process.argv.includes('--build')) build();
 
 function isInstalled() {
-  return existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return true;
+  if (!isInstalledByNpm()) return false;
+  writeFileSync(stamp, wanted);
+  return true;
+}
+
+/** Whoever ran `npm ci` has all of it already: npm keeps beside it what it installed. */
+function isInstalledByNpm() {
+  const has = packagesIn(join(modules, '.package-lock.json'));
+  const named = packagesIn(join(root, 'package-lock.json'));
+  if (has === undefined || named === undefined) return false;
+  return Object.entries(named).every(([path, { version, integrity, ...more }]) => {
+    const present = has[path];
+    if (present === undefined) return path === '' || isOmitted(more);
+    return present.version === version && present.integrity === integrity;
+  });
+}
+
+function packagesIn(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages;
+  } catch {
+    // None that can be read: install.
+    return undefined;
+  }
+}
+
+/** Of an optional package for another machine, or which says nothing of machines and so came with such a one. */
+function isOmitted({ optional, os, cpu, libc }) {
+  if (optional !== true) return false;
+  const isForHere =
+    os?.includes(process.platform) !== false && cpu?.includes(process.arch) !== false;
+  return !isForHere || libc !== undefined || (os === undefined && cpu === undefined);
 }
 
 function install() {
