@@ -60,6 +60,14 @@ export {
   ruleSetOf,
 } from './rules/rule-set.ts';
 export {
+  compileTokenRules,
+  type JudgedTokens,
+  judgeTokens,
+  type TokenKeys,
+  type TokenRequest,
+  type TokenRules,
+} from './tokens/judge-tokens.ts';
+export {
   parseAuthzTable,
   parseWorkloads,
   type TableRequest,

@@ -47,7 +47,7 @@ export function upstreamHeaders(
     if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
     // `_` for `-`: upstreams behind CGI and WSGI read both alike.
     const dashed = plain.includes('_') ? plain.replaceAll('_', '-') : plain;
-    if (dashed !== plain && framesOrHops(dashed)) continue;
+    if (dashed !== plain && isOfHop(dashed)) continue;
     if (overwritten.has(dashed) || isIdentityHeader(plain) || without?.has(dashed)) continue;
     headers.push(name, raw[i + 1] ?? '');
   }
@@ -55,7 +55,8 @@ export function upstreamHeaders(
   return headers;
 }
 
-function framesOrHops(name: string): boolean {
+/** Whether a header frames a message, or is of one connection alone. @param name lowercase, `_` read as `-` */
+export function isOfHop(name: string): boolean {
   return hopByHop.has(name) || neverNominated.has(name);
 }
 

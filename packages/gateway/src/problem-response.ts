@@ -18,6 +18,15 @@ export interface ProblemAnswer {
 /** HTTP status by code; every other refusal is a 403. */
 const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_TLS_CLIENT_CERTIFICATE_MISSING: 401,
+  // RFC 6750 §3.1; of an audience that is not ours Envoy says 403.
+  ERR_JWT_FORM: 401,
+  ERR_JWT_ALGORITHM: 401,
+  ERR_JWT_ISSUER: 401,
+  ERR_JWT_KEYS: 401,
+  ERR_JWT_KEY: 401,
+  ERR_JWT_SIGNATURE: 401,
+  ERR_JWT_EXPIRED: 401,
+  ERR_JWT_NOT_YET_VALID: 401,
   ERR_GATEWAY_TARGET: 400,
   ERR_GATEWAY_FRAMING: 400,
   ERR_GATEWAY_HOST: 400,
@@ -56,6 +65,9 @@ export function answerProblem(
     ...['Content-Length', String(Buffer.byteLength(body))],
     ...['Cache-Control', 'no-store'],
   ];
+  if (status === 401 && answer.code.startsWith('ERR_JWT_')) {
+    headers.push('WWW-Authenticate', 'Bearer error="invalid_token"');
+  }
   // RFC 9113 §8.2.2: HTTP/2 ends connections by other means.
   if (answer.close && protocol === 'h1') headers.push('Connection', 'close');
   response.writeHead(status, headers);

@@ -21,12 +21,18 @@ const joinedHeaders: ReadonlySet<string> = new Set([
 /** Names and values alternating, as `node:http` gives them. */
 export type RawHeaders = readonly string[];
 
-/** The values that rules compare: a line each, or one for headers that are joined. */
-export function headerValues(raw: RawHeaders, name: string): readonly string[] {
+/** Each line by itself. @param name lowercase */
+export function headerLines(raw: RawHeaders, name: string): readonly string[] {
   const values: string[] = [];
   for (let i = 0; i < raw.length; i += 2) {
     if (isNamed(raw[i] ?? '', name)) values.push(raw[i + 1] ?? '');
   }
+  return values;
+}
+
+/** The values that rules compare: a line each, or one for headers that are joined. */
+export function headerValues(raw: RawHeaders, name: string): readonly string[] {
+  const values = headerLines(raw, name);
   return values.length > 1 && joinedHeaders.has(name) ? [values.join(',')] : values;
 }
 

@@ -6,6 +6,12 @@ export const gatewayCodes = {
     hint: 'send an absolute path without dot segments, empty segments and encoded slashes, such as /orders/7',
     exit: 1,
   },
+  ERR_GATEWAY_TOKEN_HEADER: {
+    meaning:
+      'A RequestAuthentication tells claims in a header that only the gateway itself writes.',
+    hint: 'choose another name for outputPayloadToHeader or outputClaimToHeaders, such as x-jwt-sub',
+    exit: 2,
+  },
   ERR_GATEWAY_FRAMING: {
     meaning: 'A request says in two ways, or wrongly, where its body ends.',
     hint: 'send either one content-length or transfer-encoding: chunked; this is how requests are smuggled',

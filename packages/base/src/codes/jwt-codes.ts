@@ -41,6 +41,11 @@ export const jwtCodes = {
     hint: 'fetch one whose audience has the name of whoever verifies it',
     exit: 1,
   },
+  ERR_JWT_ISSUER: {
+    meaning: 'A token is of an issuer whose tokens are not taken where it was found.',
+    hint: 'send a token of an issuer that a RequestAuthentication names, or name this one in a rule',
+    exit: 1,
+  },
   ERR_JWT_KEYS: {
     meaning:
       'The keys that tokens of another issuer are verified with cannot be had, or are not understood.',
