@@ -1,3 +1,4 @@
+import type { JudgedTokens } from '@countersign/authz';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { describePeer, isAnonymous, type PeerOf } from '@countersign/mtls';
 import { answerDirectly, directAnswerOf, redirectToTls } from './answer-directly.ts';
@@ -43,14 +44,14 @@ export interface RequestSurroundings {
 }
 
 /**
- * The story of one request: peer, head, host, permit, route, hold, headers, forward. Whatever refuses it is one answer with
+ * The story of one request: peer, head, host, tokens, permit, route, hold, headers, forward. Whatever refuses it is one answer with
  * a look-up id and one log line with the same id and the reason.
  */
 export async function handleRequest(
   around: RequestSurroundings,
   client: ClientExchange,
 ): Promise<void> {
-  const { request, response, head } = client;
+  const { request, response, head: received } = client;
   const startedAt = around.clock.monotonic();
   const finish = (result: RequestResult, status: number): void => {
     const seconds = (around.clock.monotonic() - startedAt) / 1000;
@@ -84,23 +85,34 @@ export async function handleRequest(
   }
 
   // 2. Head: one meaning for everybody, or none.
-  if (!head.ok) return refuse(head, { peer, result: 'malformed', close: true });
+  if (!received.ok) return refuse(received, { peer, result: 'malformed', close: true });
 
   // 3. Host: the one that this connection was opened for (RFC 9110 §7.4).
   const { serverNames } = session.live.facts;
-  if (serverNames.length > 0 && !serverNames.includes(head.host)) {
-    const detail = `request for host "${head.host}" on a connection for "${serverNames.join('", "')}"`;
-    const misdirected = denial('ERR_GATEWAY_MISDIRECTED', detail, { host: head.host, serverNames });
-    return refuse(misdirected, { peer, result: 'malformed', close: head.hasBody });
+  if (serverNames.length > 0 && !serverNames.includes(received.host)) {
+    const detail = `request for host "${received.host}" on a connection for "${serverNames.join('", "')}"`;
+    const { host } = received;
+    const misdirected = denial('ERR_GATEWAY_MISDIRECTED', detail, { host, serverNames });
+    return refuse(misdirected, { peer, result: 'malformed', close: received.hasBody });
   }
 
-  // 4. Permit: the same question is asked again whenever a fact changes, until the response is over.
-  const written = {
-    ...{ method: head.method, path: head.target.path },
-    ...{ host: head.authority, rawHeaders: request.rawHeaders },
-  };
-  const pending = answersOf(around.facts, session, written);
+  // 4. Tokens: whose it is beside its connection, where there are rules for that.
   let isGone = false;
+  const looking = judgedTokens(around.facts, received, request.rawHeaders);
+  if (looking !== undefined) response.once('close', () => (isGone = true));
+  const tokens = looking === undefined ? undefined : await looking;
+  if (isGone) return finish('left', 0);
+  if (tokens?.ok === false) {
+    return refuse(tokens, { peer, result: 'denied', close: received.hasBody });
+  }
+  const head = tokens === undefined ? received : withQuery(received, tokens.query);
+  const rawHeaders = tokens?.rawHeaders ?? request.rawHeaders;
+
+  // 5. Permit: the same question is asked again whenever a fact changes, until the response is over.
+  const { method, authority: host } = head;
+  const plain = { method, path: head.target.path, host, rawHeaders };
+  const written = tokens?.claims === undefined ? plain : { ...plain, ...claimsOf(tokens) };
+  const pending = answersOf(around.facts, session, written);
   if (pending !== undefined) response.once('close', () => (isGone = true));
   const asked = pending === undefined ? written : { ...written, external: await pending };
   if (isGone) return finish('left', 0);
@@ -109,12 +121,11 @@ export async function handleRequest(
   tellObserved(around, session, asked);
   if (!permit.ok) return refuse(permit, { peer, result: 'denied', close: head.hasBody });
 
-  // 5. Route: an upstream, or an answer of our own.
+  // 6. Route: an upstream, or an answer of our own.
   const tooLarge = wrongWithLength(head, around.maxBodyBytes);
   if (tooLarge !== undefined) return refuse(tooLarge, { peer, result: 'malformed', close: true });
   const { facts: met } = session.live;
   const scheme = met.protocol === '' ? 'http' : 'https';
-  const { rawHeaders } = request;
   const table = around.tables().get(session.table);
   const asking = { head, rawHeaders, scheme, port: met.localPort } as const;
   const barred = session.rbac?.({ request: asking, session });
@@ -137,7 +148,7 @@ export async function handleRequest(
     return finish('answered', answer.status);
   }
 
-  // 6. Held: re-asked until it is over, a delay that the route makes included.
+  // 7. Held: re-asked until it is over, a delay that the route makes included.
   const { route } = routed as Routed & { kind: 'route' };
   const action = route.model.action as ForwardAction;
   session.inFlight.add(asked);
@@ -156,7 +167,7 @@ export async function handleRequest(
     return refuse(missing, { peer, result: 'failed', close: head.hasBody });
   }
 
-  // 7. Headers: nothing that the caller says of itself, all that the handshake proved, and what the route says.
+  // 8. Headers: nothing that the caller says of itself, all that the handshake proved, and what the route says.
   const { remoteAddress } = met;
   const told = roleHeaders(around.facts.roles?.(), peer);
   const own = [
@@ -171,7 +182,7 @@ export async function handleRequest(
   if (!sent.ok) return refuse(sent, { peer, result: 'malformed', close: head.hasBody });
   const path = sent.path + sent.query;
 
-  // 8. Forward, and send copies where the route asks for them.
+  // 9. Forward, and send copies where the route asks for them.
   if (head.hasBody) client.continueBody();
   const isRepeated = action.retries !== undefined || action.mirrors !== undefined;
   const record = head.hasBody && isRepeated ? new BodyRecord(longestRepeatedBody) : undefined;
@@ -202,7 +213,7 @@ export async function handleRequest(
   // A tunnel is no response, and ends by itself.
   if (head.isWebSocket) over();
 
-  // 9. Count and log what became of it.
+  // 10. Count and log what became of it.
   if (outcome.kind === 'failed') {
     return refuse(outcome.failure, { peer, result: 'failed', close: !request.complete });
   }
@@ -214,6 +225,23 @@ export async function handleRequest(
   } else {
     around.log.debug({ ...line, ...outcome }, 'request over');
   }
+}
+
+function judgedTokens(
+  { tokens }: Facts,
+  { method, target }: RequestHead,
+  rawHeaders: readonly string[],
+): Promise<JudgedTokens | Denial> | undefined {
+  if (tokens === undefined || tokens.isIdle) return undefined;
+  return tokens.judge({ method, rawHeaders, query: target.query });
+}
+
+function claimsOf({ claims, spaceDelimitedClaims }: JudgedTokens) {
+  return { claims, spaceDelimitedClaims };
+}
+
+function withQuery(head: RequestHead, query: string): RequestHead {
+  return head.target.query === query ? head : { ...head, target: { ...head.target, query } };
 }
 
 /** What is sent is read as strictly as what was asked for: a rewrite must not make another request of a permitted one. */

@@ -30,6 +30,7 @@ import type {
   VerifiedPeer,
 } from '@countersign/spiffe';
 import type { Session } from './session.ts';
+import type { TokenDesk } from './tokens/token-desk.ts';
 
 /** Who vouches for peers that were met at one place, and who says that they are revoked. */
 export interface Trust {
@@ -49,6 +50,8 @@ export interface Facts {
   readonly roles?: () => RoleMapping | undefined;
   /** Whom CUSTOM policies ask about requests, by the name of the provider. */
   readonly authorizers?: () => ReadonlyMap<string, ExternalAuthorizer>;
+  /** Whose requests are by their tokens; absent: none are looked for. */
+  readonly tokens?: TokenDesk;
   /** What is against everybody, as it is now: our own certificate is revoked. */
   readonly ownRefusal: () => Denial | undefined;
   /** What is against a peer beside rules and revocation: its certificate is not in the issuance log. */

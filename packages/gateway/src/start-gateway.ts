@@ -5,6 +5,7 @@ import {
   type ExternalAuthorizer,
   type RoleMapping,
   type RuleSet,
+  type TokenRule,
 } from '@countersign/authz';
 import { type Clock, CountersignError, type Log, type Meter } from '@countersign/base';
 import {
@@ -44,6 +45,7 @@ import { RouteTable } from './model/route-table.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
 import { askUpstream, type Facts, reaskClient, reaskUpstream, type Trust } from './reask.ts';
+import { TokenDesk } from './tokens/token-desk.ts';
 import { type Clusters, openClusters, retiredClusters } from './upstream/clusters.ts';
 
 export interface GatewayOptions {
@@ -51,6 +53,8 @@ export interface GatewayOptions {
   readonly rules: RuleSet;
   /** What identities are beside their names, for rules and for upstreams. */
   readonly roles?: RoleMapping | undefined;
+  /** Whose tokens are believed, and where they are looked for: RequestAuthentication for this workload. */
+  readonly tokenRules?: readonly TokenRule[];
   /** Whom CUSTOM policies ask about requests, by the name of the provider, beside those of the configuration. */
   readonly authorizers?: ReadonlyMap<string, ExternalAuthorizer>;
   /** Our own identity, shown to clients and to upstreams; absent where all that is shown is named by the model. */
@@ -89,6 +93,7 @@ export interface GatewayOptions {
 export interface GatewayChange {
   readonly config?: GatewayConfig;
   readonly rules?: RuleSet;
+  readonly tokenRules?: readonly TokenRule[];
   readonly roles?: RoleMapping | undefined;
 }
 
@@ -131,7 +136,7 @@ export interface Gateway {
  * Accept → handshake → peer → permit → route → forward → watch. The handshake is the listener's (mtls), a request is
  * `handleRequest`'s; this wires both to the facts that admit and cut.
  *
- * @throws CountersignError ERR_LISTEN, ERR_SVID_NONE, ERR_TLS_CONTEXT
+ * @throws CountersignError ERR_LISTEN, ERR_SVID_NONE, ERR_TLS_CONTEXT, ERR_JWT_KEYS, ERR_GATEWAY_TOKEN_HEADER
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { svids, bundles = nobody, revocation, loggedPeers, clock, log, meter } = options;
@@ -145,11 +150,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       : watchOwnRevocation({ svids, bundles, check, clock, log });
   const trust: Trust = { bundles, revocation, profile: 'svid' };
   const credentials = await Credentials.open({ model: config.model, svids, trust, clock, log });
+  const tokens = new TokenDesk(options.tokenRules ?? [], { clock, log });
   const facts: Facts = {
     ownRefusal,
     rules: () => rules,
     roles: () => roles,
     authorizers: () => authorizers,
+    tokens,
     revocation,
     bundles,
     unlogged: loggedPeers && ((peer) => loggedPeers.wrongWith(peer)),
@@ -263,6 +270,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const front of Object.values(fronts)) front.close();
     await Promise.all([...clusters.values()].map((each) => each.destroy()));
     await Promise.all(asked.map(([, authorizer]) => authorizer.destroy()));
+    await tokens.destroy();
     outbound.destroyAll();
   };
   const [bound, admin] = await open(stop, async () => {
@@ -287,6 +295,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const model = next.config?.model ?? config.model;
       const nextTables = tablesOf(model);
       const nextClusters = openClusters(model.clusters, clustered, clusters);
+      if (next.tokenRules !== undefined) tokens.use(next.tokenRules);
       const retired = retiredClusters(clusters, nextClusters);
       config = next.config ?? config;
       rules = next.rules ?? rules;
