@@ -276,6 +276,22 @@ test('serials are forgotten a day after their certificates ended, and nothing el
   assert.equal(set.size, 1);
 });
 
+test('by a proof key, what it vouched for is covered beside what it is in, and both until its release', () => {
+  const value = createHash('sha256')
+    .update(peerAt(9).chain[0]?.spki.raw ?? '')
+    .digest('hex');
+  const set = new RevokedSet();
+  set.greet(hello);
+  set.cover(covered(0, 5, 5, 7, 7));
+  const held = { by: 'key', value, reason: 'certificateHold' } as const;
+  set.apply(frame(30, 0, { ...held, pages: 1 }));
+  const stateOf = (position: number) => set.find(peerAt(position))?.by;
+  assert.deepEqual([5, 6, 7].map(stateOf), ['key', undefined, 'key']);
+  const another = { ...frame(40, 30, { ...held, reason: 'removeFromCRL' }) };
+  set.apply(another);
+  assert.deepEqual([5, 6, 7].map(stateOf), [undefined, undefined, undefined]);
+});
+
 test('a question is answered by the rules that would cut, and changes nothing', () => {
   const set = setWith(frame(7, 0, { value: 'b1' }));
   const question = { type: 'question', position: 7, id: 'ab'.repeat(8), below: 30 } as const;

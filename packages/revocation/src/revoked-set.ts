@@ -218,6 +218,8 @@ export class RevokedSet {
       return;
     }
     for (const name of namesOf(by, value)) names.shown[by].set(name, entry);
+    // Of a key: what it vouched for without being in it.
+    if (pages.count > 0) names.tell({ by, value, runs: pages.take(), entry });
     if (by !== 'serial' || until === undefined) return;
     const box = this.#boxes.get(boxOf(until));
     if (box === undefined) this.#boxes.set(boxOf(until), [value]);
@@ -225,8 +227,9 @@ export class RevokedSet {
   }
 
   #release({ by, value }: RevocationFrame): void {
-    if (!isShown(by)) this.#held.untell(by, value);
-    else for (const name of namesOf(by, value)) this.#held.shown[by].delete(name);
+    this.#held.untell(by, value);
+    if (!isShown(by)) return;
+    for (const name of namesOf(by, value)) this.#held.shown[by].delete(name);
   }
 
   #checkPages({ by, value, pages, position }: RevocationFrame | QuestionFrame): void {

@@ -193,6 +193,7 @@ export {
   revocationBys,
   revocationForms,
   toldBySerial,
+  toldInPart,
 } from './revocation-kinds.ts';
 export {
   formatRevocationWindow,

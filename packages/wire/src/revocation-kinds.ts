@@ -47,6 +47,9 @@ export const revocationForms: Readonly<Record<RevocationBy, RevocationForm>> = {
  */
 export const toldBySerial: ReadonlySet<RevocationBy> = new Set(['provisioner', 'token', 'time']);
 
+/** The same of a part: a certificate shows its own key, and not the proof key that vouched for it. */
+export const toldInPart: ReadonlySet<RevocationBy> = new Set(['key']);
+
 /** The name of an issuer, and the keys that relying parties know it by. */
 export interface NamedIssuer {
   readonly name: string;

@@ -22,7 +22,7 @@ const clauses: Readonly<Record<Exclude<RevocationBy, 'serial'>, (value: string) 
       clause: `substr(spiffe_id, 1, ${value.length}) = ? AND ${notOwn}`,
       values: [value],
     }),
-    key: (value) => ({ clause: 'spki_hash = ?', values: [value] }),
+    key: (value) => ({ clause: '(spki_hash = ? OR proof_key = ?)', values: [value, value] }),
     issuer: (value) => ({ clause: 'issuer = ?', values: [parseIssuerValue(value).name] }),
     provisioner: (value) => ({ clause: 'provisioner = ?', values: [value] }),
     token: (value) => ({

@@ -9,12 +9,15 @@ const mostLookedAt = 4000;
 const longOverMs = 86_400_000;
 
 /**
- * The positions of what a revocation covers, as runs: every intent in a run is covered, or is over for long. Between the
- * intents stand records of other kinds, which no certificate has the position of: so a run ends only where there is
- * somebody who is not covered, and even a million certificates may be one run.
+ * The positions of what a revocation covers and a certificate does not show, as runs: every intent in a run is covered, or
+ * is over for long. Between the intents stand records of other kinds, which no certificate has the position of: so a run
+ * ends only where there is somebody who is not covered, and even a million certificates may be one run.
+ *
+ * Of a key these are the certificates that it vouched for as a proof key: few, and found by it.
  */
 export function coveredRuns(tx: LedgerTransaction, question: CoveredQuestion): CoveredRuns {
   const { above, below, mostRuns } = question;
+  if (question.by === 'key') return vouchedRuns(tx, question);
   const page = tx.store.intentsBetween(above, below, mostLookedAt);
   const runs: number[] = [];
   let isOpen = false;
@@ -29,4 +32,14 @@ export function coveredRuns(tx: LedgerTransaction, question: CoveredQuestion): C
     upTo = intent.position;
   }
   return { runs, upTo, more: page.length === mostLookedAt };
+}
+
+function vouchedRuns(tx: LedgerTransaction, question: CoveredQuestion): CoveredRuns {
+  const { value, above, below, mostRuns } = question;
+  const page = tx.store.coveredIntents({ by: 'proof-key', value, above, below }, mostRuns);
+  const runs = page
+    .filter(({ notAfter }) => notAfter > tx.at - longOverMs)
+    .flatMap(({ position }) => [position, position]);
+  const upTo = page.at(-1)?.position ?? above;
+  return { runs, upTo, more: page.length === mostRuns };
 }

@@ -3,8 +3,7 @@ import { parseRevocationWindow, type RevocationWindow } from '@countersign/wire/
 import type { CoveredFacts } from './ledger.ts';
 
 /** Kinds that equal one fact of a certificate, so that their revocations are found by it. */
-export const plainBys = ['serial', 'spiffe-id', 'key', 'provisioner', 'token'] as const;
-export type PlainBy = (typeof plainBys)[number];
+export type PlainBy = 'serial' | 'spiffe-id' | 'key' | 'provisioner' | 'token';
 /** Kinds that have to be compared with each certificate: few, and read whole. */
 export type WideBy = Exclude<RevocationBy, PlainBy>;
 export const wideBys = ['spiffe-prefix', 'issuer', 'time'] as const satisfies readonly WideBy[];
@@ -39,18 +38,25 @@ export function covers(revocation: Cover, certificate: CoveredFacts): boolean {
 
 /** Whether a certificate is of those that a revocation names, whenever it was ordered. */
 export function matches(by: RevocationBy, value: string, certificate: CoveredFacts): boolean {
-  return isWide(by) ? wideMatches[by](value, certificate) : factFor[by](certificate) === value;
+  if (isWide(by)) return wideMatches[by](value, certificate);
+  return plainFacts.some(([kind, fact]) => kind === by && fact(certificate) === value);
 }
 
-/** The value of a certificate that a revocation of each kind is compared with; undefined matches none. */
-export const factFor: Readonly<Record<PlainBy, (certificate: CoveredFacts) => string | undefined>> =
-  {
-    serial: (certificate) => certificate.serialHex,
-    'spiffe-id': (certificate) => certificate.spiffeId,
-    key: (certificate) => certificate.spkiHash,
-    provisioner: (certificate) => certificate.provisioner,
-    token: (certificate) => certificate.token,
-  };
+/**
+ * What of a certificate a revocation of each kind is compared with; undefined matches none. A key covers what it is certified
+ * by, and what it has vouched for as a proof key.
+ */
+export const plainFacts: readonly (readonly [
+  by: PlainBy,
+  fact: (certificate: CoveredFacts) => string | undefined,
+])[] = [
+  ['serial', (certificate) => certificate.serialHex],
+  ['spiffe-id', (certificate) => certificate.spiffeId],
+  ['key', (certificate) => certificate.spkiHash],
+  ['key', (certificate) => certificate.proofKey],
+  ['provisioner', (certificate) => certificate.provisioner],
+  ['token', (certificate) => certificate.token],
+];
 
 /**
  * Who vouches for the authority's own certificates: root, intermediates, and the one that it serves with. They are no

@@ -125,6 +125,8 @@ export interface CoveredFacts {
   readonly serialHex: string;
   readonly spiffeId: string | undefined;
   readonly spkiHash: string;
+  /** Of the long-term key that vouches for that one and signs renewals, where there is one: a renewal keeps it. */
+  readonly proofKey?: string | undefined;
   readonly provisioner: string;
   /** Id of the join token that it comes from, itself or by renewal. */
   readonly token: string | undefined;
@@ -138,11 +140,9 @@ export interface OrderedFacts extends CoveredFacts {
   readonly notAfter: number;
   /** Name of the profile, where it was asked for by name: a renewal keeps it. */
   readonly profile?: string | undefined;
-  /** Of the long-term key that signs renewals, where there is one: a renewal keeps it. */
-  readonly proofKey?: string | undefined;
 }
 
-/** What a revocation covers, told by positions: see `coveredRuns`. */
+/** What a revocation covers and a certificate does not show, told by positions: see `coveredRuns`. */
 export interface CoveredQuestion {
   readonly by: RevocationBy;
   readonly value: string;

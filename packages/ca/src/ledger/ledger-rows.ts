@@ -240,6 +240,7 @@ export const isWide = `by_what IN (${wideBys.map((by) => `'${by}'`).join(', ')})
 export const columnFor: Readonly<Record<CoveredRange['by'], string>> = {
   'spiffe-id': 'spiffe_id',
   key: 'spki_hash',
+  'proof-key': 'proof_key',
   provisioner: 'provisioner',
 };
 

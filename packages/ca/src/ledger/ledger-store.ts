@@ -109,16 +109,31 @@ export interface LedgerStore {
   certificatesAfter(position: number, limit: number): readonly LoggedCertificate[];
 }
 
+/** Of intents that have one fact, and are found by it. */
 export interface CoveredRange {
-  readonly by: 'spiffe-id' | 'key' | 'provisioner';
+  readonly by: 'spiffe-id' | 'key' | 'proof-key' | 'provisioner';
   readonly value: string;
   readonly above: number;
   readonly below: number;
 }
 
-export function isIndexed(by: RevocationBy): by is CoveredRange['by'] {
+export function isIndexed(by: RevocationBy): by is 'spiffe-id' | 'key' | 'provisioner' {
   return by === 'spiffe-id' || by === 'key' || by === 'provisioner';
 }
+
+export function isInRange({ by, value, above, below }: CoveredRange, intent: IntentRecord) {
+  const { position } = intent;
+  return position > above && position < below && rangeFacts[by](intent) === value;
+}
+
+const rangeFacts: Readonly<
+  Record<CoveredRange['by'], (intent: IntentRecord) => string | undefined>
+> = {
+  'spiffe-id': (intent) => intent.spiffeId,
+  key: (intent) => intent.spkiHash,
+  'proof-key': (intent) => intent.proofKey,
+  provisioner: (intent) => intent.provisioner,
+};
 
 /** The facts of an intent that revocations are compared with, and those that a status is about. */
 export function factsOf(intent: IntentRecord): OrderedFacts {

@@ -6,7 +6,7 @@ import {
   nextAuditRow,
 } from './audit-trail.ts';
 import { noChecks } from './checks/check-store.ts';
-import { factFor, isWide, matches } from './covers.ts';
+import { isWide, matches } from './covers.ts';
 import { type DocumentMark, type MarkedDocument, markOfRow } from './document-mark.ts';
 import { MemoryEdge } from './edge/memory-edge.ts';
 import type {
@@ -23,7 +23,7 @@ import type {
   RevocationRecord,
   TokenRecord,
 } from './ledger.ts';
-import { type CoveredRange, factsOf, type LedgerStore } from './ledger-store.ts';
+import { type CoveredRange, factsOf, isInRange, type LedgerStore } from './ledger-store.ts';
 import type { NumberedList } from './list-numbers.ts';
 import { MemoryArchive } from './retention/memory-archive.ts';
 import { isHold, isRelease } from './revocation-order.ts';
@@ -202,10 +202,8 @@ export class MemoryStore implements LedgerStore {
   }
 
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
-    const { by, value, above, below } = covered;
     return this.#intents()
-      .filter(({ position }) => position > above && position < below)
-      .filter((intent) => factFor[by](factsOf(intent)) === value)
+      .filter((intent) => isInRange(covered, intent))
       .filter(({ position }) => !this.archive.has(position))
       .slice(0, limit);
   }

@@ -145,6 +145,54 @@ export function orderSuite(name: string, subject: LedgerUnderTest): void {
       assert.equal(codeOf(await renew(bound.serialHex, proofKey)), 'ERR_LEDGER_BLOCKED');
     });
 
+    it('revokes with a long-term key what it vouched for, and tells lists and edges so', async () => {
+      const [proofKey, other] = [freshKey(), freshKey()];
+      const first = await issue({ proofKey });
+      const grant = { kind: 'renewal', serialHex: first.serialHex } as const;
+      const vouched = [first, await issue({ grant, proofKey }), await issue({ proofKey })];
+      const own = await issue({ spkiHash: proofKey });
+      const free = [await issue({}), await issue({ proofKey: other })];
+      const given = await order({ proofKey });
+      assert.ok(given.ok);
+      await ledger.abandoned(given.position, 'the token is away');
+
+      const outcome = await revoke('key', proofKey);
+      assert.equal(outcome.ok && outcome.matched, 4, JSON.stringify(outcome));
+      const later = await issue({ proofKey });
+      const statusOf = async ({ serialHex }: Intent) =>
+        (await ledger.certificateStatus(serialHex)).status;
+      const covered = [...vouched, own].sort((a, b) => a.position - b.position);
+      for (const each of covered) assert.equal(await statusOf(each), 'revoked');
+      for (const each of [...free, later]) assert.equal(await statusOf(each), 'good');
+
+      const listed: number[] = [];
+      for (let cursor = { revocation: 0, intent: 0 }, more = true; more; ) {
+        const page = await ledger.revokedAfter(cursor, 2);
+        listed.push(...page.rows.map(({ intent }) => intent));
+        ({ next: cursor, more } = page);
+      }
+      const positions = covered.map(({ position }) => position);
+      assert.deepEqual(
+        listed.filter((each) => each !== given.position),
+        positions,
+      );
+      const { position: below } = await ledger.status();
+      const told: number[] = [];
+      for (let above = 0, more = true; more; ) {
+        const asked = { by: 'key', value: proofKey, above, below, mostRuns: 2 } as const;
+        const page = await ledger.coveredRuns(asked);
+        told.push(...page.runs);
+        ({ upTo: above, more } = page);
+      }
+      // What edges cannot see for themselves; the record's own cut-off is not asked about here.
+      const unseen = [...vouched, given, later].map(({ position }) => position);
+      assert.deepEqual(
+        told,
+        unseen.sort((a, b) => a - b).flatMap((each) => [each, each]),
+      );
+      assert.deepEqual((await verifyAudit(ledger)).findings, []);
+    });
+
     it('forgets a key whose order was given up', async () => {
       const strict = { spkiHash: freshKey(), refuseReusedKey: true };
       const given = await order({ ...strict, spiffeId: orders });

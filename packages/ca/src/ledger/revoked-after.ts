@@ -50,7 +50,10 @@ function coveredIntents(
   }
   if (!isIndexed(by)) return walked(tx, revocation, above, limit);
   const below = by === 'provisioner' ? Math.min(position, above + 1 + mostLookedAt) : position;
-  const intents = tx.store.coveredIntents({ by, value, above, below }, limit);
+  const intents = (by === 'key' ? (['key', 'proof-key'] as const) : [by])
+    .flatMap((each) => tx.store.coveredIntents({ by: each, value, above, below }, limit))
+    .sort((a, b) => a.position - b.position)
+    .slice(0, limit);
   const last = intents.at(-1);
   if (last !== undefined && intents.length === limit) return { intents, upTo: last.position };
   return { intents, upTo: below < position ? below - 1 : position };

@@ -1,4 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite';
+import { coveredClause } from './covered-clause.ts';
 import type { CertificateQuery, RevocationBy } from './ledger.ts';
 import { columnFor, selectArchivedCertificates } from './ledger-rows.ts';
 import type { CoveredRange } from './ledger-store.ts';
@@ -18,10 +19,27 @@ const eras = `WITH RECURSIVE eras (era) AS (
 
 const byEra: ReadonlySet<RevocationBy> = new Set(['spiffe-id', 'key']);
 
-/** How many intents, of the values of the clause, a moment and two positions, are not abandoned and end later. */
-export function countCoveredText(by: RevocationBy, clause: string): string {
+/** How many intents are not abandoned and end after a moment, up to one position and above another: the sum of the answers. */
+export function countCoveredQuestions(
+  by: Exclude<RevocationBy, 'serial'>,
+  value: string,
+  between: readonly SQLInputValue[],
+): readonly Question[] {
+  const { clause, values } = coveredClause(by, value);
+  if (by !== 'key') {
+    return [{ text: countCoveredText(by, clause), values: [...values, ...between] }];
+  }
+  // An index each: no certificate is of a key and vouched for by it.
+  return (['key', 'proof-key'] as const).map((each) => ({
+    text: countCoveredText(each, `${columnFor[each]} = ?`),
+    values: [value, ...between],
+  }));
+}
+
+function countCoveredText(by: RevocationBy | 'proof-key', clause: string): string {
   const what = `${clause} AND not_after > ? AND outcome IS NOT 'abandoned'
     AND position > ? AND position <= ?`;
+  if (by === 'proof-key') return `SELECT count(*) AS matched FROM intents WHERE ${what}`;
   // By position and by no index: those of a provisioner would be gone through for each page.
   if (!byEra.has(by)) return `SELECT count(*) AS matched FROM intents NOT INDEXED WHERE ${what}`;
   return `${eras} SELECT count(*) AS matched FROM eras CROSS JOIN intents ON ${eraOf} = era AND ${what}`;
@@ -30,6 +48,7 @@ export function countCoveredText(by: RevocationBy, clause: string): string {
 /** Intents of a value, between two positions, and a limit. */
 export function coveredIntentsText(by: CoveredRange['by']): string {
   const between = 'position > ? AND position < ? ORDER BY position LIMIT ?';
+  if (by === 'proof-key') return `SELECT * FROM intents WHERE proof_key = ? AND ${between}`;
   // By position and by no index (so says the sign), where the range is bounded and most of it is wanted.
   if (!byEra.has(by)) return `SELECT * FROM intents WHERE +${columnFor[by]} = ? AND ${between}`;
   return `${eras} SELECT intents.* FROM eras CROSS JOIN intents

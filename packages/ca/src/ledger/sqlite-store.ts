@@ -10,7 +10,6 @@ import {
 } from './audit-trail.ts';
 import type { CheckStore } from './checks/check-store.ts';
 import { sqliteChecks } from './checks/sqlite-checks.ts';
-import { coveredClause } from './covered-clause.ts';
 import { carriedProvisioner, isWide } from './covers.ts';
 import type { EdgeStore } from './edge/edge-store.ts';
 import { sqliteEdge } from './edge/sqlite-edge.ts';
@@ -35,7 +34,7 @@ import { sqliteArchive } from './retention/sqlite-archive.ts';
 import { type SqliteAccess, sqliteAccess } from './sqlite-access.ts';
 import { SqliteDocuments } from './sqlite-documents.ts';
 import {
-  countCoveredText,
+  countCoveredQuestions,
   coveredIntentsText,
   findCertificatesQuestions,
 } from './sqlite-questions.ts';
@@ -362,9 +361,9 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
       if (intent === undefined || intent.notAfter <= at) return 0;
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
-    const { clause, values } = coveredClause(by, value);
-    const row = this.#get(countCoveredText(by, clause), ...values, at, above, upTo);
-    return Number(row?.matched ?? 0);
+    return countCoveredQuestions(by, value, [at, above, upTo])
+      .map(({ text, values }) => Number(this.#get(text, ...values)?.matched ?? 0))
+      .reduce((sum, matched) => sum + matched, 0);
   }
 
   intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[] {

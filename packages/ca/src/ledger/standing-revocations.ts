@@ -1,4 +1,4 @@
-import { covers, factFor, isWide, type PlainBy, plainBys } from './covers.ts';
+import { covers, isWide, plainFacts } from './covers.ts';
 import type { CoveredFacts, RevocationBy, RevocationRecord } from './ledger.ts';
 import type { LedgerTransaction } from './ledger-transaction.ts';
 import { isHold, isRelease } from './revocation-order.ts';
@@ -59,8 +59,8 @@ export function coveringRevocation(
 }
 
 function* candidates(tx: LedgerTransaction, certificate: CoveredFacts): Iterable<RevocationRecord> {
-  for (const by of plainBys) {
-    const value = factFor[by as PlainBy](certificate);
+  for (const [by, fact] of plainFacts) {
+    const value = fact(certificate);
     if (value !== undefined) yield* standing(tx, by, value);
   }
   yield* standingWide(tx);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { testKey } from '@countersign/testkit';
-import { type KeyProof, keyProofText } from '@countersign/wire';
+import { feedDialect, type KeyProof, keyProofText, parseFeedLine } from '@countersign/wire';
 import { keySigner, type Signer } from '@countersign/x509';
 import {
   issuedOf,
@@ -12,6 +12,7 @@ import {
   request,
   testAuthority,
 } from '../../test/authority-under-test.ts';
+import { cursorAt, questionLines, readFeedPage } from '../serve/feed-pages.ts';
 
 async function signed(signer: Signer, csr: Uint8Array, at = Date.now()): Promise<KeyProof> {
   const said = { key: signer.spki.raw, at };
@@ -96,5 +97,29 @@ describe('a long-term proof key', () => {
       await authority.renew({ csr, peer, proof: await signed(proofKey, csr) }),
       'ERR_LEDGER_BLOCKED',
     );
+  });
+
+  it('takes with it what it vouched for: the edges are told of it, which does not show its proof key', async () => {
+    const proofKey = keySigner(testKey());
+    const { authority, first, peer } = await enrolled(proofKey);
+    const csr = await request();
+    const renewed = issuedOf(
+      await authority.renew({ csr, peer, proof: await signed(proofKey, csr) }),
+    );
+    const value = hash('sha256', proofKey.spki.raw);
+    const order = { by: 'key', value, reason: 'superseded', waitMs: 0 } as const;
+    const revoked = await authority.revoke(order, { kind: 'operator' });
+    assert.equal(revoked.ok && revoked.matched, 2, JSON.stringify(revoked));
+    for (const { serialHex } of [first, renewed]) {
+      assert.equal((await authority.ledger.certificateStatus(serialHex)).status, 'revoked');
+    }
+    const { lines } = await readFeedPage(authority.ledger, cursorAt(0), feedDialect);
+    const [told, frame] = lines.trim().split('\n').map(parseFeedLine);
+    const runs = [first, renewed].flatMap(({ position }) => [position, position]);
+    assert.deepEqual(told?.type === 'covered' && told.runs, runs);
+    assert.equal(frame?.type === 'revocation' && frame.pages, 1);
+    const asked = { id: '0123456789abcdef', position: 0, by: 'key', value } as const;
+    const question = await questionLines(authority.ledger, { ...asked, below: 1_000_000 });
+    assert.match(question ?? '', /"type":"covered".*\n.*"pages":1/);
   });
 });

@@ -3,8 +3,10 @@ import {
   formatFeedFrame,
   mostRuns,
   type QuestionFrame,
+  type RevocationBy,
   type RevocationFrame,
   toldBySerial,
+  toldInPart,
 } from '@countersign/wire';
 import type { Ledger, RevocationRecord } from '../ledger/ledger.ts';
 import { isRelease } from '../ledger/revocation-order.ts';
@@ -47,7 +49,7 @@ export async function readFeedPage(
   let next = cursor;
   for (const record of records) {
     let pages: number | undefined;
-    if (toldBySerial.has(record.by)) {
+    if (isTold(record.by)) {
       const room = mostCharacters - length;
       const told = isRelease(record.reason)
         ? { lines: [], next, isWhole: true }
@@ -55,7 +57,7 @@ export async function readFeedPage(
       lines.push(...told.lines);
       next = told.next;
       if (!told.isWhole) break;
-      pages = next.pages;
+      pages = pagesOf(record.by, next.pages);
     }
     lines.push(formatFeedFrame(frameOf(record, pages, ends.get(record.position))));
     length = lines.reduce((sum, line) => sum + line.length, 0);
@@ -70,12 +72,23 @@ export async function questionLines(
   ledger: Pages,
   question: Omit<QuestionFrame, 'type' | 'pages'>,
 ): Promise<string | undefined> {
-  if (!toldBySerial.has(question.by)) return formatFeedFrame({ type: 'question', ...question });
+  if (!isTold(question.by)) return formatFeedFrame({ type: 'question', ...question });
   const asked = { ...question, position: question.below };
   const told = await tell(ledger, asked, cursorAt(0), mostCharacters);
   if (!told.isWhole) return undefined;
-  const frame = formatFeedFrame({ type: 'question', ...question, pages: told.next.pages });
+  const pages = pagesOf(question.by, told.next.pages);
+  const counted = pages !== undefined && { pages };
+  const frame = formatFeedFrame({ type: 'question', ...question, ...counted });
   return `${told.lines.join('')}${frame}`;
+}
+
+function isTold(by: RevocationBy): boolean {
+  return toldBySerial.has(by) || toldInPart.has(by);
+}
+
+/** Of what certificates show in part, nothing is announced where there is nothing else. */
+function pagesOf(by: RevocationBy, pages: number): number | undefined {
+  return pages === 0 && toldInPart.has(by) ? undefined : pages;
 }
 
 async function tell(

@@ -29,7 +29,7 @@ import type {
   TokenRecord,
 } from '../ledger.ts';
 import type { Counter, Head } from '../ledger-rows.ts';
-import { type CoveredRange, factsOf, type LedgerStore } from '../ledger-store.ts';
+import { type CoveredRange, factsOf, isInRange, type LedgerStore } from '../ledger-store.ts';
 import type { NumberedList } from '../list-numbers.ts';
 import type { ArchiveStore } from '../retention/archive-store.ts';
 import { type ArchiveDelta, loadedArchive } from '../retention/postgres-archive.ts';
@@ -269,11 +269,7 @@ export class LoadedStore implements LedgerStore {
 
   /** Asked by reads alone, as the one before. */
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
-    const { by, value, above, below } = covered;
-    const written = [...this.delta.intents.values()].filter(
-      (intent) =>
-        intent.position > above && intent.position < below && matches(by, value, factsOf(intent)),
-    );
+    const written = [...this.delta.intents.values()].filter((intent) => isInRange(covered, intent));
     return [...this.#ask('coveredIntents', [covered, limit], []), ...written].slice(0, limit);
   }
 
