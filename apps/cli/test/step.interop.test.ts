@@ -32,7 +32,12 @@ provisioners:
     audiences: ['CA/1.0/sign']
   - name: machines
     type: x5c
-    roots_file: ${at}/root.pem
+    roots_file: ${at}/partner.pem
+    audiences: ['CA/1.0/sign']
+  - name: people
+    type: jwk
+    jwks_file: ${at}/people.jwks
+    encrypted_key_file: ${at}/people.jwe
     audiences: ['CA/1.0/sign']
 step: {}
 `;
@@ -68,6 +73,18 @@ describe('the step command, as it comes', { skip, timeout: 300_000 }, () => {
       '--no-password',
       '--insecure',
     );
+    await writeFile(file('password'), 'correct horse battery staple');
+    const sealed = ['--password-file', 'password'];
+    await ask('crypto', 'jwk', 'create', 'people.pub', 'people.jwe', ...sealed);
+    const theirs = await readFile(file('people.pub'), 'utf8');
+    await writeFile(file('people.jwks'), `{"keys":[${theirs}]}`);
+    // Another authority, whose certificates are taken.
+    const plain = ['--no-password', '--insecure'];
+    const root = ['--profile', 'root-ca', ...plain];
+    await ask('certificate', 'create', 'Partner', 'partner.pem', 'partner.key', ...root);
+    const by = ['--ca', 'partner.pem', '--ca-key', 'partner.key', ...plain];
+    const sans = ['--san', 'x.example.test', '--san', 'y.example.test'];
+    await ask('certificate', 'create', 'x', 'm.crt', 'm.key', ...sans, ...by);
     const open = await readFile(file('operators.pub'), 'utf8');
     await writeFile(file('operators.jwks'), `{"keys":[${open}]}`);
     // The address is in the tokens: it has to be known before the authority is.
@@ -100,6 +117,7 @@ describe('the step command, as it comes', { skip, timeout: 300_000 }, () => {
       [
         ['JWK', 'operators'],
         ['X5C', 'machines'],
+        ['JWK', 'people'],
       ],
     );
     assert.ok(!listed.stdout.includes('"d"'));
@@ -149,9 +167,38 @@ describe('the step command, as it comes', { skip, timeout: 300_000 }, () => {
     await ask('ca', 'rekey', 'a.crt', 'a.key', '--force', ...at());
     const rekeyed = await leaf('a.crt');
     assert.notDeepEqual(rekeyed?.spki.raw, before?.spki.raw);
-    const by = ['--provisioner', 'machines', '--x5c-cert', 'a.crt', '--x5c-key', 'a.key'];
-    await ask('ca', 'certificate', 'a.example.test', 'x.crt', 'x.key', ...by, ...at());
-    assert.deepEqual(await namesIn('x.crt'), ['dns:a.example.test']);
+    const by = ['--provisioner', 'machines', '--x5c-cert', 'm.crt', '--x5c-key', 'm.key'];
+    await ask('ca', 'certificate', 'x.example.test', 'x.crt', 'x.key', ...by, ...at());
+    assert.deepEqual(await namesIn('x.crt'), ['dns:x.example.test']);
+    const beyond = ask('ca', 'certificate', 'z.example.test', 'z.crt', 'z.key', ...by, ...at());
+    await assert.rejects(beyond, /z\.example\.test.*its certificate has/);
+    const own = ['--provisioner', 'machines', '--x5c-cert', 'a.crt', '--x5c-key', 'a.key'];
+    const again = ask(
+      'ca',
+      'certificate',
+      'a.example.test',
+      'x.crt',
+      'x.key',
+      ...own,
+      ...at(),
+      '--force',
+    );
+    await assert.rejects(again, /ERR_PROVISIONER_TOKEN/);
+  });
+
+  it('opens the key of a provisioner with its password, and enrols with what it signs', async () => {
+    const by = ['--provisioner', 'people', '--provisioner-password-file', 'password'];
+    const made = await ask('ca', 'token', 'p.example.test', ...by, ...at());
+    const token = made.stdout.trim();
+    const pinned = ['--ca', url, '--fingerprint', fingerprint, '--out', file('p')];
+    const none = await countersign(['enrol', ...pinned, '--token', token]);
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /no SPIFFE ID, an identity needs one/);
+    await ask('ca', 'certificate', 'p.example.test', 'p.crt', 'p.key', '--token', token, ...at());
+    const sans = ['--san', 'spiffe://example.com/p', '--san', 'p.example.test'];
+    const good = await ask('ca', 'token', 'p', ...sans, ...by, ...at());
+    const enrolled = await countersign(['enrol', ...pinned, '--token', good.stdout.trim()]);
+    assert.equal(enrolled.code, 0, enrolled.stderr);
   });
 
   it('revokes by the certificate itself, and by a token for its serial number', async () => {

@@ -26,6 +26,8 @@ export interface ProvisionerConfig {
   /** Where its keys are; where neither is given, discovery by the issuer says. */
   readonly jwksUrl: string | undefined;
   readonly jwksFile: string | undefined;
+  /** Of jwk: the private half of the first of those keys, under a password, for step's clients. */
+  readonly encryptedKeyFile: string | undefined;
   /** Roots of the issuer's server, in PEM. */
   readonly caFile: string | undefined;
   /** Of x5c: the other authority's certificates; of azure: what stands above the metadata service's; of tpm: makers of TPMs. In PEM. */

@@ -14,6 +14,7 @@ export const provisionersSchema = z
       issuer: text.optional(),
       jwks_url: text.optional(),
       jwks_file: text.optional(),
+      encrypted_key_file: text.optional(),
       ca_file: text.optional(),
       roots_file: text.optional(),
       certificates_file: text.optional(),

@@ -16,7 +16,7 @@ import type { ProvisionerDesk } from '../provisioners/provisioner-desk.ts';
 import { judgePeer } from '../serve/authorize-caller.ts';
 import type { GuessLimiter } from '../serve/guess-limiter.ts';
 import { jsonReply, type StepHttp, type StepReply } from './step-http.ts';
-import { listProvisioners } from './step-provisioners.ts';
+import { encryptedKeyBy, listProvisioners } from './step-provisioners.ts';
 import { refusalReply } from './step-refusal.ts';
 import { readRekey, readRevoke, readSign } from './step-request.ts';
 
@@ -44,7 +44,7 @@ const routes: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['GET', /^\/(?:roots|federation)$/, (context) => jsonReply(200, { crts: rootsOf(context) })],
   ['GET', /^\/roots\.pem$/, rootsAsPem],
   ['GET', /^\/provisioners$/, provisioners],
-  ['GET', /^\/provisioners\/[^/]{1,200}\/encrypted-key$/, noKey],
+  ['GET', /^\/provisioners\/([^/]{1,200})\/encrypted-key$/, encryptedKey],
   ['POST', /^\/sign$/, sign],
   ['POST', /^\/renew$/, renew],
   ['POST', /^\/rekey$/, rekey],
@@ -104,11 +104,11 @@ async function provisioners({ authority, log }: StepContext): Promise<Answer> {
   return jsonReply(200, { provisioners: list, nextCursor: '' });
 }
 
-function noKey(): Answer {
-  return denial(
-    'ERR_STEP_PATH',
-    'step request: private keys of provisioners are not kept here, give --key',
-  );
+async function encryptedKey({ authority }: StepContext, _: StepHttp, keyId: string) {
+  const key = await encryptedKeyBy(authority.config.provisioners, keyId);
+  if (key !== undefined) return jsonReply(200, { key });
+  const why = 'no provisioner has an "encrypted_key_file" for that key: give --key';
+  return denial('ERR_STEP_PATH', `step request: ${why}`);
 }
 
 /** A certificate for a token of a provisioner. */

@@ -16,6 +16,10 @@ import { parseCaConfig } from '../ca-config.ts';
 
 const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const jwk = { ...pair.privateKey.export({ format: 'jwk' }), kid: 'k1', use: 'sig' };
+const sealedHeader = Buffer.from('{"alg":"PBES2-HS256+A128KW","enc":"A256GCM"}').toString(
+  'base64url',
+);
+const sealed = `${sealedHeader}.AA.BB.CC.DD`;
 const yaml = (at: string) => `
 ca:
   root: { curve: P-256, validity: 87600h }
@@ -27,7 +31,8 @@ service_certificates:
     spiffe_trust_domain: example.com
     allowed_dns_patterns: ['**.example.test']
 provisioners:
-  - { name: operators, type: jwk, jwks_file: ${at}/jwks, audiences: ['https://ca.test/1.0/sign'] }
+  - { name: operators, type: jwk, jwks_file: ${at}/jwks, encrypted_key_file: ${at}/sealed, audiences: ['https://ca.test/1.0/sign'] }
+  - { name: open, type: jwk, jwks_file: ${at}/jwks, encrypted_key_file: ${at}/jwks, audiences: ['https://ca.test/1.0/sign'] }
   - { name: missing, type: jwk, jwks_file: ${at}/none, audiences: ['https://ca.test/1.0/sign'] }
   - { name: broken, type: jwk, jwks_file: ${at}/broken, audiences: ['https://ca.test/1.0/sign'] }
 step: {}
@@ -48,6 +53,8 @@ describe("step-ca's paths", () => {
   before(async () => {
     writeFileSync(join(directory, 'jwks'), JSON.stringify({ keys: [jwk] }));
     writeFileSync(join(directory, 'broken'), '{"keys": [');
+    const parts = { encrypted_key: 'AA', iv: 'BB', ciphertext: 'CC', tag: 'DD', more: 'd' };
+    writeFileSync(join(directory, 'sealed'), JSON.stringify({ protected: sealedHeader, ...parts }));
     api = await testApi({ authority: await testAuthority({ yaml: yaml(directory) }) });
   });
   after(async () => {
@@ -75,13 +82,16 @@ describe("step-ca's paths", () => {
         provisioners.map((each: { name: string; key: object }) => [each.name, 'd' in each.key]),
         [['operators', false]],
       );
+      assert.equal(provisioners[0].encryptedKey, sealed);
     }
-    for (const name of ['missing', 'broken']) {
+    for (const name of ['missing', 'broken', 'open']) {
       const told = api.lines.find((line) => JSON.stringify(line).includes(`"${name}"`));
       assert.match(JSON.stringify(told), /provisioner not listed/, name);
     }
     assert.equal((await ask('GET', `/root/${'00'.repeat(32)}`)).status, 404);
-    assert.equal((await ask('GET', '/provisioners/k1/encrypted-key')).status, 404);
+    assert.equal((await ask('GET', '/provisioners/k2/encrypted-key')).status, 404);
+    const { json } = await ask('GET', '/1.0/provisioners/k1/encrypted-key');
+    assert.equal(json.key, sealed);
     assert.equal((await ask('POST', '/health')).status, 404);
     assert.equal((await ask('GET', '/ssh/roots')).status, 404);
   });

@@ -1,10 +1,12 @@
 import { CountersignError, type Log, messageOf } from '@countersign/base';
 import type { ProvisionerConfig } from '../provisioners/provisioner-config.ts';
 import { textIn } from '../provisioners/provisioner-file.ts';
+import { encryptedKeyOf } from './encrypted-key.ts';
 
 /**
  * What step's clients choose from: the provisioners whose tokens they can make, in step-ca's own words. Public keys
- * alone: private ones are with those who make tokens. One whose file cannot be read is left out, and told to the operator.
+ * alone, but for those under a password that `encrypted_key_file` names. One whose file cannot be read is left out, and told
+ * to the operator.
  */
 export async function listProvisioners(
   provisioners: readonly ProvisionerConfig[],
@@ -15,8 +17,7 @@ export async function listProvisioners(
       try {
         return await describe(provisioner);
       } catch (thrown) {
-        const isOfFile = thrown instanceof CountersignError || thrown instanceof SyntaxError;
-        if (!isOfFile) throw thrown;
+        if (!(thrown instanceof CountersignError)) throw thrown;
         const { name } = provisioner;
         log.warn(
           { provisioner: name, err: thrown },
@@ -29,16 +30,34 @@ export async function listProvisioners(
   return lists.flat();
 }
 
+/**
+ * The private key of a JWK by its identifier, under its password; undefined where none is kept.
+ *
+ * @throws CountersignError ERR_PROVISIONER_FILE
+ */
+export async function encryptedKeyBy(
+  provisioners: readonly ProvisionerConfig[],
+  keyId: string,
+): Promise<string | undefined> {
+  for (const provisioner of provisioners) {
+    const { type, encryptedKeyFile, jwksFile = '' } = provisioner;
+    if (type !== 'jwk' || encryptedKeyFile === undefined) continue;
+    const [first] = await openKeysIn(jwksFile);
+    if (first?.kid === keyId) return await encryptedKeyOf(provisioner);
+  }
+  return undefined;
+}
+
 async function describe(provisioner: ProvisionerConfig): Promise<readonly object[]> {
   const { name, type, jwksFile, rootsFile, issuer, audiences } = provisioner;
   // Theirs are known by their names.
   if ((type === 'jwk' || type === 'x5c') && issuer !== name) return [];
   if (type === 'jwk') {
-    const { keys } = Object(JSON.parse(await textIn(jwksFile ?? ''))) as { keys?: unknown };
-    return (Array.isArray(keys) ? keys : []).map((each) => ({
-      type: 'JWK',
-      name,
-      key: openPartOf(each),
+    const encryptedKey = await encryptedKeyOf(provisioner);
+    const keys = await openKeysIn(jwksFile ?? '');
+    return keys.map((key, i) => ({
+      ...{ type: 'JWK', name, key },
+      ...(i === 0 && { encryptedKey }),
     }));
   }
   if (type === 'x5c') {
@@ -51,8 +70,23 @@ async function describe(provisioner: ProvisionerConfig): Promise<readonly object
   return [{ type: 'OIDC', name, clientID: audiences[0], configurationEndpoint }];
 }
 
+async function openKeysIn(file: string): Promise<readonly OpenKey[]> {
+  try {
+    const { keys } = Object(JSON.parse(await textIn(file))) as { keys?: unknown };
+    return (Array.isArray(keys) ? keys : []).map(openPartOf);
+  } catch (thrown) {
+    if (thrown instanceof CountersignError) throw thrown;
+    // The parser's words would quote the file, and private keys may be in it.
+    throw new CountersignError('ERR_PROVISIONER_FILE', `read "${file}": it is no JSON`, {
+      fields: { file },
+    });
+  }
+}
+
+type OpenKey = ReturnType<typeof openPartOf>;
+
 /** Whatever else stands in the file stays there. */
-function openPartOf(jwk: unknown): object {
+function openPartOf(jwk: unknown) {
   const { kty, kid, use, alg, crv, x, y, n, e } = Object(jwk) as Record<string, unknown>;
   return { kty, kid, use, alg, crv, x, y, n, e };
 }
