@@ -7,7 +7,8 @@ import {
 } from '@countersign/config';
 import { spiffeIdOf } from '@countersign/spiffe';
 import { coversMatch } from './model/compile-gateway-yaml.ts';
-import type { RouteConfig, UpstreamConfig } from './route-config.ts';
+import type { RouteConfig } from './route-config.ts';
+import { type UpstreamConfig, urlsOf } from './upstream-config.ts';
 
 type Check = () => void;
 
@@ -18,9 +19,12 @@ export function checkRoutes(document: SourceDocument, routes: readonly RouteConf
     () => checkPath(document, route, index),
     ...upstreamsOf(route).flatMap(([upstream, ...at]) => {
       const path = ['routes', index, ...at];
-      const urls = typeof upstream.url === 'string' ? [upstream.url] : upstream.url;
       return [
-        ...urls.map((url) => () => checkOrigin(document, [...path, 'url'], url, 'http here')),
+        ...urlsOf(upstream).map(
+          ({ url }) =>
+            () =>
+              checkOrigin(document, [...path, 'url'], url, 'http here'),
+        ),
         () => checkIdentity(document, path, upstream),
       ];
     }),
@@ -109,12 +113,9 @@ function checkPath(document: SourceDocument, { match }: RouteConfig, index: numb
   throw configIssue(document, ['routes', index, 'match', second], 'ERR_CONFIG_VALUE', message);
 }
 
-function checkIdentity(
-  document: SourceDocument,
-  path: ConfigPath,
-  { url, spiffeId }: UpstreamConfig,
-): void {
-  const urls = typeof url === 'string' ? [url] : url;
+function checkIdentity(document: SourceDocument, path: ConfigPath, upstream: UpstreamConfig): void {
+  const { spiffeId } = upstream;
+  const urls = urlsOf(upstream).map(({ url }) => url);
   const isClear = urls.some((each) => each.startsWith('http:'));
   if (isClear && urls.some((each) => !each.startsWith('http:'))) {
     const message = `${path.join('.')}.url: some addresses are in clear text, and some are not`;

@@ -27,6 +27,8 @@ export interface Exchange {
   readonly path: string;
   /** For the upstream, names and values alternating. */
   readonly headers: string[];
+  /** Which endpoint takes it, where the cluster goes by that. */
+  readonly hash: bigint | undefined;
   /** What is done to those of the response. */
   readonly responseHeaders: readonly HeaderOperations[];
   readonly maxBodyBytes: number | undefined;
@@ -119,7 +121,7 @@ class Forwarding implements UpstreamHandler {
   #send(): void {
     if (this.#reason !== undefined) return void this.#over(this.#outcomeOf(this.#reason, false));
     const { client, head, action, cluster, path, headers, maxBodyBytes, record } = this.#exchange;
-    const upstream = cluster.pick(this.#tried);
+    const upstream = cluster.pick({ tried: this.#tried, hash: this.#exchange.hash });
     if (upstream === undefined) {
       const { name } = cluster.model;
       const failure = denial('ERR_UPSTREAM_NO_ENDPOINT', `cluster "${name}" has no endpoint`, {});

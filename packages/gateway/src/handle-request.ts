@@ -8,12 +8,13 @@ import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { injectFault } from './inject-fault.ts';
 import { longestRepeatedBody, mirrorRequest } from './mirror-request.ts';
-import { operateOnHeaders, setHost } from './model/header-operations.ts';
+import { operateOnHeaders, setHost, withCookies } from './model/header-operations.ts';
 import type { ForwardAction } from './model/route-model.ts';
 import { type Route, type Routed, type RouteTable, targetOf } from './model/route-table.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
 import { answersOf, ask, type Facts } from './reask.ts';
 import { BodyRecord } from './request-body.ts';
+import { placeOf } from './request-hash.ts';
 import type { RequestHead } from './request-head.ts';
 import { readRequestTarget } from './request-target.ts';
 import { roleHeaders } from './role-headers.ts';
@@ -182,6 +183,10 @@ export async function handleRequest(
   if (!sent.ok) return refuse(sent, { peer, result: 'malformed', close: head.hasBody });
   const path = sent.path + sent.query;
 
+  const place = placeOf(action, cluster.model, {
+    ...{ head, rawHeaders, sourceAddress: met.remoteAddress, newId: around.newId },
+  });
+
   // 9. Forward, and send copies where the route asks for them.
   if (head.hasBody) client.continueBody();
   const isRepeated = action.retries !== undefined || action.mirrors !== undefined;
@@ -202,7 +207,8 @@ export async function handleRequest(
     path,
     headers,
     record,
-    responseHeaders: target.responseHeaders,
+    hash: place.hash,
+    responseHeaders: withCookies(target.responseHeaders, place.cookies),
     maxBodyBytes: around.maxBodyBytes,
     clock: around.clock,
     random: around.random,

@@ -4,6 +4,7 @@ import { type Clock, CountersignError, type Log, messageOf } from '@countersign/
 import { describePeer, formatProxyHeader, isAnonymous, type ProxiedTls } from '@countersign/mtls';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import { ask, type Facts } from './reask.ts';
+import { placeOfConnection } from './request-hash.ts';
 import type { Session } from './session.ts';
 import { splice } from './splice.ts';
 import type { Cluster } from './upstream/cluster.ts';
@@ -67,7 +68,8 @@ async function dial(permit: Permit, session: Session, cluster: Cluster): Promise
     throw new TypeError('dial takes a permit for bytes');
   }
   await cluster.pending;
-  const upstream = cluster.pick();
+  const { remoteAddress } = session.live.facts;
+  const upstream = cluster.pick({ hash: placeOfConnection(cluster.model, remoteAddress) });
   if (upstream === undefined) {
     const message = `cluster "${cluster.model.name}" has no endpoint`;
     throw new CountersignError('ERR_UPSTREAM_NO_ENDPOINT', message);

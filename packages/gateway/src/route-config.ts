@@ -1,40 +1,12 @@
-import { parseDuration } from '@countersign/base';
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { wrongWithExpression } from './model/text-match.ts';
+import { headerName, upstreamSchema, upstreamShape, weightedSchema } from './upstream-config.ts';
 
 /** One of `routes:` in gateway.yaml. */
 export type RouteConfig = z.output<typeof routeSchema>;
-export type UpstreamConfig = NonNullable<RouteConfig['upstream']>;
 
-const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
 const percent = z.number().min(0).max(100).default(100);
-
-const upstreamShape = {
-  /** `https://host[:port]`, without a path; `http://` for this machine alone. Of several, each takes its turn. */
-  url: z.union([z.string(), z.array(z.string()).min(1).max(256)]),
-  /** Who must answer there: one, or any of several. */
-  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
-  /**
-   * The version of HTTP that it is spoken to: `auto` is what it chooses. HTTP/1.1 where nothing is said, and HTTP/2 for
-   * gRPC.
-   */
-  protocol: z.enum(['h1', 'h2', 'auto']).optional(),
-  /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */
-  timeout: duration('30s'),
-  /** Between two pieces of the response body; 0 waits for ever. */
-  idleTimeout: duration('5m'),
-  connectTimeout: duration('5s'),
-  /** Open connections to each address; further requests wait for one. */
-  maxConnections: z.int().min(1).max(65_536).default(256),
-};
-
-export const upstreamSchema = z.strictObject(upstreamShape);
-const weightedSchema = z.strictObject({
-  ...upstreamShape,
-  /** Its share of the requests. */
-  weight: z.int().min(0).max(1_000_000),
-});
 
 const expression = z
   .string()
@@ -55,13 +27,6 @@ const textSchema = z.union([
 ]);
 export type TextConfig = z.output<typeof textSchema>;
 
-const headerName = z
-  .string()
-  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected the name of a header')
-  .refine(
-    (name) => name.toLowerCase() !== 'host',
-    'the host is a matter of `match.host` and `rewrite.host`',
-  );
 const headerLines = z.record(
   headerName,
   z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a text that a header can have'),

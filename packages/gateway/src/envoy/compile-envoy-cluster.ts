@@ -6,7 +6,8 @@ import {
   unsupported,
 } from '@countersign/config';
 import type { ClusterModel, UpstreamTlsModel } from '../model/cluster-model.ts';
-import type { WrittenCluster } from './envoy-bootstrap-schema.ts';
+import { usualRing } from '../upstream/balancer.ts';
+import type { WrittenCluster } from './envoy-cluster-schema.ts';
 import type { EnvoyCredentials } from './envoy-credentials.ts';
 
 export interface ClusterAround {
@@ -19,6 +20,7 @@ const balancings = {
   ROUND_ROBIN: 'round-robin',
   LEAST_REQUEST: 'least-request',
   RANDOM: 'random',
+  RING_HASH: 'ring-hash',
 } as const;
 
 /** @param isTunnel whether its connections carry bytes that nobody here reads. @throws ConfigError */
@@ -49,6 +51,7 @@ export function compileEnvoyCluster(cluster: WrittenCluster, around: ClusterArou
       dnsRefreshMs: Math.max(1, cluster.dns_refresh_rate),
       balancing: balancings[cluster.lb_policy],
     },
+    ...ringOf(cluster),
     ...familyOf(cluster),
     ...(tls !== undefined && { tls }),
     connectTimeoutMs: cluster.connect_timeout,
@@ -64,6 +67,15 @@ export function compileEnvoyCluster(cluster: WrittenCluster, around: ClusterArou
       }),
     },
   };
+}
+
+function ringOf({
+  lb_policy,
+  ring_hash_lb_config: ring,
+}: WrittenCluster): Pick<ClusterModel, 'ring'> {
+  if (lb_policy !== 'RING_HASH') return {};
+  const { minimum_ring_size: least = usualRing.minSize, maximum_ring_size: most } = ring ?? {};
+  return { ring: { minSize: least, maxSize: most ?? usualRing.maxSize } };
 }
 
 function familyOf({ dns_lookup_family: family }: WrittenCluster): Pick<ClusterModel, 'dnsFamily'> {

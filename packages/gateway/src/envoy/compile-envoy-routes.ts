@@ -6,6 +6,7 @@ import {
   type SourceDocument,
   unsupported,
 } from '@countersign/config';
+import type { HashModel, HashSource } from '../model/hash-model.ts';
 import type { HeaderOperations } from '../model/header-operations.ts';
 import type { HeaderMatch, PathMatch, RequestMatch } from '../model/request-match.ts';
 import type {
@@ -27,6 +28,7 @@ import type {
   RouteConfiguration,
   RouteMatch,
   WrittenAction,
+  WrittenHashPolicy,
   WrittenHeaders,
   WrittenRedirect,
   WrittenRoute,
@@ -211,8 +213,27 @@ function forwardOf(
     },
     timeoutMs: action.timeout,
     ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+    ...(action.hash_policy !== undefined && { hash: action.hash_policy.flatMap(hashOf) }),
     ...(retries !== undefined && { retries }),
     ...(mirrors.length > 0 && { mirrors }),
+  };
+}
+
+function hashOf(written: WrittenHashPolicy): HashModel[] {
+  const of = hashSourceOf(written);
+  return of === undefined ? [] : [{ of, isEnough: written.terminal ?? false }];
+}
+
+function hashSourceOf(written: WrittenHashPolicy): HashSource | undefined {
+  const { header, cookie, query_parameter: query, connection_properties: connection } = written;
+  if (header !== undefined) return { kind: 'header', name: header.header_name.toLowerCase() };
+  if (query !== undefined) return { kind: 'query', name: query.name };
+  if (cookie === undefined) return connection?.source_ip ? { kind: 'source-address' } : undefined;
+  const { name, ttl, path } = cookie;
+  return {
+    ...{ kind: 'cookie', name },
+    ...(ttl !== undefined && { ttlMs: ttl }),
+    ...(path !== undefined && path !== '' && { path }),
   };
 }
 

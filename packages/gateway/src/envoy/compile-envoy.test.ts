@@ -119,7 +119,7 @@ test('what a bootstrap asks and is not done is named with its place and path', (
     ],
     [
       bootstrap(manager(), ', lb_policy: MAGLEV'),
-      /clusters\.0\.lb_policy: expected "ROUND_ROBIN" or "LEAST_REQUEST" or "RANDOM"/,
+      /clusters\.0\.lb_policy: expected "ROUND_ROBIN" or "LEAST_REQUEST" or "RANDOM" or "RING_HASH"/,
     ],
     [bootstrap(manager(), ', type: EDS'), /clusters\.0\.type/],
     [

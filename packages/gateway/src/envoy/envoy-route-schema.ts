@@ -124,6 +124,27 @@ const fraction = z.strictObject({
 });
 export type Fraction = z.output<typeof fraction>;
 
+const hashKinds = ['header', 'cookie', 'connection_properties', 'query_parameter'] as const;
+const hashPolicy = z
+  .strictObject({
+    header: z.strictObject({ header_name: z.string().min(1) }).optional(),
+    cookie: z
+      .strictObject({
+        name: z.string().min(1),
+        ttl: durationSchema().optional(),
+        path: z.string().optional(),
+      })
+      .optional(),
+    connection_properties: z.strictObject({ source_ip: z.boolean().default(false) }).optional(),
+    query_parameter: z.strictObject({ name: z.string().min(1) }).optional(),
+    terminal: z.boolean().optional(),
+  })
+  .refine(
+    (each) => hashKinds.filter((key) => each[key] !== undefined).length === 1,
+    `expected one of ${hashKinds.join(', ')}`,
+  );
+export type WrittenHashPolicy = z.output<typeof hashPolicy>;
+
 const routeAction = z
   .strictObject({
     cluster: z.string().min(1).optional(),
@@ -149,6 +170,7 @@ const routeAction = z
     host_rewrite_literal: z.string().min(1).optional(),
     auto_host_rewrite: z.boolean().optional(),
     retry_policy: retryPolicy.optional(),
+    hash_policy: z.array(hashPolicy).max(16).optional(),
     request_mirror_policies: z
       .array(
         z.strictObject({

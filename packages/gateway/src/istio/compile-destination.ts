@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { type ConfigPath, configIssue } from '@countersign/config';
 import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import type { IdentityModel, TrustModel } from '../model/credential-model.ts';
+import { balancingOf } from './compile-traffic-policy.ts';
 import type { ClientTls, DestinationRuleSpec, TrafficPolicy } from './destination-rule-schema.ts';
 import { fullHost, type IstioDocument, isVisibleIn } from './istio-document.ts';
 import type { IstioDocuments } from './istio-documents.ts';
@@ -78,14 +79,13 @@ export class Destinations {
     const { tcp = {}, http = {} } = policy.connectionPool ?? {};
     const { retryBudget } = policy;
     const tls = this.#tlsOf(policy.tls, host, found, rule);
-    const simple = policy.loadBalancer?.simple ?? 'UNSPECIFIED';
     const protocol = versionOf(found.protocol, http.h2UpgradePolicy);
     return {
       ...{ name: key, endpoints: found.endpoints, dnsRefreshMs: 5000 },
       discovery: found.byAddress ? 'addresses' : 'name',
       ...(protocol !== undefined && { protocol }),
       ...(tls !== undefined && { tls }),
-      balancing: balancings[simple],
+      ...balancingOf(policy.loadBalancer),
       connectTimeoutMs: tcp.connectTimeout ?? 10_000,
       ...{ headersTimeoutMs: 300_000, idleTimeoutMs: tcp.idleTimeout ?? 3_600_000 },
       maxConnections: Math.min(tcp.maxConnections ?? 65_536, 65_536),
@@ -292,14 +292,6 @@ export class Destinations {
     });
   }
 }
-
-const balancings = {
-  UNSPECIFIED: 'least-request',
-  LEAST_REQUEST: 'least-request',
-  LEAST_CONN: 'least-request',
-  ROUND_ROBIN: 'round-robin',
-  RANDOM: 'random',
-} as const;
 
 /** Absent: HTTP/1.1, and HTTP/2 for gRPC. */
 function versionOf(protocol: string, upgrade: string | undefined): ClusterModel['protocol'] {

@@ -15,15 +15,49 @@ const tls = z.strictObject({
 });
 export type ClientTls = z.output<typeof tls>;
 
+const hashKeys = ['httpHeaderName', 'httpCookie', 'useSourceIp', 'httpQueryParameterName'] as const;
+/** Larger ones take seconds to make here. */
+const ringSize = z.coerce.number().int().min(0).max(65_536).optional();
+
+const consistentHash = z
+  .strictObject({
+    httpHeaderName: z.string().min(1).optional(),
+    httpCookie: z
+      .strictObject({
+        name: z.string().min(1),
+        path: z.string().optional(),
+        ttl: istioDuration().optional(),
+        ...undone('attributes'),
+      })
+      .optional(),
+    useSourceIp: z.boolean().optional(),
+    httpQueryParameterName: z.string().min(1).optional(),
+    ringHash: z.strictObject({ minimumRingSize: ringSize }).optional(),
+    minimumRingSize: ringSize,
+    ...undone('maglev'),
+  })
+  .refine(
+    (hash) => hashKeys.filter((key) => hash[key] !== undefined).length === 1,
+    `expected one of ${hashKeys.join(', ')}`,
+  );
+export type ConsistentHash = z.output<typeof consistentHash>;
+
+const loadBalancer = z
+  .strictObject({
+    simple: z
+      .enum(['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'])
+      .optional(),
+    consistentHash: consistentHash.optional(),
+    ...undone('localityLbSetting', 'warmup', 'warmupDurationSecs'),
+  })
+  .refine(
+    ({ simple, consistentHash: hash }) => simple === undefined || hash === undefined,
+    'expected one of simple and consistentHash',
+  );
+export type LoadBalancer = z.output<typeof loadBalancer>;
+
 const policyShape = {
-  loadBalancer: z
-    .strictObject({
-      simple: z
-        .enum(['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'])
-        .optional(),
-      ...undone('consistentHash', 'localityLbSetting', 'warmup', 'warmupDurationSecs'),
-    })
-    .optional(),
+  loadBalancer: loadBalancer.optional(),
   connectionPool: z
     .strictObject({
       tcp: z

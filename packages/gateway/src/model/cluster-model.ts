@@ -1,3 +1,4 @@
+import type { HashModel } from './hash-model.ts';
 import type { TextMatch } from './text-match.ts';
 
 /** Where requests are sent to, and how those who answer there are told from others. */
@@ -19,7 +20,11 @@ export interface ClusterModel {
   readonly protocol?: 'h1' | 'h2' | 'auto';
   /** Absent: clear text. */
   readonly tls?: UpstreamTlsModel;
-  readonly balancing: 'round-robin' | 'least-request' | 'random';
+  readonly balancing: 'round-robin' | 'least-request' | 'random' | 'ring-hash';
+  /** Of ring hash: how many places there are. */
+  readonly ring?: { readonly minSize: number; readonly maxSize: number };
+  /** Of ring hash: what of a request says its place, where its route says nothing. */
+  readonly hash?: readonly HashModel[];
   readonly connectTimeoutMs: number;
   /** Until the head of the response; 0 waits for ever. */
   readonly headersTimeoutMs: number;

@@ -1,6 +1,6 @@
-import type { ListenerConfig, TunnelUpstreamConfig } from '../listener-config.ts';
-import type { HeadersConfig, RouteConfig, TextConfig, UpstreamConfig } from '../route-config.ts';
-import type { ClusterModel, EndpointModel, UpstreamTlsModel } from './cluster-model.ts';
+import type { ListenerConfig } from '../listener-config.ts';
+import type { HeadersConfig, RouteConfig, TextConfig } from '../route-config.ts';
+import { ClusterNames } from './compile-upstreams.ts';
 import type { GatewayModel } from './gateway-model.ts';
 import type { HeaderOperations } from './header-operations.ts';
 import type { ChainModel, ListenerModel } from './listener-model.ts';
@@ -172,73 +172,5 @@ function compileListener(listener: ListenerConfig, clusters: ClusterNames): List
   return {
     ...{ name, address, port, chains: [chain] },
     ...(proxyProtocol !== undefined && { proxyProtocolFrom: proxyProtocol.from }),
-  };
-}
-
-/** Upstreams that are written alike are one. */
-class ClusterNames {
-  readonly #byKey = new Map<string, ClusterModel>();
-
-  all(): ClusterModel[] {
-    return [...this.#byKey.values()];
-  }
-
-  of(upstream: UpstreamConfig): string {
-    const { url, protocol, spiffeId, timeout, idleTimeout, connectTimeout, maxConnections } =
-      upstream;
-    const urls = typeof url === 'string' ? [url] : url;
-    return this.#take(upstream, {
-      ...{ endpoints: urls.map(endpointOf), discovery: 'name', dnsRefreshMs: 0 },
-      ...(protocol !== undefined && { protocol }),
-      ...(spiffeId !== undefined && { tls: tlsOf(spiffeId) }),
-      ...{ balancing: 'round-robin', connectTimeoutMs: connectTimeout, maxConnections },
-      ...{ headersTimeoutMs: timeout, idleTimeoutMs: idleTimeout, limits: usualLimits },
-    });
-  }
-
-  ofTunnel(upstream: TunnelUpstreamConfig): string {
-    const { url, spiffeId, connectTimeout, idleTimeout, proxyProtocol } = upstream;
-    return this.#take(upstream, {
-      ...{ endpoints: [endpointOf(url)], discovery: 'name', dnsRefreshMs: 0 },
-      ...{ tls: tlsOf(spiffeId), balancing: 'round-robin', connectTimeoutMs: connectTimeout },
-      ...{ headersTimeoutMs: 0, idleTimeoutMs: idleTimeout, maxConnections: 65_536 },
-      limits: usualLimits,
-      ...(proxyProtocol !== undefined && { proxyProtocol }),
-    });
-  }
-
-  #take(written: object, model: Omit<ClusterModel, 'name'>): string {
-    const key = JSON.stringify(written);
-    const known = this.#byKey.get(key);
-    if (known !== undefined) return known.name;
-    const [{ host, port } = { host: '', port: 0 }] = model.endpoints;
-    const taken = new Set(this.all().map(({ name }) => name));
-    let name = `${host}:${port}`;
-    for (let n = 2; taken.has(name); n += 1) name = `${host}:${port} ${n}`;
-    this.#byKey.set(key, { name, ...model });
-    return name;
-  }
-}
-
-/** With a budget, so that retries never make a failing upstream's load much worse. */
-const usualLimits = {
-  maxRequests: Number.MAX_SAFE_INTEGER,
-  maxRetries: 3,
-  retryBudget: { percent: 20, minConcurrency: 3 },
-};
-
-function tlsOf(spiffeId: string | readonly string[]): UpstreamTlsModel {
-  const spiffeIds = typeof spiffeId === 'string' ? [spiffeId] : spiffeId;
-  return { identity: 'own', trust: 'own', expect: { spiffeIds } };
-}
-
-/** The address of an upstream, as it is dialled. */
-export function endpointOf(text: string): EndpointModel {
-  const url = new URL(text);
-  const usual = url.protocol === 'http:' ? 80 : 443;
-  return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? usual : Number(url.port),
-    weight: 1,
   };
 }

@@ -37,6 +37,15 @@ export function setHost(headers: string[], host: string): void {
   headers.unshift('Host', host);
 }
 
+/** The same with cookies after all else. */
+export function withCookies(
+  operations: readonly HeaderOperations[],
+  cookies: readonly HeaderLine[],
+): readonly HeaderOperations[] {
+  if (cookies.length === 0) return operations;
+  return [...operations, { remove: [], set: [], add: cookies }];
+}
+
 function hasHeader(headers: readonly string[], name: string): boolean {
   return headers.some((each, i) => i % 2 === 0 && each.toLowerCase() === name);
 }

@@ -1,3 +1,4 @@
+import type { HashModel } from './hash-model.ts';
 import type { HeaderOperations } from './header-operations.ts';
 import type { RequestMatch } from './request-match.ts';
 
@@ -35,6 +36,8 @@ export interface ForwardAction {
   /** At least one; of several, each takes its share by weight. */
   readonly targets: readonly TargetModel[];
   readonly requestHeaders?: readonly HeaderOperations[];
+  /** For clusters of ring hash; absent: as the cluster has it. */
+  readonly hash?: readonly HashModel[];
   readonly rewrite?: RewriteModel;
   /** From the whole request to the whole response, retries included; 0 or absent: none. */
   readonly timeoutMs?: number;

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { messageOf } from '@countersign/base';
 import type { ClusterModel, EndpointModel } from '../model/cluster-model.ts';
+import { type Balancer, balancerOf, type Choice } from './balancer.ts';
 import { Upstream, type UpstreamSurroundings } from './upstream.ts';
 
 export interface ClusterSurroundings extends UpstreamSurroundings {
@@ -18,8 +19,9 @@ export class Cluster {
   readonly model: ClusterModel;
   readonly #around: ClusterSurroundings;
   readonly #stopping = new AbortController();
+  readonly #round = { turn: 0 };
   #upstreams: readonly Upstream[] = [];
-  #turn = 0;
+  #balancer: Balancer = () => undefined;
   #requests = 0;
   #retries = 0;
   #resolving: Promise<void> | undefined;
@@ -28,8 +30,7 @@ export class Cluster {
   constructor(model: ClusterModel, around: ClusterSurroundings) {
     this.model = model;
     this.#around = around;
-    if (model.discovery === 'name')
-      this.#upstreams = model.endpoints.map((each) => this.#open(each));
+    if (model.discovery === 'name') this.#take(model.endpoints.map((each) => this.#open(each)));
     else {
       this.#resolving = this.#resolve();
       void this.#resolving.then(() => this.#followNames());
@@ -41,12 +42,9 @@ export class Cluster {
     return this.#upstreams.length > 0 ? undefined : this.#resolving;
   }
 
-  /** The endpoint whose turn it is; undefined where there is none. @param tried passed over where there are others */
-  pick(tried?: ReadonlySet<Upstream>): Upstream | undefined {
-    const all = this.#upstreams;
-    if (all.length < 2) return all[0];
-    const fresh = tried === undefined ? all : all.filter((each) => !tried.has(each));
-    return this.#pickOf(fresh.length === 0 ? all : fresh);
+  /** The endpoint that takes a request; undefined where there is none. */
+  pick(choice: Choice = {}): Upstream | undefined {
+    return this.#balancer(choice);
   }
 
   /** Whether one more request may be under way; who is told so calls {@link ended} when it is over. */
@@ -88,27 +86,11 @@ export class Cluster {
     await Promise.all(this.#upstreams.map((each) => each.destroy()));
   }
 
-  #pickOf(upstreams: readonly Upstream[]): Upstream | undefined {
-    const { balancing } = this.model;
-    if (balancing === 'round-robin') return this.#next(upstreams);
-    const at = () => upstreams[Math.floor(this.#around.random() * upstreams.length)];
-    const one = at();
-    if (balancing === 'random' || one === undefined) return one;
-    // The lesser of two is nearly as good as the least of all, and herds nobody.
-    const other = at();
-    return other !== undefined && loadOf(other) < loadOf(one) ? other : one;
-  }
-
-  /** By weight: an endpoint of weight 2 has two turns of each round. */
-  #next(upstreams: readonly Upstream[]): Upstream | undefined {
-    const total = upstreams.reduce((sum, { endpoint }) => sum + endpoint.weight, 0);
-    this.#turn = (this.#turn + 1) % total;
-    let left = this.#turn;
-    for (const upstream of upstreams) {
-      left -= upstream.endpoint.weight;
-      if (left < 0) return upstream;
-    }
-    return upstreams[0];
+  #take(upstreams: readonly Upstream[]): void {
+    const { model } = this;
+    const { random } = this.#around;
+    this.#upstreams = upstreams;
+    this.#balancer = balancerOf(upstreams, { model, random, round: this.#round });
   }
 
   #open(endpoint: EndpointModel): Upstream {
@@ -146,7 +128,7 @@ export class Cluster {
       known.delete(key);
       return kept ?? this.#open(each);
     });
-    this.#upstreams = next;
+    this.#take(next);
     for (const gone of known.values()) {
       gone.close().catch((thrown) => this.#around.log.debug({ err: thrown }, 'upstream broke'));
     }
@@ -160,8 +142,4 @@ export class Cluster {
       if (!signal.aborted) await this.#resolve();
     }
   }
-}
-
-function loadOf({ inFlight, endpoint }: Upstream): number {
-  return (inFlight + 1) / endpoint.weight;
 }

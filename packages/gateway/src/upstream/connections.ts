@@ -144,6 +144,6 @@ type Connected = (
   ...result: [failed: null, socket: UpstreamSocket] | [failed: Error, socket: null]
 ) => void;
 
-function authorityOf({ host, port }: EndpointModel): string {
+export function authorityOf({ host, port }: EndpointModel): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -16,7 +16,7 @@ import { expectationOf } from '../expect-names.ts';
 import type { Credentials } from '../files/credentials.ts';
 import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import type { Trust } from '../reask.ts';
-import { Connections, type UpstreamSocket } from './connections.ts';
+import { authorityOf, Connections, type UpstreamSocket } from './connections.ts';
 import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
 export interface UpstreamSurroundings {
@@ -49,6 +49,8 @@ export interface OpenOptions {
  */
 export class Upstream {
   readonly endpoint: EndpointModel;
+  /** Its place on a ring: address and port, as Envoy writes them. */
+  readonly key: string;
   /** Requests that are on their way; kept by who sends them. */
   inFlight = 0;
   readonly #cluster: ClusterModel;
@@ -62,10 +64,15 @@ export class Upstream {
   /** @throws CountersignError ERR_SVID_NONE */
   constructor(cluster: ClusterModel, endpoint: EndpointModel, surroundings: UpstreamSurroundings) {
     this.endpoint = endpoint;
+    this.key = authorityOf(endpoint);
     this.#cluster = cluster;
     this.#around = surroundings;
     this.#svid = this.#ownSvid();
     this.#connections = this.#open();
+  }
+
+  get weight(): number {
+    return this.endpoint.weight;
   }
 
   /** Sends a request; what becomes of it is told to `handler`. */

@@ -1,0 +1,42 @@
+import type { ClusterModel } from '../model/cluster-model.ts';
+import type { HashSource } from '../model/hash-model.ts';
+import { usualRing } from '../upstream/balancer.ts';
+import type { ConsistentHash, LoadBalancer } from './destination-rule-schema.ts';
+
+const balancings = {
+  UNSPECIFIED: 'least-request',
+  LEAST_REQUEST: 'least-request',
+  LEAST_CONN: 'least-request',
+  ROUND_ROBIN: 'round-robin',
+  RANDOM: 'random',
+} as const;
+
+export function balancingOf(
+  loadBalancer: LoadBalancer | undefined,
+): Pick<ClusterModel, 'balancing' | 'ring' | 'hash'> {
+  const { simple = 'UNSPECIFIED', consistentHash } = loadBalancer ?? {};
+  if (consistentHash === undefined) return { balancing: balancings[simple] };
+  const { ringHash, minimumRingSize } = consistentHash;
+  const minSize = ringHash?.minimumRingSize || minimumRingSize || usualRing.minSize;
+  const of = hashSourceOf(consistentHash);
+  return {
+    balancing: 'ring-hash',
+    ring: { minSize, maxSize: usualRing.maxSize },
+    hash: of === undefined ? [] : [{ of }],
+  };
+}
+
+/** The schema has seen to it that there is one; a source that is not used is none. */
+function hashSourceOf(written: ConsistentHash): HashSource | undefined {
+  const { httpHeaderName, httpCookie, httpQueryParameterName, useSourceIp } = written;
+  if (httpHeaderName !== undefined) return { kind: 'header', name: httpHeaderName.toLowerCase() };
+  if (httpQueryParameterName !== undefined) return { kind: 'query', name: httpQueryParameterName };
+  if (httpCookie === undefined)
+    return useSourceIp === true ? { kind: 'source-address' } : undefined;
+  const { name, path, ttl } = httpCookie;
+  return {
+    ...{ kind: 'cookie', name },
+    ...(ttl !== undefined && { ttlMs: ttl }),
+    ...(path !== undefined && { path }),
+  };
+}

@@ -1,0 +1,92 @@
+import type { TunnelUpstreamConfig } from '../listener-config.ts';
+import { usualRing } from '../upstream/balancer.ts';
+import { type BalancingConfig, type UpstreamConfig, urlsOf } from '../upstream-config.ts';
+import type { ClusterModel, EndpointModel, UpstreamTlsModel } from './cluster-model.ts';
+import type { HashSource } from './hash-model.ts';
+
+/** Upstreams that are written alike are one. */
+export class ClusterNames {
+  readonly #byKey = new Map<string, ClusterModel>();
+
+  all(): ClusterModel[] {
+    return [...this.#byKey.values()];
+  }
+
+  of(upstream: UpstreamConfig): string {
+    const { protocol, spiffeId, timeout, idleTimeout, connectTimeout, maxConnections } = upstream;
+    const endpoints = urlsOf(upstream).map(({ url, weight }) => ({ ...endpointOf(url), weight }));
+    return this.#take(upstream, {
+      ...{ endpoints, discovery: 'name', dnsRefreshMs: 0 },
+      ...(protocol !== undefined && { protocol }),
+      ...(spiffeId !== undefined && { tls: tlsOf(spiffeId) }),
+      ...balancingOf(upstream.balancing),
+      ...{ connectTimeoutMs: connectTimeout, maxConnections },
+      ...{ headersTimeoutMs: timeout, idleTimeoutMs: idleTimeout, limits: usualLimits },
+    });
+  }
+
+  ofTunnel(upstream: TunnelUpstreamConfig): string {
+    const { url, spiffeId, connectTimeout, idleTimeout, proxyProtocol } = upstream;
+    return this.#take(upstream, {
+      ...{ endpoints: [endpointOf(url)], discovery: 'name', dnsRefreshMs: 0 },
+      ...{ tls: tlsOf(spiffeId), balancing: 'round-robin', connectTimeoutMs: connectTimeout },
+      ...{ headersTimeoutMs: 0, idleTimeoutMs: idleTimeout, maxConnections: 65_536 },
+      limits: usualLimits,
+      ...(proxyProtocol !== undefined && { proxyProtocol }),
+    });
+  }
+
+  #take(written: object, model: Omit<ClusterModel, 'name'>): string {
+    const key = JSON.stringify(written);
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known.name;
+    const [{ host, port } = { host: '', port: 0 }] = model.endpoints;
+    const taken = new Set(this.all().map(({ name }) => name));
+    let name = `${host}:${port}`;
+    for (let n = 2; taken.has(name); n += 1) name = `${host}:${port} ${n}`;
+    this.#byKey.set(key, { name, ...model });
+    return name;
+  }
+}
+
+function balancingOf(written: BalancingConfig): Pick<ClusterModel, 'balancing' | 'ring' | 'hash'> {
+  if (typeof written === 'string') return { balancing: written };
+  const { hash, minRingSize: minSize } = written;
+  const ring = { minSize, maxSize: Math.max(minSize, usualRing.maxSize) };
+  return { balancing: 'ring-hash', ring, hash: hash.map((each) => ({ of: hashSourceOf(each) })) };
+}
+
+function hashSourceOf(written: Exclude<BalancingConfig, string>['hash'][number]): HashSource {
+  if (written === 'sourceAddress') return { kind: 'source-address' };
+  if ('header' in written) return { kind: 'header', name: written.header.toLowerCase() };
+  if ('query' in written) return { kind: 'query', name: written.query };
+  const { name, ttl, path } = written.cookie;
+  return {
+    ...{ kind: 'cookie', name },
+    ...(ttl !== undefined && { ttlMs: ttl }),
+    ...(path !== undefined && { path }),
+  };
+}
+
+/** With a budget, so that retries never make a failing upstream's load much worse. */
+const usualLimits = {
+  maxRequests: Number.MAX_SAFE_INTEGER,
+  maxRetries: 3,
+  retryBudget: { percent: 20, minConcurrency: 3 },
+};
+
+function tlsOf(spiffeId: string | readonly string[]): UpstreamTlsModel {
+  const spiffeIds = typeof spiffeId === 'string' ? [spiffeId] : spiffeId;
+  return { identity: 'own', trust: 'own', expect: { spiffeIds } };
+}
+
+/** The address of an upstream, as it is dialled. */
+export function endpointOf(text: string): EndpointModel {
+  const url = new URL(text);
+  const usual = url.protocol === 'http:' ? 80 : 443;
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? usual : Number(url.port),
+    weight: 1,
+  };
+}

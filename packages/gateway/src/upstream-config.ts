@@ -1,0 +1,90 @@
+import { parseDuration } from '@countersign/base';
+import { durationSchema } from '@countersign/config';
+import { z } from 'zod';
+
+/** `upstream:` of a route in gateway.yaml, and whatever else is an upstream of HTTP there. */
+export type UpstreamConfig = z.output<typeof upstreamSchema>;
+export type BalancingConfig = UpstreamConfig['balancing'];
+
+const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
+
+export const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, 'expected the name of a header')
+  .refine(
+    (name) => name.toLowerCase() !== 'host',
+    'the host is a matter of `match.host` and `rewrite.host`',
+  );
+
+const cookieName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected the name of a cookie');
+
+/** What of a request says which address takes it. */
+const hashSchema = z.union([
+  z.literal('sourceAddress'),
+  z.strictObject({ header: headerName }),
+  z.strictObject({ query: z.string().min(1) }),
+  z.strictObject({
+    cookie: z.strictObject({
+      name: cookieName,
+      /** Callers without it are given one that lives so long; 0: to the end of their session. */
+      ttl: durationSchema().optional(),
+      path: z
+        .string()
+        .regex(/^\/[^;\s]*$/, 'expected a path')
+        .optional(),
+    }),
+  }),
+]);
+
+const balancingSchema = z.union([
+  z.enum(['round-robin', 'least-request', 'random']),
+  z.strictObject({
+    /** Each that is there counts. */
+    hash: z.array(hashSchema).min(1).max(16),
+    minRingSize: z.int().min(1).max(65_536).default(1024),
+  }),
+]);
+
+const weightedUrl = z.strictObject({ url: z.string(), weight: z.int().min(1).max(1000) });
+
+export const upstreamShape = {
+  /** `https://host[:port]`, without a path; `http://` for this machine alone. Of several, each takes its share by weight. */
+  url: z.union([
+    z.string(),
+    z
+      .array(z.union([z.string(), weightedUrl]))
+      .min(1)
+      .max(256),
+  ]),
+  /** Who must answer there: one, or any of several. */
+  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
+  /**
+   * The version of HTTP that it is spoken to: `auto` is what it chooses. HTTP/1.1 where nothing is said, and HTTP/2 for
+   * gRPC.
+   */
+  protocol: z.enum(['h1', 'h2', 'auto']).optional(),
+  /** Which of several addresses takes a request. */
+  balancing: balancingSchema.default('round-robin'),
+  /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */
+  timeout: duration('30s'),
+  /** Between two pieces of the response body; 0 waits for ever. */
+  idleTimeout: duration('5m'),
+  connectTimeout: duration('5s'),
+  /** Open connections to each address; further requests wait for one. */
+  maxConnections: z.int().min(1).max(65_536).default(256),
+};
+
+export const upstreamSchema = z.strictObject(upstreamShape);
+export const weightedSchema = z.strictObject({
+  ...upstreamShape,
+  /** Its share of the requests. */
+  weight: z.int().min(0).max(1_000_000),
+});
+
+/** Its addresses, each with its share. */
+export function urlsOf({ url }: Pick<UpstreamConfig, 'url'>): { url: string; weight: number }[] {
+  const written = typeof url === 'string' ? [url] : url;
+  return written.map((each) => (typeof each === 'string' ? { url: each, weight: 1 } : each));
+}
