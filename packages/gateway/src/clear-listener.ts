@@ -8,10 +8,13 @@ import {
   type PeerOf,
   type StillAllowed,
 } from '@countersign/mtls';
+import { listenOnPath } from './local-socket.ts';
 
 export interface ClearListenerOptions {
   readonly name: string;
   readonly allowHalfOpen: boolean;
+  /** A Unix socket; absent: an address and a port. */
+  readonly path?: string | undefined;
   readonly maxConnections?: number | undefined;
   readonly admit: (peer: PeerOf, facts: LiveConnection['facts']) => StillAllowed;
   readonly onConnection: (socket: Socket, live: LiveConnection) => void;
@@ -47,7 +50,13 @@ export function createClearListener(options: ClearListenerOptions): MtlsListener
     connections,
     reload() {},
     take: (raw) => void server.emit('connection', raw),
-    listen: (port, host) => listen(server, port, host, { name, log }),
+    async listen(port, host) {
+      const { path } = options;
+      if (path === undefined) return listen(server, port, host, { name, log });
+      await listenOnPath(server, path);
+      server.on('error', (thrown) => log.error({ listener: name, err: thrown }, 'listener failed'));
+      return { port: 0, address: path };
+    },
     async close(drainMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const over = new AbortController();

@@ -39,7 +39,7 @@ export interface ClientListenersOptions
 /** A listener that is open. */
 export interface BoundListener {
   readonly name: string;
-  /** `https://host:port`, `http://host:port` in clear text, or `tcp://host:port`. */
+  /** `https://host:port`, `http://host:port` in clear text, `tcp://host:port`, or `unix:path`. */
   readonly url: string;
   readonly port: number;
 }
@@ -68,7 +68,9 @@ export class ClientListeners {
         const [{ protocol, tls }] = model.chains;
         const web = tls === undefined ? 'http' : 'https';
         const scheme = protocol === 'tcp' ? 'tcp' : web;
-        bound.push({ name: model.name, url: `${scheme}://${inUrl(address)}:${port}`, port });
+        const url =
+          model.path === undefined ? `${scheme}://${inUrl(address)}:${port}` : `unix:${address}`;
+        bound.push({ name: model.name, url, port });
       }
     } catch (thrown) {
       await this.close(0);
@@ -113,7 +115,7 @@ export class ClientListeners {
     );
   }
 
-  #open({ name, chains, proxyProtocolFrom }: ListenerModel): MtlsListener {
+  #open({ name, path, chains, proxyProtocolFrom }: ListenerModel): MtlsListener {
     const { prepare, staple, onHttp, handshakeTimeoutMs, maxConnections, clock, log, meter } =
       this.#options;
     const met = new Map(chains.map((chain) => [chain.name, this.#metAt(chain)]));
@@ -125,6 +127,7 @@ export class ClientListeners {
         this.#take(first, met.get(first.name), socket, live);
       return createClearListener({
         ...shared,
+        path,
         allowHalfOpen: isTunnel(first),
         admit,
         onConnection,

@@ -4,6 +4,7 @@ import { type ExpectPeer, expectName, expectSpiffeId } from '@countersign/mtls';
 import { formatIpAddress, type GeneralName } from '@countersign/x509';
 import type { NameMatch, PeerExpectation } from './model/cluster-model.ts';
 import { textTest } from './model/text-match.ts';
+import { expectPatterns } from './tunnel/peer-patterns.ts';
 
 /**
  * What a verified peer has to be beside.
@@ -12,10 +13,11 @@ import { textTest } from './model/text-match.ts';
  * @throws SyntaxError for an expression that is none
  */
 export function expectationOf(expected: PeerExpectation, dialled = ''): ExpectPeer {
-  const { spiffeIds, names, dialledName } = expected;
+  const { spiffeIds, names, patterns, dialledName } = expected;
   const all: ExpectPeer[] = [];
   if (spiffeIds !== undefined) all.push(expectSpiffeId(...spiffeIds));
   if (names !== undefined) all.push(expectNames(names));
+  if (patterns !== undefined) all.push(expectPatterns(patterns));
   if (dialledName === true) {
     all.push(expectName(isIP(dialled) === 0 ? { dns: dialled } : { ip: dialled }));
   }

@@ -166,7 +166,7 @@ class Forwarding implements UpstreamHandler {
     _headers: unknown,
     upstream: Parameters<typeof splice>[1],
   ): void {
-    const { client, action, cluster } = this.#exchange;
+    const { client, action, cluster, clock } = this.#exchange;
     const raw = asStrings(controller.rawHeaders);
     const wrong =
       status === 101 && this.#key !== undefined ? wrongWithAccept(raw, this.#key) : undefined;
@@ -179,7 +179,7 @@ class Forwarding implements UpstreamHandler {
     this.#endTimers();
     const opened = client.openTunnel(this.#headersOf(raw, isOfHandshake));
     const idleMs = action.idleTimeoutMs ?? cluster.model.idleTimeoutMs;
-    void splice(opened, upstream, { idleMs }).then((spliced) => {
+    void splice(opened, upstream, { idleMs, clock }).then((spliced) => {
       this.#over({ kind: 'tunnelled', status, ...spliced });
     });
   }

@@ -43,7 +43,8 @@ export async function handleTunnel(
     // 2. Dial.
     const socket = await dial(permit, session, cluster);
     // 3. Pass on.
-    const spliced = await splice(live.socket, socket, { idleMs: cluster.model.idleTimeoutMs });
+    const { idleTimeoutMs: idleMs, closeTimeoutMs: closeMs, maxLifetimeMs } = cluster.model;
+    const spliced = await splice(live.socket, socket, { idleMs, closeMs, maxLifetimeMs, clock });
     const { received, sent } = spliced;
     metrics.tunnel('forwarded', received, sent, (clock.monotonic() - startedAt) / 1000);
     log.info({ ...shown, ...spliced }, 'tunnel over');
@@ -76,29 +77,34 @@ async function dial(permit: Permit, session: Session, cluster: Cluster): Promise
   }
   const gone = new AbortController();
   session.live.socket.once('close', () => gone.abort());
-  const isTold = cluster.model.proxyProtocol === 'v2';
+  const { proxyProtocol } = cluster.model;
   return upstream.open({
     ...{ alpn: [], allowHalfOpen: true, signal: gone.signal },
-    ...(isTold && { preamble: proxyHeaderOf(session) }),
+    ...(proxyProtocol !== undefined && { preamble: proxyHeaderOf(session, proxyProtocol) }),
   });
 }
 
-function proxyHeaderOf({ live }: Session): Uint8Array {
+function proxyHeaderOf(
+  { live }: Session,
+  told: NonNullable<Cluster['model']['proxyProtocol']>,
+): Uint8Array {
   const { facts, socket, peer } = live;
+  const isStranger = told === 'v2-tls' || isAnonymous(peer);
   return formatProxyHeader({
     sourceAddress: facts.remoteAddress,
     sourcePort: facts.remotePort,
     destinationAddress: facts.localAddress,
     destinationPort: facts.localPort,
-    ...(socket instanceof TLSSocket && {
-      tls: {
-        serverName: facts.serverNames[0],
-        alpn: socket.alpnProtocol || undefined,
-        version: facts.protocol,
-        cipher: socket.getCipher().standardName,
-        ...(isAnonymous(peer) ? { isVerified: false } : identityOf(peer)),
-      },
-    }),
+    ...(socket instanceof TLSSocket &&
+      told !== 'v2-addresses' && {
+        tls: {
+          serverName: facts.serverNames[0],
+          alpn: socket.alpnProtocol || undefined,
+          version: facts.protocol,
+          cipher: socket.getCipher().standardName,
+          ...(isStranger ? { isVerified: !isAnonymous(peer) } : identityOf(peer)),
+        },
+      }),
   });
 }
 

@@ -33,14 +33,23 @@ export interface ClusterModel {
   /** To each endpoint; further requests wait for one. */
   readonly maxConnections: number;
   readonly limits: ClusterLimits;
-  /** Tells the upstream of the client before the handshake; of tunnels alone. */
-  readonly proxyProtocol?: 'v2';
+  /**
+   * Tells the upstream of the client before the handshake; of tunnels alone. `v2`: all that is known, `v2-tls`: nothing of
+   * its certificate, `v2-addresses`: both ends alone.
+   */
+  readonly proxyProtocol?: 'v2' | 'v2-tls' | 'v2-addresses';
+  /** Of tunnels: how long one side may go on after the other has said its last; 0 ends both at once. Absent: for ever. */
+  readonly closeTimeoutMs?: number;
+  /** Of tunnels: how long they may last. Absent: for ever. */
+  readonly maxLifetimeMs?: number;
 }
 
 export interface EndpointModel {
   /** DNS name or IP address, IPv6 without brackets. */
   readonly host: string;
   readonly port: number;
+  /** Of tunnels in clear text: a Unix socket that is dialled instead. */
+  readonly path?: string;
   /** The name that `host` is an address of. */
   readonly name?: string;
   /** At least 1. */
@@ -73,8 +82,17 @@ export interface PeerExpectation {
   readonly spiffeIds?: readonly string[];
   /** Any of these among its subject alternative names. */
   readonly names?: readonly NameMatch[];
+  /** Any of these of its certificate. */
+  readonly patterns?: readonly PeerPattern[];
   /** The name or address that was dialled. */
   readonly dialledName?: boolean;
+}
+
+/** Of the subject's common name or one of its organisational units, or of a subject alternative name. */
+export interface PeerPattern {
+  readonly kind: 'uri' | 'dns' | 'ip' | 'cn' | 'ou';
+  /** Compared whole; a URI may have `*` for a segment and `**` for the rest. */
+  readonly text: string;
 }
 
 export interface NameMatch {

@@ -6,6 +6,8 @@ export interface ListenerModel {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Instead of both, in clear text alone: a Unix socket for its owner's processes. */
+  readonly path?: string;
   /** Networks of the proxies that begin each connection with a PROXY header; absent: none does. */
   readonly proxyProtocolFrom?: readonly string[];
   /** The one with the most specific name of the server takes a connection; the one without names takes the others. */

@@ -165,10 +165,11 @@ export class Upstream {
   }
 
   async #dialClear({ preamble, allowHalfOpen, signal }: OpenOptions): Promise<UpstreamSocket> {
-    const { host, port } = this.endpoint;
-    const attempted = `connect to "${host}:${port}"`;
+    const { host, port, path } = this.endpoint;
+    const attempted = `connect to "${path ?? `${host}:${port}`}"`;
     const ms = this.#cluster.connectTimeoutMs;
-    const socket = connectTcp({ host, port, noDelay: true, allowHalfOpen: allowHalfOpen ?? false });
+    const how = { noDelay: true, allowHalfOpen: allowHalfOpen ?? false };
+    const socket = connectTcp(path === undefined ? { host, port, ...how } : { path, ...how });
     const over = new AbortController();
     try {
       await new Promise<void>((resolve, reject) => {
