@@ -2,9 +2,13 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
+import { noLog, noMeter, Secret, systemClock } from '@countersign/base';
+import { openIssued, rootsOfFile, vaultIssuer } from '@countersign/identity';
+import { createMtlsListener, describePeer } from '@countersign/mtls';
 import {
   type BaoServer,
   baoMissing,
@@ -119,6 +123,77 @@ routes:
   const metrics = await (await fetch(`${gateway.urls[1]}/metrics`)).text();
   assert.match(metrics, new RegExp(`countersign_certificate_not_after_seconds\\{[^}]*${payments}`));
 });
+
+test('the router calls its subgraphs with an identity of OpenBao, kept for its next start', {
+  skip: noBao,
+}, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const file = (name: string) => join(directory, name);
+  await writeFile(file('token'), bao.token);
+  await copyFile(bao.caFile, file('vault-ca.pem'));
+  await writeFile(file('a.graphql'), 'type Query { who: String }');
+  const port = await startSubgraph(t);
+  const yaml = `
+mtls: { trust_domain: example.com }
+issuer:
+  vault: { url: "${bao.url}", role: workloads, server_roots: vault-ca.pem, auth: { token: { file: token } } }
+  spiffe_id: ${payments}
+revocation: { method: lifetime, maxLifetime: 48h }
+subgraphs: [{ name: a, url: "https://127.0.0.1:${port}/", schema: a.graphql }]
+`;
+  await writeFile(file('router.yaml'), yaml);
+  await writeFile(file('away.yaml'), yaml.replace(bao.url, 'https://127.0.0.1:9'));
+  for (const name of ['router.yaml', 'away.yaml']) {
+    const words = ['--config', file(name), '--port', '0', '--identity', file('kept')];
+    const router = await startCountersign(t, ['router', ...words]);
+    const response = await fetch(`${router.urls[0]}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"query":"{ who }"}',
+    });
+    assert.deepEqual(await response.json(), { data: { who: payments } });
+    const status = await (await fetch(`${router.urls[0]}/health/mtls`)).json();
+    const { spiffeId } = (status as { router: { spiffeId: string } }).router;
+    assert.equal(spiffeId, payments);
+  }
+  await writeFile(file('plain.yaml'), yaml.replace(/issuer:[\s\S]*?revocation:.*\n/, ''));
+  const stray = ['router', '--config', file('plain.yaml'), '--identity', file('kept')];
+  const refused = await countersign(stray);
+  assert.match(refused.stderr, /--identity goes with "issuer"/);
+});
+
+/** One that tells who asks, with a certificate of the same OpenBao. */
+async function startSubgraph(t: TestContext): Promise<number> {
+  const { url, token, caFile } = bao;
+  const { clock, log, meter } = { clock: systemClock, log: noLog, meter: noMeter };
+  const live = await openIssued({
+    issuer: vaultIssuer({
+      ...{ url, role: 'workloads', serverRoots: rootsOfFile(caFile), clock, log },
+      auth: { method: 'token', token: async () => new Secret(token) },
+    }),
+    names: { spiffeId: 'spiffe://example.com/ns/default/sa/a', dns: [], ip: ['127.0.0.1'] },
+    ...{ ttlMs: 3_600_000, clock, log, meter },
+  });
+  const peers = new WeakMap<object, string>();
+  const front = createServer((request, response) => {
+    request.resume();
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ data: { who: peers.get(request.socket) } }));
+  });
+  const listener = createMtlsListener({
+    ...{ name: 'a', svids: live, bundles: live, clientAuth: 'require', clock, log, meter },
+    onConnection(socket, peer) {
+      peers.set(socket, String(describePeer(peer).peer));
+      front.emit('connection', socket);
+    },
+  });
+  t.after(async () => {
+    await listener.close(0);
+    front.close();
+    await live.stop();
+  });
+  return (await listener.listen(0, '127.0.0.1')).port;
+}
 
 test('keep writes what OpenBao signs, without an identity of its own, as docs/issuers.md has it', {
   skip: noBao,

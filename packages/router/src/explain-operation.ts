@@ -153,7 +153,11 @@ function stepOf(
 }
 
 /** Of an authority's or a directory's identity the name is known at run time alone. */
-function presentedTo(subgraph: string, { mtls, subgraphs, authority }: RouterConfig): string {
+function presentedTo(
+  subgraph: string,
+  { mtls, subgraphs, authority, issuer }: RouterConfig,
+): string {
+  if (issuer !== undefined) return issuer.spiffe_id ?? 'the identity of "issuer"';
   if (authority !== undefined) return 'the identity of "authority"';
   const own = subgraphs.find(({ name }) => name === subgraph)?.identity ?? mtls;
   return `spiffe://${mtls.trust_domain}/ns/${own.namespace}/sa/${own.service_name}`;

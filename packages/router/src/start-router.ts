@@ -399,7 +399,7 @@ async function openTracerOf({ config, svids, clock, log, meter }: RouterOptions)
 }
 
 function checkReloadable(old: RouterConfig, next: RouterConfig): void {
-  for (const key of ['listen', 'mtls', 'authority', 'telemetry'] as const) {
+  for (const key of ['listen', 'mtls', 'authority', 'issuer', 'telemetry'] as const) {
     if (JSON.stringify(old[key]) === JSON.stringify(next[key])) continue;
     throw new CountersignError('ERR_ROUTER_RESTART', `"${key}" of the configuration has changed`, {
       fields: { key },

@@ -19,6 +19,7 @@ import {
 } from '@countersign/spiffe';
 import type { CutCounts } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
+import { openIssuer } from '../issuers/open-issuer.ts';
 import { readSecret } from '../secret-argument.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
 import { obtainIdentity, takeOver } from './obtain-identity.ts';
@@ -44,6 +45,10 @@ interface Tools {
   readonly cli: Cli;
   readonly log: Log;
   readonly meter: PrometheusMeter;
+  /** Of `router.yaml`. */
+  readonly directory: string;
+  /** Where the identity of an `issuer` is kept, so that a restart needs none. */
+  readonly identity: string | undefined;
   /** Where received revocations are kept. */
   readonly data: string | undefined;
   /** Re-asks the open connections. */
@@ -55,6 +60,7 @@ interface Tools {
 /** The identity that `router.yaml` means: none, a local authority's, a Countersign authority's, or of files. */
 export function openRouterIdentity(config: RouterConfig, tools: Tools): Promise<RouterIdentity> {
   if (!config.mtls.enabled) return Promise.resolve(noIdentity(config));
+  if (config.issuer !== undefined) return issuerIdentity(config, config.issuer, tools);
   if (config.authority === undefined) return localIdentity(config, tools);
   if (config.authority.workload_api !== undefined) return workloadIdentity(config, tools);
   if (config.authority.url !== undefined) return authorityIdentity(config, tools);
@@ -201,6 +207,35 @@ async function workloadIdentity(config: RouterConfig, tools: Tools): Promise<Rou
     async close() {
       file?.stop();
       live.stop();
+    },
+  };
+}
+
+/** Of somebody else's authority, which has no feed: the file says how it is found out who is revoked. */
+async function issuerIdentity(
+  config: RouterConfig,
+  issuer: NonNullable<RouterConfig['issuer']>,
+  tools: Tools,
+): Promise<RouterIdentity> {
+  const { cli, log, meter, data, directory, identity: kept, recheck, countOpen } = tools;
+  const { clock } = cli;
+  const { live, stop } = await openIssuer(issuer, { cli, directory, kept, clock, log, meter });
+  const revocation = startEdgeRevocation({
+    config: config.revocation ?? { method: ['lifetime'], onUnknown: 'refuse' },
+    ...{ url: undefined, live, data, recheck, countOpen, clock, log, meter },
+    maxPeers: config.limits.max_connections,
+  });
+  const file = await bundleFile(config, live, tools);
+  const trusted = 'trustDomains' in live ? { trustDomains: live.trustDomains } : {};
+  return {
+    ...{ svids: live, svidsOf: new Map(), bundles: file ?? live, revocation: revocation.checks },
+    unwell: () => endOf(live, clock.now()) ?? revocation.notReady(),
+    status: () => ({ ...statusOf(live, config, clock.now()), ...trusted }),
+    ready: revocation.ready,
+    refresh: async () => {},
+    async close() {
+      file?.stop();
+      await Promise.all([revocation.stop(), stop()]);
     },
   };
 }

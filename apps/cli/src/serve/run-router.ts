@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { CountersignError, type Log } from '@countersign/base';
 import { type AdminServer, startAdminServer } from '@countersign/gateway';
 import { type Router, type RouterConfig, startRouter, watchSupergraph } from '@countersign/router';
@@ -9,6 +10,8 @@ import { openRouterIdentity } from './router-identity.ts';
 
 export interface RunRouterOptions extends RouterFilesOptions {
   readonly adminPort?: number;
+  /** Where the identity of an `issuer` is kept. */
+  readonly identity?: string;
   /** Where what was received of revocations is kept. */
   readonly data?: string;
   /** allow_fallback is meant, in production too. */
@@ -31,10 +34,16 @@ export async function runRouter(options: RunRouterOptions, tools: Tools): Promis
   // 1. configuration
   const config = await readRouterFiles(cli, options);
   checkFallback(config, options, cli);
+  if (options.identity !== undefined && config.issuer === undefined) {
+    const message = 'router: --identity goes with "issuer" in the file';
+    const hint = 'write where an identity of ours is as authority.identity';
+    throw new CountersignError('ERR_USAGE', message, { hint });
+  }
   // 2. who we are and whom we trust, kept fresh from here on
   let router: Router | undefined;
   const identity = await openRouterIdentity(config, {
-    ...{ cli, log, meter, data: options.data },
+    ...{ cli, log, meter, data: options.data, identity: options.identity },
+    directory: resolve(dirname(options.config)),
     recheck: () => router?.recheck() ?? nothingCut,
     countOpen: (concerns) => router?.countOpen(concerns) ?? 0,
   });

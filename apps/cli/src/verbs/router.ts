@@ -23,6 +23,7 @@ export const routerVerb: Verb = {
           'serve /metrics and /healthz on this loopback port, 0 for any',
         ),
       )
+      .option('--identity <dir>', 'with issuer: in the file, keeps its identity for the next start')
       .option('--data <dir>', 'keeps received revocations; after a crash it starts by them')
       .option('--force-fallback', 'allow_fallback is meant, with NODE_ENV=production too')
       .addOption(logLevelOption())

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { parseDuration } from '@countersign/base';
-import { durationSchema } from '@countersign/config';
+import { durationSchema, issuerSchema } from '@countersign/config';
 import { revocationSchema } from '@countersign/revocation';
 import { z } from 'zod';
 import { principalPattern } from '../operation/caller.ts';
@@ -182,7 +182,12 @@ export const routerSchema = z.strictObject({
   mtls: mtlsSchema.prefault({}),
   subgraphs: z.array(subgraphSchema).default([]),
   authority: authoritySchema.optional(),
-  /** How it is found out who is revoked; of an authority with a `url`, whose feed is followed unless it says otherwise. */
+  /** Somebody else's authority or agent that the own identity comes from, instead of `authority`. */
+  issuer: issuerSchema.optional(),
+  /**
+   * How it is found out who is revoked: with an authority that has a `url`, whose feed is followed unless it says otherwise, and
+   * with an `issuer`, which has none.
+   */
   revocation: revocationSchema.optional(),
   authorization: authorizationSchema.prefault({}),
   /** Labels of `@override(label:)` that hold, or for how many per cent of the operations; `percent(n)` needs none. */

@@ -32,6 +32,15 @@ mtls: { enabled: "\${MTLS}", trust_domain: "$\${literal}" }`;
   assert.equal(config.mtls.enabled, false);
 });
 
+const issuer = 'issuer: { files: { key: k.pem, cert: c.pem, roots: r.pem } }';
+const crl = 'revocation: { method: crl }';
+
+test('an issuer has the shape that it has elsewhere, and says how it is known who is revoked', () => {
+  const config = read(`supergraph: s\n${issuer}\n${crl}`);
+  assert.equal(config.issuer?.files?.cert, 'c.pem');
+  assert.deepEqual(config.revocation?.method, ['crl']);
+});
+
 const refused: readonly (readonly [string, RegExp])[] = [
   ['supergraph: s\nmtls:\n  enabld: true', /router\.yaml:3:3: unknown key "enabld".*"enabled"/],
   [
@@ -56,7 +65,18 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['supergraph: s\njwt: { jwks: "http://x/", issuer: i, audience: a }', /a path or https/],
   ['supergraph: s\njwt: { jwks: k.json, ca: c.pem, issuer: i, audience: a }', /is for a URL/],
   ['supergraph: s\noverride_labels: { a: 101 }', /override_labels/],
-  ['supergraph: s\nrevocation: {}', /needs "authority\.url"/],
+  ['supergraph: s\nrevocation: {}', /needs "authority\.url" or "issuer"/],
+  [`supergraph: s\n${issuer}`, /issuer: "revocation" is missing, .*choose crl/],
+  [`supergraph: s\n${issuer}\nrevocation: { method: feed }`, /revocation: its method feed/],
+  [`supergraph: s\n${issuer}\nauthority: { identity: d }`, /"authority" is there as well/],
+  [
+    `supergraph: s\n${issuer}\nmtls: { ca_cert_path: a, ca_key_path: b }`,
+    /names a local authority already/,
+  ],
+  [
+    `supergraph: s\n${issuer}\n${crl}\nsubgraphs: [{ name: a, identity: { service_name: b } }]`,
+    /needs a local authority, "issuer" is given/,
+  ],
   [
     'supergraph: s\nmtls: { enabled: false }\nlisten: { client_mtls: required }',
     /needs an identity/,

@@ -60,8 +60,11 @@ function checkMtls(document: SourceDocument, config: RouterConfig): void {
   if (listen.client_mtls !== 'off' && !mtls.enabled) {
     fail(document, ['listen', 'client_mtls'], 'needs an identity, and "mtls.enabled" is false');
   }
+  checkIssuer(document, config);
   if (config.revocation !== undefined) {
-    if (authority?.url === undefined) fail(document, ['revocation'], 'needs "authority.url"');
+    if ((authority?.url ?? config.issuer) === undefined) {
+      fail(document, ['revocation'], 'needs "authority.url" or "issuer"');
+    }
     checkRevocationConfig(document, ['revocation'], config.revocation);
   }
   if (authority === undefined) return;
@@ -84,6 +87,25 @@ function checkMtls(document: SourceDocument, config: RouterConfig): void {
   if (authority.url !== undefined && (authority.token ?? authority.identity) === undefined) {
     fail(document, ['authority'], '"token" or "identity" is missing beside "url"');
   }
+}
+
+function checkIssuer(
+  document: SourceDocument,
+  { issuer, authority, mtls, revocation }: RouterConfig,
+): void {
+  if (issuer === undefined) return;
+  if (authority !== undefined) fail(document, ['issuer'], '"authority" is there as well');
+  if (mtls.ca_cert_path !== undefined) {
+    fail(document, ['issuer'], '"mtls.ca_cert_path" names a local authority already');
+  }
+  if (revocation?.method.includes('feed') === false) return;
+  const path = revocation === undefined ? ['issuer'] : ['revocation'];
+  const what = revocation === undefined ? '"revocation" is missing, and its' : 'its';
+  fail(
+    document,
+    path,
+    `${what} method feed is of a Countersign authority; choose crl, ocsp, staple or lifetime`,
+  );
 }
 
 function checkJwt(document: SourceDocument, { jwt }: RouterConfig): void {
@@ -156,8 +178,9 @@ function checkSubgraph(document: SourceDocument, config: RouterConfig, index: nu
       `expected a SPIFFE ID such as spiffe://a.example/orders, found "${id}"`,
     );
   }
-  if (subgraph.identity !== undefined && config.authority !== undefined) {
-    fail(document, at('identity'), 'needs a local authority, "authority" is given');
+  if (subgraph.identity !== undefined && (config.authority ?? config.issuer) !== undefined) {
+    const given = config.authority === undefined ? 'issuer' : 'authority';
+    fail(document, at('identity'), `needs a local authority, "${given}" is given`);
   }
 }
 
