@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   CountersignError,
@@ -22,6 +22,7 @@ import {
 } from '@countersign/x509';
 import { parseAuthorityUrl } from './authority-url.ts';
 import type { Identity } from './identity.ts';
+import { openPlainFile } from './plain-file.ts';
 import type { NamedCertificate } from './prove-named-certificate.ts';
 
 /**
@@ -205,9 +206,8 @@ async function readFiles(directory: string): Promise<Files> {
 }
 
 async function readLimited(path: string): Promise<string> {
-  const file = await open(path, 'r');
+  const { file, size } = await openPlainFile(path);
   try {
-    const { size } = await file.stat();
     if (size > maxFileBytes) {
       const sides = `"${path}" has ${size} bytes, at most ${maxFileBytes} are read`;
       throw new CountersignError('ERR_IDENTITY_FILES', sides);

@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { CountersignError, messageOf, Secret } from '@countersign/base';
 import { certificatesFromPem } from '@countersign/x509';
+import { openPlainFile, tooOpen } from '../plain-file.ts';
 import type { RootsSource, SecretSource } from './issuer.ts';
 
 const mostBytes = 1024 * 1024;
@@ -37,11 +37,24 @@ export function rootsOfFile(path: string): RootsSource {
 
 /** The whole of a file of at most 1 MiB. */
 export async function readText(path: string): Promise<string> {
-  const file = await open(path, 'r');
+  return (await readOpened(path)).text;
+}
+
+/** The same of one that holds a private key: one that everybody may read is refused. */
+export async function readPrivateText(path: string): Promise<string> {
+  const { text, mode } = await readOpened(path);
+  const why = tooOpen({ mode });
+  if (why !== undefined) throw new Error(why);
+  return text;
+}
+
+export async function readOpened(
+  path: string,
+): Promise<{ readonly text: string; readonly mode: number }> {
+  const { file, size, mode } = await openPlainFile(path);
   try {
-    const { size } = await file.stat();
     if (size > mostBytes) throw new Error(`it has ${size} bytes, at most ${mostBytes} are read`);
-    return await file.readFile('utf8');
+    return { text: await file.readFile('utf8'), mode };
   } finally {
     await file.close();
   }

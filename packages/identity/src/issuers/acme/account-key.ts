@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } fr
 import { access, link, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CountersignError, messageOf, syncDirectory } from '@countersign/base';
+import { openPlainFile } from '../../plain-file.ts';
 
 /**
  * The key of an ACME account, in a file that nobody else can read; made where there is none. Who has it can have
@@ -51,9 +52,8 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 async function readKey(path: string): Promise<KeyObject> {
-  const file = await open(path, 'r');
+  const { file, mode } = await openPlainFile(path);
   try {
-    const mode = (await file.stat()).mode & 0o777;
     if ((mode & 0o077) !== 0) {
       const sides = `has mode 0${mode.toString(8)}, expected 0600`;
       throw new CountersignError('ERR_ISSUER_SECRET', `account key in "${path}" ${sides}`, {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -101,4 +101,18 @@ test('what cannot be used at the start is an error that names the files', async 
   await assert.rejects(open(), refused);
   await writeFile(files.keyFile, 'nothing');
   await assert.rejects(open(), (thrown: Error) => !thrown.message.includes('nothing'));
+});
+
+test('a private key that everybody may read is taken and told of once, since others decide who may', async (t) => {
+  const { svid, put, files, clock } = await world(t);
+  const warned: string[] = [];
+  const log: Log = { ...noLog, warn: (_, message) => void warned.push(message) };
+  await put(svid());
+  await chmod(files.keyFile, 0o644);
+  const live = await openFiles({ files, clock, log });
+  t.after(() => live.stop());
+  await live.look();
+  assert.deepEqual(warned, [
+    "private key of others' files: everybody may read it, mode 0644, expected 0600",
+  ]);
 });

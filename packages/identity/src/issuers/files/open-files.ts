@@ -9,8 +9,9 @@ import { makeBundle, makeSvid } from '@countersign/spiffe';
 import { certificatesFromPem, decodePrivateKey } from '@countersign/x509';
 import { type FollowedIdentity, followIdentity } from '../../follow-identity.ts';
 import type { Identity } from '../../identity.ts';
+import { tooOpen } from '../../plain-file.ts';
 import { proveIdentity } from '../../prove-issued.ts';
-import { readText } from '../issuer-files.ts';
+import { readOpened, readText } from '../issuer-files.ts';
 
 /** PEM files that somebody else renews, such as certbot, cert-manager's CSI driver, or an agent of Vault. */
 export interface IdentityPemFiles {
@@ -41,7 +42,13 @@ export interface OpenFilesOptions {
  */
 export async function openFiles(options: OpenFilesOptions): Promise<FollowedIdentity> {
   const { files, spiffeId, clock, log } = options;
-  const read = () => readPemFiles(files, spiffeId);
+  let isTold = false;
+  // Whoever renews them decides who reads them, such as a volume of Kubernetes: told, not refused.
+  const tell = (why: string) => {
+    if (!isTold) log.warn({ path: files.keyFile }, `private key of others' files: ${why}`);
+    isTold = true;
+  };
+  const read = () => readPemFiles(files, spiffeId, tell);
   const identity = await read();
   const proof = proveIdentity(identity, clock.now());
   if (!proof.ok) throw unusable(files, messageOf(errorOfDenial(proof)), proof);
@@ -53,14 +60,17 @@ export async function openFiles(options: OpenFilesOptions): Promise<FollowedIden
 async function readPemFiles(
   files: IdentityPemFiles,
   spiffeId: string | undefined,
+  tell: (why: string) => void,
 ): Promise<Identity> {
   try {
-    const key = await readText(files.keyFile);
+    const { text: key, mode } = await readOpened(files.keyFile);
     const cert = await readText(files.certFile);
     const chain = files.chainFile === undefined ? '' : await readText(files.chainFile);
     const roots = await readText(files.rootsFile);
     const above = chain === '' ? [] : certificatesFromPem(chain);
     const svid = makeSvid([...certificatesFromPem(cert), ...above], decodePrivateKey(key));
+    const why = tooOpen({ mode });
+    if (why !== undefined) tell(why);
     const found = svid.spiffeId.toString();
     if (spiffeId !== undefined && found !== spiffeId) {
       throw new Error(`SPIFFE ID is "${found}", expected "${spiffeId}"`);

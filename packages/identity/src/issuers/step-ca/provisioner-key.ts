@@ -1,7 +1,8 @@
 import { createDecipheriv, createPrivateKey, type KeyObject, pbkdf2Sync } from 'node:crypto';
 import { CountersignError } from '@countersign/base';
+import { tooOpen } from '../../plain-file.ts';
 import type { SecretSource } from '../issuer.ts';
-import { readText } from '../issuer-files.ts';
+import { readOpened } from '../issuer-files.ts';
 import { thumbprint } from '../jws.ts';
 
 export interface ProvisionerKey {
@@ -23,10 +24,12 @@ export async function readProvisionerKey(
   password: SecretSource | undefined,
 ): Promise<ProvisionerKey> {
   const what = `key of the provisioner in "${file}"`;
-  const text = await readText(file).catch((thrown: NodeJS.ErrnoException) => {
-    throw unusable(`${what}: ${thrown.code ?? 'it cannot be read'}`);
+  const { text, mode } = await readOpened(file).catch((thrown: NodeJS.ErrnoException) => {
+    throw unusable(`${what}: ${thrown.code ?? thrown.message}`);
   });
   const jwe = jweOf(text.trim());
+  const why = jwe === undefined ? tooOpen({ mode }) : undefined;
+  if (why !== undefined) throw unusable(`${what}: ${why}`, `chmod 600 ${file}`);
   if (jwe !== undefined && password === undefined) {
     throw unusable(`${what} is encrypted, and no password is given`);
   }
@@ -101,6 +104,6 @@ function readHead(text: string, what: string) {
   }
 }
 
-function unusable(message: string): CountersignError {
-  return new CountersignError('ERR_ISSUER_SECRET', message);
+function unusable(message: string, hint?: string): CountersignError {
+  return new CountersignError('ERR_ISSUER_SECRET', message, hint === undefined ? {} : { hint });
 }

@@ -99,7 +99,7 @@ test('step-ca: another root than the pinned one ends it before a token is made',
   const other = issuerOf({ fingerprint: '00'.repeat(32) });
   await assert.rejects(open(t, other), { code: 'ERR_ISSUER_REFUSED', message: /read the root/ });
   const wrong = join(stepCa.directory, 'wrong.jwk');
-  await writeFile(wrong, '{}');
+  await writeFile(wrong, '{}', { mode: 0o600 });
   const credential = { provisioner: 'payments', keyFile: wrong };
   await assert.rejects(open(t, issuerOf({ credential })), {
     code: 'ERR_ISSUER_SECRET',

@@ -1,7 +1,7 @@
 import { type Clock, CountersignError, type Log, messageOf, Secret } from '@countersign/base';
 import { certificatesFromPem, decodePrivateKey } from '@countersign/x509';
 import type { SecretSource } from '../issuer.ts';
-import { readText } from '../issuer-files.ts';
+import { readPrivateText, readText } from '../issuer-files.ts';
 import type { IssuerHttp } from '../issuer-http.ts';
 
 /** How a caller proves to Vault or OpenBao who it is. `mount` is where the method is mounted, its name unless given. */
@@ -202,10 +202,11 @@ async function readCredential({ certFile, keyFile }: Extract<Login, { method: 'c
     if (leaf === undefined) throw new Error(`no certificate in "${certFile}"`);
     return {
       chain: [leaf, ...rest] as const,
-      privateKey: decodePrivateKey(await readText(keyFile)),
+      privateKey: decodePrivateKey(await readPrivateText(keyFile)),
     };
   } catch (thrown) {
-    const message = `certificate for a login at Vault: ${messageOf(thrown)}`;
+    const files = `"${certFile}" and "${keyFile}"`;
+    const message = `certificate for a login at Vault, ${files}: ${messageOf(thrown)}`;
     throw new CountersignError('ERR_ISSUER_SECRET', message, { cause: thrown });
   }
 }
