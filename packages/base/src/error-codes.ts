@@ -25,6 +25,7 @@ import { mtlsCodes } from './codes/mtls-codes.ts';
 import { providerCodes } from './codes/provider-codes.ts';
 import { revocationCodes } from './codes/revocation-codes.ts';
 import { routerCodes } from './codes/router-codes.ts';
+import { sidecarCodes } from './codes/sidecar-codes.ts';
 import { spiffeCodes } from './codes/spiffe-codes.ts';
 import { wireCodes } from './codes/wire-codes.ts';
 import { x509Codes } from './codes/x509-codes.ts';
@@ -59,6 +60,7 @@ export const codeFamilies = {
   jwt: jwtCodes,
   log: logCodes,
   gateway: gatewayCodes,
+  sidecar: sidecarCodes,
   agent: agentCodes,
   provider: providerCodes,
   router: routerCodes,
@@ -93,6 +95,7 @@ export const codeTable = {
   ...jwtCodes,
   ...logCodes,
   ...gatewayCodes,
+  ...sidecarCodes,
   ...agentCodes,
   ...providerCodes,
   ...routerCodes,

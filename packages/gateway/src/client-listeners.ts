@@ -8,6 +8,7 @@ import {
   isAnonymous,
   type ListenerChain,
   type LiveConnection,
+  type LiveConnections,
   type MtlsListener,
   type MtlsListenerOptions,
   type StillAllowed,
@@ -17,10 +18,12 @@ import { expectationOf } from './expect-names.ts';
 import type { Credentials } from './files/credentials.ts';
 import type { RefusedConnection } from './handle-request.ts';
 import { withinNetworks } from './listener-config.ts';
-import type { ChainModel, ListenerModel } from './model/listener-model.ts';
+import type { ChainModel, ListenerModel, SidecarRole } from './model/listener-model.ts';
 import { rbacTest } from './rbac-test.ts';
-import { ask, connectionOf, type Facts } from './reask.ts';
+import { ask, connectionOf, type Facts, noRules } from './reask.ts';
 import { type MetAt, Session } from './session.ts';
+import { createMixedListener } from './sidecar/mixed-listener.ts';
+import { type MixedPorts, refusalOfPlaintext, strictPorts } from './sidecar/mixed-ports.ts';
 
 export interface ClientListenersOptions
   extends Pick<
@@ -28,6 +31,8 @@ export interface ClientListenersOptions
     'prepare' | 'staple' | 'handshakeTimeoutMs' | 'maxConnections' | 'clock' | 'log' | 'meter'
   > {
   readonly listeners: readonly ListenerModel[];
+  /** Of listeners before an application; absent: they take mTLS alone. */
+  readonly mixedPorts?: MixedPorts | undefined;
   readonly facts: Facts;
   readonly credentials: Credentials;
   /** Takes a connection that speaks HTTP, one that was refused included: it is told so. */
@@ -47,16 +52,15 @@ export interface BoundListener {
 /** Every listener of a gateway, and the connections of all of them. */
 export class ClientListeners {
   readonly #options: ClientListenersOptions;
-  readonly #listeners: readonly {
-    readonly model: ListenerModel;
-    readonly listener: MtlsListener;
-  }[];
+  readonly #listeners: readonly Opened[];
+  readonly #ports: MixedPorts;
   readonly #sessions = new Map<LiveConnection, Session>();
 
   /** @throws CountersignError ERR_SVID_NONE, ERR_TLS_CONTEXT */
   constructor(options: ClientListenersOptions) {
     this.#options = options;
-    this.#listeners = options.listeners.map((model) => ({ model, listener: this.#open(model) }));
+    this.#ports = options.mixedPorts ?? strictPorts;
+    this.#listeners = options.listeners.map((model) => this.#open(model));
   }
 
   /** @throws CountersignError ERR_LISTEN; then none of them is open */
@@ -94,45 +98,77 @@ export class ClientListeners {
   }
 
   count(): number {
-    return this.#listeners.reduce((sum, { listener }) => sum + listener.connections.count(), 0);
+    return this.#listeners.reduce((sum, each) => sum + countOf(each), 0);
   }
 
   /** For the status page. */
   report(): readonly object[] {
-    return this.#listeners.map(({ model: { name, chains }, listener }) => ({
-      ...{ name, protocol: chains[0].protocol, clientAuth: chains[0].tls?.clientAuth ?? 'none' },
-      connections: listener.connections.count(),
-    }));
+    return this.#listeners.map((each) => {
+      const { name, chains, role } = each.model;
+      const [{ protocol, tls }] = chains;
+      return {
+        ...{ name, protocol, clientAuth: tls?.clientAuth ?? 'none' },
+        ...(role?.kind === 'inbound' && { port: role.port, mtls: this.#ports.modeOf(name) }),
+        connections: countOf(each),
+      };
+    });
   }
 
   *[Symbol.iterator](): Generator<LiveConnection, void> {
-    for (const { listener } of this.#listeners) yield* listener.connections;
+    for (const { registries } of this.#listeners) for (const each of registries) yield* each;
   }
 
   reask(ask: (connection: LiveConnection) => StillAllowed, scope: ConnectionScope): CutReport {
     return addReports(
-      ...this.#listeners.map(({ listener }) => listener.connections.reask(ask, scope)),
+      ...this.#listeners.flatMap(({ registries }) =>
+        registries.map((each) => each.reask(ask, scope)),
+      ),
     );
   }
 
-  #open({ name, path, chains, proxyProtocolFrom }: ListenerModel): MtlsListener {
+  #open(model: ListenerModel): Opened {
+    const { role, chains } = model;
+    if (role?.kind === 'inbound') return this.#openMixed(model, role);
+    const listener = chains[0].tls === undefined ? this.#openClear(model) : this.#openTls(model);
+    return { model, listener, registries: [listener.connections] };
+  }
+
+  /** Before an application: what mode its port is in, each connection asks. */
+  #openMixed(model: ListenerModel, role: SidecarRole & { readonly kind: 'inbound' }): Opened {
+    const { handshakeTimeoutMs = 10_000, maxConnections = 10_000, clock, log } = this.#options;
+    const { name } = model;
+    const [{ tls: _, ...chain }] = model.chains;
+    const refusal = () => refusalOfPlaintext(this.#ports, { name, port: role.port });
+    const tls = this.#openTls(model);
+    const plain = { ...model, name: `${name}:plaintext`, chains: [chain] } as const;
+    const clear = this.#openClear(plain, refusal);
+    const listener = createMixedListener({
+      ...{ name, tls, clear, refusal, clock, log, maxConnections, timeoutMs: handshakeTimeoutMs },
+      ...{ allowHalfOpen: isTunnel(chain), serverFirstMs: role.serverFirstMs },
+      mode: () => this.#ports.modeOf(name),
+      onPlaintext: (address, isRefused) =>
+        this.#ports.seen(name, { address, peer: 'plaintext', isRefused }),
+    });
+    return { model, listener, registries: [tls.connections, clear.connections] };
+  }
+
+  #openClear({ name, path, chains, role }: ListenerModel, barred?: MetAt['barred']): MtlsListener {
+    const { maxConnections = 10_000, clock, log, meter } = this.#options;
+    const [chain] = chains;
+    const met = { ...this.#metAt(chain, role), barred };
+    return createClearListener({
+      ...{ name, path, clock, log, meter, maxConnections, allowHalfOpen: isTunnel(chain) },
+      admit: this.#admits(chain, met),
+      onConnection: (socket, live) => this.#take(chain, met, socket, live),
+    });
+  }
+
+  #openTls({ name, chains, role, proxyProtocolFrom }: ListenerModel): MtlsListener {
     const { prepare, staple, onHttp, handshakeTimeoutMs, maxConnections, clock, log, meter } =
       this.#options;
-    const met = new Map(chains.map((chain) => [chain.name, this.#metAt(chain)]));
+    const met = new Map(chains.map((chain) => [chain.name, this.#metAt(chain, role)]));
     const shared = { name, clock, log, meter, maxConnections: maxConnections ?? 10_000 };
     const [first] = chains;
-    if (first.tls === undefined) {
-      const admit = this.#admits(first, met.get(first.name));
-      const onConnection = (socket: Socket, live: LiveConnection) =>
-        this.#take(first, met.get(first.name), socket, live);
-      return createClearListener({
-        ...shared,
-        path,
-        allowHalfOpen: isTunnel(first),
-        admit,
-        onConnection,
-      });
-    }
     const byName = new Map(chains.map((chain) => [chain.name, chain]));
     // Without a server name, or with one that no chain has.
     const usual = chains.find(({ serverNames }) => serverNames.length === 0);
@@ -145,17 +181,21 @@ export class ClientListeners {
     });
     const { serverNames: _, name: __, ...own } = chainOf(usual ?? first);
     return createMtlsListener({
-      ...{ ...shared, ...own, minVersion: first.tls.minVersion },
+      ...{ ...shared, ...own, minVersion: first.tls?.minVersion ?? 'TLSv1.2' },
       ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
       staple: (svid) => this.#options.credentials.stapleOf(svid, clock.now()) ?? staple?.(svid),
-      suites: first.tls.suites,
+      suites: first.tls?.suites,
       ...(named.length > 0 && { chains: named.map(chainOf) }),
       refusesOtherNames: usual === undefined,
       allowHalfOpen: chains.every(isTunnel),
       ...(proxyProtocolFrom !== undefined && {
         proxyProtocol: { trusts: withinNetworks(proxyProtocolFrom) },
       }),
-      onConnection: (socket, _peer, live) => {
+      onConnection: (socket, peer, live) => {
+        if (role?.kind === 'inbound') {
+          const { sourceAddress: address } = live.facts;
+          this.#ports.seen(name, { address, peer, isRefused: false });
+        }
         const chain = byName.get(live.facts.chain ?? '') ?? usual ?? first;
         this.#take(chain, met.get(chain.name), socket, live);
       },
@@ -169,7 +209,7 @@ export class ClientListeners {
     });
   }
 
-  #metAt(chain: ChainModel): Partial<MetAt> {
+  #metAt(chain: ChainModel, role?: SidecarRole): Partial<MetAt> {
     const { protocol, table = '', tls, identityHeaders: certDetails, logsAccess = false } = chain;
     const rbac = chain.rbac?.length ? rbacTest(chain.rbac) : undefined;
     const { credentials } = this.#options;
@@ -178,6 +218,8 @@ export class ClientListeners {
       ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess, rbac },
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
+      ...(role?.kind === 'inbound' && { port: role.port }),
+      ...(role?.kind === 'outbound' && { rules: noRules }),
     };
   }
 
@@ -193,14 +235,15 @@ export class ClientListeners {
   /** Whoever may hold a connection at all is admitted; each request is asked about on its own. */
   #admits({ tls }: ChainModel, met: Partial<MetAt> = {}): NonNullable<ListenerChain['admit']> {
     const { facts } = this.#options;
-    const { protocol = 'http', trust } = met;
+    const { protocol = 'http', trust, rules, barred, port } = met;
     const isExpected = tls?.expect === undefined ? undefined : expectationOf(tls.expect);
     return (peer, shown) => {
       if (isExpected !== undefined && !isAnonymous(peer)) {
         const expected = isExpected(peer);
         if (!expected.ok) return expected;
       }
-      return ask(facts, { peer, connection: connectionOf(shown), protocol, trust });
+      const connection = connectionOf(shown, port);
+      return ask(facts, { peer, connection, protocol, trust, rules, barred });
     };
   }
 
@@ -218,6 +261,17 @@ export class ClientListeners {
     if (cluster === undefined) this.#options.onHttp(socket, session);
     else this.#options.onTunnel(session, cluster);
   }
+}
+
+/** A listener, and the registries of the connections that it took. */
+interface Opened {
+  readonly model: ListenerModel;
+  readonly listener: Pick<MtlsListener, 'listen' | 'close'>;
+  readonly registries: readonly LiveConnections[];
+}
+
+function countOf({ registries }: Opened): number {
+  return registries.reduce((sum, each) => sum + each.count(), 0);
 }
 
 function isTunnel({ protocol }: ChainModel): boolean {

@@ -84,7 +84,8 @@ const authorizationSchema = z.strictObject({
   roles: z.string().min(1).optional(),
 });
 
-const gatewaySchema = z.strictObject({
+/** `gateway.yaml`. */
+export const gatewaySchema = z.strictObject({
   /** The listener, where there is one. */
   listen: listenSchema.optional(),
   /** Several, instead of `listen`. */
@@ -150,9 +151,14 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
 }
 
 /** What only an authority of ours has does not go with somebody else's. */
-function checkIssuer(
+export function checkIssuer(
   document: SourceDocument,
-  { issuer, ca, revocation, issuanceLog }: z.output<typeof gatewaySchema>,
+  {
+    issuer,
+    ca,
+    revocation,
+    issuanceLog,
+  }: Pick<z.output<typeof gatewaySchema>, 'issuer' | 'ca' | 'revocation' | 'issuanceLog'>,
 ): void {
   if (issuer === undefined) return;
   const fail = (message: string) => {
@@ -229,7 +235,7 @@ function listenersOf(
   return [first, ...others];
 }
 
-function checkLogKey(document: SourceDocument, key: string): void {
+export function checkLogKey(document: SourceDocument, key: string): void {
   try {
     parseNoteKey(key);
   } catch (thrown) {

@@ -18,6 +18,9 @@ export { allowUnproved, LoggedPeers, type LoggedPeersOptions } from './logged-pe
 export type { GatewayModel } from './model/gateway-model.ts';
 export { needsOwnIdentity } from './model/own-identity.ts';
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
+export { type MixedPorts, type SeenConnection, strictPorts } from './sidecar/mixed-ports.ts';
+export { modesOf, parseSidecarConfig, type SidecarConfig } from './sidecar/sidecar-config.ts';
+export { sidecarJsonSchema } from './sidecar/sidecar-schema.ts';
 export {
   type Gateway,
   type GatewayChange,

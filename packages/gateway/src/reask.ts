@@ -68,16 +68,20 @@ export interface Asker {
   readonly protocol: 'http' | 'tcp';
   /** Absent: that of the gateway's own identity. */
   readonly trust?: Trust | undefined;
+  /** Absent: those in force. */
+  readonly rules?: RuleSet | undefined;
+  /** What is against everybody who came this way, as it is now. */
+  readonly barred?: (() => Denial | undefined) | undefined;
 }
 
-/** What rules may look at of a connection. */
-export function connectionOf(facts: HandshakeFacts): AuthzConnection {
-  const { sourceAddress, remoteAddress, localAddress, localPort, serverNames } = facts;
+/** What rules may look at of a connection. @param port by which they know the listener; its own unless given */
+export function connectionOf(facts: HandshakeFacts, port = facts.localPort): AuthzConnection {
+  const { sourceAddress, remoteAddress, localAddress, serverNames } = facts;
   return {
     sourceIp: sourceAddress,
     remoteIp: remoteAddress,
     destinationIp: localAddress,
-    destinationPort: localPort,
+    destinationPort: port,
     serverName: serverNames[0],
   };
 }
@@ -87,9 +91,10 @@ export function connectionOf(facts: HandshakeFacts): AuthzConnection {
  * admits and cuts.
  */
 export function ask(facts: Facts, asker: Asker, request?: AuthzRequest) {
-  const refusal = facts.ownRefusal() ?? wrongWithIssue(facts, asker.peer);
+  const { peer, rules = facts.rules() } = asker;
+  const refusal = facts.ownRefusal() ?? asker.barred?.() ?? wrongWithIssue(facts, peer);
   if (refusal !== undefined) return refusal;
-  return authorize(facts.rules(), questionOf(facts, asker, facts.clock.now(), request));
+  return authorize(rules, questionOf(facts, asker, facts.clock.now(), request));
 }
 
 /**
@@ -101,7 +106,7 @@ export function answersOf(
   asker: Asker,
   request: AuthzRequest,
 ): Promise<ExternalAnswers> | undefined {
-  const rules = facts.rules();
+  const { rules = facts.rules() } = asker;
   if (rules[asker.protocol].customs.length === 0) return undefined;
   const question = questionOf(facts, asker, facts.clock.now(), request);
   if (providersFor(rules, question).length === 0) return undefined;
@@ -114,7 +119,7 @@ export function observed(
   asker: Asker,
   request?: AuthzRequest,
 ): Observation | undefined {
-  const rules = facts.rules();
+  const { rules = facts.rules() } = asker;
   if (!hasObservers(rules[asker.protocol])) return undefined;
   return observe(rules, questionOf(facts, asker, facts.clock.now(), request));
 }
@@ -145,16 +150,17 @@ export function reaskClient(
     const session = sessionOf(connection);
     const anchor = anchored(peer, session?.trust);
     if (!anchor.ok) return anchor;
-    const unlogged = wrongWithIssue(facts, peer);
-    if (unlogged !== undefined) return unlogged;
+    const barred = session?.barred?.() ?? wrongWithIssue(facts, peer);
+    if (barred !== undefined) return barred;
     const then = withinLife(peer, at);
-    const asker = session ?? {
-      ...{ peer, connection: connectionOf(connection.facts), protocol: 'http' as const },
+    const asker: Asker = session ?? {
+      ...{ peer, connection: connectionOf(connection.facts), protocol: 'http' },
     };
-    const answer = authorize(facts.rules(), questionOf(facts, asker, then));
+    const { rules = facts.rules() } = asker;
+    const answer = authorize(rules, questionOf(facts, asker, then));
     if (!answer.ok) return answer;
     for (const request of session?.inFlight ?? []) {
-      const again = authorize(facts.rules(), questionOf(facts, asker, then, request));
+      const again = authorize(rules, questionOf(facts, asker, then, request));
       if (!again.ok) return again;
     }
     return { ok: true };
@@ -224,4 +230,5 @@ function upstreamOf(peer: VerifiedPeer, trust: Trust | undefined): Asker {
   return { peer, connection: {}, protocol: 'http', trust };
 }
 
-const noRules = compileRules([]);
+/** For who is asked about by no policy. */
+export const noRules = compileRules([]);

@@ -1,4 +1,5 @@
-import type { AuthzConnection, AuthzRequest } from '@countersign/authz';
+import type { AuthzConnection, AuthzRequest, RuleSet } from '@countersign/authz';
+import type { Denial } from '@countersign/base';
 import { isAnonymous, type LiveConnection, type PeerOf } from '@countersign/mtls';
 import {
   clientCertHeaders,
@@ -17,10 +18,12 @@ import { type Asker, connectionOf, type Trust } from './reask.ts';
 export type InFlight = AuthzRequest;
 
 /** What is the same for all connections of a listener's chain. */
-export type MetAt = Pick<
-  Session,
-  'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess' | 'rbac'
->;
+export interface MetAt
+  extends Pick<Session, 'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'>,
+    Pick<Session, 'rbac' | 'rules' | 'barred'> {
+  /** By which rules know the listener; its own unless given. */
+  readonly port: number | undefined;
+}
 
 /** One client connection and the requests that are on their way on it. */
 export class Session implements Asker {
@@ -35,6 +38,8 @@ export class Session implements Asker {
   readonly logsAccess: boolean;
   /** What its requests have to pass beside the policies. */
   readonly rbac: RbacTest | undefined;
+  readonly rules: RuleSet | undefined;
+  readonly barred: (() => Denial | undefined) | undefined;
   /** Our own name where it connected: a SPIFFE ID. */
   readonly by: () => string | undefined;
   readonly #nearEnd: number;
@@ -54,7 +59,9 @@ export class Session implements Asker {
     this.rbac = met.rbac;
     this.logsAccess = met.logsAccess ?? false;
     this.by = met.by ?? (() => undefined);
-    this.connection = connectionOf(live.facts);
+    this.rules = met.rules;
+    this.barred = met.barred;
+    this.connection = connectionOf(live.facts, met.port);
     this.#nearEnd = nearEndOf(live.peer);
   }
 

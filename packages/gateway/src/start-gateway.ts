@@ -45,6 +45,7 @@ import { RouteTable } from './model/route-table.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
 import { askUpstream, type Facts, reaskClient, reaskUpstream, type Trust } from './reask.ts';
+import type { MixedPorts } from './sidecar/mixed-ports.ts';
 import { TokenDesk } from './tokens/token-desk.ts';
 import { type Clusters, openClusters, retiredClusters } from './upstream/clusters.ts';
 
@@ -53,6 +54,8 @@ export interface GatewayOptions {
   readonly rules: RuleSet;
   /** What identities are beside their names, for rules and for upstreams. */
   readonly roles?: RoleMapping | undefined;
+  /** What each port before an application takes now, and who is told who came how; absent: mTLS alone. */
+  readonly mixedPorts?: MixedPorts;
   /** Whose tokens are believed, and where they are looked for: RequestAuthentication for this workload. */
   readonly tokenRules?: readonly TokenRule[];
   /** Whom CUSTOM policies ask about requests, by the name of the provider, beside those of the configuration. */
@@ -70,6 +73,8 @@ export interface GatewayOptions {
   readonly ownRevocation?: (self: VerifiedPeer) => RevocationStatus;
   /** Requires of every peer that its certificate is in the issuance log; it is stopped by its owner. */
   readonly loggedPeers?: LoggedPeers;
+  /** How often it is looked whether the files of identities and trusts have changed; every second unless given. */
+  readonly lookEveryMs?: number | undefined;
   /** What still has to happen before anybody can be let in, for /healthz; undefined: nothing. */
   readonly notReady?: () => string | undefined;
   /** The OCSP response to staple with an identity, asked at each handshake whose client asks for it. */
@@ -149,7 +154,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ? () => undefined
       : watchOwnRevocation({ svids, bundles, check, clock, log });
   const trust: Trust = { bundles, revocation, profile: 'svid' };
-  const credentials = await Credentials.open({ model: config.model, svids, trust, clock, log });
+  const credentials = await Credentials.open({
+    ...{ model: config.model, svids, trust, lookEveryMs: options.lookEveryMs, clock, log },
+  });
   const tokens = new TokenDesk(options.tokenRules ?? [], { clock, log });
   const facts: Facts = {
     ownRefusal,
@@ -217,6 +224,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // 3. Handshakes, and tunnels for listeners that pass bytes through.
   const clients = new ClientListeners({
     ...{ listeners: config.model.listeners, facts, credentials, prepare, clock, log, meter },
+    mixedPorts: options.mixedPorts,
     handshakeTimeoutMs: limits.handshakeTimeout,
     maxConnections: limits.maxConnections,
     staple: (svid) => (svid instanceof X509Svid ? options.staple?.(svid) : undefined),

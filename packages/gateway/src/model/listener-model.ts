@@ -10,9 +10,26 @@ export interface ListenerModel {
   readonly path?: string;
   /** Networks of the proxies that begin each connection with a PROXY header; absent: none does. */
   readonly proxyProtocolFrom?: readonly string[];
+  /** Of a sidecar's listeners; absent: as its chains say. */
+  readonly role?: SidecarRole;
   /** The one with the most specific name of the server takes a connection; the one without names takes the others. */
   readonly chains: readonly [ChainModel, ...ChainModel[]];
 }
+
+/** What a listener is to the application that a sidecar stands beside. */
+export type SidecarRole =
+  | {
+      /** Before the application: TLS, plaintext or both on one port, as the mode of the port is now. */
+      readonly kind: 'inbound';
+      /** The application's own, by which policies know it. */
+      readonly port: number;
+      /** A client that says nothing for so long waits for the server to speak, in plaintext; 0: none does. */
+      readonly serverFirstMs: number;
+    }
+  | {
+      /** For the application, whom no policy is asked about: what it asks here goes to one upstream. */
+      readonly kind: 'outbound';
+    };
 
 /** How a connection is met, and what becomes of it. */
 export interface ChainModel {
