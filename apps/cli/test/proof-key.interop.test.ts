@@ -18,6 +18,8 @@ interface HardwareKey {
   readonly uri: string;
   /** Another key in the same place. */
   readonly other: string;
+  /** What of the URI may be wrong, and how. */
+  readonly mistakes: readonly (readonly [right: string | RegExp, wrong: string])[];
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -73,10 +75,19 @@ for (const [name, skip, make] of places) {
       const missing = key.uri.replace('laptop', 'nobody').replace('0x81000001', '0x81004711');
       const gone = await run([...enrol, ...own, '--proof-key', missing], 'any');
       assert.match(lastLine(gone.stderr), /^ERR_(SIGNER_KEY|TPM_COMMAND)$/);
+      assert.match(gone.stderr, /^hint: .*(object|handle)/m);
       const asTls = await run([...enrol, ...own, '--key-type', key.uri], 2);
       assert.equal(lastLine(asTls.stderr), 'ERR_IDENTITY_TLS_KEY');
       const unknown = await run([...enrol, ...own, '--proof-key', 'yubikey:1'], 2);
       assert.equal(lastLine(unknown.stderr), 'ERR_IDENTITY_PROOF_KEY');
+      // Whoever gives the option has no ca.yaml.
+      for (const [right, wrong] of key.mistakes) {
+        const proof = key.uri.replace(right, wrong);
+        assert.notEqual(proof, key.uri);
+        const refused = await run([...enrol, ...own, '--proof-key', proof], 'any');
+        assert.match(refused.stderr, /^hint: .*(--proof-key|pkcs11-tool)/m);
+        assert.doesNotMatch(refused.stderr, /ca\.yaml|hsm\.|hierarchy/);
+      }
     });
   });
 }
@@ -141,7 +152,15 @@ async function keysInToken(_: TestContext, directory: string): Promise<HardwareK
   }
   const query = `module-path=${softModule}&pin-source=file:${join(directory, 'pin')}`;
   const uri = (label: string) => `pkcs11:token=machine;object=${label}?${query}`;
-  return { uri: uri('laptop'), other: uri('other'), env };
+  await writeFile(join(directory, 'wrong-pin'), '0815\n', { mode: 0o600 });
+  const mistakes = [
+    ['token=machine', 'token=elsewhere'],
+    [/module-path=[^&]*/, 'module-path=/nowhere/module.so'],
+    [/\/pin$/, '/no-pin'],
+    [/\/pin$/, '/wrong-pin'],
+    ['object=laptop', 'object=nobody'],
+  ] as const;
+  return { uri: uri('laptop'), other: uri('other'), mistakes, env };
 }
 
 async function keysInTpm(t: TestContext): Promise<HardwareKey> {
@@ -157,5 +176,6 @@ async function keysInTpm(t: TestContext): Promise<HardwareKey> {
     server.tool('tpm2_flushcontext', '-t');
   }
   const uri = (handle: string) => `tpm:${handle}?device=${server.socket}`;
-  return { uri: uri('0x81000001'), other: uri('0x81000002'), env: {} };
+  const mistakes = [['0x81000001', '0x81004711']] as const;
+  return { uri: uri('0x81000001'), other: uri('0x81000002'), mistakes, env: {} };
 }

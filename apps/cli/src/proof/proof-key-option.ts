@@ -4,6 +4,7 @@ import { Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import { readInput } from '../read-input.ts';
 import { secretPlaces } from '../state/secret-places.ts';
+import { hintingProofKey } from './hinting-proof-key.ts';
 
 /** `--proof-key` of commands that enrol or renew; {@link openProofKey} opens what it names. */
 export function proofKeyOption(): Option {
@@ -29,7 +30,7 @@ export async function openProofKey(
 ): Promise<OpenedProofKey> {
   if (uri === undefined) return noProofKey;
   const open = openers.find(([scheme]) => uri.startsWith(scheme))?.[1];
-  if (open !== undefined) return await open(cli, uri, log);
+  if (open !== undefined) return await hintingProofKey(open(cli, uri, log));
   const known = openers.map(([scheme]) => `${scheme}…`).join(' or ');
   throw proofKeyError(`"${uri.slice(0, 80)}" is to begin with ${known}`);
 }
