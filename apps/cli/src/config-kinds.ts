@@ -57,16 +57,18 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
       ),
     async read(text, file, cli) {
       const { readGatewayConfig } = await import('./serve/gateway-languages.ts');
-      const { doubtsAbout, missingProviders, readPolicies, readRoles, rulesOf } = await import(
-        './serve/gateway-files.ts'
-      );
+      const { believedTokens, doubtsAbout, missingProviders, readPolicies, readRoles, rulesOf } =
+        await import('./serve/gateway-files.ts');
       const read = await readGatewayConfig(cli, text, file);
       const { config } = read;
-      const policies = [...read.policies, ...(await readPolicies(cli, config, { config: file }))];
+      const beside = await readPolicies(cli, config, { config: file });
+      const policies = [...read.policies, ...beside.authorization];
+      const tokens = [...read.tokens, ...beside.tokens];
       await readRoles(cli, config, { config: file });
       // Whose trust domain it is, its identity will say.
       rulesOf({ config, policies }, 'cluster.local');
-      const doubts = doubtsAbout({ config, policies }, 'cluster.local').map(
+      believedTokens({ config, tokens }, 'cluster.local');
+      const doubts = doubtsAbout({ config, policies, tokens }, 'cluster.local').map(
         ({ message }) => message,
       );
       const missing = missingProviders({ config, policies }).map(

@@ -48,6 +48,7 @@ export {
   type RequestAuthentication,
   type TokenRule,
   tokenRulesFor,
+  tokenRulesOf,
 } from './policy/request-authentication.ts';
 export { remoteAddress } from './request/client-address.ts';
 export { normalizePath } from './request/normalize-path.ts';

@@ -2,14 +2,20 @@ import { dirname, resolve } from 'node:path';
 import {
   type AuthorizationPolicy,
   compileRules,
+  type IstioPolicies,
+  joinPolicies,
   type MeshSettings,
   meshSettingsOf,
-  parseAuthorizationPolicies,
+  parseIstioPolicies,
   parseRoleMapping,
+  type RequestAuthentication,
   type RoleMapping,
   type RuleSet,
+  type TokenRule,
+  tokenRulesOf,
   warnAboutPolicies,
 } from '@countersign/authz';
+import { CountersignError } from '@countersign/base';
 import { type GatewayConfig, withFirstPort } from '@countersign/gateway';
 import type { Cli } from '../cli.ts';
 import { readGatewayConfig, readText } from './gateway-languages.ts';
@@ -25,6 +31,8 @@ export interface GatewayFiles {
   readonly config: GatewayConfig;
   /** With none, everybody whom the handshake lets in is allowed, as in Istio. */
   readonly policies: readonly AuthorizationPolicy[];
+  /** Whose tokens are believed; absent: nobody's are looked for. */
+  readonly tokens?: readonly RequestAuthentication[];
   readonly roles: RoleMapping | undefined;
   /** What is not wrong with the configuration, and may not be what was meant. */
   readonly notes: readonly string[];
@@ -50,9 +58,11 @@ export async function readGatewayFiles(
     ...(port === undefined ? written : withFirstPort(written, port)),
     ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
   };
-  const policies = [...read.policies, ...(await readPolicies(cli, written, options))];
+  const beside = await readPolicies(cli, written, options);
+  const policies = [...read.policies, ...beside.authorization];
+  const tokens = [...read.tokens, ...beside.tokens];
   const roles = await readRoles(cli, written, options);
-  return { config, policies, roles, notes: read.notes, needsIdentity: read.needsIdentity };
+  return { config, policies, tokens, roles, notes: read.notes, needsIdentity: read.needsIdentity };
 }
 
 /** @throws ConfigError, CountersignError ERR_FILE */
@@ -77,9 +87,23 @@ export function rulesOf({ config, policies }: RulesSource, trustDomain: string):
   return compileRules(policies, { mesh, paths, ...(workload !== undefined && { workload }) });
 }
 
+/**
+ * Whose tokens a gateway of this trust domain believes.
+ *
+ * @throws CountersignError ERR_AUTHZ_WORKLOAD
+ */
+export function believedTokens(
+  { config, tokens = [] }: Pick<GatewayFiles, 'config' | 'tokens'>,
+  trustDomain: string,
+): readonly TokenRule[] {
+  const { workload } = config.authorization;
+  const mesh = meshOf(config, trustDomain);
+  return tokenRulesOf(tokens, { mesh, ...(workload !== undefined && { workload }) });
+}
+
 /** What of the policies does not mean what it says, one line each. */
-export function doubtsAbout({ config, policies }: RulesSource, trustDomain: string) {
-  const all = { authorization: policies, peers: [], tokens: [], gateways: [] };
+export function doubtsAbout({ config, policies, tokens = [] }: RulesSource, trustDomain: string) {
+  const all = { authorization: policies, peers: [], tokens, gateways: [] };
   return warnAboutPolicies(all, meshOf(config, trustDomain));
 }
 
@@ -90,7 +114,7 @@ export function missingProviders({ config, policies }: RulesSource): readonly st
   return [...new Set(asked)].filter((name) => !there.has(name));
 }
 
-type RulesSource = Pick<GatewayFiles, 'config' | 'policies'>;
+type RulesSource = Pick<GatewayFiles, 'config' | 'policies' | 'tokens'>;
 
 function meshOf(
   { authorization }: Pick<GatewayConfig, 'authorization'>,
@@ -109,12 +133,19 @@ export async function readPolicies(
   cli: Cli,
   written: Pick<GatewayConfig, 'policies'>,
   options: Pick<GatewayFilesOptions, 'config' | 'policy'>,
-): Promise<AuthorizationPolicy[]> {
+): Promise<Pick<IstioPolicies, 'authorization' | 'tokens'>> {
   const beside = written.policies.map((path) => resolve(dirname(options.config), path));
   const typed = (options.policy ?? []).map((path) => resolve(path));
-  const policies: AuthorizationPolicy[] = [];
+  const read: IstioPolicies[] = [];
   for (const path of new Set([...beside, ...typed])) {
-    policies.push(...parseAuthorizationPolicies(await readText(cli, path), path));
+    const policies = parseIstioPolicies(await readText(cli, path), path);
+    const [odd] = [...policies.peers, ...policies.gateways];
+    if (odd !== undefined) {
+      const { line, column } = odd.position;
+      const what = `only AuthorizationPolicy and RequestAuthentication are policies of a gateway`;
+      throw new CountersignError('ERR_CONFIG_UNSUPPORTED', `${path}:${line}:${column}: ${what}`);
+    }
+    read.push(policies);
   }
-  return policies;
+  return joinPolicies(read);
 }

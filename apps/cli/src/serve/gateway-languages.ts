@@ -1,5 +1,9 @@
 import { dirname, resolve } from 'node:path';
-import { type AuthorizationPolicy, readIstioPolicies } from '@countersign/authz';
+import {
+  type AuthorizationPolicy,
+  type RequestAuthentication,
+  readIstioPolicies,
+} from '@countersign/authz';
 import {
   parseConfigText,
   parseYamlDocuments,
@@ -24,6 +28,7 @@ export interface ReadConfig {
   readonly config: GatewayConfig;
   /** Policies among Istio's documents. */
   readonly policies: readonly AuthorizationPolicy[];
+  readonly tokens: readonly RequestAuthentication[];
   /** What is not wrong, and may not be what was meant. */
   readonly notes: readonly string[];
   /** Whether an authority's word is needed, or all is in the files that the configuration names. */
@@ -45,7 +50,9 @@ export async function readGatewayConfig(cli: Cli, text: string, file: string): P
   if (first !== undefined && isEnvoyBootstrap(first)) return ofEnvoy(parseConfigText(text, file));
   if ('apiVersion' in Object(first?.value)) return withIstio(undefined, written);
   const config = parseGatewayConfig(text, file);
-  if (config.istio.length === 0) return { config, policies: [], notes: [], needsIdentity: true };
+  if (config.istio.length === 0) {
+    return { config, policies: [], tokens: [], notes: [], needsIdentity: true };
+  }
   const documents: SourceDocument[] = [];
   for (const each of config.istio) {
     const path = resolve(dirname(file), each);
@@ -62,7 +69,7 @@ function ofEnvoy(document: SourceDocument): ReadConfig {
   const { model, admin, limits: bounds, notes } = compileEnvoy(document);
   const usual = gatewayConfigOf(model);
   const config = { ...usual, admin, limits: { ...usual.limits, ...bounds } };
-  return { config, policies: [], notes, needsIdentity: false };
+  return { config, policies: [], tokens: [], notes, needsIdentity: false };
 }
 
 function withIstio(
@@ -71,7 +78,7 @@ function withIstio(
 ): ReadConfig {
   const routing = documents.filter(isRoutingDocument);
   const others = documents.filter((each) => !isRoutingDocument(each));
-  const odd = others.find(({ value }) => Object(value).kind !== 'AuthorizationPolicy');
+  const odd = others.find(({ value }) => !policyKinds.has(Object(value).kind));
   if (odd !== undefined) {
     throw unsupported(odd, ['kind'], `kind ${JSON.stringify(Object(odd.value).kind)} of a gateway`);
   }
@@ -83,5 +90,8 @@ function withIstio(
   const { model, notes } = compileIstio(routing, { base: written?.model, labels });
   const config = written === undefined ? gatewayConfigOf(model) : { ...written, model };
   const needsIdentity = written !== undefined || needsOwnIdentity(model);
-  return { config, policies: readIstioPolicies(others).authorization, notes, needsIdentity };
+  const { authorization: policies, tokens } = readIstioPolicies(others);
+  return { config, policies, tokens, notes, needsIdentity };
 }
+
+const policyKinds: ReadonlySet<unknown> = new Set(['AuthorizationPolicy', 'RequestAuthentication']);

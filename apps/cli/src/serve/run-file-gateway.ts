@@ -1,6 +1,7 @@
 import { startGateway } from '@countersign/gateway';
 import { neverRevoked } from '@countersign/spiffe';
 import {
+  believedTokens,
   type GatewayFiles,
   type GatewayFilesOptions,
   readGatewayFiles,
@@ -30,6 +31,7 @@ export async function runFileGateway(
   // 2. the gateway itself
   const gateway = await startGateway({
     ...{ config: files.config, rules: rulesOf(files, trustDomain), roles: files.roles },
+    tokenRules: believedTokens(files, trustDomain),
     ...{ revocation: neverRevoked, clock, log, meter },
     revocationReport: () => ({ by: 'files' }),
     metricsText: meter.metricsText,
@@ -42,7 +44,8 @@ export async function runFileGateway(
     async reload() {
       const next = await readGatewayFiles(cli, options);
       const { config, roles } = next;
-      gateway.reload({ config, rules: rulesOf(next, trustDomain), roles });
+      const rules = rulesOf(next, trustDomain);
+      gateway.reload({ config, rules, tokenRules: believedTokens(next, trustDomain), roles });
       tellDoubts(next, trustDomain, log);
       await gateway.refresh();
     },

@@ -6,6 +6,7 @@ import type { Cli } from '../cli.ts';
 import { type EdgeIdentity, openEdgeIdentity } from './edge-identity.ts';
 import { startEdgeRevocation } from './edge-revocation.ts';
 import {
+  believedTokens,
   type GatewayFiles,
   type GatewayFilesOptions,
   readGatewayFiles,
@@ -75,6 +76,7 @@ export async function runGateway(
     // 4. the gateway itself
     gateway = await startGateway({
       ...{ config: files.config, rules, roles: files.roles, clock, log, meter },
+      tokenRules: believedTokens(files, trustDomain),
       ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },
       ...(staples !== undefined && { staple: staples.staple }),
       ...(loggedPeers !== undefined && { loggedPeers }),
@@ -106,7 +108,8 @@ export async function runGateway(
     async reload() {
       const next = await readGatewayFiles(cli, options);
       const { config, roles } = next;
-      serving.reload({ config, rules: rulesOf(next, trustDomain), roles });
+      const tokenRules = believedTokens(next, trustDomain);
+      serving.reload({ config, rules: rulesOf(next, trustDomain), tokenRules, roles });
       tellDoubts(next, trustDomain, log);
       await own.refresh();
     },

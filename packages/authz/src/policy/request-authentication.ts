@@ -1,5 +1,5 @@
 import { createPublicKey } from 'node:crypto';
-import { messageOf, parseDuration } from '@countersign/base';
+import { CountersignError, messageOf, parseDuration } from '@countersign/base';
 import {
   type ConfigPath,
   type Position,
@@ -13,6 +13,7 @@ import {
   securityApiSchema,
   targetShape,
 } from './istio-metadata.ts';
+import type { MeshSettings } from './mesh-settings.ts';
 import { isFor, type PolicyTarget, readTarget, type Workload } from './policy-target.ts';
 
 /** One RequestAuthentication as it was written: whose tokens are believed, and where they are found. */
@@ -106,6 +107,25 @@ export function tokenRulesFor(
   return policies
     .filter(({ target, namespace }) => isFor(target, namespace, workload, rootNamespace))
     .flatMap(({ rules }) => rules);
+}
+
+/**
+ * The same for a gateway that may not know which workload it is: then all that select none count.
+ *
+ * @throws CountersignError ERR_AUTHZ_WORKLOAD where one selects workloads and it was not said which this is
+ */
+export function tokenRulesOf(
+  policies: readonly RequestAuthentication[],
+  { mesh, workload }: { readonly mesh: MeshSettings; readonly workload?: Workload },
+): readonly TokenRule[] {
+  if (workload !== undefined) return tokenRulesFor(policies, workload, mesh.rootNamespace);
+  const selecting = policies.find(
+    ({ target }) => target.labels !== undefined || target.refs.length > 0,
+  );
+  if (selecting === undefined) return policies.flatMap(({ rules }) => rules);
+  const { namespace, name, file } = selecting;
+  const detail = `RequestAuthentication ${namespace}/${name} selects workloads, and which this is was not said`;
+  throw new CountersignError('ERR_AUTHZ_WORKLOAD', `${file}: ${detail}`);
 }
 
 type WrittenRule = z.infer<typeof tokenRuleSchema>;
