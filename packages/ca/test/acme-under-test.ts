@@ -7,6 +7,7 @@ import { AcmeEdge } from '../src/acme/acme-edge.ts';
 import { usualResources } from '../src/acme/acme-resources.ts';
 import { authorityForAcme } from '../src/acme/authority-for-acme.ts';
 import type { Authority } from '../src/authority.ts';
+import type { IssueLine } from '../src/serve/issue-line.ts';
 import { AcmeClient } from './acme-client.ts';
 import { testAuthority } from './authority-under-test.ts';
 
@@ -51,7 +52,7 @@ export class AcmeWorld {
     this.#end = end;
   }
 
-  static async start(): Promise<AcmeWorld> {
+  static async start(line?: IssueLine): Promise<AcmeWorld> {
     const authority = await testAuthority({ yaml });
     const pages = new Map<string, string>();
     const website = createServer((asked, answer) => {
@@ -61,7 +62,7 @@ export class AcmeWorld {
     });
     const webPort = await listen(website);
     const asked = { authority: authorityForAcme(authority), state: authority.ledger };
-    const parts = { ...asked, clock: systemClock, log: noLog };
+    const parts = { ...asked, line, clock: systemClock, log: noLog };
     const edges: AcmeEdge[] = [];
     const open = async (more: Partial<AcmeConfig>) => {
       edges.push(await AcmeEdge.open({ ...parts, config: configOf(more, webPort) }));

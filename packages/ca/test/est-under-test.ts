@@ -30,6 +30,7 @@ import {
   signCertificate,
 } from '@countersign/x509';
 import { hashPassword } from '../src/est/password-hash.ts';
+import type { QueueLimits } from '../src/serve/issue-queue.ts';
 import { type TestApi, testApi } from './api-under-test.ts';
 import { testAuthority } from './authority-under-test.ts';
 
@@ -103,14 +104,17 @@ export class EstWorld {
     this.maker = maker;
   }
 
-  static async start(change: (yaml: string) => string = (text) => text): Promise<EstWorld> {
+  static async start(
+    change: (yaml: string) => string = (text) => text,
+    queue?: QueueLimits,
+  ): Promise<EstWorld> {
     const directory = mkdtempSync(join(tmpdir(), 'countersign-est-'));
     const maker = await Maker.make();
     writeFileSync(join(directory, 'alice'), `${await hashPassword(new Secret(password), 14)}\n`);
     writeFileSync(join(directory, 'meters.pem'), encodePem('CERTIFICATE', maker.root.raw));
     writeFileSync(join(directory, 'meter-7.key'), '07'.repeat(32));
     const authority = await testAuthority({ yaml: change(yaml(directory)) });
-    return new EstWorld(await testApi({ authority }), directory, maker);
+    return new EstWorld(await testApi({ authority, ...(queue && { queue }) }), directory, maker);
   }
 
   async close(): Promise<void> {

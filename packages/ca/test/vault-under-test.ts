@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Clock, noLog, noMeter, systemClock } from '@countersign/base';
 import { type Certificate, encodePem } from '@countersign/x509';
 import type { Authority } from '../src/authority.ts';
+import type { IssueLine } from '../src/serve/issue-line.ts';
 import type { VaultHttp } from '../src/vault/answer-vault.ts';
 import { VaultEdge } from '../src/vault/vault-edge.ts';
 import { request, testAuthority } from './authority-under-test.ts';
@@ -62,23 +63,29 @@ export class VaultWorld {
     this.#directory = directory;
   }
 
-  static async start(clock: Clock = systemClock, more = ''): Promise<VaultWorld> {
+  static async start(clock: Clock = systemClock, more = '', line?: IssueLine): Promise<VaultWorld> {
     const directory = mkdtempSync(join(tmpdir(), 'countersign-vault-'));
     const tokenFile = join(directory, 'root.token');
     writeFileSync(tokenFile, `${rootToken}\n`, { mode: 0o600 });
     const authority = await testAuthority({ yaml: `${yaml(tokenFile)}${more}`, clock });
-    return await VaultWorld.over(authority, { clock, directory });
+    return await VaultWorld.over(authority, { clock, directory, line });
   }
 
   /** In front of an authority whose configuration has the door. */
   static async over(
     authority: Authority,
-    more: { clock?: Clock; directory?: string; copy?: string } = {},
+    more: {
+      clock?: Clock;
+      directory?: string;
+      copy?: string;
+      line?: IssueLine | undefined;
+    } = {},
   ): Promise<VaultWorld> {
-    const { clock = systemClock, directory = '', copy } = more;
+    const { clock = systemClock, directory = '', copy, line } = more;
     const config = authority.config.vault;
     assert.ok(config);
-    const parts = { config, authority, version: '0.0.0', copy, clock, log: noLog, meter: noMeter };
+    const around = { clock, log: noLog, meter: noMeter };
+    const parts = { config, authority, version: '0.0.0', copy, line, ...around };
     const edge = await VaultEdge.open(parts);
     return new VaultWorld(authority, edge, directory);
   }

@@ -1,6 +1,7 @@
 import type { Clock, Denial, Log } from '@countersign/base';
 import type { Certificate } from '@countersign/x509';
 import type { CertificateRecord } from '../ledger/ledger.ts';
+import type { IssueLine } from '../serve/issue-line.ts';
 import type { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import type { Identifier } from './acme-objects.ts';
@@ -72,6 +73,8 @@ export interface AcmeContext {
   readonly validators: Validators;
   readonly accounts: RateLimiter;
   readonly orders: RateLimiter;
+  /** Orders that are to be issued wait here among all others. */
+  readonly line: IssueLine;
   /** Work that goes on behind an answer; waited for when the edge closes. */
   readonly inBackground: (work: Promise<void>) => void;
   readonly signal: AbortSignal;

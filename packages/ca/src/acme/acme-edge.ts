@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Log } from '@countersign/base';
 import type { Certificate } from '@countersign/x509';
 import type { EdgeState } from '../ledger/edge/edge-records.ts';
+import { type IssueLine, noLine } from '../serve/issue-line.ts';
 import { RateLimiter } from '../serve/rate-limiter.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import type { AcmeAuthority, AcmeContext } from './acme-context.ts';
@@ -17,6 +18,8 @@ export interface AcmeEdgeOptions {
   readonly state: EdgeState;
   /** As of {@link AcmeContext}; none unless given. */
   readonly attestationRoots?: readonly Certificate[];
+  /** None before it unless given. */
+  readonly line?: IssueLine | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -34,7 +37,8 @@ export class AcmeEdge {
   }
 
   static async open(options: AcmeEdgeOptions): Promise<AcmeEdge> {
-    const { config, authority, state, attestationRoots = [], clock, log } = options;
+    const { config, authority, state, attestationRoots = [], line = noLine } = options;
+    const { clock, log } = options;
     const closing = new AbortController();
     const work = new Set<Promise<void>>();
     const context: AcmeContext = {
@@ -42,6 +46,7 @@ export class AcmeEdge {
       authority,
       store: new AcmeStore(state),
       attestationRoots,
+      line,
       patterns: new ResourcePatterns(config.resources),
       nonces: await Nonces.open(state, clock),
       validators: new ClaimValidators(config.validation, clock),

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { CountersignError, messageOf, toHex } from '@countersign/base';
+import { CountersignError, type Denial, messageOf, toHex } from '@countersign/base';
 import { readRequest } from '../issue.ts';
 import { accountOf } from './accounts.ts';
 import type { AcmeContext, AcmeIssued } from './acme-context.ts';
@@ -10,7 +10,14 @@ import { creating, type Kept, keptAfterEndMs, replacing } from './acme-store.ts'
 import { wrongWithAttestedKey } from './device/attested-key.ts';
 import { provisionerOf } from './external-account.ts';
 import { fromBase64Url, thumbprintOfSpki } from './jose.ts';
-import { answerOrder, findOrder, spiffeIdOf, statusOf, viewOf } from './order-view.ts';
+import {
+  answerOrder,
+  findOrder,
+  type OrderInView,
+  spiffeIdOf,
+  statusOf,
+  viewOf,
+} from './order-view.ts';
 import { serialOf } from './renewal-info.ts';
 import { wrongWithNames } from './request-names.ts';
 import { wishedValidity } from './requested-validity.ts';
@@ -27,7 +34,6 @@ export async function finalize(
   context: AcmeContext,
   request: AcmeRequest,
 ): Promise<AcmeAnswer | AcmeProblem> {
-  const { store, clock } = context;
   const found = await findOrder(context, request);
   if (!found.ok) return found;
 
@@ -50,7 +56,30 @@ export async function finalize(
     return problem('badCSR', 'the key of the request is the key of the account');
   }
 
-  // 2. An order that is ready, and nobody else's work.
+  // 2. In its turn; who would wait too long comes again, and the order stays as it is.
+  const account = `acme:${accountOf(request).id}`;
+  const order = { key: `${account}/${found.order.id}`, holder: account };
+  const answer = await context.line.serve(order, () => issueInTurn(context, request, found, csr));
+  return answer.ok || 'more' in answer ? answer : tooBusy(answer);
+}
+
+/** As Let's Encrypt says it. */
+function tooBusy({ code, detail, fields }: Denial): AcmeProblem {
+  return problem('rateLimited', 'more orders than can be worked off, finalise again later', {
+    status: 503,
+    headers: { 'retry-after': String(fields?.retryAfterS ?? 1) },
+    operator: { code, detail },
+  });
+}
+
+async function issueInTurn(
+  context: AcmeContext,
+  request: AcmeRequest,
+  found: OrderInView,
+  csr: Uint8Array,
+): Promise<AcmeAnswer | AcmeProblem> {
+  const { store, clock } = context;
+  // 1. An order that is ready, and nobody else's work.
   const status = statusOf(found, clock.now());
   if (status !== 'ready') {
     return problem('orderNotReady', `the order is ${status}, it must be ready`);
@@ -69,7 +98,7 @@ export async function finalize(
     ));
   if (!taken) return problem('orderNotReady', 'the order is being finalised by another request');
 
-  // 3. Issued, and kept with the order.
+  // 2. Issued, and kept with the order.
   const ended = await issueFor(context, { value: working, version: present.version + 1 });
   if (ended.ok) return answerOrder(context, await viewOf(context, ended.order), request.links, 200);
   return ended;

@@ -23,7 +23,15 @@ export async function enrol(
   call: EstCall,
   der: Uint8Array,
 ): Promise<Issued | EstRefusal> {
-  const issued = await issueFor(context, call, der);
+  const { caller, http } = call;
+  const { left } = http;
+  const peer = caller.by === 'certificate' ? caller.peer : undefined;
+  // What is renewed and ends soon comes first. A token is redeemed in its turn, and not spent by whoever is sent away.
+  const order = { key: peer?.serialHex, endsAt: peer?.notAfter, ...(left && { left }) };
+  const issued = await context.line.serve(
+    peer === undefined ? { ...order, holder: `est:${nameOfCaller(caller)}` } : order,
+    () => issueFor(context, call, der),
+  );
   if (issued.ok) return issued;
   if ('status' in issued) return issued;
   if (issued.code.startsWith('ERR_TOKEN_')) countGuess(context, call.http);

@@ -2,6 +2,7 @@ import type { Clock, Log } from '@countersign/base';
 import type { SvidSource } from '@countersign/spiffe';
 import type { Authority } from '../authority.ts';
 import { GuessLimiter } from '../serve/guess-limiter.ts';
+import { type IssueLine, noLine } from '../serve/issue-line.ts';
 import { RateLimiter } from '../serve/rate-limiter.ts';
 import { answerEst, estPath } from './answer-est.ts';
 import type { EstConfig } from './est-config.ts';
@@ -14,6 +15,8 @@ export interface EstEdgeOptions {
   readonly authority: Authority;
   /** The server's own, which signs the keys that it makes. */
   readonly identity: SvidSource;
+  /** None before it unless given. */
+  readonly line?: IssueLine | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -22,10 +25,10 @@ export interface EstEdgeOptions {
 export class EstEdge {
   readonly #context: EstContext;
 
-  constructor({ config, authority, identity, clock, log }: EstEdgeOptions) {
+  constructor({ config, authority, identity, line = noLine, clock, log }: EstEdgeOptions) {
     const { failedLogins: burst, failedLoginMs: refillMs, requestsPerHour } = config.limits;
     this.#context = {
-      ...{ config, authority, identity, clock, log },
+      ...{ config, authority, identity, line, clock, log },
       passwords: new Passwords(),
       guesses: new GuessLimiter(clock, { burst, refillMs }),
       requests: new RateLimiter(clock, requestsPerHour),

@@ -10,6 +10,8 @@ export interface EstHttp {
   readonly from: string;
   /** What the TLS client has shown, leaf first; the handshake proved its key, nobody its issuer. */
   readonly shown: () => readonly Certificate[];
+  /** Aborted where the client has left. */
+  readonly left?: () => AbortSignal;
   readonly binding: () => ChannelBinding | undefined;
   /** Whole, within the limit. */
   readonly body: (maxBytes: number) => Promise<Uint8Array>;

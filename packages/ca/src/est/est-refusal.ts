@@ -64,6 +64,10 @@ export function refusalOfDenial(refused: Denial): EstRefusal {
     const headers = { 'Retry-After': String(fields.retryAfterS ?? waitSeconds) };
     return { ...refused, status: 202, told, headers };
   }
+  if (code === 'ERR_API_BUSY') {
+    const headers = { 'Retry-After': String(fields.retryAfterS ?? waitSeconds) };
+    return { ...refused, status: 503, told: 'more requests than can be worked off', headers };
+  }
   return { ...refused, status: isMalformed(code) ? 400 : 403, told: detail };
 }
 

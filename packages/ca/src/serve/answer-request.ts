@@ -7,6 +7,7 @@ import { type ApiAnswer, type Caller, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { audienceOf } from './audience.ts';
 import { authorizeCaller } from './authorize-caller.ts';
+import { leaving } from './leaving.ts';
 import { answerProblem } from './problem-answer.ts';
 import { readBody } from './read-body.ts';
 import { handlers } from './route-handlers.ts';
@@ -94,16 +95,6 @@ async function answerOf(
   const body = await readBody(request, route);
   // 3. the answer
   return handlers[route.name as RouteName](context, { ...asked, body });
-}
-
-/** A signal for those who ask for it: most requests are answered before anybody could leave. */
-function leaving(response: ServerResponse): () => AbortSignal {
-  return function left() {
-    const gone = new AbortController();
-    if (response.destroyed) gone.abort();
-    else response.once('close', () => gone.abort());
-    return gone.signal;
-  };
 }
 
 /** What breaks before the head is sent can still be told; later, hanging up is all that is left. */

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { denial } from '@countersign/base';
 import { AcmeWorld } from '../../test/acme-under-test.ts';
 import { request } from '../../test/authority-under-test.ts';
 import { dns, EstWorld, estRequest } from '../../test/est-under-test.ts';
 import { requestPem, VaultWorld } from '../../test/vault-under-test.ts';
 import type { AuditSaid } from '../ledger/audit-trail.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { IssueLine } from './issue-line.ts';
 
 /** What the audit trail and the ledger say of a door: of what was issued, and of what was refused. */
 async function saidOf(ledger: Ledger) {
@@ -90,5 +92,59 @@ describe('the audit trail says by which provisioner and on which evidence, of wh
       ...{ provisioner: 'vault', by: /^vault:token\// },
       ...{ evidence: /^vault pki\/sign\/any by token /, code: /POLICY/ },
     });
+  });
+});
+
+/** Where nobody gets a place until it is opened. */
+function fullLine(): IssueLine & { isOpen: boolean } {
+  const line: IssueLine & { isOpen: boolean } = {
+    isOpen: false,
+    async serve(_, work) {
+      if (line.isOpen) return await work();
+      return denial('ERR_API_BUSY', 'the line is full', { retryAfterS: 7 });
+    },
+  };
+  return line;
+}
+
+describe('a door that is asked for more than can be issued', () => {
+  it('of ACME leaves the order ready for another try', async (t) => {
+    const line = fullLine();
+    const world = await AcmeWorld.start(line);
+    t.after(() => world.end());
+    const acme = await world.registered();
+    const { order } = await world.proved(acme);
+    const names = [{ kind: 'dns', value: 'localhost' }] as const;
+    const csr = Buffer.from(await request({ names: [...names] })).toString('base64url');
+    const refused = await acme.post(order.finalize, { csr });
+    assert.equal(refused.status, 503);
+    assert.equal(refused.headers['retry-after'], '7');
+    assert.match(refused.body.type, /:rateLimited$/);
+    line.isOpen = true;
+    const made = await acme.post(order.finalize, { csr });
+    assert.equal(made.body.status, 'valid', made.text);
+  });
+
+  it('of EST says when to come again', async (t) => {
+    const full = { abreast: 0, patientMs: -1, hastyMs: -1 };
+    const world = await EstWorld.start(undefined, full);
+    t.after(() => world.close());
+    const csr = () => estRequest({ names: [dns('a.example.test')] });
+    const { status, headers } = await world.ask('simpleenroll', { csr });
+    assert.equal(status, 503);
+    assert.match(String(headers['retry-after']), /^\d+$/);
+  });
+
+  it("of Vault's API answers as Vault does that is overloaded", async (t) => {
+    const line = fullLine();
+    const world = await VaultWorld.start(undefined, '', line);
+    t.after(() => world.close());
+    await world.must('POST', 'pki/roles/any', { allow_any_name: true, key_type: 'ec' });
+    const body = { csr: await requestPem(), common_name: 'a.example.test' };
+    const { status, body: told } = await world.ask('POST', 'pki/sign/any', body);
+    assert.equal(status, 503);
+    assert.deepEqual(told.errors, ['more requests than can be worked off, try again later']);
+    line.isOpen = true;
+    await world.must('POST', 'pki/sign/any', body);
   });
 });

@@ -158,6 +158,23 @@ describe('orders at the counter', () => {
     first.leave();
   });
 
+  it('of one holder that speaks for many take half of a full line, and leave the rest to others', async () => {
+    const { queue } = queueOf({ abreast: 1, hastyMs: 100 });
+    const first = await seated(queue);
+    const holder = 'vault:cluster';
+    const waiting = Array.from({ length: 25 }, () => queue.enter({ holder }));
+    await turn();
+    const further = (await queue.enter({ holder })) as Denial;
+    assert.match(further.detail, /^25 orders of this caller are in line, at most 25/);
+    const other = queue.enter({ key: 'a' });
+    first.leave();
+    for (const each of [...waiting, other]) {
+      const seat = await each;
+      assert.ok(seat.ok);
+      seat.leave();
+    }
+  });
+
   it('set the pace: what is done while the counter is full', async () => {
     const { queue, clock } = queueOf({ abreast: 10 });
     let seats = await Promise.all(Array.from({ length: 10 }, () => seated(queue)));

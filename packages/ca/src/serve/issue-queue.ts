@@ -21,6 +21,11 @@ export interface QueueLimits {
 export interface QueuedOrder {
   /** Who asks, such as the serial of its certificate: it is known again when it comes in its turn. */
   readonly key?: string | undefined;
+  /**
+   * On whose behalf a door asks, where one caller speaks for many: a whole cluster by one account. It holds as many places
+   * as half of a full line, and `mostPerKey` does not count.
+   */
+  readonly holder?: string | undefined;
   /** When the certificate ends that this one is to follow; absent: there is none, or it is not known. */
   readonly endsAt?: number | undefined;
   /** Certificates that are asked for. Default 1. */
@@ -45,7 +50,8 @@ export interface IssueQueueOptions {
 }
 
 interface Waiting {
-  readonly key: string | undefined;
+  /** Who is counted for the place. */
+  readonly holder: string | undefined;
   readonly count: number;
   seat(answer: Seat | Denial): void;
 }
@@ -94,7 +100,7 @@ export class IssueQueue {
   readonly #turns = new Map<string, number>();
   /** Until when turns are given away. */
   #promisedUntil = 0;
-  /** Places in line, by key. */
+  /** Places in line, by holder. */
   readonly #places = new Map<string, number>();
   #sentAway = 0;
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -151,18 +157,20 @@ export class IssueQueue {
     const aheadMs = this.#aheadMs(isHasty);
     const freeMs = isHasty || leftMs === undefined ? 0 : this.#promisedMs();
     if (Math.max(aheadMs, freeMs) > mostMs) return this.#sendAway(order, aheadMs, leftMs);
-    const held = this.#places.get(order.key ?? '') ?? 0;
-    if (held >= this.#limits.mostPerKey) return this.#refuseFurther(held, aheadMs);
+    const holder = order.holder ?? order.key;
+    const held = this.#places.get(holder ?? '') ?? 0;
+    const most = this.#mostFor(order);
+    if (held >= most) return this.#refuseFurther({ held, most, aheadMs });
     // 3. in line, for as long as the caller stays
     this.#turns.delete(order.key ?? '');
     const gone = left?.();
     if (gone?.aborted === true) return leftWhileWaiting();
     return await new Promise<Seat | Denial>((resolve) => {
       const line = isHasty ? 'hasty' : 'patient';
-      const waiting: Waiting = { key: order.key, count, seat: resolve };
+      const waiting: Waiting = { holder, count, seat: resolve };
       this.#lines[line].add(waiting);
       this.#weigh(line, count);
-      this.#countPlace(order.key, 1);
+      this.#countPlace(holder, 1);
       gone?.addEventListener(
         'abort',
         () => {
@@ -186,21 +194,28 @@ export class IssueQueue {
   #outOf(line: Line, waiting: Waiting): boolean {
     if (!this.#lines[line].delete(waiting)) return false;
     this.#weigh(line, -waiting.count);
-    this.#countPlace(waiting.key, -1);
+    this.#countPlace(waiting.holder, -1);
     return true;
   }
 
-  #countPlace(key: string | undefined, more: 1 | -1): void {
-    if (key === undefined) return;
-    const places = (this.#places.get(key) ?? 0) + more;
-    if (places > 0) this.#places.set(key, places);
-    else this.#places.delete(key);
+  #countPlace(holder: string | undefined, more: 1 | -1): void {
+    if (holder === undefined) return;
+    const places = (this.#places.get(holder) ?? 0) + more;
+    if (places > 0) this.#places.set(holder, places);
+    else this.#places.delete(holder);
+  }
+
+  #mostFor({ holder }: QueuedOrder): number {
+    const { mostPerKey, hastyMs } = this.#limits;
+    if (holder === undefined) return mostPerKey;
+    return Math.max(mostPerKey, Math.floor((hastyMs * this.#pace) / 2));
   }
 
   /** One caller's own orders, however many, leave room for those of others. */
-  #refuseFurther(held: number, aheadMs: number): Denial {
+  #refuseFurther(places: { held: number; most: number; aheadMs: number }): Denial {
+    const { held, most, aheadMs } = places;
     const retryAfterS = Math.max(1, Math.ceil(aheadMs / 1000));
-    const detail = `${held} orders of this caller are in line, at most ${this.#limits.mostPerKey} may be`;
+    const detail = `${held} orders of this caller are in line, at most ${most} may be`;
     const perSecond = Math.round(this.pacePerSecond);
     return denial('ERR_API_BUSY', detail, { retryAfterS, waiting: this.#weight, perSecond });
   }

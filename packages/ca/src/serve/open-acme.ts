@@ -1,14 +1,17 @@
 import type { Clock, Log } from '@countersign/base';
 import type { AcmeEdge } from '../acme/acme-edge.ts';
 import type { Authority } from '../authority.ts';
+import type { IssueLine } from './issue-line.ts';
 
 /** The ACME edge, where ca.yaml opens it: loaded there alone. */
 export async function openAcme({
   authority,
+  line,
   clock,
   log,
 }: {
   readonly authority: Authority;
+  readonly line?: IssueLine;
   readonly clock: Clock;
   readonly log: Log;
 }): Promise<AcmeEdge | undefined> {
@@ -25,6 +28,6 @@ export async function openAcme({
   const attestationRoots = await device.readAttestationRoots(config.deviceAttestation);
   const alternates = await chains.readAlternateChains(config.alternateChains, own, log);
   const asked = forAcme.authorityForAcme(authority, alternates);
-  const parts = { config, authority: asked, state, attestationRoots, clock, log };
+  const parts = { config, authority: asked, state, attestationRoots, line, clock, log };
   return await edge.AcmeEdge.open(parts);
 }

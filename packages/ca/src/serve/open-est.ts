@@ -4,6 +4,8 @@ import { type Clock, type Log, messageOf } from '@countersign/base';
 import type { SvidSource } from '@countersign/spiffe';
 import type { Authority } from '../authority.ts';
 import type { EstEdge } from '../est/est-edge.ts';
+import type { IssueLine } from './issue-line.ts';
+import { leaving } from './leaving.ts';
 import { shownBy } from './open-vault.ts';
 import { readAnyBody } from './read-body.ts';
 
@@ -17,10 +19,12 @@ export interface EstOnHttp {
 export async function openEst({
   authority,
   identity,
+  line,
   clock,
   log,
 }: {
   readonly authority: Authority;
+  readonly line?: IssueLine;
   readonly identity: SvidSource;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,7 +35,7 @@ export async function openEst({
     import('../est/est-edge.ts'),
     import('../est/channel-binding.ts'),
   ]);
-  const edge = new EstEdge({ config, authority, identity, clock, log });
+  const edge = new EstEdge({ config, authority, identity, line, clock, log });
   return {
     has: (path) => edge.has(path),
     answer: (request, response) => answer({ edge, channelBindingOf, log }, request, response),
@@ -57,6 +61,7 @@ async function answer(
     const reply = await edge.answer({
       ...{ method, url, headers, from: socket.remoteAddress ?? '' },
       shown: () => shownBy(socket),
+      left: leaving(response),
       binding: () => channelBindingOf(socket),
       body: (maxBodyBytes) => readAnyBody(request, { name: 'est', maxBodyBytes }),
     });

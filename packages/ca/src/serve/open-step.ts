@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { messageOf } from '@countersign/base';
 import type { ApiContext } from './api-context.ts';
+import { leaving } from './leaving.ts';
 import { shownBy } from './open-vault.ts';
 import { readAnyBody } from './read-body.ts';
 
@@ -13,10 +14,10 @@ export interface StepOnHttp {
 
 /** Where ca.yaml opens it: loaded there alone. */
 export async function openStep(api: ApiContext): Promise<StepOnHttp | undefined> {
-  const { authority, guesses, provisioners: desk, version, clock, log } = api;
+  const { authority, guesses, provisioners: desk, queue: line, version, clock, log } = api;
   if (!authority.config.stepPaths) return undefined;
   const { answerStep, findStepRoute } = await import('../step/answer-step.ts');
-  const context = { authority, guesses, desk, version, clock, log };
+  const context = { authority, guesses, desk, line, version, clock, log };
   return {
     has: (url) => findStepRoute(url).length > 0,
     async answer(request, response) {
@@ -26,6 +27,7 @@ export async function openStep(api: ApiContext): Promise<StepOnHttp | undefined>
         const { status, headers, body } = await answerStep(context, {
           ...{ method, url, from: socket.remoteAddress ?? '' },
           shown: () => shownBy(socket),
+          left: leaving(response),
           body: (maxBodyBytes) => readAnyBody(request, { name: 'step', maxBodyBytes }),
         });
         if (response.destroyed) return;

@@ -6,6 +6,8 @@ import { type Certificate, parseCertificate } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import { stateLayout } from '../state-layout.ts';
 import type { VaultEdge } from '../vault/vault-edge.ts';
+import type { IssueLine } from './issue-line.ts';
+import { leaving } from './leaving.ts';
 import { readAnyBody } from './read-body.ts';
 
 /** The Vault edge on the HTTP of a server. */
@@ -18,6 +20,7 @@ export interface VaultOnHttp {
 /** Where ca.yaml opens it: loaded there alone. */
 export async function openVault({
   authority,
+  line,
   dataDir,
   version,
   clock,
@@ -25,6 +28,7 @@ export async function openVault({
   meter,
 }: {
   readonly authority: Authority;
+  readonly line?: IssueLine;
   readonly dataDir: string;
   readonly version: string;
   readonly clock: Clock;
@@ -35,7 +39,7 @@ export async function openVault({
   if (config === undefined) return undefined;
   const { VaultEdge } = await import('../vault/vault-edge.ts');
   const copy = stateLayout(dataDir).vault;
-  const edge = await VaultEdge.open({ config, authority, version, copy, clock, log, meter });
+  const edge = await VaultEdge.open({ config, authority, line, version, copy, clock, log, meter });
   return {
     edge,
     has: (path) => edge.has(path),
@@ -61,6 +65,7 @@ async function answer(
     } = await edge.answer({
       ...{ method, url, headers, from },
       shown: () => shownBy(socket),
+      left: leaving(response),
       body: (maxBodyBytes) => readAnyBody(request, { name: 'vault', maxBodyBytes }),
     });
     if (response.destroyed) return;

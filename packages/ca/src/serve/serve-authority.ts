@@ -117,9 +117,10 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
     running: () => ({ publishing, retention, clockWatch, revoked, identity: own }),
   });
 
-  const acme = await openAcme(options);
+  const { queue: line } = context;
+  const acme = await openAcme({ ...options, line });
   const step = await openStep(context);
-  const vault = await openVault({ ...options, version: options.version ?? 'unknown' });
+  const vault = await openVault({ ...options, line, version: options.version ?? 'unknown' });
 
   // 2. nothing is issued for a server that cannot be; the own certificate, by the ordinary flow: its address as an IP
   // name, further names where ca.yaml gives them
@@ -135,7 +136,7 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   });
 
   own = identity;
-  const est = await openEst({ authority, identity, clock, log });
+  const est = await openEst({ authority, identity, line, clock, log });
 
   // 3. HTTPS: the listener proves who calls, and hands on sockets; HTTP is spoken on them
   const callers = new WeakMap<TLSSocket, Caller>();

@@ -15,6 +15,7 @@ import { proveShown } from '../prove-shown.ts';
 import type { ProvisionerDesk } from '../provisioners/provisioner-desk.ts';
 import { judgePeer } from '../serve/authorize-caller.ts';
 import type { GuessLimiter } from '../serve/guess-limiter.ts';
+import type { IssueLine } from '../serve/issue-line.ts';
 import { jsonReply, type StepHttp, type StepReply } from './step-http.ts';
 import { encryptedKeyBy, listProvisioners } from './step-provisioners.ts';
 import { refusalReply } from './step-refusal.ts';
@@ -24,6 +25,8 @@ export interface StepContext {
   readonly authority: Authority;
   readonly desk: ProvisionerDesk;
   readonly guesses: GuessLimiter;
+  /** Orders wait here among all others. */
+  readonly line: IssueLine;
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -117,26 +120,39 @@ async function sign(context: StepContext, http: StepHttp): Promise<Answer> {
   if (!request.ok) return request;
   const { csr, token, ttlMs } = request;
   return await byToken(context, http, async () => {
-    const issued = await context.desk.enrol({ token, csr, ttlMs });
+    const { left } = http;
+    // Before the token is looked at, so that it is not spent by whoever is sent away.
+    const issued = await context.line.serve({ ...(left && { left }) }, () =>
+      context.desk.enrol({ token, csr, ttlMs }),
+    );
     return issued.ok ? created(issued) : issued;
   });
 }
 
 /** For the key of the certificate that is shown: the handshake proved it. */
-async function renew({ authority, clock }: StepContext, http: StepHttp): Promise<Answer> {
+async function renew({ authority, line, clock }: StepContext, http: StepHttp): Promise<Answer> {
   const shown = await peerOf(authority, http, clock.now());
   if (!shown.ok) return shown;
-  const issued = await authority.renew({ peer: shown.peer });
+  const issued = await line.serve(orderOf(shown.peer, http), () =>
+    authority.renew({ peer: shown.peer }),
+  );
   return issued.ok ? created(issued) : { ...issued, isTold: true };
 }
 
-async function rekey({ authority, clock }: StepContext, http: StepHttp): Promise<Answer> {
+async function rekey({ authority, line, clock }: StepContext, http: StepHttp): Promise<Answer> {
   const shown = await peerOf(authority, http, clock.now());
   if (!shown.ok) return shown;
   const request = readRekey(await http.body(mostOctets));
   if ('detail' in request) return request;
-  const issued = await authority.renew({ peer: shown.peer, csr: request.csr });
+  const issued = await line.serve(orderOf(shown.peer, http), () =>
+    authority.renew({ peer: shown.peer, csr: request.csr }),
+  );
   return issued.ok ? created(issued) : { ...issued, isTold: true };
+}
+
+/** Whose certificate ends soon comes first. */
+function orderOf({ serialHex: key, notAfter: endsAt }: VerifiedPeer, { left }: StepHttp) {
+  return { key, endsAt, ...(left && { left }) };
 }
 
 /** By a token for that serial number, or by the certificate itself. */

@@ -128,6 +128,24 @@ describe("step-ca's paths", () => {
     assert.equal((await ask('POST', '/renew', {})).status, 401);
   });
 
+  it('say when to come again where more is asked for than can be issued, and spend no token', async () => {
+    const full = { abreast: 0, patientMs: -1, hastyMs: -1 };
+    const busy = await testApi({
+      authority: await testAuthority({ yaml: yaml(directory) }),
+      queue: full,
+    });
+    try {
+      const ott = token({ sub: 'c', sans: ['c.example.test'] });
+      const body = JSON.stringify({ csr: await csr(), ott });
+      const refused = await exchange(busy, { method: 'POST', path: '/sign', body });
+      assert.equal(refused.status, 503);
+      assert.match(String(refused.headers['retry-after']), /^\d+$/);
+      assert.equal((await ask('POST', '/sign', JSON.parse(body))).status, 201);
+    } finally {
+      await busy.close();
+    }
+  });
+
   it('revoke by a token for that certificate, of the provisioner that it came by', async () => {
     const sans = ['b.example.test'];
     const { json } = await ask('POST', '/sign', {

@@ -17,6 +17,7 @@ const statuses: readonly (readonly [prefix: string, status: number])[] = [
   ['ERR_STEP_', 400],
   ['ERR_PROVISIONER_RATE', 429],
   ['ERR_API_GUESSES', 429],
+  ['ERR_API_BUSY', 503],
   ['ERR_PROVISIONER_', 401],
   ['ERR_JWT_', 401],
   ['ERR_TOKEN_', 401],

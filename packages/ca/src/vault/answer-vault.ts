@@ -24,6 +24,8 @@ export interface VaultHttp {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly from: string;
   readonly shown: () => readonly Certificate[];
+  /** Aborted where the client has left. */
+  readonly left?: () => AbortSignal;
   /** Whole, within the limit. */
   readonly body: (maxBytes: number) => Promise<Uint8Array>;
 }
@@ -107,10 +109,10 @@ async function answerOf(
   // 4. The answer; who asked is in the audit trail.
   const read = readVaultBody(await http.body(maxBodyBytes), header(http, 'content-type') ?? '');
   if (typeof read === 'string') return badRequest(read);
-  const { from, shown } = http;
+  const { from, shown, left } = http;
   const host = header(http, 'host') ?? 'localhost';
   const call: VaultCall = {
-    ...{ operation, path, names, query, caller, from, shown, body: read },
+    ...{ operation, path, names, query, caller, from, shown, left, body: read },
     origin: `https://${/^[A-Za-z0-9.:[\]-]{1,300}$/.test(host) ? host : 'localhost'}`,
   };
   return await whileAskedBy({ by: outcome.by, from }, async () =>

@@ -30,6 +30,8 @@ export interface VaultCall {
   readonly from: string;
   /** What the TLS client has shown, leaf first; the handshake proved its key, nobody its issuer. */
   readonly shown: () => readonly Certificate[];
+  /** Aborted where the client has left. */
+  readonly left?: (() => AbortSignal) | undefined;
   readonly origin: string;
 }
 

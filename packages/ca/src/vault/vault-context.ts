@@ -2,6 +2,7 @@ import type { Clock, Counter, Log } from '@countersign/base';
 import type { Authority } from '../authority.ts';
 import type { KeySets } from '../bearer/key-sets.ts';
 import type { GuessLimiter } from '../serve/guess-limiter.ts';
+import type { IssueLine } from '../serve/issue-line.ts';
 import type { AuthMethods } from './auth/auth-methods.ts';
 import type { Mounts } from './mounts.ts';
 import type { Lists } from './pki/lists.ts';
@@ -25,6 +26,8 @@ export interface VaultContext {
   /** Where keys of other issuers' tokens come from. */
   readonly keySets: KeySets;
   readonly guesses: GuessLimiter;
+  /** Orders wait here among all others. */
+  readonly line: IssueLine;
   readonly version: string;
   readonly requests: Counter;
   readonly clock: Clock;

@@ -2,6 +2,7 @@ import type { Clock, Log, Meter } from '@countersign/base';
 import type { Authority } from '../authority.ts';
 import { KeySets } from '../bearer/key-sets.ts';
 import { GuessLimiter } from '../serve/guess-limiter.ts';
+import { type IssueLine, noLine } from '../serve/issue-line.ts';
 import { answerVault, type VaultHttp, type VaultReply } from './answer-vault.ts';
 import { AuthMethods } from './auth/auth-methods.ts';
 import { isOwnPath } from './mount-path.ts';
@@ -18,6 +19,8 @@ import { VaultStore } from './vault-store.ts';
 export interface VaultEdgeOptions {
   readonly config: VaultConfig;
   readonly authority: Authority;
+  /** None before it unless given. */
+  readonly line?: IssueLine | undefined;
   readonly version: string;
   /** Where a copy of its state is kept, for backups; absent: nowhere. */
   readonly copy?: string | undefined;
@@ -38,7 +41,7 @@ export class VaultEdge {
 
   /** @throws CountersignError ERR_STATE_BROKEN */
   static async open(options: VaultEdgeOptions): Promise<VaultEdge> {
-    const { config, authority, version, clock, log, meter } = options;
+    const { config, authority, line = noLine, version, clock, log, meter } = options;
     const { ledger: state } = authority;
     const copy = new VaultCopy({
       ...{ state, file: options.copy, log },
@@ -50,7 +53,7 @@ export class VaultEdge {
     });
     const { failedLogins: burst, failedLoginMs: refillMs } = config.limits;
     const context: VaultContext = {
-      ...{ config, authority, store, version, clock, log },
+      ...{ config, authority, store, line, version, clock, log },
       tokens: new Tokens({ store, config, clock, log }),
       policies: new Policies(store, clock),
       mounts: new Mounts(store, config),

@@ -73,5 +73,8 @@ export function unsupportedOperation(): VaultRefusal {
 
 /** What the issue flow refused: whoever has a token that may ask is told why. */
 export function refusedByAuthority(denied: Denial): VaultRefusal {
-  return { ...denied, status: 400, errors: [denied.detail] };
+  if (denied.code !== 'ERR_API_BUSY') return { ...denied, status: 400, errors: [denied.detail] };
+  const headers = { 'retry-after': String(denied.fields?.retryAfterS ?? 1) };
+  const told = 'more requests than can be worked off, try again later';
+  return { ...denied, status: 503, errors: [told], headers };
 }

@@ -99,16 +99,20 @@ export async function signFor(
   const { commonName, dns, ip } = alternatives(asked, get.bool(values, 'exclude_cn_from_sans'));
   const usages: UsageWish | undefined =
     way === 'sign-verbatim' || role === undefined ? undefined : usagesOfRole(role);
-  const issued = await context.authority.doors.vouch(
-    {
-      csr: request.csr.raw,
-      ...{ commonName, dns, ip, spiffeId: asked.uris[0], ttlMs: lifetime.ttlMs, usages },
-      issuer: opened.name,
-      provisioner: mount.provisioner,
-      caller: `vault:${token?.who ?? ''}`,
-      evidence: `vault ${call.path} by token ${token?.accessor ?? ''}`,
-    },
-    mount.configured === undefined ? [opened] : undefined,
+  const caller = `vault:${token?.who ?? ''}`;
+  const order = { holder: caller, ...(call.left !== undefined && { left: call.left }) };
+  const issued = await context.line.serve(order, () =>
+    context.authority.doors.vouch(
+      {
+        csr: request.csr.raw,
+        ...{ commonName, dns, ip, spiffeId: asked.uris[0], ttlMs: lifetime.ttlMs, usages },
+        issuer: opened.name,
+        provisioner: mount.provisioner,
+        caller,
+        evidence: `vault ${call.path} by token ${token?.accessor ?? ''}`,
+      },
+      mount.configured === undefined ? [opened] : undefined,
+    ),
   );
   if (!issued.ok) return refusedByAuthority(issued);
 
