@@ -28,6 +28,11 @@ export function clientCertDetails(
   return lineOf(mode === 'APPEND_FORWARD' ? [...passed, own] : [own]);
 }
 
+/** Whether what the client wrote reaches the upstream: then no two requests are told of alike. */
+export function passesOn({ mode }: ClientCertDetails): boolean {
+  return mode !== 'SANITIZE' && mode !== 'SANITIZE_SET';
+}
+
 function lineOf(elements: readonly string[]): string[] {
   return elements.length === 0 ? [] : [xfccHeader, elements.join(',')];
 }

@@ -9,7 +9,7 @@ import {
   xfccHeader,
 } from '@countersign/wire';
 import { formatName, type GeneralName } from '@countersign/x509';
-import { clientCertDetails } from './client-cert-details.ts';
+import { clientCertDetails, passesOn } from './client-cert-details.ts';
 import type { ClientCertDetails } from './model/listener-model.ts';
 import type { RbacTest } from './rbac-test.ts';
 import { type Asker, connectionOf, type Trust } from './reask.ts';
@@ -78,13 +78,16 @@ export class Session implements Asker {
   /** Names and values alternating. @param rawHeaders of the request, of which something may be passed on */
   identityHeaders(rawHeaders: readonly string[]): readonly string[] {
     const by = this.by();
-    if (this.certDetails !== undefined) {
-      return clientCertDetails(this.certDetails, this.peer, by, rawHeaders);
-    }
     const known = this.#identityHeaders;
     if (known !== undefined && known.by === by) return known.headers;
-    const headers = identityHeadersOf(this.peer, by);
-    this.#identityHeaders = { by, headers };
+    const { certDetails } = this;
+    const headers =
+      certDetails === undefined
+        ? identityHeadersOf(this.peer, by)
+        : clientCertDetails(certDetails, this.peer, by, rawHeaders);
+    // Where something of the request is passed on, each has its own.
+    if (certDetails === undefined || !passesOn(certDetails))
+      this.#identityHeaders = { by, headers };
     return headers;
   }
 

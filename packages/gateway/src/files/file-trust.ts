@@ -12,6 +12,7 @@ import {
   type Crl,
   certificatesFromPem,
   crlsFromPem,
+  SignatureCache,
   validatePath,
 } from '@countersign/x509';
 import type { TrustModel } from '../model/credential-model.ts';
@@ -40,7 +41,7 @@ export class FileTrust implements Trust {
   /** @throws CountersignError ERR_FILE, ERR_PEM_*, ERR_CERT_*, ERR_CRL_*, ERR_DER_* */
   static async open(
     model: TrustModel,
-    tools: Pick<FollowedFilesOptions<Read>, 'clock' | 'log'>,
+    tools: Pick<FollowedFilesOptions<Read>, 'clock' | 'log' | 'lookEveryMs'>,
   ): Promise<FileTrust> {
     const { name, authorities, crl } = model;
     const files = await FollowedFiles.follow<Read>({
@@ -86,23 +87,42 @@ function listsOf(
   clock: Clock,
 ): RevocationSource {
   const verdicts = new WeakMap<VerifiedPeer, Verdict>();
+  const signatures = new SignatureCache({ maxEntries: rememberedSignatures });
   return {
     check(peer) {
       const { value } = files;
       const known = verdicts.get(peer);
       if (known?.from === value) return known.status;
-      const status = judge(peer, value.crls ?? [], crlScope, clock.now());
+      rememberProved(peer.chain, signatures);
+      const asked = { crls: value.crls ?? [], scope: crlScope, now: clock.now(), signatures };
+      const status = judge(peer, asked);
       verdicts.set(peer, { from: value, status });
       return status;
     },
   };
 }
 
+/** Those of the lists, and of peers that come again. */
+const rememberedSignatures = 4096;
+
+/** A verified peer is proof of every signature of its chain: none is verified twice. */
+function rememberProved(chain: VerifiedPeer['chain'], signatures: SignatureCache): void {
+  for (const [i, { raw }] of chain.entries()) {
+    const signer = chain[i + 1];
+    if (signer !== undefined) signatures.add(signer.spki.raw, raw);
+  }
+}
+
+interface Asked {
+  readonly crls: readonly Crl[];
+  readonly scope: 'chain' | 'leaf';
+  readonly now: number;
+  readonly signatures: SignatureCache;
+}
+
 function judge(
   { chain, notAfter }: VerifiedPeer,
-  crls: readonly Crl[],
-  scope: 'chain' | 'leaf',
-  now: number,
+  { crls, scope, now, signatures }: Asked,
 ): RevocationStatus {
   const [leaf, ...signers] = chain;
   // Of the leaf alone: its issuer is taken for granted.
@@ -110,7 +130,7 @@ function judge(
   if (anchor === undefined) return good;
   const intermediates = scope === 'leaf' ? [] : signers.slice(0, -1);
   const at = Math.min(now, notAfter);
-  const path = validatePath({ leaf, intermediates, anchors: [anchor], at, crls });
+  const path = validatePath({ leaf, intermediates, anchors: [anchor], at, crls, signatures });
   if (path.ok) return good;
   if (path.code !== 'ERR_CERT_REVOKED') return { status: 'unknown', detail: path.detail };
   const reason = 'unspecified';
