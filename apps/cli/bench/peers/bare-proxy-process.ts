@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { createWriteStream, readFileSync, watchFile } from 'node:fs';
+import { appendFileSync, readFileSync, watchFile } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
@@ -15,7 +15,6 @@ const pool = new Pool(`https://127.0.0.1:${upstreamPort}`, {
   ...{ connections: 64, pipelining: 1 },
   connect: { ...identity, servername: 'server.example.test' },
 });
-const log = createWriteStream(join(directory, 'bare.log'));
 const callers = new WeakMap<TLSSocket, string>();
 
 const context = () => ({ ...identity, crl: read('crl.pem') });
@@ -26,6 +25,18 @@ const server = https.createServer(
 server.keepAliveTimeout = 600_000;
 watchFile(join(directory, 'crl.pem'), { interval: 200 }, () => server.setSecureContext(context()));
 server.listen(Number(port), '127.0.0.1');
+
+// As nginx and Envoy do: many lines at once, and none later than a second.
+let lines = '';
+function log(line: string): void {
+  lines += line;
+  if (lines.length > 64 * 1024) flush();
+}
+function flush(): void {
+  if (lines !== '') appendFileSync(join(directory, 'bare.log'), lines);
+  lines = '';
+}
+setInterval(flush, 1000);
 
 function callerOf(socket: TLSSocket): string {
   const known = callers.get(socket);
@@ -41,7 +52,7 @@ function proxy(request: IncomingMessage, response: ServerResponse): void {
   const id = callerOf(request.socket as TLSSocket);
   const { method = 'GET', url: path = '/' } = request;
   const done = (status: number) =>
-    log.write(`${JSON.stringify({ id, method, path, status, ms: performance.now() - started })}\n`);
+    log(`${JSON.stringify({ id, method, path, status, ms: performance.now() - started })}\n`);
   if (id !== allowed) {
     response.writeHead(403);
     response.end();
