@@ -36,6 +36,7 @@ test('each issuer has one shape, and what goes with none of it is refused by nam
       /expected one of token, approle/,
     ],
     ['files: { key: k, cert: c, roots: r }, ttl: 1h', /ttl: is decided by who gives the identity/],
+    [`workload_api: { socket: /a }, ${id}`, /spiffe_id: stands in workload_api, where it chooses/],
     ['workload_api: { socket: /a }, dns: [a]', /dns: is decided by who gives the identity/],
     [`${acme}, ${id}`, /roots is missing/],
     [`${acme.replace('http_01: {}', '')}, ${id}, roots: r`, /expected "http_01" or "dns_01"/],

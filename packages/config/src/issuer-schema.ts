@@ -128,7 +128,7 @@ export const issuerSchema = oneOf(kinds, { ...wishes, ...names }).superRefine(
       context.addIssue({
         code: 'custom',
         path: [key],
-        message: 'is decided by who gives the identity',
+        message: key === 'spiffe_id' ? withinWorkloadApi : 'is decided by who gives the identity',
       });
     }
     if (!isGiven && spiffeId === undefined) {
@@ -138,6 +138,9 @@ export const issuerSchema = oneOf(kinds, { ...wishes, ...names }).superRefine(
     checkSigner(written, context);
   },
 );
+
+const withinWorkloadApi =
+  'stands in workload_api, where it chooses: workload_api: { socket: …, spiffe_id: … }';
 
 /** An issuer that several certificates come from: their names stand elsewhere. */
 export const signerSchema = oneOf(signers, wishes).superRefine(checkSigner);

@@ -110,6 +110,24 @@ test('a failure is told, and not remembered', async () => {
   await assert.rejects(identity.ephemeral({ ...options, token: 'cst1.x' }), {
     code: 'ERR_WIRE_TOKEN',
   });
+  const kinds: readonly (readonly [token: unknown, why: RegExp])[] = [
+    [undefined, /: it is undefined, expected the text of a join token/],
+    [Buffer.from('cst1.secret'), /: it is an object \(Buffer\)/],
+    [{ value: 'cst1.secret' }, /: it is an object \(Object\)/],
+    [async () => ({ token: 'cst1.secret' }), /: it is an object \(Object\)/],
+    [async () => undefined, /: it is undefined/],
+    [' ', /: it is empty/],
+    ['ghp_secret', /: it is neither a join token nor a JWT/],
+  ];
+  for (const [token, message] of kinds) {
+    const asked = identity.ephemeral({ ...options, token: token as string });
+    await assert.rejects(asked, (thrown: Error) => {
+      assert.match(thrown.message, message);
+      assert.doesNotMatch(thrown.message, /secret/);
+      assert.equal((thrown as { code?: unknown }).code, 'ERR_IDENTITY_TOKEN');
+      return true;
+    });
+  }
   const live = await identity.ephemeral({ ...options, token: revealJoinToken(authority.token) });
   assert.equal(live.svid().spiffeId.toString(), paymentsId);
   await live.stop();

@@ -134,11 +134,31 @@ function pinOf(
 }
 
 async function tokenOf({ token, url }: EphemeralOptions): Promise<string> {
-  if (typeof token === 'string') return token;
-  try {
-    return await token();
-  } catch (thrown) {
-    const message = `fetch a token for "${url}": ${messageOf(thrown)}`;
-    throw new CountersignError('ERR_IDENTITY_TOKEN', message, { cause: thrown });
-  }
+  if (typeof token !== 'function') return textOf(token, url);
+  const given: unknown = await Promise.resolve()
+    .then(token)
+    .catch((thrown: unknown) => {
+      const message = `fetch a token for "${url}": ${messageOf(thrown)}`;
+      throw new CountersignError('ERR_IDENTITY_TOKEN', message, { cause: thrown });
+    });
+  return textOf(given, url);
+}
+
+/** Plain JavaScript may hand over anything, and a token of another service looks like one. Nothing of it is in the error. */
+function textOf(token: unknown, url: string): string {
+  const kinds = 'expected the text of a join token ("cst1.…") or of a JWT';
+  if (typeof token !== 'string') throw unfit(url, `it is ${kindOf(token)}, ${kinds}`);
+  const text = token.trim();
+  if (text === '') throw unfit(url, `it is empty, ${kinds}`);
+  if (text.startsWith('cst1.') || isBearerToken(text)) return text;
+  throw unfit(url, `it is neither a join token nor a JWT, ${kinds}`);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
+  return `an object (${value.constructor?.name ?? 'without a class'})`;
+}
+
+function unfit(url: string, why: string): CountersignError {
+  return new CountersignError('ERR_IDENTITY_TOKEN', `token for "${url}": ${why}`);
 }

@@ -13,7 +13,7 @@ export const identityAdapterCodes = {
   },
   ERR_IDENTITY_TOKEN: {
     meaning: 'No token was to be had for the enrolment of a new instance.',
-    hint: 'look at what the function that was given as `token` does',
+    hint: 'look at what was given as `token`: a join token, a JWT, or a function that gives one, such as githubToken(…)',
     exit: 3,
   },
 } as const satisfies CodeFamily;
