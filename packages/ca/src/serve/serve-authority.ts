@@ -211,7 +211,6 @@ export async function serveAuthority(options: ServeAuthorityOptions): Promise<Au
   });
 
   // 6. who follows the feed, for whoever watches
-  for (const notice of authority.config.notices) log.warn({}, notice);
   if (api.isAnyGateway) log.warn({ key: 'api.gateways' }, anyGateway);
   const watching = new AbortController();
   const { leases, liveLeases: live } = context;
