@@ -231,11 +231,11 @@ export function openStream(
   name: WorkloadMethod,
   metadata = withHeader(),
 ): ClientReadableStream<Uint8Array> {
-  const { path, requestSerialize, responseDeserialize } = workloadMethods[name];
+  const { path, request } = workloadMethods[name];
   const stream = client.makeServerStreamRequest(
     path,
-    requestSerialize as (value: object) => Buffer,
-    responseDeserialize,
+    request.encode as (value: object) => Buffer,
+    (bytes) => bytes,
     {},
     metadata,
   );
@@ -261,12 +261,12 @@ export function callOnce(
   request: object,
   metadata = withHeader(),
 ): Promise<Uint8Array> {
-  const { path, requestSerialize, responseDeserialize } = workloadMethods[name];
+  const { path, request: shape } = workloadMethods[name];
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(
       path,
-      requestSerialize as (value: object) => Buffer,
-      responseDeserialize,
+      shape.encode as (value: object) => Buffer,
+      (bytes) => bytes,
       request,
       metadata,
       (error, value) => (value === undefined ? reject(error) : resolve(value)),

@@ -141,17 +141,15 @@ describe('secret discovery, state of the world', () => {
   });
 
   it('answers a single fetch', async () => {
-    const { path, requestSerialize, responseDeserialize } = sdsMethods.fetchSecrets;
+    const { path, request } = sdsMethods.fetchSecrets;
     const bytes = await new Promise<Uint8Array>((resolve, reject) => {
-      world
-        .client()
-        .makeUnaryRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          asking(['default']),
-          (error, value) => (value === undefined ? reject(error) : resolve(value)),
-        );
+      world.client().makeUnaryRequest(
+        path,
+        request.encode,
+        (encoded) => encoded,
+        asking(['default']),
+        (error, value) => (value === undefined ? reject(error) : resolve(value)),
+      );
     });
     const { resources } = sdsMessages.response.decode(bytes);
     assert.equal(idOf(sdsMessages.secret.decode(resources[0]!.value)), myService);
@@ -221,21 +219,16 @@ type Sotw = ClientDuplexStream<DiscoveryRequest, Uint8Array>;
 type Delta = ClientDuplexStream<DeltaDiscoveryRequest, Uint8Array>;
 
 function openSotw(client: Client): Sotw {
-  const { path, requestSerialize, responseDeserialize } = sdsMethods.streamSecrets;
+  const { path, request } = sdsMethods.streamSecrets;
   const metadata = new Metadata();
-  const stream = client.makeBidiStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    metadata,
-  );
+  const stream = client.makeBidiStreamRequest(path, request.encode, (bytes) => bytes, metadata);
   stream.on('error', () => {});
   return stream;
 }
 
 function openDelta(client: Client): Delta {
-  const { path, requestSerialize, responseDeserialize } = sdsMethods.deltaSecrets;
-  const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  const { path, request } = sdsMethods.deltaSecrets;
+  const stream = client.makeBidiStreamRequest(path, request.encode, (bytes) => bytes);
   stream.on('error', () => {});
   return stream;
 }

@@ -106,7 +106,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     ...(maxConnections === undefined ? {} : { maxConnections }),
   });
   const now = () => clock.monotonic();
-  const admission = new Admission({ server, book, keeper, log, meter, now });
+  const admission = new Admission({ book, keeper, log, meter, now });
   const streams = new LiveStreams({ admission, book, identities, log });
   const tokens = new JwtCache(authority.jwtSvid.bind(authority), clock, signal);
   server.add(workloadApi({ admission, streams, identities, tokens, now: () => clock.now(), log }));

@@ -276,6 +276,15 @@ describe('entries and streams', () => {
     await world.close();
   });
 
+  it('an agent that stops tells its streams to come again', async () => {
+    const world = await agentWorld([entryFor(myService)]);
+    const stream = openStream(world.client(), 'fetchX509Svid');
+    await nextSvids(stream);
+    const ended = endOf(stream);
+    await world.close();
+    assert.equal((await ended).code, status.UNAVAILABLE);
+  });
+
   it('no key of a workload is in any log line, and the socket is gone after the end', async () => {
     const world = await agentWorld([entryFor(myService)]);
     const stream = openStream(world.client(), 'fetchX509Svid');

@@ -52,15 +52,20 @@ export async function openKernel(): Promise<Kernel> {
   );
   const libc = koffi.load(null);
   const getsockopt = libc.func(
-    'int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)',
+    'int getsockopt(int fd, int level, int name, void *value, void *length)',
   );
   const poll = libc.func('int poll(void *fds, ulong count, int timeoutMs)');
   const syscall = libc.func('long syscall(long number, int pid, uint32_t flags)');
 
-  function option(fd: number, name: number, bytes: number): DataView | undefined {
-    const value = Buffer.alloc(bytes);
-    if (getsockopt(fd, solSocket, name, value, [bytes]) !== 0) return undefined;
-    return new DataView(value.buffer, value.byteOffset, bytes);
+  // Each call is over before the next begins: memory that is given to the kernel is taken once.
+  const value = Buffer.alloc(12);
+  const length = Buffer.alloc(4);
+  const asked = Buffer.alloc(8);
+
+  /** Whether the kernel has put so many bytes into `value`. */
+  function hasOption(fd: number, name: number, bytes: number): boolean {
+    length.writeUInt32LE(bytes, 0);
+    return getsockopt(fd, solSocket, name, value, length) === 0 && length.readUInt32LE(0) === bytes;
   }
 
   let knowsPeerHandle = true;
@@ -69,20 +74,20 @@ export async function openKernel(): Promise<Kernel> {
       return knowsPeerHandle;
     },
     credentialsOf(fd) {
-      const found = option(fd, soPeerCred, 12);
-      if (found === undefined) {
+      if (!hasOption(fd, soPeerCred, 12)) {
         throw new CountersignError('ERR_AGENT_PEER', 'the kernel does not say who connected');
       }
-      const [pid, uid, gid] = [0, 4, 8].map((at) => found.getUint32(at, true)) as [
-        number,
-        number,
-        number,
-      ];
-      return { pid, uid, gid };
+      return {
+        pid: value.readUInt32LE(0),
+        uid: value.readUInt32LE(4),
+        gid: value.readUInt32LE(8),
+      };
     },
     processOf(fd, pid) {
-      const handle = option(fd, soPeerPidfd, 4)?.getInt32(0, true);
-      if (handle !== undefined && handle >= 0) return handle;
+      if (hasOption(fd, soPeerPidfd, 4)) {
+        const handle = value.readInt32LE(0);
+        return handle < 0 ? undefined : handle;
+      }
       // Any other reason means that the process is gone, and its number perhaps another's.
       if (koffi.errno() !== enoProtoOpt) return undefined;
       knowsPeerHandle = false;
@@ -90,9 +95,8 @@ export async function openKernel(): Promise<Kernel> {
       return opened < 0 ? undefined : opened;
     },
     hasEnded(handle) {
-      const asked = Buffer.alloc(8);
       asked.writeInt32LE(handle, 0);
-      asked.writeInt16LE(pollIn, 4);
+      asked.writeInt32LE(pollIn, 4);
       // A process that has ended makes its handle readable; what cannot be asked is not alive. A signal that comes at that
       // moment, such as a profiler's, says nothing of it.
       for (let tries = 0; tries < interruptedAtMost; tries += 1) {

@@ -1,4 +1,5 @@
-import { type CallRefusal, refusalOf } from '../serve/refuse-call.ts';
+import type { CallStatus } from '../grpc/grpc-status.ts';
+import { refusalOf } from '../serve/refuse-call.ts';
 import { isPending } from '../svids/held-identities.ts';
 import {
   type DeltaDiscoveryRequest,
@@ -31,7 +32,7 @@ export class DeltaStream implements SdsStream<DeltaDiscoveryRequest> {
     this.#options = options;
   }
 
-  asked(request: DeltaDiscoveryRequest): CallRefusal | undefined {
+  asked(request: DeltaDiscoveryRequest): CallStatus | undefined {
     const { resourceNamesSubscribe: more, resourceNamesUnsubscribe: less } = request;
     const wrong =
       wrongType(request.typeUrl) ??
@@ -65,7 +66,7 @@ export class DeltaStream implements SdsStream<DeltaDiscoveryRequest> {
     return undefined;
   }
 
-  answer(): Uint8Array | CallRefusal | undefined {
+  answer(): Uint8Array | CallStatus | undefined {
     const { held, identities } = this.#options;
     if (!this.#isAsked) return undefined;
     const holdings = identities.of(held.entries);

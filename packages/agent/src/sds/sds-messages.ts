@@ -1,5 +1,5 @@
 import { protoFiles } from '@countersign/wire';
-import { loadTypes, messageType, methodOf } from '../serve/proto-types.ts';
+import { loadTypes, messageType } from '../serve/proto-types.ts';
 
 const types = loadTypes(protoFiles.sds);
 const discovery = 'envoy.service.discovery.v3';
@@ -95,10 +95,9 @@ export const sdsMessages = {
 } as const;
 
 const service = '/envoy.service.secret.v3.SecretDiscoveryService';
-const both = { request: true, response: true };
 
 export const sdsMethods = {
-  streamSecrets: methodOf(`${service}/StreamSecrets`, sdsMessages.request, both),
-  deltaSecrets: methodOf(`${service}/DeltaSecrets`, sdsMessages.deltaRequest, both),
-  fetchSecrets: methodOf(`${service}/FetchSecrets`, sdsMessages.request, {}),
+  streamSecrets: { path: `${service}/StreamSecrets`, request: sdsMessages.request },
+  deltaSecrets: { path: `${service}/DeltaSecrets`, request: sdsMessages.deltaRequest },
+  fetchSecrets: { path: `${service}/FetchSecrets`, request: sdsMessages.request },
 } as const;

@@ -1,17 +1,12 @@
-import type { ServerDuplexStream, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
+import { duplex, type GrpcMethod, unary } from '../grpc/grpc-method.ts';
+import type { CallStatus } from '../grpc/grpc-status.ts';
+import type { ServerCall } from '../grpc/server-call.ts';
 import type { Admission } from '../serve/admit-workload.ts';
 import type { LiveStreams } from '../serve/live-streams.ts';
-import type { LocalService } from '../serve/local-server.ts';
-import { type CallRefusal, refusalOf } from '../serve/refuse-call.ts';
+import { refusalOf } from '../serve/refuse-call.ts';
 import type { HeldIdentities } from '../svids/held-identities.ts';
 import { DeltaStream } from './delta-stream.ts';
-import {
-  type DeltaDiscoveryRequest,
-  type DiscoveryRequest,
-  sdsMessages,
-  sdsMethods,
-  secretType,
-} from './sds-messages.ts';
+import { type DiscoveryRequest, sdsMessages, sdsMethods, secretType } from './sds-messages.ts';
 import type { SdsReport } from './sds-report.ts';
 import {
   missingOf,
@@ -31,71 +26,47 @@ export interface SdsOptions {
 }
 
 /** Envoy's secret discovery, version 3: state of the world, delta, and single fetches. */
-export function sdsService(options: SdsOptions): LocalService {
-  return {
-    definition: sdsMethods,
-    implementation: {
-      streamSecrets(call: ServerDuplexStream<DiscoveryRequest, Uint8Array>) {
-        void serve(options, call, 'StreamSecrets', SotwStream);
-      },
-      deltaSecrets(call: ServerDuplexStream<DeltaDiscoveryRequest, Uint8Array>) {
-        void serve(options, call, 'DeltaSecrets', DeltaStream);
-      },
-      fetchSecrets(
-        call: ServerUnaryCall<DiscoveryRequest, Uint8Array>,
-        callback: sendUnaryData<Uint8Array>,
-      ) {
-        void fetchSecrets(options, call).then(
-          (answer) => (answer instanceof Uint8Array ? callback(null, answer) : callback(answer)),
-          () => callback({ code: 13, details: 'the call failed' }),
-        );
-      },
-    },
-  };
+export function sdsService(options: SdsOptions): readonly GrpcMethod[] {
+  return [
+    duplex(sdsMethods.streamSecrets, (call) => serve(options, call, 'StreamSecrets', SotwStream)),
+    duplex(sdsMethods.deltaSecrets, (call) => serve(options, call, 'DeltaSecrets', DeltaStream)),
+    unary(sdsMethods.fetchSecrets, (call, request) => fetchSecrets(options, call, request)),
+  ];
 }
 
-type SdsCall<Request> = ServerDuplexStream<Request, Uint8Array>;
 type StreamKind<Request> = new (options: SdsStreamOptions) => SdsStream<Request>;
 
+/** @returns what takes the requests; undefined where the call is refused */
 async function serve<Request>(
   options: SdsOptions,
-  call: SdsCall<Request>,
+  call: ServerCall,
   method: string,
   Kind: StreamKind<Request>,
-): Promise<void> {
+): Promise<((request: Request) => void) | undefined> {
   const { admission, streams, identities, report } = options;
   // 1. who asks, by the kernel's word as everywhere; Envoy sends no header of the Workload API
   const workload = await admission.admit(call, method);
-  if (!workload.ok) return void call.emit('error', refusalOf(workload));
-  if (call.cancelled) return;
+  if (!workload.ok) {
+    call.end(refusalOf(workload));
+    return undefined;
+  }
+  if (call.isOver) return undefined;
   // 2. requests and changes take turns: each may be reason for an answer
   const held = { entries: workload.entries };
   const { process } = workload.attested;
   const stream = new Kind({ held, process, identities, report });
-  let isOver = false;
-  function end(refusal: CallRefusal): void {
-    if (isOver) return;
-    isOver = true;
-    call.emit('error', refusal);
-  }
   function answer(): void {
-    if (isOver || call.writableNeedDrain) return;
+    if (call.isOver || call.isBehind) return;
     const next = stream.answer();
     if (next === undefined) return;
     if (!(next instanceof Uint8Array)) {
-      end(next);
+      call.end(next);
       return;
     }
     report.sent();
-    call.write(next);
+    call.send(next);
   }
-  call.on('data', (request: Request) => {
-    const wrong = stream.asked(request);
-    if (wrong !== undefined) return end(wrong);
-    answer();
-  });
-  call.on('drain', answer);
-  call.once('end', () => call.end());
+  call.onDrain = answer;
   const unfollow = streams.follow(
     {
       attested: workload.attested,
@@ -105,23 +76,27 @@ async function serve<Request>(
       },
       refuse(refusal) {
         admission.count(method, refusal);
-        end(refusalOf(refusal));
+        call.end(refusalOf(refusal));
       },
     },
     workload,
   );
   // 3. until it hangs up
-  call.once('cancelled', unfollow);
-  call.once('close', unfollow);
+  call.onOver(unfollow);
+  return function asked(request) {
+    const wrong = stream.asked(request);
+    if (wrong === undefined) answer();
+    else call.end(wrong);
+  };
 }
 
 async function fetchSecrets(
   { admission, identities }: SdsOptions,
-  call: ServerUnaryCall<DiscoveryRequest, Uint8Array>,
-): Promise<Uint8Array | CallRefusal> {
+  call: ServerCall,
+  { resourceNames, typeUrl, node }: DiscoveryRequest,
+): Promise<Uint8Array | CallStatus> {
   const workload = await admission.admit(call, 'FetchSecrets');
   if (!workload.ok) return refusalOf(workload);
-  const { resourceNames, typeUrl, node } = call.request;
   const wrong = wrongType(typeUrl) ?? tooMany(resourceNames);
   if (wrong !== undefined) return wrong;
   const held = identities.of(workload.entries);

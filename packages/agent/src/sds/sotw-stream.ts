@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import { type CallRefusal, refusalOf } from '../serve/refuse-call.ts';
+import type { CallStatus } from '../grpc/grpc-status.ts';
+import { refusalOf } from '../serve/refuse-call.ts';
 import { isPending } from '../svids/held-identities.ts';
 import { type DiscoveryRequest, type EnvoyNode, sdsMessages, secretType } from './sds-messages.ts';
 import {
@@ -25,7 +26,7 @@ export class SotwStream implements SdsStream<DiscoveryRequest> {
     this.#options = options;
   }
 
-  asked(request: DiscoveryRequest): CallRefusal | undefined {
+  asked(request: DiscoveryRequest): CallStatus | undefined {
     const { resourceNames, responseNonce, errorDetail } = request;
     const wrong = wrongType(request.typeUrl) ?? tooMany(resourceNames);
     if (wrong !== undefined) return wrong;
@@ -41,7 +42,7 @@ export class SotwStream implements SdsStream<DiscoveryRequest> {
     return undefined;
   }
 
-  answer(): Uint8Array | CallRefusal | undefined {
+  answer(): Uint8Array | CallStatus | undefined {
     const { held, identities } = this.#options;
     if (this.#names === undefined) return undefined;
     const holdings = identities.of(held.entries);

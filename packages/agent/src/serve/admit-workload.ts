@@ -3,8 +3,8 @@ import { denial } from '@countersign/base';
 import { Attested } from '../attest/attest-process.ts';
 import type { Entry } from '../entries/entry.ts';
 import type { EntryBook } from '../entries/entry-book.ts';
+import type { ServerCall } from '../grpc/server-call.ts';
 import type { SvidKeeper } from '../svids/svid-keeper.ts';
-import type { CallOfPeer, LocalServer } from './local-server.ts';
 
 /** A process that made a call, and the entries that it is entitled to now. */
 export interface Workload {
@@ -14,7 +14,6 @@ export interface Workload {
 }
 
 export interface AdmissionOptions {
-  readonly server: LocalServer;
   readonly book: EntryBook;
   readonly keeper: SvidKeeper;
   readonly log: Log;
@@ -46,12 +45,8 @@ export class Admission {
   }
 
   /** Denials: ERR_AGENT_PEER, ERR_AGENT_NO_IDENTITY, ERR_AGENT_EVICTED. */
-  async admit(call: CallOfPeer, method: string): Promise<Workload | Denial> {
-    const process = this.#options.server.processOf(call);
-    const answer =
-      process === undefined
-        ? denial('ERR_AGENT_PEER', 'its connection is closed')
-        : await this.ask(new Attested(process, this.#options.log));
+  async admit(call: ServerCall, method: string): Promise<Workload | Denial> {
+    const answer = await this.ask(new Attested(call.peer, this.#options.log));
     this.count(method, answer);
     return answer;
   }

@@ -10,19 +10,10 @@ import {
   makeDirectory,
   messageOf,
 } from '@countersign/base';
-import {
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import type { GrpcMethod } from '../grpc/grpc-method.ts';
+import { GrpcServer } from '../grpc/grpc-server.ts';
 import type { Kernel } from '../peer/kernel.ts';
-import { type PeerProcess, processOfSocket } from '../peer/peer-process.ts';
-
-export interface LocalService {
-  readonly definition: ServiceDefinition;
-  readonly implementation: UntypedServiceImplementation;
-}
+import { processOfSocket } from '../peer/peer-process.ts';
 
 export interface LocalServerOptions {
   /** At most 107 bytes. Its directory is made (0755) where it is missing. */
@@ -35,30 +26,21 @@ export interface LocalServerOptions {
   readonly meter: Meter;
 }
 
-/** A call, as far as finding out who makes it needs. */
-export interface CallOfPeer {
-  getPeer(): string;
-}
-
 const longestPath = 107;
-/** Requests are names and tokens; nothing of ours needs more. */
-const maxRequestBytes = 256 * 1024;
 
 /**
- * gRPC on a Unix socket that anybody on the machine may connect to, with the process behind each connection. The
- * connections are accepted here and handed to the gRPC server one by one, each under a name by which its calls are known.
+ * gRPC on a Unix socket that anybody on the machine may connect to. The connections are accepted here and handed to the
+ * gRPC server one by one, each with the process behind it, which its calls know.
  */
 export class LocalServer {
   readonly path: string;
   readonly #options: LocalServerOptions;
-  readonly #grpc: Server;
+  readonly #grpc: GrpcServer;
   readonly #net: NetServer;
-  readonly #processes = new Map<string, PeerProcess>();
   readonly #sockets = new Set<Socket>();
   readonly #open: Gauge;
   readonly #ofUser = new Map<number, number>();
   readonly #mostOfUser: number;
-  #count = 0;
 
   constructor(options: LocalServerOptions) {
     this.path = options.path;
@@ -67,23 +49,15 @@ export class LocalServer {
       name: 'countersign_agent_connections',
       help: 'Open connections of workloads to the agent.',
     });
-    this.#grpc = new Server({
-      'grpc.enable_channelz': 0,
-      'grpc.max_receive_message_length': maxRequestBytes,
-      'grpc.max_concurrent_streams': 100,
-    });
-    allowHangingUp(this.#grpc);
-    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#net = createServer({ pauseOnConnect: false }, (socket) => {
-      this.#accept(socket, (known) => injector.injectConnection(known));
-    });
+    this.#grpc = new GrpcServer(options);
+    this.#net = createServer((socket) => this.#accept(socket));
     const { maxConnections = 10_000 } = options;
     this.#net.maxConnections = maxConnections;
     this.#mostOfUser = Math.max(1, Math.ceil(maxConnections / 2));
   }
 
-  add({ definition, implementation }: LocalService): void {
-    this.#grpc.addService(definition, implementation);
+  add(methods: readonly GrpcMethod[]): void {
+    this.#grpc.add(methods);
   }
 
   /** @throws CountersignError ERR_AGENT_SOCKET */
@@ -115,28 +89,16 @@ export class LocalServer {
     this.#net.on('error', (thrown) => this.#options.log.error({ err: thrown }, 'socket failed'));
   }
 
-  /** The process that makes a call; undefined where its connection is closed by now. */
-  processOf(call: CallOfPeer): PeerProcess | undefined {
-    return this.#processes.get(call.getPeer());
-  }
-
   /** Ends all calls and connections; what they ask within `drainMs` is answered still. */
   async close(drainMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
-    const drained = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
-    const over = new AbortController();
-    const overdue = this.#options.clock
-      .sleep(drainMs, { signal: over.signal, ref: false })
-      .catch(() => {});
-    await Promise.race([drained, overdue]);
-    over.abort();
-    this.#grpc.forceShutdown();
+    await this.#grpc.close(drainMs);
     for (const socket of this.#sockets) socket.destroy();
     await closed;
     await rm(this.path, { force: true });
   }
 
-  #accept(socket: Socket, inject: (socket: Socket) => void): void {
+  #accept(socket: Socket): void {
     const { kernel, log } = this.#options;
     const found = processOfSocket(socket, kernel);
     if (!found.ok) {
@@ -153,16 +115,10 @@ export class LocalServer {
       return;
     }
     this.#ofUser.set(uid, open + 1);
-    this.#count += 1;
-    const name = `workload-${this.#count}`;
-    // The one thing that a call tells of its connection. Unix sockets have no address that this could hide.
-    Object.defineProperty(socket, 'remoteAddress', { value: name });
-    this.#processes.set(name, found.process);
     this.#sockets.add(socket);
     this.#open.set(this.#sockets.size);
     socket.on('error', (thrown) => log.debug({ reason: messageOf(thrown) }, 'connection broke'));
     socket.once('close', () => {
-      this.#processes.delete(name);
       this.#sockets.delete(socket);
       this.#open.set(this.#sockets.size);
       const left = (this.#ofUser.get(uid) ?? 1) - 1;
@@ -170,18 +126,8 @@ export class LocalServer {
       else this.#ofUser.set(uid, left);
       found.process.release();
     });
-    inject(socket);
+    this.#grpc.serve(socket, found.process);
   }
-}
-
-/**
- * Whoever fetches once hangs up on a stream, which HTTP/2 counts as a reset; Node allows 33 of them a second and ends the
- * connection of who makes more. Here it is what the protocol asks for. gRPC's server has no option for it, only a field.
- */
-function allowHangingUp(server: Server): void {
-  const { commonServerOptions } = server as unknown as { commonServerOptions?: object };
-  if (commonServerOptions === undefined) throw new TypeError('gRPC server without its options');
-  Object.assign(commonServerOptions, { streamResetBurst: 20_000, streamResetRate: 20_000 });
 }
 
 /** A socket that nobody listens on is of a dead process. Anything else at the path is not ours to remove. */

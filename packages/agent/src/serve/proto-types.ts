@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { MethodDefinition } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
 
 /** One message type of a `.proto` file, as bytes in and out. Fields are in camel case, 64-bit numbers as numbers. */
@@ -29,22 +28,5 @@ export function messageType<T>(root: protobuf.Root, name: string): MessageType<T
     decode: (bytes) =>
       type.toObject(type.decode(bytes), { longs: Number, enums: String, arrays: true }) as T,
     encode: (message) => Buffer.from(type.encode(type.fromObject(message as object)).finish()),
-  };
-}
-
-/** A method whose answers are bytes already: what many ask alike is encoded once. */
-export function methodOf<Request>(
-  path: string,
-  request: MessageType<Request>,
-  streams: { readonly request?: boolean; readonly response?: boolean },
-): MethodDefinition<Request, Uint8Array> {
-  return {
-    path,
-    requestStream: streams.request ?? false,
-    responseStream: streams.response ?? false,
-    requestSerialize: request.encode,
-    requestDeserialize: request.decode,
-    responseSerialize: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-    responseDeserialize: (bytes) => bytes,
   };
 }

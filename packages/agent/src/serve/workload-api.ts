@@ -1,13 +1,9 @@
 import { type Denial, denial, type Log } from '@countersign/base';
 import type { TrustBundle } from '@countersign/spiffe';
-import {
-  type Metadata,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type sendUnaryData,
-  status,
-} from '@grpc/grpc-js';
 import type { Entry } from '../entries/entry.ts';
+import { type GrpcMethod, type MethodShape, serverStream, unary } from '../grpc/grpc-method.ts';
+import { callStatus } from '../grpc/grpc-status.ts';
+import type { ServerCall } from '../grpc/server-call.ts';
 import type { JwtCache } from '../jwt/jwt-cache.ts';
 import { fetchJwtSvid, jwtBundles, validateJwtSvid } from '../jwt/jwt-methods.ts';
 import {
@@ -18,7 +14,6 @@ import {
 } from '../svids/held-identities.ts';
 import type { Admission, Workload } from './admit-workload.ts';
 import type { LiveStream, LiveStreams } from './live-streams.ts';
-import type { CallOfPeer, LocalService } from './local-server.ts';
 import { refusalOf } from './refuse-call.ts';
 import { workloadMessages, workloadMethods } from './workload-messages.ts';
 
@@ -32,73 +27,68 @@ export interface WorkloadApiOptions {
   readonly log: Log;
 }
 
-type StreamCall = ServerWritableStream<unknown, Uint8Array>;
 type Answer = { readonly ok: true; readonly key: string; readonly bytes: Uint8Array } | Denial;
 
 /** The SPIFFE Workload API: who calls is found out, never asked; each answer is what its entries give. */
-export function workloadApi(options: WorkloadApiOptions): LocalService {
+export function workloadApi(options: WorkloadApiOptions): readonly GrpcMethod[] {
   const { identities } = options;
 
-  const streamed = (method: string, answer: (entries: readonly Entry[]) => Answer) =>
-    function answerStream(call: StreamCall) {
-      void followCall(options, call, method, answer);
-    };
+  const streamed = (
+    name: StreamedMethod,
+    method: string,
+    answer: (entries: readonly Entry[]) => Answer,
+  ) =>
+    serverStream(workloadMethods[name], (call) => void followCall(options, call, method, answer));
 
-  return {
-    definition: workloadMethods,
-    implementation: {
-      fetchX509Svid: streamed('FetchX509SVID', function x509Svids(entries) {
-        const held = identities.of(entries);
-        if (!held.ok) return held;
-        const bytes = identities.written('x509-svids', held.key, () =>
-          workloadMessages.x509SvidResponse.encode({
-            svids: held.identities.map((identity) => x509SvidOf(identity, held.own)),
-            federatedBundles: byTrustDomain(held.foreign),
-          }),
-        );
-        return { ok: true, key: held.key, bytes };
-      }),
-
-      fetchX509Bundles: streamed('FetchX509Bundles', function x509Bundles(entries) {
-        const { own, foreign, key } = identities.bundlesFor(entries);
-        const bytes = identities.written('x509-bundles', key, () =>
-          workloadMessages.x509BundlesResponse.encode({
-            bundles: byTrustDomain([own, ...foreign]),
-          }),
-        );
-        return { ok: true, key, bytes };
-      }),
-
-      fetchJwtSvid: unary(options, 'FetchJWTSVID', fetchJwtSvid),
-      validateJwtSvid: unary(options, 'ValidateJWTSVID', validateJwtSvid),
-      fetchJwtBundles: streamed('FetchJWTBundles', (entries) => jwtBundles(entries, identities)),
-
-      fetchWitSvid: refuseUnsupported,
-      fetchWitBundles: refuseUnsupported,
-    },
-  };
+  return [
+    streamed('fetchX509Svid', 'FetchX509SVID', function x509Svids(entries) {
+      const held = identities.of(entries);
+      if (!held.ok) return held;
+      const bytes = identities.written('x509-svids', held.key, () =>
+        workloadMessages.x509SvidResponse.encode({
+          svids: held.identities.map((identity) => x509SvidOf(identity, held.own)),
+          federatedBundles: byTrustDomain(held.foreign),
+        }),
+      );
+      return { ok: true, key: held.key, bytes };
+    }),
+    streamed('fetchX509Bundles', 'FetchX509Bundles', function x509Bundles(entries) {
+      const { own, foreign, key } = identities.bundlesFor(entries);
+      const bytes = identities.written('x509-bundles', key, () =>
+        workloadMessages.x509BundlesResponse.encode({ bundles: byTrustDomain([own, ...foreign]) }),
+      );
+      return { ok: true, key, bytes };
+    }),
+    streamed('fetchJwtBundles', 'FetchJWTBundles', (entries) => jwtBundles(entries, identities)),
+    once(options, workloadMethods.fetchJwtSvid, 'FetchJWTSVID', fetchJwtSvid),
+    once(options, workloadMethods.validateJwtSvid, 'ValidateJWTSVID', validateJwtSvid),
+    serverStream(workloadMethods.fetchWitSvid, refuseUnsupported),
+    serverStream(workloadMethods.fetchWitBundles, refuseUnsupported),
+  ];
 }
 
+type StreamedMethod = 'fetchX509Svid' | 'fetchX509Bundles' | 'fetchJwtBundles';
+
 /** Whether the caller meant to call a Workload API: whoever is made to forward a request cannot set it. */
-export function checkHeader(metadata: Metadata): { readonly ok: true } | Denial {
+function checkHeader(call: ServerCall): { readonly ok: true } | Denial {
   // Workload Endpoint §3: the server must refuse a request without this key.
-  const [value] = metadata.get('workload.spiffe.io');
+  const value = call.header('workload.spiffe.io');
   if (value === 'true') return { ok: true };
-  const shown = value === undefined ? 'absent' : `"${String(value).slice(0, 80)}"`;
+  const shown = value === undefined ? 'absent' : `"${value.slice(0, 80)}"`;
   return denial('ERR_AGENT_HEADER', `metadata "workload.spiffe.io" is ${shown}, expected "true"`);
 }
 
 /** A call that is answered again whenever the answer changes. */
 async function followCall(
   { admission, streams }: WorkloadApiOptions,
-  call: StreamCall,
+  call: ServerCall,
   method: string,
   answerOf: (entries: readonly Entry[]) => Answer,
 ): Promise<void> {
   // 1. it must be meant for us, and its process entitled to something
   const workload = await admitCall(admission, call, method);
-  if (!workload.ok) return void call.emit('error', refusalOf(workload));
-  if (call.cancelled) return;
+  if (!workload.ok) return call.end(refusalOf(workload));
+  if (call.isOver) return;
   // 2. what its entries give, now and at every change; a reader that is behind gets the newest once it has caught up
   let sent: string | undefined;
   let owed: readonly Entry[] | undefined;
@@ -112,56 +102,48 @@ async function followCall(
         return;
       }
       if (answer.key === sent) return;
-      owed = call.writableNeedDrain ? entries : undefined;
+      owed = call.isBehind ? entries : undefined;
       if (owed !== undefined) return;
       sent = answer.key;
-      call.write(answer.bytes);
+      call.send(answer.bytes);
     },
     refuse(refusal) {
       admission.count(method, refusal);
-      call.emit('error', refusalOf(refusal));
+      call.end(refusalOf(refusal));
     },
   };
-  call.on('drain', () => {
+  call.onDrain = () => {
     if (owed !== undefined) stream.update(owed);
-  });
+  };
   const unfollow = streams.follow(stream, workload);
   // 3. until it hangs up
-  call.once('cancelled', unfollow);
-  call.once('close', unfollow);
+  call.onOver(unfollow);
 }
 
 /** A call that is answered once. */
-function unary<Request>(
+function once<Request>(
   options: WorkloadApiOptions,
+  shape: MethodShape<Request>,
   method: string,
   answer: (
     request: Request,
     workload: Workload,
     options: WorkloadApiOptions,
   ) => Promise<Uint8Array | Denial>,
-) {
-  const { admission } = options;
-  return function answerUnary(
-    call: ServerUnaryCall<Request, Uint8Array>,
-    callback: sendUnaryData<Uint8Array>,
-  ): void {
-    admitCall(admission, call, method)
-      .then((workload) => (workload.ok ? answer(call.request, workload, options) : workload))
-      .then(
-        (answered) =>
-          answered instanceof Uint8Array ? callback(null, answered) : callback(refusalOf(answered)),
-        () => callback({ code: status.INTERNAL, details: 'the call failed' }),
-      );
-  };
+): GrpcMethod {
+  return unary(shape, async function answerOnce(call, request) {
+    const workload = await admitCall(options.admission, call, method);
+    const answered = workload.ok ? await answer(request, workload, options) : workload;
+    return answered instanceof Uint8Array ? answered : refusalOf(answered);
+  });
 }
 
 async function admitCall(
   admission: Admission,
-  call: CallOfPeer & { readonly metadata: Metadata },
+  call: ServerCall,
   method: string,
 ): Promise<Workload | Denial> {
-  const header = checkHeader(call.metadata);
+  const header = checkHeader(call);
   if (header.ok) return admission.admit(call, method);
   admission.count(method, header);
   return header;
@@ -186,9 +168,6 @@ function byTrustDomain(bundles: readonly TrustBundle[]): Record<string, Uint8Arr
 }
 
 /** Of the WIT-SVID profile; a client that tries it goes on without. */
-function refuseUnsupported(call: StreamCall): void {
-  call.emit('error', {
-    code: status.UNIMPLEMENTED,
-    details: 'the WIT-SVID profile is not supported',
-  });
+function refuseUnsupported(call: ServerCall): void {
+  call.end(callStatus('unimplemented', 'the WIT-SVID profile is not supported'));
 }

@@ -1,5 +1,5 @@
 import { protoFiles } from '@countersign/wire';
-import { loadTypes, messageType, methodOf } from './proto-types.ts';
+import { loadTypes, messageType } from './proto-types.ts';
 
 const types = loadTypes(protoFiles.workload);
 
@@ -59,27 +59,26 @@ export const workloadMessages = {
 } as const;
 
 const { jwtSvidRequest, validateJwtSvidRequest } = workloadMessages;
-const streamed = { response: true };
 
 /** The methods of the Workload API. */
 export const workloadMethods = {
-  fetchX509Svid: methodOf('/SpiffeWorkloadAPI/FetchX509SVID', empty('X509SVIDRequest'), streamed),
-  fetchX509Bundles: methodOf(
-    '/SpiffeWorkloadAPI/FetchX509Bundles',
-    empty('X509BundlesRequest'),
-    streamed,
-  ),
-  fetchJwtSvid: methodOf('/SpiffeWorkloadAPI/FetchJWTSVID', jwtSvidRequest, {}),
-  fetchJwtBundles: methodOf(
-    '/SpiffeWorkloadAPI/FetchJWTBundles',
-    empty('JWTBundlesRequest'),
-    streamed,
-  ),
-  validateJwtSvid: methodOf('/SpiffeWorkloadAPI/ValidateJWTSVID', validateJwtSvidRequest, {}),
-  fetchWitSvid: methodOf('/SpiffeWorkloadAPI/FetchWITSVID', empty('WITSVIDRequest'), streamed),
-  fetchWitBundles: methodOf(
-    '/SpiffeWorkloadAPI/FetchWITBundles',
-    empty('WITBundlesRequest'),
-    streamed,
-  ),
+  fetchX509Svid: { path: '/SpiffeWorkloadAPI/FetchX509SVID', request: empty('X509SVIDRequest') },
+  fetchX509Bundles: {
+    path: '/SpiffeWorkloadAPI/FetchX509Bundles',
+    request: empty('X509BundlesRequest'),
+  },
+  fetchJwtSvid: { path: '/SpiffeWorkloadAPI/FetchJWTSVID', request: jwtSvidRequest },
+  fetchJwtBundles: {
+    path: '/SpiffeWorkloadAPI/FetchJWTBundles',
+    request: empty('JWTBundlesRequest'),
+  },
+  validateJwtSvid: {
+    path: '/SpiffeWorkloadAPI/ValidateJWTSVID',
+    request: validateJwtSvidRequest,
+  },
+  fetchWitSvid: { path: '/SpiffeWorkloadAPI/FetchWITSVID', request: empty('WITSVIDRequest') },
+  fetchWitBundles: {
+    path: '/SpiffeWorkloadAPI/FetchWITBundles',
+    request: empty('WITBundlesRequest'),
+  },
 } as const;
