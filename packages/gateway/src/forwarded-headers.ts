@@ -27,6 +27,37 @@ const overwritten = new Set([
   'x-real-ip',
 ]);
 
+/** What becomes of a header by its name alone. */
+interface NameVerdict {
+  /** Lowercase. */
+  readonly plain: string;
+  /** Lowercase, `_` read as `-`: upstreams behind CGI and WSGI read both alike. */
+  readonly dashed: string;
+  readonly isHopByHop: boolean;
+  /** A caller's is not passed on. */
+  readonly isWithheld: boolean;
+}
+
+/** The same few names come with every request; what is met beyond so many is judged anew each time. */
+const mostKnownNames = 1000;
+const longestKnownName = 64;
+const knownNames = new Map<string, NameVerdict>();
+
+function verdictOn(name: string): NameVerdict {
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  const plain = name.toLowerCase();
+  const dashed = plain.includes('_') ? plain.replaceAll('_', '-') : plain;
+  const isHopByHop = hopByHop.has(plain);
+  const isOurs = overwritten.has(dashed) || isIdentityHeader(plain);
+  const isWithheld = isHopByHop || (dashed !== plain && isOfHop(dashed)) || isOurs;
+  const verdict = { plain, dashed, isHopByHop, isWithheld };
+  if (knownNames.size < mostKnownNames && name.length <= longestKnownName) {
+    knownNames.set(name, verdict);
+  }
+  return verdict;
+}
+
 /**
  * The header list of the upstream request, names and values alternating: the caller's end-to-end headers (`host`
  * included) without anything that speaks of an identity or of this hop, then `own`.
@@ -43,12 +74,8 @@ export function upstreamHeaders(
   const headers: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] ?? '';
-    const plain = name.toLowerCase();
-    if (hopByHop.has(plain) || nominated?.has(plain) === true) continue;
-    // `_` for `-`: upstreams behind CGI and WSGI read both alike.
-    const dashed = plain.includes('_') ? plain.replaceAll('_', '-') : plain;
-    if (dashed !== plain && isOfHop(dashed)) continue;
-    if (overwritten.has(dashed) || isIdentityHeader(plain) || without?.has(dashed)) continue;
+    const { plain, dashed, isWithheld } = verdictOn(name);
+    if (isWithheld || nominated?.has(plain) === true || without?.has(dashed) === true) continue;
     headers.push(name, raw[i + 1] ?? '');
   }
   headers.push(...own);
@@ -69,9 +96,10 @@ export function downstreamHeaders(raw: readonly string[], without?: ReadonlySet<
   const nominated = nominatedBy(raw);
   const headers: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const plain = (raw[i] ?? '').toLowerCase();
-    if (hopByHop.has(plain) || nominated?.has(plain) === true || without?.has(plain)) continue;
-    headers.push(raw[i] ?? '', raw[i + 1] ?? '');
+    const name = raw[i] ?? '';
+    const { plain, isHopByHop } = verdictOn(name);
+    if (isHopByHop || nominated?.has(plain) === true || without?.has(plain) === true) continue;
+    headers.push(name, raw[i + 1] ?? '');
   }
   return headers;
 }
@@ -103,16 +131,18 @@ const neverTrailing = new Set([
 
 // RFC 9110 §7.6.1: what `connection` names belongs to this hop. Never so the framing and the host, which would let a
 // caller have them removed.
+const connection = 'connection';
 const neverNominated = new Set(['host', 'content-length', 'close', '']);
 
 function nominatedBy(raw: readonly string[]): Set<string> | undefined {
   let nominated: Set<string> | undefined;
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (raw[i]?.toLowerCase() !== 'connection') continue;
+    const name = raw[i] ?? '';
+    if (name.length !== connection.length || name.toLowerCase() !== connection) continue;
     nominated ??= new Set();
     for (const option of (raw[i + 1] ?? '').toLowerCase().split(',')) {
-      const name = option.trim();
-      if (!neverNominated.has(name)) nominated.add(name);
+      const named = option.trim();
+      if (!neverNominated.has(named)) nominated.add(named);
     }
   }
   return nominated;
