@@ -1,33 +1,14 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { parseConfigText, parseYamlDocuments } from '@countersign/config';
 import { compileEnvoy } from './envoy/compile-envoy.ts';
 import { emptyModel, gatewayConfigOf, parseGatewayConfig } from './gateway-config.ts';
 import { alice, clientOf, startWorld } from './gateway-world.suite.ts';
 import { compileIstio } from './istio/compile-istio.ts';
-
-/** Servers that answer with their number. */
-async function numbered(t: TestContext, count: number) {
-  const ports = [];
-  for (let n = 0; n < count; n += 1) {
-    const server = createServer((_request, response) => response.end(String(n)));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    t.after(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    ports.push((server.address() as AddressInfo).port);
-  }
-  return ports;
-}
+import { numberedUpstreams } from './upstream-world.suite.ts';
 
 test('a caller stays with its upstream by header, cookie, query or address, and weights are shares', async (t) => {
-  const ports = await numbered(t, 3);
-  const urls = ports.map((port) => `"http://127.0.0.1:${port}"`).join(', ');
+  const { ports, urls } = await numberedUpstreams(t, 3);
   const yaml = `listen: { port: 0 }
 routes:
   - match: { pathPrefix: /header }

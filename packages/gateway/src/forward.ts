@@ -4,12 +4,12 @@ import type { Dispatcher } from 'undici';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { failureOf, isClosedByUpstream } from './forward-failure.ts';
 import { downstreamHeaders, downstreamTrailers } from './forwarded-headers.ts';
-import { startDeadline } from './grpc.ts';
+import { judgedStatus, startDeadline } from './grpc.ts';
 import { type HeaderOperations, operateOnHeaders, setHost } from './model/header-operations.ts';
 import type { ForwardAction } from './model/route-model.ts';
 import { type BodyRecord, requestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
-import { backoffMs, isRetriedAfter, isRetriedWithout } from './retry-conditions.ts';
+import { backoffMs, isOurOwn, isRetriedAfter, isRetriedWithout } from './retry-conditions.ts';
 import { type Spliced, splice } from './splice.ts';
 import type { Cluster } from './upstream/cluster.ts';
 import type { Upstream } from './upstream/upstream.ts';
@@ -187,8 +187,11 @@ class Forwarding implements UpstreamHandler {
   onResponseStart(controller: UpstreamController, status: number): void {
     // RFC 9110 §15.2: interim responses need not be passed on.
     if (status < 200 || this.#abandoned?.has(controller)) return;
-    const { client, action, closesAfter, retire } = this.#exchange;
+    const { client, action, cluster, head, closesAfter, retire } = this.#exchange;
     const raw = asStrings(controller.rawHeaders);
+    if (this.#upstream !== undefined) {
+      cluster.report(this.#upstream, judgedStatus(status, raw, head.isGrpc));
+    }
     const { retries } = action;
     if (retries !== undefined && isRetriedAfter(retries, status, raw) && this.#retry()) {
       this.#abandoned ??= new Set();
@@ -233,23 +236,35 @@ class Forwarding implements UpstreamHandler {
   onResponseError(controller: UpstreamController | undefined, thrown: Error): void {
     if (controller !== undefined && this.#abandoned?.has(controller)) return;
     const { response } = this.#exchange.client;
-    if (!response.headersSent && this.#reason === undefined && this.#sendsAgain(thrown)) return;
+    const mayAgain = !response.headersSent && this.#reason === undefined;
+    if (mayAgain && this.#wasStale(thrown)) {
+      this.#letGo();
+      this.#send();
+      return;
+    }
+    this.#report(thrown);
+    const { retries } = this.#exchange.action;
+    if (mayAgain && retries !== undefined && isRetriedWithout(retries, thrown) && this.#retry()) {
+      return;
+    }
     const outcome = this.#outcomeOf(thrown, response.headersSent);
     if (response.headersSent && !response.writableFinished) this.#breakOff(outcome);
     this.#over(outcome);
   }
 
-  /** Whether it is on its way once more. */
-  #sendsAgain(thrown: Error): boolean {
-    const { head, action } = this.#exchange;
+  /** An attempt without an answer, or without the end of one, where that says something of the endpoint. */
+  #report(thrown: Error): void {
+    const upstream = this.#upstream;
+    if (upstream === undefined || this.#clientLeft || isOurOwn(thrown)) return;
+    const isLate = failureOf(thrown).code === 'ERR_UPSTREAM_TIMEOUT';
+    this.#exchange.cluster.report(upstream, isLate ? 'late' : 'failed');
+  }
+
+  /** Whether a pooled connection turned out to be closed, for a request that may be sent once more. */
+  #wasStale(thrown: Error): boolean {
+    const { head } = this.#exchange;
     const isSafe = !head.hasBody && retriable.has(head.method) && !head.isWebSocket;
-    if (this.#attempts === 1 && isSafe && isClosedByUpstream(thrown)) {
-      this.#letGo();
-      this.#send();
-      return true;
-    }
-    const { retries } = action;
-    return retries !== undefined && isRetriedWithout(retries, thrown) && this.#retry();
+    return this.#attempts === 1 && isSafe && isClosedByUpstream(thrown);
   }
 
   /** Whether there is another attempt: by the route, the budget, and whether the body is still to be had. */

@@ -1,4 +1,5 @@
 import { CountersignError, type ErrorCode } from '@countersign/base';
+import { headerValue } from './model/request-match.ts';
 
 const unitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -55,3 +56,19 @@ const statusByHttp: Readonly<Record<number, number>> = {
 export function grpcStatusOf(code: ErrorCode, httpStatus: number): number {
   return code === 'ERR_GATEWAY_DEADLINE' ? 4 : (statusByHttp[httpStatus] ?? 2);
 }
+
+/** What a response says of who answered it: of gRPC the status of the call, where the head has it. @param headers alternating */
+export function judgedStatus(status: number, headers: readonly string[], isGrpc: boolean): number {
+  if (!isGrpc || status !== 200) return status;
+  return httpByStatus[headerValue(headers, 'grpc-status') ?? '0'] ?? 200;
+}
+
+/** Those that are the server's fault, as Envoy maps them. */
+const httpByStatus: Readonly<Record<string, number>> = {
+  '2': 500,
+  '4': 504,
+  '12': 501,
+  '13': 500,
+  '14': 503,
+  '15': 500,
+};

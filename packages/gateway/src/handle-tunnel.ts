@@ -78,10 +78,17 @@ async function dial(permit: Permit, session: Session, cluster: Cluster): Promise
   const gone = new AbortController();
   session.live.socket.once('close', () => gone.abort());
   const { proxyProtocol } = cluster.model;
-  return upstream.open({
-    ...{ alpn: [], allowHalfOpen: true, signal: gone.signal },
-    ...(proxyProtocol !== undefined && { preamble: proxyHeaderOf(session, proxyProtocol) }),
-  });
+  try {
+    const socket = await upstream.open({
+      ...{ alpn: [], allowHalfOpen: true, signal: gone.signal },
+      ...(proxyProtocol !== undefined && { preamble: proxyHeaderOf(session, proxyProtocol) }),
+    });
+    cluster.report(upstream, 200);
+    return socket;
+  } catch (thrown) {
+    if (!gone.signal.aborted) cluster.report(upstream, 'failed');
+    throw thrown;
+  }
 }
 
 function proxyHeaderOf(

@@ -45,7 +45,7 @@ const connectFailures: ReadonlySet<string> = new Set([
 ]);
 
 /** What another attempt would fail of as well. */
-function isOurOwn(thrown: Error): boolean {
+export function isOurOwn(thrown: Error): boolean {
   return thrown instanceof CountersignError && ours.has(thrown.code);
 }
 

@@ -250,6 +250,12 @@ test('the admin port tells health, metrics and by what rules it goes, and nothin
     identity: { spiffeId: idOf('gateway'), serial, notAfter },
     connections: { clients: 0, upstreams: 0 },
     listeners: [{ name: 'gateway', protocol: 'auto', clientAuth: 'require', connections: 0 }],
+    upstreams: [
+      {
+        name: new URL(upstream.url).host,
+        endpoints: [{ address: new URL(upstream.url).host, requests: 0 }],
+      },
+    ],
     revocation: { methods: { crl: {} }, onUnknown: 'refuse' },
   });
   assert.equal((await get('/')).status, 404);

@@ -47,7 +47,13 @@ import { answerProblem } from './problem-response.ts';
 import { askUpstream, type Facts, reaskClient, reaskUpstream, type Trust } from './reask.ts';
 import type { MixedPorts } from './sidecar/mixed-ports.ts';
 import { TokenDesk } from './tokens/token-desk.ts';
-import { type Clusters, openClusters, retiredClusters } from './upstream/clusters.ts';
+import {
+  type Clusters,
+  openClusters,
+  reportClusters,
+  retiredClusters,
+} from './upstream/clusters.ts';
+import { upstreamMetrics } from './upstream/upstream-metrics.ts';
 
 export interface GatewayOptions {
   readonly config: GatewayConfig;
@@ -193,7 +199,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...(options.authorizers ?? []),
   ]);
   const random = options.random ?? Math.random;
-  const clustered = { ...around, random, resolve: options.resolve ?? addressesOf };
+  const clustered = {
+    ...{ ...around, random, resolve: options.resolve ?? addressesOf },
+    metrics: upstreamMetrics(meter),
+  };
   let clusters: Clusters = openClusters(config.model.clusters, clustered);
   let tables = tablesOf(config.model);
 
@@ -266,6 +275,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...(config.model.identities.length > 0 && { certificates: credentials.report() }),
     connections: { clients: clients.count(), upstreams: outbound.count() },
     listeners: clients.report(),
+    upstreams: reportClusters(clusters),
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
     ...(loggedPeers !== undefined && { issuanceLog: loggedPeers.report() }),
   });

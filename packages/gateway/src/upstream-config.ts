@@ -47,6 +47,63 @@ const balancingSchema = z.union([
   }),
 ]);
 
+const percent = z.number().min(0).max(100);
+
+/** When an address is taken out by how it answers; keys as Istio has them. */
+const outlierSchema = z.strictObject({
+  /** So many of 500 and above, one after the other; no answer counts as 503, a late one as 504. 0: however many. */
+  consecutive5xxErrors: z.int().min(0).default(5),
+  /** The same of 502, 503 and 504 alone. */
+  consecutiveGatewayErrors: z.int().min(0).default(0),
+  /** No answer and late ones are counted by themselves. */
+  splitExternalLocalOriginErrors: z.boolean().default(false),
+  consecutiveLocalOriginFailures: z.int().min(0).default(5),
+  interval: duration('10s'),
+  /** The first time; longer by as much each further time. */
+  baseEjectionTime: duration('30s'),
+  maxEjectionTime: duration('5m'),
+  maxEjectionPercent: percent.default(10),
+  /** One may be out whatever share of all it is. */
+  alwaysEjectOneHost: z.boolean().default(false),
+  /** Below this share of fit addresses all of them take requests. */
+  minHealthPercent: percent.optional(),
+});
+export type OutlierConfig = z.output<typeof outlierSchema>;
+
+const statusRange = z.union([
+  z.int().min(100).max(599),
+  z.strictObject({ from: z.int().min(100).max(599), to: z.int().min(100).max(599) }),
+]);
+
+/** Asks each address how it is, with the identity that requests are sent with. */
+const healthCheckSchema = z
+  .strictObject({
+    http: z
+      .strictObject({
+        path: z.string().startsWith('/'),
+        host: z.string().min(1).optional(),
+        statuses: z.array(statusRange).min(1).default([200]),
+      })
+      .optional(),
+    /** A handshake; then what is sent, and what has to be in the answer. */
+    tcp: z.strictObject({ send: z.string().optional(), receive: z.string().optional() }).optional(),
+    /** `grpc.health.v1`. */
+    grpc: z
+      .strictObject({ service: z.string().max(127).default(''), authority: z.string().optional() })
+      .optional(),
+    interval: duration('10s'),
+    timeout: duration('2s'),
+    /** Up to so long is added to each interval, and is waited before the first. */
+    jitter: duration('1s'),
+    unhealthyThreshold: z.int().min(1).default(3),
+    healthyThreshold: z.int().min(1).default(2),
+  })
+  .refine(
+    (check) => (['http', 'tcp', 'grpc'] as const).filter((key) => check[key]).length === 1,
+    'expected one of http, tcp and grpc',
+  );
+export type HealthCheckConfig = z.output<typeof healthCheckSchema>;
+
 const weightedUrl = z.strictObject({ url: z.string(), weight: z.int().min(1).max(1000) });
 
 export const upstreamShape = {
@@ -67,6 +124,8 @@ export const upstreamShape = {
   protocol: z.enum(['h1', 'h2', 'auto']).optional(),
   /** Which of several addresses takes a request. */
   balancing: balancingSchema.default('round-robin'),
+  outlierDetection: outlierSchema.optional(),
+  healthCheck: healthCheckSchema.optional(),
   /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */
   timeout: duration('30s'),
   /** Between two pieces of the response body; 0 waits for ever. */

@@ -7,6 +7,7 @@ import {
 } from '@countersign/config';
 import type { ClusterModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import { usualRing } from '../upstream/balancer.ts';
+import { envoyHealthOf } from './compile-envoy-health.ts';
 import type { WrittenCluster } from './envoy-cluster-schema.ts';
 import type { EnvoyCredentials } from './envoy-credentials.ts';
 
@@ -52,6 +53,7 @@ export function compileEnvoyCluster(cluster: WrittenCluster, around: ClusterArou
       balancing: balancings[cluster.lb_policy],
     },
     ...ringOf(cluster),
+    ...envoyHealthOf(cluster),
     ...familyOf(cluster),
     ...(tls !== undefined && { tls }),
     connectTimeoutMs: cluster.connect_timeout,

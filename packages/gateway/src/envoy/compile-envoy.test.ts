@@ -114,10 +114,6 @@ test('what a bootstrap asks and is not done is named with its place and path', (
       /http_filters\.0\.typed_config.*@type: .*, found "type\.googleapis\.com\/envoy\.extensions\.filters\.http\.lua/,
     ],
     [
-      bootstrap(manager(), ', outlier_detection: {}'),
-      /unknown key "outlier_detection" in static_resources\.clusters\.0/,
-    ],
-    [
       bootstrap(manager(), ', lb_policy: MAGLEV'),
       /clusters\.0\.lb_policy: expected "ROUND_ROBIN" or "LEAST_REQUEST" or "RANDOM" or "RING_HASH"/,
     ],

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { type ConfigPath, configIssue } from '@countersign/config';
 import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import type { IdentityModel, TrustModel } from '../model/credential-model.ts';
-import { balancingOf } from './compile-traffic-policy.ts';
+import { balancingOf, outliersOf } from './compile-traffic-policy.ts';
 import type { ClientTls, DestinationRuleSpec, TrafficPolicy } from './destination-rule-schema.ts';
 import { fullHost, type IstioDocument, isVisibleIn } from './istio-document.ts';
 import type { IstioDocuments } from './istio-documents.ts';
@@ -86,6 +86,7 @@ export class Destinations {
       ...(protocol !== undefined && { protocol }),
       ...(tls !== undefined && { tls }),
       ...balancingOf(policy.loadBalancer),
+      ...outliersOf(policy.outlierDetection),
       connectTimeoutMs: tcp.connectTimeout ?? 10_000,
       ...{ headersTimeoutMs: 300_000, idleTimeoutMs: tcp.idleTimeout ?? 3_600_000 },
       maxConnections: Math.min(tcp.maxConnections ?? 65_536, 65_536),

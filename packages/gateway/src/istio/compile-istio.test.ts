@@ -240,10 +240,10 @@ test('what is not done, or not there, is named where it is written', () => {
     [https('mode: SIMPLE'), /tls\.serverCertificate: missing/],
     [
       service(
-        '{ host: a.test, trafficPolicy: { outlierDetection: {} } }',
+        '{ host: a.test, trafficPolicy: { loadBalancer: { warmup: {} } } }',
         'DestinationRule',
       ).replace('---', ''),
-      /outlierDetection: is not done/,
+      /warmup: is not done/,
     ],
     [
       `${of(route)}${service('{ host: a.test, trafficPolicy: { tls: { mode: SIMPLE } } }', 'DestinationRule')}`,

@@ -1,7 +1,11 @@
 import type { ClusterModel } from '../model/cluster-model.ts';
 import type { HashSource } from '../model/hash-model.ts';
 import { usualRing } from '../upstream/balancer.ts';
-import type { ConsistentHash, LoadBalancer } from './destination-rule-schema.ts';
+import type {
+  ConsistentHash,
+  LoadBalancer,
+  OutlierDetectionSpec,
+} from './destination-rule-schema.ts';
 
 const balancings = {
   UNSPECIFIED: 'least-request',
@@ -38,5 +42,28 @@ function hashSourceOf(written: ConsistentHash): HashSource | undefined {
     ...{ kind: 'cookie', name },
     ...(ttl !== undefined && { ttlMs: ttl }),
     ...(path !== undefined && { path }),
+  };
+}
+
+/** As Istio tells its proxies: Envoy's defaults, rates not looked at, and no panic unless `minHealthPercent` says so. */
+export function outliersOf(
+  written: OutlierDetectionSpec | undefined,
+): Pick<ClusterModel, 'outliers' | 'panicPercent'> {
+  if (written === undefined) return {};
+  const { interval, baseEjectionTime: base = 30_000, maxEjectionPercent } = written;
+  return {
+    outliers: {
+      ...{
+        intervalMs: interval || 10_000,
+        baseEjectionMs: base,
+        maxEjectionMs: Math.max(300_000, base),
+      },
+      ...{ maxEjectionPercent: maxEjectionPercent || 10, alwaysEjectsOne: false },
+      consecutive5xx: written.consecutive5xxErrors ?? 5,
+      consecutiveGateway: written.consecutiveGatewayErrors ?? 0,
+      splitsLocalErrors: written.splitExternalLocalOriginErrors ?? false,
+      consecutiveLocal: written.consecutiveLocalOriginFailures ?? 5,
+    },
+    panicPercent: written.minHealthPercent ?? 0,
   };
 }

@@ -56,6 +56,21 @@ const loadBalancer = z
   );
 export type LoadBalancer = z.output<typeof loadBalancer>;
 
+const count = z.int().min(0).max(0xff_ff_ff_ff);
+
+const outlierDetection = z.strictObject({
+  consecutive5xxErrors: count.nullable().optional(),
+  consecutiveGatewayErrors: count.nullable().optional(),
+  splitExternalLocalOriginErrors: z.boolean().optional(),
+  consecutiveLocalOriginFailures: count.nullable().optional(),
+  interval: istioDuration().optional(),
+  baseEjectionTime: istioDuration().optional(),
+  maxEjectionPercent: z.int().min(0).max(100).optional(),
+  minHealthPercent: z.int().min(0).max(100).optional(),
+  ...undone('consecutiveErrors'),
+});
+export type OutlierDetectionSpec = z.output<typeof outlierDetection>;
+
 const policyShape = {
   loadBalancer: loadBalancer.optional(),
   connectionPool: z
@@ -86,7 +101,8 @@ const policyShape = {
     })
     .optional(),
   tls: tls.optional(),
-  ...undone('outlierDetection', 'tunnel', 'proxyProtocol'),
+  outlierDetection: outlierDetection.optional(),
+  ...undone('tunnel', 'proxyProtocol'),
 };
 
 const trafficPolicy = z.strictObject({

@@ -1,4 +1,5 @@
 import type { HashModel } from './hash-model.ts';
+import type { HealthCheckModel, OutlierModel } from './health-model.ts';
 import type { TextMatch } from './text-match.ts';
 
 /** Where requests are sent to, and how those who answer there are told from others. */
@@ -25,6 +26,11 @@ export interface ClusterModel {
   readonly ring?: { readonly minSize: number; readonly maxSize: number };
   /** Of ring hash: what of a request says its place, where its route says nothing. */
   readonly hash?: readonly HashModel[];
+  /** Absent: however an endpoint answers, it takes requests. */
+  readonly outliers?: OutlierModel;
+  readonly healthCheck?: HealthCheckModel;
+  /** Below this share of fit endpoints all of them take requests; 0: never. Absent: 50. */
+  readonly panicPercent?: number;
   readonly connectTimeoutMs: number;
   /** Until the head of the response; 0 waits for ever. */
   readonly headersTimeoutMs: number;

@@ -1,8 +1,15 @@
 import type { TunnelUpstreamConfig } from '../listener-config.ts';
 import { usualRing } from '../upstream/balancer.ts';
-import { type BalancingConfig, type UpstreamConfig, urlsOf } from '../upstream-config.ts';
+import {
+  type BalancingConfig,
+  type HealthCheckConfig,
+  type OutlierConfig,
+  type UpstreamConfig,
+  urlsOf,
+} from '../upstream-config.ts';
 import type { ClusterModel, EndpointModel, UpstreamTlsModel } from './cluster-model.ts';
 import type { HashSource } from './hash-model.ts';
+import type { HealthCheckModel, HealthQuestion, OutlierModel } from './health-model.ts';
 
 /** Upstreams that are written alike are one. */
 export class ClusterNames {
@@ -20,6 +27,7 @@ export class ClusterNames {
       ...(protocol !== undefined && { protocol }),
       ...(spiffeId !== undefined && { tls: tlsOf(spiffeId) }),
       ...balancingOf(upstream.balancing),
+      ...healthOf(upstream),
       ...{ connectTimeoutMs: connectTimeout, maxConnections },
       ...{ headersTimeoutMs: timeout, idleTimeoutMs: idleTimeout, limits: usualLimits },
     });
@@ -65,6 +73,62 @@ function hashSourceOf(written: Exclude<BalancingConfig, string>['hash'][number])
     ...{ kind: 'cookie', name },
     ...(ttl !== undefined && { ttlMs: ttl }),
     ...(path !== undefined && { path }),
+  };
+}
+
+function healthOf({
+  outlierDetection,
+  healthCheck,
+}: UpstreamConfig): Pick<ClusterModel, 'outliers' | 'healthCheck' | 'panicPercent'> {
+  const panicPercent = outlierDetection?.minHealthPercent;
+  return {
+    ...(outlierDetection !== undefined && { outliers: outliersOf(outlierDetection) }),
+    ...(panicPercent !== undefined && { panicPercent }),
+    ...(healthCheck !== undefined && { healthCheck: healthCheckOf(healthCheck) }),
+  };
+}
+
+function outliersOf(written: OutlierConfig): OutlierModel {
+  return {
+    ...{ intervalMs: written.interval, baseEjectionMs: written.baseEjectionTime },
+    maxEjectionMs: Math.max(written.maxEjectionTime, written.baseEjectionTime),
+    maxEjectionPercent: written.maxEjectionPercent,
+    alwaysEjectsOne: written.alwaysEjectOneHost,
+    consecutive5xx: written.consecutive5xxErrors,
+    consecutiveGateway: written.consecutiveGatewayErrors,
+    splitsLocalErrors: written.splitExternalLocalOriginErrors,
+    consecutiveLocal: written.consecutiveLocalOriginFailures,
+  };
+}
+
+function healthCheckOf(written: HealthCheckConfig): HealthCheckModel {
+  const { interval, timeout, jitter, unhealthyThreshold, healthyThreshold } = written;
+  return {
+    ask: healthQuestionOf(written),
+    ...{ intervalMs: interval, timeoutMs: timeout, jitterMs: jitter, initialJitterMs: jitter },
+    ...{ unhealthyThreshold, healthyThreshold, failsAtOnce: false },
+  };
+}
+
+function healthQuestionOf({ http, tcp, grpc }: HealthCheckConfig): HealthQuestion {
+  if (http !== undefined) {
+    const { path, host, statuses } = http;
+    return {
+      ...{ kind: 'http', path, ...(host !== undefined && { host }) },
+      statuses: statuses.map((each) =>
+        typeof each === 'number' ? [each, each] : [each.from, each.to],
+      ),
+    };
+  }
+  if (grpc !== undefined) {
+    const { service, authority } = grpc;
+    return { kind: 'grpc', service, ...(authority !== undefined && { authority }) };
+  }
+  const hex = (text: string) => Buffer.from(text).toString('hex');
+  const { send, receive } = tcp ?? {};
+  return {
+    ...{ kind: 'tcp', ...(send !== undefined && { send: hex(send) }) },
+    receive: receive === undefined ? [] : [hex(receive)],
   };
 }
 

@@ -2,18 +2,22 @@ import { isIP } from 'node:net';
 import { messageOf } from '@countersign/base';
 import type { ClusterModel, EndpointModel } from '../model/cluster-model.ts';
 import { type Balancer, balancerOf, type Choice } from './balancer.ts';
+import { checkHealth } from './health-checks.ts';
+import { type Attempted, OutlierDetection } from './outlier-detection.ts';
 import { Upstream, type UpstreamSurroundings } from './upstream.ts';
+import type { UpstreamMetrics } from './upstream-metrics.ts';
 
 export interface ClusterSurroundings extends UpstreamSurroundings {
   /** Every address of a name. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
   /** From 0 to 1. */
   readonly random: () => number;
+  readonly metrics: UpstreamMetrics;
 }
 
 /**
- * Picks the endpoint that takes a request, and holds what is counted of them together. It neither retries nor judges
- * answers: that is `forward`'s.
+ * Picks the endpoint that takes a request among those that are fit, and holds what is counted of them together. It does
+ * not retry: that is `forward`'s, who also reports what became of each attempt.
  */
 export class Cluster {
   readonly model: ClusterModel;
@@ -22,6 +26,8 @@ export class Cluster {
   readonly #round = { turn: 0 };
   #upstreams: readonly Upstream[] = [];
   #balancer: Balancer = () => undefined;
+  readonly #outliers: OutlierDetection | undefined;
+  readonly #checks = new Map<Upstream, AbortController>();
   #requests = 0;
   #retries = 0;
   #resolving: Promise<void> | undefined;
@@ -30,6 +36,7 @@ export class Cluster {
   constructor(model: ClusterModel, around: ClusterSurroundings) {
     this.model = model;
     this.#around = around;
+    this.#outliers = this.#watchOutliers();
     if (model.discovery === 'name') this.#take(model.endpoints.map((each) => this.#open(each)));
     else {
       this.#resolving = this.#resolve();
@@ -45,6 +52,23 @@ export class Cluster {
   /** The endpoint that takes a request; undefined where there is none. */
   pick(choice: Choice = {}): Upstream | undefined {
     return this.#balancer(choice);
+  }
+
+  /** Tells what became of one attempt, so that an endpoint that answers badly can be taken out. */
+  report(upstream: Upstream, attempted: Attempted): void {
+    this.#outliers?.report(upstream, attempted);
+  }
+
+  /** The endpoints as they are now. */
+  get endpoints(): readonly Upstream[] {
+    return this.#upstreams;
+  }
+
+  /** Whether so few are fit that all of them take requests. */
+  get isPanicking(): boolean {
+    const all = this.#upstreams;
+    const fit = all.filter((each) => each.isFit).length;
+    return fit < all.length && (100 * fit) / all.length < (this.model.panicPercent ?? 50);
   }
 
   /** Whether one more request may be under way; who is told so calls {@link ended} when it is over. */
@@ -87,10 +111,54 @@ export class Cluster {
   }
 
   #take(upstreams: readonly Upstream[]): void {
-    const { model } = this;
-    const { random } = this.#around;
     this.#upstreams = upstreams;
-    this.#balancer = balancerOf(upstreams, { model, random, round: this.#round });
+    for (const [gone, checking] of this.#checks) {
+      if (upstreams.includes(gone)) continue;
+      checking.abort();
+      this.#checks.delete(gone);
+    }
+    for (const upstream of upstreams) this.#check(upstream);
+    this.#choose();
+  }
+
+  /** Makes the balancer anew, for those that are fit. */
+  #choose(): void {
+    const { model } = this;
+    const { random, metrics } = this.#around;
+    const fit = this.#upstreams.filter((each) => each.isFit);
+    const taken = this.isPanicking ? this.#upstreams : fit;
+    this.#balancer = balancerOf(taken, { model, random, round: this.#round });
+    if (model.outliers !== undefined || model.healthCheck !== undefined) {
+      metrics.unfit(model.name, this.#upstreams.length - fit.length);
+    }
+  }
+
+  #watchOutliers(): OutlierDetection | undefined {
+    const { outliers, name: cluster } = this.model;
+    if (outliers === undefined) return undefined;
+    const { metrics, clock, log } = this.#around;
+    const detection = new OutlierDetection(outliers, {
+      ...{ cluster, metrics, clock, log },
+      members: () => this.#upstreams,
+      onChange: () => this.#choose(),
+    });
+    void detection.run(this.#stopping.signal);
+    return detection;
+  }
+
+  #check(upstream: Upstream): void {
+    const { healthCheck, name: cluster } = this.model;
+    if (healthCheck === undefined || this.#checks.has(upstream)) return;
+    const stopping = new AbortController();
+    this.#checks.set(upstream, stopping);
+    const signal = AbortSignal.any([stopping.signal, this.#stopping.signal]);
+    const { metrics, random, clock, log } = this.#around;
+    const onChange = (): void => {
+      if (!upstream.failsChecks) this.#outliers?.forgive(upstream);
+      this.#choose();
+    };
+    const around = { cluster, metrics, random, clock, log, onChange };
+    void checkHealth(upstream, healthCheck, around, signal);
   }
 
   #open(endpoint: EndpointModel): Upstream {

@@ -22,6 +22,20 @@ export function retiredClusters(clusters: Clusters, kept: Clusters): Cluster[] {
   return [...clusters.values()].filter((each) => !still.has(each));
 }
 
+/** What is known of each endpoint, for /status. */
+export function reportClusters(clusters: Clusters): object[] {
+  return [...clusters.values()].map(({ model, endpoints, isPanicking }) => ({
+    name: model.name,
+    endpoints: endpoints.map(({ key, inFlight, isEjected, ejections, failsChecks }) => ({
+      ...{ address: key, requests: inFlight },
+      ...(model.outliers !== undefined && { ejected: isEjected, ejections }),
+      ...(model.healthCheck !== undefined && { healthy: !failsChecks }),
+    })),
+    // So few are fit that all of them take requests.
+    ...(isPanicking && { panic: true }),
+  }));
+}
+
 function keyOf(model: ClusterModel): string {
   return JSON.stringify(model);
 }

@@ -53,6 +53,10 @@ export class Upstream {
   readonly key: string;
   /** Requests that are on their way; kept by who sends them. */
   inFlight = 0;
+  /** Kept by who judges it. */
+  isEjected = false;
+  ejections = 0;
+  failsChecks = false;
   readonly #cluster: ClusterModel;
   readonly #around: UpstreamSurroundings;
   readonly #signatures = new SignatureCache();
@@ -60,6 +64,8 @@ export class Upstream {
   #svid: TlsIdentity | undefined;
   #renewAt = Number.POSITIVE_INFINITY;
   readonly #draining = new Set<Connections>();
+  /** For health checks, whose connection no request waits for. */
+  #probes: Connections | undefined;
 
   /** @throws CountersignError ERR_SVID_NONE */
   constructor(cluster: ClusterModel, endpoint: EndpointModel, surroundings: UpstreamSurroundings) {
@@ -81,6 +87,23 @@ export class Upstream {
     this.#connections.dispatch(request, handler);
   }
 
+  /** Sends the request of a health check. */
+  probe(request: UpstreamRequest, handler: UpstreamHandler): void {
+    this.#renewIfDue();
+    this.#probes ??= this.#open(1);
+    this.#probes.dispatch(request, handler);
+  }
+
+  /** Name and port, for requests that nobody named a host for. */
+  get authority(): string {
+    return authorityOf({ ...this.endpoint, host: this.endpoint.name ?? this.endpoint.host });
+  }
+
+  /** Whether it may be sent requests. */
+  get isFit(): boolean {
+    return !this.isEjected && !this.failsChecks;
+  }
+
   /** @throws CountersignError as `dialMtls` */
   open(options: OpenOptions): Promise<UpstreamSocket> {
     return this.#dial(options);
@@ -88,12 +111,17 @@ export class Upstream {
 
   /** Lets requests in flight end, then closes every connection. */
   async close(): Promise<void> {
-    await Promise.all([...this.#draining, this.#connections].map((each) => each.close()));
+    await Promise.all(this.#all().map((each) => each.close()));
   }
 
   /** Ends everything at once. */
   async destroy(): Promise<void> {
-    await Promise.all([...this.#draining, this.#connections].map((each) => each.destroy()));
+    await Promise.all(this.#all().map((each) => each.destroy()));
+  }
+
+  #all(): Connections[] {
+    const probes = this.#probes === undefined ? [] : [this.#probes];
+    return [...this.#draining, this.#connections, ...probes];
   }
 
   /** What connections are made with; undefined in clear text. */
@@ -110,10 +138,15 @@ export class Upstream {
     const svid = this.#ownSvid();
     const due = this.#around.clock.now() >= this.#renewAt;
     if (svid === this.#svid && !due) return;
-    const old = this.#connections;
+    this.#drain(this.#connections);
+    if (this.#probes !== undefined) this.#drain(this.#probes);
+    this.#probes = undefined;
     this.#svid = svid;
     this.#renewAt = Number.POSITIVE_INFINITY;
     this.#connections = this.#open();
+  }
+
+  #drain(old: Connections): void {
     this.#draining.add(old);
     void old
       .close()
@@ -121,10 +154,11 @@ export class Upstream {
       .finally(() => this.#draining.delete(old));
   }
 
-  #open(): Connections {
+  #open(maxConnections = this.#cluster.maxConnections): Connections {
     const { log } = this.#around;
     const dial = (alpn: readonly string[] = httpAlpn) => this.#dial({ alpn });
-    return new Connections({ cluster: this.#cluster, endpoint: this.endpoint, dial, log });
+    const cluster = { ...this.#cluster, maxConnections };
+    return new Connections({ cluster, endpoint: this.endpoint, dial, log });
   }
 
   #dial(options: OpenOptions): Promise<UpstreamSocket> {
