@@ -169,6 +169,16 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,
   },
   {
+    name: 'tunnel server',
+    summary: 'mTLS before a service that has none: a database, or anything over TCP',
+    load: async () => (await import('./verbs/tunnel-server.ts')).tunnelServerVerb,
+  },
+  {
+    name: 'tunnel client',
+    summary: 'mTLS for a program that has none, to wherever a server has it',
+    load: async () => (await import('./verbs/tunnel-client.ts')).tunnelClientVerb,
+  },
+  {
     name: 'agent',
     summary: 'give the processes of this machine their identities: Workload API and SDS',
     load: async () => (await import('./verbs/agent.ts')).agentVerb,
@@ -255,5 +265,6 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   root: 'replacing the key of the root or of an intermediate, without an outage',
   log: 'the issuance log: every certificate, for everybody to see',
   token: 'one-time tokens for enrolment',
+  tunnel: 'any bytes over mTLS, with the flags of ghostunnel',
   vault: "the authority's door for clients of Vault",
 };

@@ -175,9 +175,16 @@ export function emptyModel(): GatewayModel {
   return compileGatewayYaml({ listeners: listenersOf(undefined, undefined), routes: [] });
 }
 
-/** What gateway.yaml says by saying nothing, for routing that is written in another language. */
-export function gatewayConfigOf(model: GatewayModel): GatewayConfig {
-  const config = gatewaySchema.parse({});
+/**
+ * What gateway.yaml says by saying nothing, for routing that is written in another language.
+ *
+ * @param written what is said all the same
+ */
+export function gatewayConfigOf(
+  model: GatewayModel,
+  written: Pick<z.input<typeof gatewaySchema>, 'revocation' | 'admin' | 'issuer'> = {},
+): GatewayConfig {
+  const config = gatewaySchema.parse(written);
   const listeners = listenersOf(undefined, undefined);
   return { ...config, listeners, writesListeners: false, model };
 }

@@ -1,14 +1,8 @@
 import { startGateway } from '@countersign/gateway';
 import { neverRevoked } from '@countersign/spiffe';
-import {
-  believedTokens,
-  type GatewayFiles,
-  type GatewayFilesOptions,
-  readGatewayFiles,
-  rulesOf,
-} from './gateway-files.ts';
+import { believedTokens, type GatewayFiles, rulesOf } from './gateway-files.ts';
 import type { Running } from './long-running.ts';
-import type { GatewayTools } from './run-gateway.ts';
+import type { GatewayTools, RunGatewayOptions } from './run-gateway.ts';
 import { tellDoubts } from './tell-doubts.ts';
 
 /**
@@ -17,7 +11,12 @@ import { tellDoubts } from './tell-doubts.ts';
  */
 export async function runFileGateway(
   files: GatewayFiles,
-  options: GatewayFilesOptions,
+  {
+    read,
+    lookEveryMs,
+  }: Pick<RunGatewayOptions, 'lookEveryMs'> & {
+    readonly read: () => Promise<GatewayFiles>;
+  },
   { cli, log, meter }: GatewayTools,
 ): Promise<Running> {
   const { clock } = cli;
@@ -32,7 +31,7 @@ export async function runFileGateway(
   const gateway = await startGateway({
     ...{ config: files.config, rules: rulesOf(files, trustDomain), roles: files.roles },
     tokenRules: believedTokens(files, trustDomain),
-    ...{ revocation: neverRevoked, clock, log, meter },
+    ...{ revocation: neverRevoked, lookEveryMs, clock, log, meter },
     revocationReport: () => ({ by: 'files' }),
     metricsText: meter.metricsText,
   });
@@ -42,7 +41,7 @@ export async function runFileGateway(
       ...(gateway.adminUrl === undefined ? [] : [gateway.adminUrl]),
     ],
     async reload() {
-      const next = await readGatewayFiles(cli, options);
+      const next = await read();
       const { config, roles } = next;
       const rules = rulesOf(next, trustDomain);
       gateway.reload({ config, rules, tokenRules: believedTokens(next, trustDomain), roles });

@@ -26,6 +26,12 @@ export interface RunGatewayOptions extends GatewayFilesOptions {
   readonly proofKey?: ProofKey;
   /** Where what was received of revocations is kept, for a start while the authority is down. */
   readonly data?: string;
+  /** What is read instead of a file, for commands that have another language: what of it was not given is theirs to say. */
+  readonly read?: () => Promise<GatewayFiles>;
+  /** How often it is looked whether files of the model have changed; every second unless given. */
+  readonly lookEveryMs?: number;
+  /** The verb, for messages. */
+  readonly who?: string;
 }
 
 /** What a gateway is run with. */
@@ -49,15 +55,16 @@ export async function runGateway(
   const { cli, log, meter } = tools;
   const { clock } = cli;
   // 1. configuration and rules
-  const files = await readGatewayFiles(cli, options);
-  if (files.policies.length === 0) {
+  const read = options.read ?? (() => readGatewayFiles(cli, options));
+  const files = await read();
+  if (options.read === undefined && files.policies.length === 0) {
     log.warn({}, 'no policy is given: everybody whom the handshake lets in may call everything');
   }
   if (!files.needsIdentity && options.identity === undefined && options.token === undefined) {
-    return runFileGateway(files, options, tools);
+    return runFileGateway(files, { ...options, read }, tools);
   }
   // 2. who we are, kept fresh from here on
-  const own = await openEdgeIdentity({ ...options, who: 'gateway' }, files.config, tools);
+  const own = await openEdgeIdentity({ who: 'gateway', ...options }, files.config, tools);
   const { live, url } = own;
   // 3. who is revoked; news of it re-asks the connections, and what the feed's news cut is acknowledged
   let gateway: Gateway | undefined;
@@ -80,7 +87,7 @@ export async function runGateway(
       ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },
       ...(staples !== undefined && { staple: staples.staple }),
       ...(loggedPeers !== undefined && { loggedPeers }),
-      notReady,
+      ...{ notReady, lookEveryMs: options.lookEveryMs },
       revocationReport: () => ({ ...checks.report(), ownStaple: staples?.report() }),
       metricsText: meter.metricsText,
     });
@@ -106,7 +113,7 @@ export async function runGateway(
       ...(serving.adminUrl === undefined ? [] : [serving.adminUrl]),
     ],
     async reload() {
-      const next = await readGatewayFiles(cli, options);
+      const next = await read();
       const { config, roles } = next;
       const tokenRules = believedTokens(next, trustDomain);
       serving.reload({ config, rules: rulesOf(next, trustDomain), tokenRules, roles });

@@ -13,6 +13,8 @@ export interface CredentialsOptions {
   readonly svids: SvidSource | undefined;
   /** Who vouches for peers where nothing else is said. */
   readonly trust: Trust;
+  /** How often it is looked whether files have changed; every second unless given. */
+  readonly lookEveryMs?: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -43,7 +45,7 @@ export class Credentials implements Changes {
 
   /** @throws CountersignError of what cannot be read or used */
   static async open(options: CredentialsOptions): Promise<Credentials> {
-    const { model, clock, log } = options;
+    const { model, clock, log, lookEveryMs } = options;
     const identities = new Map<string, FollowedFiles<TlsIdentity>>();
     const trusts = new Map<string, FileTrust>();
     const staples: Staples = new WeakMap();
@@ -55,10 +57,11 @@ export class Credentials implements Changes {
           return identity;
         };
         const sources = [certificate, key, ...(staple === undefined ? [] : [staple])];
-        identities.set(name, await FollowedFiles.follow({ name, sources, read, clock, log }));
+        const how = { name, sources, read, clock, log, lookEveryMs };
+        identities.set(name, await FollowedFiles.follow(how));
       }
       for (const each of model.trusts) {
-        trusts.set(each.name, await FileTrust.open(each, { clock, log }));
+        trusts.set(each.name, await FileTrust.open(each, { clock, log, lookEveryMs }));
       }
       return new Credentials(options, identities, trusts, staples);
     } catch (thrown) {

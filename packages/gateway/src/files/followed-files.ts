@@ -9,11 +9,13 @@ export interface FollowedFilesOptions<T> {
   readonly sources: readonly FileOrText[];
   /** What the files mean, in the order of the sources; it throws for what cannot be used. */
   readonly read: (files: readonly Buffer[]) => T;
+  /** How often it is looked whether they have changed; every second unless given. */
+  readonly lookEveryMs?: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-const intervalMs = 1000;
+const usualIntervalMs = 1000;
 
 /**
  * What files mean, read again when one of them has changed. What cannot be read or used leaves in force what there is,
@@ -77,8 +79,9 @@ export class FollowedFiles<T> implements Changes {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
+    const { clock, lookEveryMs = usualIntervalMs } = this.#options;
     while (!signal.aborted) {
-      await this.#options.clock.sleep(intervalMs, { signal, ref: false }).catch(() => {});
+      await clock.sleep(lookEveryMs, { signal, ref: false }).catch(() => {});
       if (!signal.aborted) await this.look();
     }
   }
