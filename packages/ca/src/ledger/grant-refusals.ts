@@ -191,11 +191,13 @@ function refusalOfCovered(
   });
 }
 
-function* revocable(wanted: Wanted): Iterable<readonly [RevocationBy, string]> {
-  if (wanted.spiffeId !== undefined) yield ['spiffe-id', wanted.spiffeId];
-  if (wanted.spkiHash !== undefined) yield ['key', wanted.spkiHash];
-  if (wanted.proofKey !== undefined) yield ['key', wanted.proofKey];
-  if (wanted.provisioner !== undefined) yield ['provisioner', wanted.provisioner];
+function revocable(wanted: Wanted): readonly (readonly [RevocationBy, string])[] {
+  const named: (readonly [RevocationBy, string])[] = [];
+  if (wanted.spiffeId !== undefined) named.push(['spiffe-id', wanted.spiffeId]);
+  if (wanted.spkiHash !== undefined) named.push(['key', wanted.spkiHash]);
+  if (wanted.proofKey !== undefined) named.push(['key', wanted.proofKey]);
+  if (wanted.provisioner !== undefined) named.push(['provisioner', wanted.provisioner]);
+  return named;
 }
 
 function sameHash(a: string, b: string): boolean {

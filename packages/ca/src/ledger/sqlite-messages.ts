@@ -19,10 +19,15 @@ export type Words = unknown[];
 export function writeOperations(operations: readonly WorkerOperation[]): Words {
   const words: Words = [];
   for (const { name, args, at } of operations) {
-    words.push(name, at);
-    if (name === 'intend') writeIntend(words, args as IntendArgs);
-    else if (name === 'issued') writeIssued(words, args as readonly [IssuedCertificate]);
-    else words.push(args);
+    if (name === 'intend') {
+      words.push(intent, at);
+      writeIntend(words, args as IntendArgs);
+    } else if (name === 'issued') {
+      words.push(issued, at);
+      writeIssued(words, args as readonly [IssuedCertificate]);
+    } else {
+      words.push(other, at, name, args);
+    }
   }
   return words;
 }
@@ -31,10 +36,11 @@ export function readOperations(words: Words): WorkerOperation[] {
   const reader = new WordReader(words);
   const operations: WorkerOperation[] = [];
   while (!reader.atEnd) {
-    const name = reader.next<string>();
+    const form = reader.next<number>();
     const at = reader.next<number>();
-    const args = argsReaders.get(name)?.(reader) ?? reader.next<readonly unknown[]>();
-    operations.push({ name, args, at });
+    if (form === intent) operations.push({ name: 'intend', args: readIntend(reader), at });
+    else if (form === issued) operations.push({ name: 'issued', args: readIssued(reader), at });
+    else operations.push({ name: reader.next(), args: reader.next(), at });
   }
   return operations;
 }
@@ -71,7 +77,7 @@ export function readResults(words: Words): WorkerResult[] {
   return results;
 }
 
-/** Forms of an answer. */
+/** Forms of an operation, and of its answer: a number, since a text that has just crossed is looked up letter by letter. */
 const intent = 0;
 const issued = 1;
 const other = 2;
@@ -94,14 +100,6 @@ class WordReader {
     return this.#words[this.#at - 1] as T;
   }
 }
-
-const argsReaders: ReadonlyMap<string, (reader: WordReader) => readonly unknown[]> = new Map<
-  string,
-  (reader: WordReader) => readonly unknown[]
->([
-  ['intend', readIntend],
-  ['issued', readIssued],
-]);
 
 function writeIntend(words: Words, [draft, asked]: IntendArgs): void {
   const { grant, spiffeId, names, spkiHash, provisioner, issuer, notAfter } = draft;

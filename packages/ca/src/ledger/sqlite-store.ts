@@ -31,6 +31,7 @@ import * as rows from './ledger-rows.ts';
 import type { CoveredRange, LedgerStore } from './ledger-store.ts';
 import type { ArchiveStore } from './retention/archive-store.ts';
 import { sqliteArchive } from './retention/sqlite-archive.ts';
+import { RevokedValues } from './revoked-values.ts';
 import { type SqliteAccess, sqliteAccess } from './sqlite-access.ts';
 import { SqliteDocuments } from './sqlite-documents.ts';
 import {
@@ -38,7 +39,6 @@ import {
   coveredIntentsText,
   findCertificatesQuestions,
 } from './sqlite-questions.ts';
-import { UnrevokedValues } from './unrevoked-values.ts';
 
 /** As many are remembered; then it begins anew. */
 const mostOpen = 4096;
@@ -61,7 +61,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   readonly #open = new Map<number, IntentRecord>();
   /** Intents of certificates that were shown of late: what they say is final, and a registrar shows its own with each order. */
   readonly #shown = new Map<number, IntentRecord>();
-  readonly #unrevoked = new UnrevokedValues();
+  #revoked: RevokedValues | undefined;
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
   readonly edge: EdgeStore;
@@ -305,18 +305,19 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     this.#move('revocations');
     this.#head.revocation = revocation.position;
     if (isWide(revocation.by)) this.#wide = undefined;
-    this.#unrevoked.delete(revocation.by, revocation.value);
+    this.#revoked?.noteRevoked(revocation.by, revocation.value);
   }
 
   latestRevocation(by: RevocationBy, value: string): RevocationRecord | undefined {
-    if (this.#unrevoked.has(by, value)) return undefined;
+    this.#revoked ??= new RevokedValues({ all: this.#all });
+    if (!this.#revoked.mayName(by, value)) return undefined;
     const row = this.#get(
       'SELECT * FROM revocations WHERE value = ? AND by_what = ? ORDER BY position DESC LIMIT 1',
       value,
       by,
     );
     if (row !== undefined) return rows.revocationOf(row);
-    this.#unrevoked.add(by, value);
+    this.#revoked.noteUnrevoked(by, value);
     return undefined;
   }
 

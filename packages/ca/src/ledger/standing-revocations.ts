@@ -58,12 +58,14 @@ export function coveringRevocation(
   return held;
 }
 
-function* candidates(tx: LedgerTransaction, certificate: CoveredFacts): Iterable<RevocationRecord> {
+function candidates(tx: LedgerTransaction, certificate: CoveredFacts): readonly RevocationRecord[] {
+  const plain: RevocationRecord[] = [];
   for (const [by, fact] of plainFacts) {
     const value = fact(certificate);
-    if (value !== undefined) yield* standing(tx, by, value);
+    if (value !== undefined) plain.push(...standing(tx, by, value));
   }
-  yield* standingWide(tx);
+  const wide = standingWide(tx);
+  return plain.length === 0 ? wide : [...plain, ...wide];
 }
 
 const none: readonly RevocationRecord[] = [];
