@@ -39,7 +39,14 @@ test('each issuer has one shape, and what goes with none of it is refused by nam
     [`workload_api: { socket: /a }, ${id}`, /spiffe_id: stands in workload_api, where it chooses/],
     ['workload_api: { socket: /a }, dns: [a]', /dns: is decided by who gives the identity/],
     [`${acme}, ${id}`, /roots is missing/],
-    [`${acme.replace('http_01: {}', '')}, ${id}, roots: r`, /expected "http_01" or "dns_01"/],
+    [
+      `${acme.replace('http_01: {}', '')}, ${id}, roots: r`,
+      /expected "http_01", "tls_alpn_01" or "dns_01"/,
+    ],
+    [
+      `${acme.replace('http_01', 'dns_01: { command: [a] }, tls_alpn_01')}, ${id}, roots: r`,
+      /one of them/,
+    ],
     [
       `step_ca: { url: "https://a", fingerprint: f, provisioner: p }, ${id}`,
       /expected "provisioner" with "key_file", or "token"/,

@@ -69,6 +69,9 @@ const signers = {
     http_01: z
       .strictObject({ port: z.int().min(1).max(65_535).optional(), address: word.optional() })
       .optional(),
+    tls_alpn_01: z
+      .strictObject({ port: z.int().min(1).max(65_535).optional(), address: word.optional() })
+      .optional(),
     dns_01: z
       .strictObject({ command: z.array(word).min(1), timeout: durationSchema().optional() })
       .optional(),
@@ -191,8 +194,9 @@ function checkSigner(
     }
   }
   if (acme === undefined) return;
-  if ((acme.http_01 === undefined) === (acme.dns_01 === undefined)) {
-    issue(['acme'], 'expected "http_01" or "dns_01", one of both');
+  const proofs = [acme.http_01, acme.tls_alpn_01, acme.dns_01].filter((each) => each !== undefined);
+  if (proofs.length !== 1) {
+    issue(['acme'], 'expected "http_01", "tls_alpn_01" or "dns_01", one of them');
   }
   if (roots === undefined) {
     issue([], 'roots is missing: an ACME server names none; a file, or system for public ones');

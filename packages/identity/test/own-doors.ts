@@ -10,8 +10,9 @@ export interface OwnDoors {
   readonly url: string;
   readonly rootFile: string;
   readonly directory: string;
-  /** Where its ACME door looks for answers. */
+  /** Where its ACME door looks for answers to http-01, and to tls-alpn-01. */
   readonly httpPort: number;
+  readonly tlsPort: number;
   readonly hmac: string;
   stop(): Promise<void>;
 }
@@ -26,7 +27,7 @@ export async function startOwnDoors(): Promise<OwnDoors> {
   await writeFile(file('root.token'), `${rootToken}\n`, { mode: 0o600 });
   await writeFile(file('external.key'), hmac, { mode: 0o600 });
   const dns = await startTestDns();
-  const httpPort = await freePort();
+  const [httpPort, tlsPort] = [await freePort(), await freePort()];
   const text = `
 ca:
   root: { curve: P-256, validity: 8760h, pathLenConstraint: 1 }
@@ -47,7 +48,7 @@ acme:
   external_accounts: [{ kid: kid-1, key_file: "${file('external.key')}" }]
   profiles: { mesh: { spiffe_id: "spiffe://example.com/host/{name}" } }
   blocked_domains: [blocked.test]
-  validation: { http_port: ${httpPort}, resolvers: ["${dns.address}"], allow: [127.0.0.0/8] }
+  validation: { http_port: ${httpPort}, tls_alpn_port: ${tlsPort}, resolvers: ["${dns.address}"], allow: [127.0.0.0/8] }
 `;
   const authority = await ephemeralAuthority({
     ...{ config: parseCaConfig(text, 'ca.yaml'), clock: systemClock },
@@ -64,6 +65,7 @@ acme:
       rootFile,
       directory,
       httpPort,
+      tlsPort,
       hmac,
     },
     async stop() {

@@ -23,6 +23,8 @@ export interface PebbleServer {
   readonly caFile: string;
   readonly directory: string;
   readonly httpPort: number;
+  /** Where it looks for answers to tls-alpn-01. */
+  readonly tlsPort: number;
   readonly dns: TestDns;
   readonly pid: number;
   /** Its root of now, PEM. */
@@ -52,9 +54,10 @@ export async function startPebble({
   const dns = await startTestDns();
   const [port, management] = [await freePort(), await freePort()];
   const httpPort = given.httpPort ?? (await freePort());
+  const tlsPort = await freePort();
   const pebble = {
     ...{ listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${management}` },
-    ...{ certificate: file('cert.pem'), privateKey: file('key.pem'), httpPort, tlsPort: 1 },
+    ...{ certificate: file('cert.pem'), privateKey: file('key.pem'), httpPort, tlsPort },
     externalAccountBindingRequired: !isEasy,
     externalAccountMACKeys: { 'kid-1': Buffer.alloc(32, 7).toString('base64url') },
     domainBlocklist: ['blocked.test'],
@@ -79,6 +82,7 @@ export async function startPebble({
       caFile: file('ca.pem'),
       directory,
       httpPort,
+      tlsPort,
       dns,
       pid: child.pid ?? 0,
       root,

@@ -105,7 +105,7 @@ function stepCaOf(written: Kind<'step_ca'>, around: IssuerSurroundings): Issuer 
 
 function acmeOf(written: Kind<'acme'>, around: IssuerSurroundings): Issuer {
   const { url, contact, profile, timeout: timeoutMs, external_account: external } = written;
-  const { http_01: http = {}, dns_01: dns } = written;
+  const { http_01: http = {}, tls_alpn_01: tls, dns_01: dns } = written;
   return acmeIssuer({
     ...{ url, contact, profile, timeoutMs, clock: around.clock },
     accountKeyFile: resolve(around.directory, written.account_key),
@@ -115,9 +115,11 @@ function acmeOf(written: Kind<'acme'>, around: IssuerSurroundings): Issuer {
         ? undefined
         : { kid: external.kid, hmac: secretOf(external.hmac, 'external account key', around) },
     proof:
-      dns === undefined
-        ? { method: 'http-01', ...http }
-        : { method: 'dns-01', command: dns.command, timeoutMs: dns.timeout },
+      dns !== undefined
+        ? { method: 'dns-01', command: dns.command, timeoutMs: dns.timeout }
+        : tls !== undefined
+          ? { method: 'tls-alpn-01', ...tls }
+          : { method: 'http-01', ...http },
     serverRoots: fileRoots(written.server_roots, around),
   });
 }

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { noLog, noMeter, Secret, systemClock } from '@countersign/base';
 import { type OwnDoors, rootToken, startOwnDoors } from '../../test/own-doors.ts';
 import { acmeIssuer } from './acme/acme-issuer.ts';
+import type { AcmeProof } from './acme/acme-proof.ts';
 import type { ExternalAccountKey } from './acme/acme-session.ts';
 import { issuerSuite } from './issuer.suite.ts';
 import { rootsOfFile } from './issuer-files.ts';
@@ -45,13 +46,18 @@ const externalOf = (hmac: string): ExternalAccountKey => ({
   hmac: async () => new Secret(hmac),
 });
 
-const acmeAt = (url: string, external = externalOf(doors.hmac), account = 'account.pem') =>
+const acmeAt = (
+  url: string,
+  external = externalOf(doors.hmac),
+  account = 'account.pem',
+  proof: AcmeProof = { method: 'http-01', port: doors.httpPort, address: '127.0.0.1' },
+) =>
   acmeIssuer({
     url: `${url}/acme/directory`,
     accountKeyFile: join(doors.directory, account),
     externalAccount: external,
     profile: 'mesh',
-    proof: { method: 'http-01', port: doors.httpPort, address: '127.0.0.1' },
+    proof,
     serverRoots: rootsOfFile(doors.rootFile),
     clock: systemClock,
   });
@@ -81,6 +87,17 @@ test('the ACME door: the key of the account is in a file of its own, and another
       /open an account at .*unauthorized: the external account is unknown or its key is wrong/,
   });
   assert.equal((await stat(join(doors.directory, 'other.pem'))).mode & 0o777, 0o600);
+});
+
+test('the ACME door: a name is proved by tls-alpn-01, on a port of choice', async (t) => {
+  const proof = { method: 'tls-alpn-01', port: doors.tlsPort, address: '127.0.0.1' } as const;
+  const live = await openIssued({
+    issuer: acmeAt(doors.url, externalOf(doors.hmac), 'account.pem', proof),
+    ...{ names, clock: systemClock, log: noLog, meter: noMeter },
+    roots: rootsOfFile(doors.rootFile),
+  });
+  t.after(() => live.stop());
+  assert.equal(live.svid().spiffeId.toString(), spiffeId);
 });
 
 test('the ACME door: the renewal follows the window that it suggests', async (t) => {

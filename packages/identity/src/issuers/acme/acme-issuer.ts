@@ -161,7 +161,7 @@ export function acmeIssuer(options: AcmeIssuerOptions): Issuer {
       pending.push({ name, token, keyAuthorization, url: String(offered.url), authorization: url });
     }
     if (pending.length === 0) return;
-    const shown = await showProof(proof, pending);
+    const shown = await showProof(proof, pending, clock);
     try {
       for (const each of pending) await session.post('answer a challenge', each.url, {}, signal);
       for (const each of pending) {

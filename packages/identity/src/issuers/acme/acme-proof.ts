@@ -1,13 +1,21 @@
 import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
 import type { Server } from 'node:http';
-import { CountersignError, messageOf, nodeHttp } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, nodeHttp } from '@countersign/base';
+import { showByTls } from './show-by-tls.ts';
 
 /** How control of a name is shown. */
 export type AcmeProof =
   | {
       readonly method: 'http-01';
       /** Of the listener, while names are validated; 80 unless given, where authorities call. */
+      readonly port?: number | undefined;
+      /** All of the machine's unless given. */
+      readonly address?: string | undefined;
+    }
+  | {
+      readonly method: 'tls-alpn-01';
+      /** Of the listener, while names are validated; 443 unless given, where authorities call. */
       readonly port?: number | undefined;
       /** All of the machine's unless given. */
       readonly address?: string | undefined;
@@ -40,8 +48,11 @@ export interface Challenge {
 export async function showProof(
   proof: AcmeProof,
   challenges: readonly Challenge[],
+  clock: Clock,
 ): Promise<ShownProof> {
-  return proof.method === 'http-01' ? showByHttp(proof, challenges) : showByDns(proof, challenges);
+  if (proof.method === 'http-01') return showByHttp(proof, challenges);
+  if (proof.method === 'tls-alpn-01') return showByTls(proof, challenges, clock);
+  return showByDns(proof, challenges);
 }
 
 const wellKnown = '/.well-known/acme-challenge/';

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Secret, systemClock } from '@countersign/base';
@@ -55,6 +57,25 @@ test('Pebble: names are proved by http-01, though nonces go stale', { skip }, as
   assert.equal(bundle.trustDomain, 'web.test');
   const again = await order(issuer);
   assert.notEqual(again.chain[0].serialHex, chain[0].serialHex);
+});
+
+test('Pebble: names and addresses are proved by tls-alpn-01, on a port of choice', {
+  skip,
+}, async () => {
+  const proof = { method: 'tls-alpn-01', port: pebble.tlsPort, address: '127.0.0.1' } as const;
+  const { chain } = await order(issuerOf({ proof }), {
+    dns: ['alpn.test', 'www.alpn.test'],
+    ip: ['127.0.0.1'],
+  });
+  const names = chain[0].subjectAltNames.map(formatGeneralName).sort();
+  assert.deepEqual(names, ['dns:alpn.test', 'dns:www.alpn.test', 'ip:127.0.0.1']);
+  const taken = createServer().listen(pebble.tlsPort, '127.0.0.1');
+  await once(taken, 'listening');
+  await assert.rejects(order(issuerOf({ proof }), { dns: ['taken.test'] }), {
+    code: 'ERR_ISSUER_CONFIG',
+    message: /^listen on port \d+ for tls-alpn-01: /,
+  });
+  taken.close();
 });
 
 test('Pebble: a renewal names what it replaces, when the window says', { skip }, async () => {
@@ -155,26 +176,28 @@ const noStepCa = stepCaMissing();
 test("step-ca's ACME provisioner: a name and an address", { skip: noStepCa }, async (t) => {
   const dns = await startTestDns();
   t.after(() => dns.close());
-  const httpPort = await freePort();
+  const [httpPort, tlsPort] = [await freePort(), await freePort()];
   const stepCa = await startStepCa([
-    '--insecure',
-    '--acme-http-port',
-    String(httpPort),
-    '--resolver',
-    dns.address,
+    ...['--insecure', '--resolver', dns.address],
+    ...['--acme-http-port', String(httpPort), '--acme-tls-port', String(tlsPort)],
   ]);
   t.after(() => stepCa.stop());
-  const issuer = acmeIssuer({
-    ...{ url: `${stepCa.url}/acme/acme/directory`, clock: systemClock },
-    accountKeyFile: join(stepCa.directory, 'account.pem'),
-    proof: { method: 'http-01', port: httpPort, address: '127.0.0.1' },
-    serverRoots: rootsOfFile(stepCa.rootFile),
-  });
-  const { chain } = await orderNamed({
-    ...{ issuer, keyKind, clock: systemClock, signal },
-    names: { dns: ['localhost'], ip: ['127.0.0.1'] },
-    roots: rootsOfFile(stepCa.rootFile),
-  });
-  const names = chain[0].subjectAltNames.map(formatGeneralName).sort();
-  assert.deepEqual(names, ['dns:localhost', 'ip:127.0.0.1']);
+  const proofs = [
+    { method: 'http-01', port: httpPort, address: '127.0.0.1' },
+    { method: 'tls-alpn-01', port: tlsPort, address: '127.0.0.1' },
+  ] as const;
+  for (const proof of proofs) {
+    const issuer = acmeIssuer({
+      ...{ url: `${stepCa.url}/acme/acme/directory`, proof, clock: systemClock },
+      accountKeyFile: join(stepCa.directory, `${proof.method}.pem`),
+      serverRoots: rootsOfFile(stepCa.rootFile),
+    });
+    const { chain } = await orderNamed({
+      ...{ issuer, keyKind, clock: systemClock, signal },
+      names: { dns: ['localhost'], ip: ['127.0.0.1'] },
+      roots: rootsOfFile(stepCa.rootFile),
+    });
+    const names = chain[0].subjectAltNames.map(formatGeneralName).sort();
+    assert.deepEqual(names, ['dns:localhost', 'ip:127.0.0.1']);
+  }
 });
