@@ -224,12 +224,12 @@ export async function handleRequest(
     return refuse(outcome.failure, { peer, result: 'failed', close: !request.complete });
   }
   finish(results[outcome.kind], outcome.kind === 'left' ? 0 : outcome.status);
-  const line = { ...shown, ...describePeer(peer) };
   if (outcome.kind === 'broken') {
     const { code, detail, fields } = outcome.failure;
-    around.log.warn({ ...line, code, ...fields }, `response broken off: ${detail}`);
-  } else {
-    around.log.debug({ ...line, ...outcome }, 'request over');
+    const line = { ...shown, ...describePeer(peer), code, ...fields };
+    around.log.warn(line, `response broken off: ${detail}`);
+  } else if (!session.logsAccess) {
+    around.log.debug({ ...shown, ...describePeer(peer), ...outcome }, 'request over');
   }
 }
 

@@ -214,13 +214,21 @@ export class LiveConnections {
 
 /** Log fields that name a peer. */
 export function describePeer(peer: PeerOf): Readonly<Record<string, string>> {
-  if (isAnonymous(peer)) return { peer: 'anonymous' };
-  return {
+  if (isAnonymous(peer)) return describedAnonymous;
+  const known = described.get(peer);
+  if (known !== undefined) return known;
+  const fields = {
     peer: peer.spiffeId?.toString() ?? 'no SPIFFE ID',
     serial: peer.serialHex,
     fingerprint: peer.fingerprint,
   };
+  described.set(peer, fields);
+  return fields;
 }
+
+const describedAnonymous = { peer: 'anonymous' };
+/** A peer never changes, and is logged with every request. */
+const described = new WeakMap<PeerOf, Readonly<Record<string, string>>>();
 
 function setAt<T>(index: Map<string, Set<T>>, key: string): Set<T> {
   const known = index.get(key);
