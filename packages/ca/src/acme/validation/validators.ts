@@ -99,7 +99,12 @@ export class ClaimValidators implements Validators {
       }),
     );
     const failures = found.filter((each) => each !== undefined);
-    return failures.length > this.#config.mayFail ? failures[0] : undefined;
+    const { mayFail } = this.#config;
+    const [first] = failures;
+    if (first === undefined || failures.length <= mayFail) return undefined;
+    if (found.length === 1) return first;
+    const sides = `${failures.length} of ${found.length} vantages did not find it, ${mayFail} may`;
+    return { ...first, detail: `${first.detail} (${sides})` };
   }
 
   async #turn(): Promise<void> {
