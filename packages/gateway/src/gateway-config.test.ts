@@ -132,6 +132,14 @@ test('several listeners have names of their own, and each what its protocol need
       `listen: { protocol: tcp, ${tunnel.replace('tcp:', 'https:')} }`,
       /expected tcp:\/\/host:port/,
     ],
+    [
+      'listen: { protocol: tcp, upstream: { url: "tcp://10.0.0.1:5432" } }',
+      /not of this machine: expected a spiffeId/,
+    ],
+    [
+      'listen: { protocol: tcp, upstream: { url: "unix:/db", spiffeId: spiffe://example.com/db } }',
+      /is for mTLS, and "unix:\/db" is in clear text/,
+    ],
     [`listen: { protocol: tcp, ${tunnel.replace('spiffe:', 'http:')} }`, /expected a SPIFFE ID/],
     [`listen: { proxyProtocol: { from: [somewhere] } }\n${minimal}`, /expected a network/],
     [`listen: { proxyProtocol: { from: [10.0.0.0/33] } }\n${minimal}`, /expected a network/],

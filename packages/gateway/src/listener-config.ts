@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { configIssue, durationSchema, type SourceDocument, unsupported } from '@countersign/config';
 import { spiffeIdOf } from '@countersign/spiffe';
 import { z } from 'zod';
+import { isLocal } from './tunnel/tunnel-address.ts';
 
 /** Where clients connect, and what they may speak there. */
 export type ListenerConfig = z.output<typeof listenerSchema>;
@@ -18,13 +19,17 @@ const networkSchema = z
 
 /** Of a listener that passes bytes through. */
 const tunnelUpstreamSchema = z.strictObject({
-  /** `tcp://host:port`; spoken to with mTLS. */
+  /** `tcp://host:port`, or `unix:/path`. */
   url: z.string(),
-  /** Who must answer there: one, or any of several. */
-  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]),
+  /** Who must answer there by mTLS: one, or any of several. Absent: clear text, on this machine alone. */
+  spiffeId: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
   connectTimeout: durationSchema().default(5000),
   /** Without a byte in either direction; 0 waits for ever. */
   idleTimeout: durationSchema().default(3_600_000),
+  /** For one side, after the other has said its last; 0 ends both at once. Absent: for ever. */
+  closeTimeout: durationSchema().optional(),
+  /** Of a connection, however busy it is. Absent: for ever. */
+  maxLifetime: durationSchema().optional(),
   /** `v2` tells the upstream of the client before the handshake: its address, and what its certificate proved. */
   proxyProtocol: z.enum(['v2']).optional(),
 });
@@ -81,7 +86,8 @@ export function withinNetworks(networks: readonly string[]): (address: string) =
 }
 
 /** Where a tunnel's upstream is dialled. */
-export function tunnelAddress({ url }: TunnelUpstreamConfig): { host: string; port: number } {
+export function tunnelAddress(url: string): { host: string; port: number; path?: string } {
+  if (url.startsWith('unix:')) return { host: 'localhost', port: 1, path: url.slice(5) };
   const { hostname, port } = new URL(url);
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port) };
 }
@@ -101,16 +107,26 @@ function checkUpstream(
   }
   if (upstream === undefined) return;
   const { url, spiffeId } = upstream;
+  const fail = (key: 'url' | 'spiffeId', reason: string) => {
+    const message = `${of.join('.')}.${key}: ${reason}`;
+    throw configIssue(document, [...of, key], 'ERR_CONFIG_VALUE', message);
+  };
+  if (/^unix:\/[^/]/.test(url)) {
+    if (spiffeId !== undefined) fail('spiffeId', `is for mTLS, and "${url}" is in clear text`);
+    return;
+  }
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !/^tcp:\/\/[^/?#@]+:\d{1,5}$/.test(url)) {
-    const message = `${of.join('.')}.url: expected tcp://host:port, found "${url}"`;
-    throw configIssue(document, [...of, 'url'], 'ERR_CONFIG_VALUE', message);
+    return void fail('url', `expected tcp://host:port or unix:/path, found "${url}"`);
   }
   if (parsed.port === '0') throw unsupported(document, [...of, 'url'], 'port 0 of an upstream');
-  for (const id of typeof spiffeId === 'string' ? [spiffeId] : spiffeId) {
+  if (spiffeId === undefined && !isLocal(tunnelAddress(url))) {
+    fail('url', `"${url}" is not of this machine: expected a spiffeId, to speak mTLS to`);
+  }
+  const ids = typeof spiffeId === 'string' ? [spiffeId] : (spiffeId ?? []);
+  for (const id of ids) {
     if (spiffeIdOf(id)?.toString() === id) continue;
-    const message = `${of.join('.')}.spiffeId: expected a SPIFFE ID such as spiffe://example.com/orders, found "${id}"`;
-    throw configIssue(document, [...of, 'spiffeId'], 'ERR_CONFIG_VALUE', message);
+    fail('spiffeId', `expected a SPIFFE ID such as spiffe://example.com/orders, found "${id}"`);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { TunnelUpstreamConfig } from '../listener-config.ts';
+import { type TunnelUpstreamConfig, tunnelAddress } from '../listener-config.ts';
 import { usualRing } from '../upstream/balancer.ts';
 import {
   type BalancingConfig,
@@ -35,9 +35,13 @@ export class ClusterNames {
 
   ofTunnel(upstream: TunnelUpstreamConfig): string {
     const { url, spiffeId, connectTimeout, idleTimeout, proxyProtocol } = upstream;
+    const { closeTimeout, maxLifetime } = upstream;
     return this.#take(upstream, {
-      ...{ endpoints: [endpointOf(url)], discovery: 'name', dnsRefreshMs: 0 },
-      ...{ tls: tlsOf(spiffeId), balancing: 'round-robin', connectTimeoutMs: connectTimeout },
+      ...{ endpoints: [{ ...tunnelAddress(url), weight: 1 }], discovery: 'name', dnsRefreshMs: 0 },
+      ...(spiffeId !== undefined && { tls: tlsOf(spiffeId) }),
+      ...{ balancing: 'round-robin', connectTimeoutMs: connectTimeout },
+      ...(closeTimeout !== undefined && { closeTimeoutMs: closeTimeout }),
+      ...(maxLifetime !== undefined && { maxLifetimeMs: maxLifetime }),
       ...{ headersTimeoutMs: 0, idleTimeoutMs: idleTimeout, maxConnections: 65_536 },
       limits: usualLimits,
       ...(proxyProtocol !== undefined && { proxyProtocol }),
