@@ -74,6 +74,7 @@ export type {
   SecretSource,
 } from './issuers/issuer.ts';
 export { rootsOfFile, secretOfFile } from './issuers/issuer-files.ts';
+export { longerThanAsked } from './issuers/longer-than-asked.ts';
 export {
   type OpenIssuedOptions,
   type OrderOptions,

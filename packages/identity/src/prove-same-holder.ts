@@ -9,16 +9,18 @@ import { identityFiles } from './identity-files.ts';
  * uses the files would be somebody else from one moment to the next. What cannot be read is nobody's.
  *
  * @param spiffeId of what is to be written; undefined for a certificate without one
+ * @param hint where there is no --replace
  * @throws CountersignError ERR_DESTINATION with both
  */
 export async function proveSameHolder(
   directory: string,
   spiffeId: string | undefined,
+  hint?: string,
 ): Promise<void> {
   const held = (await holderOf(directory))?.toString();
   if (held === undefined || held === spiffeId) return;
   const wanted = spiffeId === undefined ? 'a certificate without a SPIFFE ID' : `"${spiffeId}"`;
-  throw anotherHolder(directory, held, `to be written is ${wanted}`);
+  throw anotherHolder(directory, held, `to be written is ${wanted}`, undefined, hint);
 }
 
 /** Whose identity a directory holds; undefined where it holds none, or none that can be read. */
@@ -47,13 +49,14 @@ export function anotherHolder(
   held: string,
   other: string,
   cause?: unknown,
+  hint = 'choose another directory, or say --replace where the other is not needed any more',
 ): CountersignError {
   return new CountersignError(
     'ERR_DESTINATION',
     `write identity to "${directory}": it holds "${held}", ${other}`,
     {
       fields: { directory, held },
-      hint: 'choose another directory, or say --replace where the other is not needed any more',
+      hint,
       cause,
     },
   );

@@ -76,6 +76,8 @@ export interface RotationStats {
   readonly notAfter: number;
   /** Undefined while an attempt is under way, and once stopped. */
   readonly nextRenewalAt: number | undefined;
+  /** Where whoever signs gave a longer lifetime than was asked for: both, as text. */
+  readonly longerThanAsked?: string;
 }
 
 export interface RotatingIdentity extends SvidSource, BundleSource, Changes {

@@ -54,6 +54,20 @@ test('a trust bundle that grows is written, and a root that is retired has certi
   assert.equal(await readFile(join(directory, 'web/key.pem'), 'utf8'), key);
 });
 
+test('a certificate that holds for longer than its entry asks for says so at each look', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'countersign-keep-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const short = entry.replace('key:', 'ttl: 10m, key:');
+  const { certificates } = parseKeepConfig(short, join(directory, 'keep.yaml'));
+  const ca = testCa({ at: systemClock.now() });
+  const tools = toolsOf({ signer: ca, bundle: makeBundle('example.com', [ca.root]), orders: 0 });
+  for (const did of ['ordered', 'nothing']) {
+    const [report] = await keepPass(certificates, tools);
+    assert.equal(report?.did, did);
+    assert.match(report?.longer ?? '', /^it holds for .*, asked for were 10m$/);
+  }
+});
+
 test('a certificate is renewed a third before its end, never before half of its life, never all at once', () => {
   const [kept] = parseKeepConfig(entry, '/etc/keep.yaml').certificates;
   assert.ok(kept !== undefined);

@@ -1,4 +1,5 @@
 import { CountersignError, type Log, messageOf } from '@countersign/base';
+import { longerThanAsked } from '@countersign/identity';
 import { sameAuthorities, type TrustBundle } from '@countersign/spiffe';
 import type { KeptCertificate } from './kept-certificate.ts';
 import {
@@ -27,6 +28,8 @@ export interface KeptReport {
   readonly serial: string | undefined;
   readonly notAfter: number | undefined;
   readonly renewAt: number | undefined;
+  /** Where it holds for longer than the entry asks for: both. */
+  readonly longer: string | undefined;
   /** Undefined where there is no command, or it had nothing to do. */
   readonly command: 'done' | undefined;
   /** Undefined where there is no probe. */
@@ -83,10 +86,10 @@ async function bringUpToDate(kept: KeptCertificate, tools: KeepTools): Promise<L
       const fresh = { ...ordered, obtainedAt: clock.now() };
       await writeOutputs(kept, fresh, clock.now());
       Object.assign(look, { did: 'ordered', certificate: fresh });
-      log.info(
-        { certificate: kept.name, serial: fresh.chain[0].serialHex, reason: order },
-        'renewed',
-      );
+      const told = { certificate: kept.name, serial: fresh.chain[0].serialHex };
+      log.info({ ...told, reason: order }, 'renewed');
+      const longer = longerThanAsked(fresh.chain[0], kept.ttlMs);
+      if (longer !== undefined) log.warn(told, `certificate of "${kept.name}": ${longer}`);
     } else if (onDisk !== undefined) {
       const write = await reasonToWrite(kept, onDisk, bundle);
       if (write !== undefined) {
@@ -247,6 +250,7 @@ function reportOf(look: Look): KeptReport {
     serial: leaf?.serialHex,
     notAfter: leaf?.notAfter,
     renewAt: certificate === undefined ? undefined : renewalOf(kept, certificate),
+    longer: leaf === undefined ? undefined : longerThanAsked(leaf, kept.ttlMs),
     command: look.ranCommand ? 'done' : undefined,
     probe: look.isProved ? 'proved' : undefined,
     failure,

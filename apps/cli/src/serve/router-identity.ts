@@ -226,11 +226,14 @@ async function issuerIdentity(
     maxPeers: config.limits.max_connections,
   });
   const file = await bundleFile(config, live, tools);
-  const trusted = 'trustDomains' in live ? { trustDomains: live.trustDomains } : {};
+  const more = () => {
+    if ('trustDomains' in live) return { trustDomains: live.trustDomains };
+    return 'stats' in live ? { longerThanAsked: live.stats().longerThanAsked } : {};
+  };
   return {
     ...{ svids: live, svidsOf: new Map(), bundles: file ?? live, revocation: revocation.checks },
     unwell: () => endOf(live, clock.now()) ?? revocation.notReady(),
-    status: () => ({ ...statusOf(live, config, clock.now()), ...trusted }),
+    status: () => ({ ...statusOf(live, config, clock.now()), ...more() }),
     ready: revocation.ready,
     refresh: async () => {},
     async close() {

@@ -90,6 +90,7 @@ function text({
   reason,
   serial,
   notAfter,
+  longer,
   command,
   probe,
   failure,
@@ -99,6 +100,7 @@ function text({
   const facts = [
     `${what}${reason === undefined || did === 'nothing' ? '' : `: ${reason}`}`,
     serial === undefined ? undefined : `serial ${serial}${until}`,
+    longer,
     command === undefined ? undefined : 'command done',
     probe === undefined ? undefined : 'served by its consumer',
     failure === undefined ? undefined : `${failure.message} (${failure.code})`,

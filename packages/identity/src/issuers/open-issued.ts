@@ -9,10 +9,12 @@ import { keepIssued } from '../keep-issued.ts';
 import { defaultKeyKind } from '../own-request.ts';
 import { proveIdentity, proveIssued } from '../prove-issued.ts';
 import { type NamedCertificate, proveNamedCertificate } from '../prove-named-certificate.ts';
+import { proveSameHolder } from '../prove-same-holder.ts';
 import type { Renew } from '../renewal.ts';
 import { type RotatingIdentity, type RotationOptions, startRotation } from '../start-rotation.ts';
 import { askIssuer } from './ask-issuer.ts';
 import type { CertificateNames, Issuer, RootsSource } from './issuer.ts';
+import { longerThanAsked } from './longer-than-asked.ts';
 import { generalNamesOf, makeNamedRequest, namesText } from './named-request.ts';
 
 export interface OrderOptions {
@@ -41,7 +43,7 @@ export interface OpenIssuedOptions
 
 /**
  * An identity of somebody else's authority, kept fresh as one of ours is. What `directory` has is used while it holds, is
- * of these names and leads to these roots; else one is ordered at once.
+ * of these names and leads to these roots; else one is ordered at once. An identity of another SPIFFE ID is left alone.
  *
  * @throws CountersignError ERR_ISSUER_*, ERR_IDENTITY_RESPONSE, ERR_IDENTITY_FILES, ERR_DESTINATION
  */
@@ -49,7 +51,8 @@ export async function openIssued(options: OpenIssuedOptions): Promise<RotatingId
   const { issuer, directory, clock, log, meter, fraction, jitter, backoff, onSwap, random } =
     options;
   parseSpiffeId(options.names.spiffeId);
-  // 1. what is there
+  // 1. what is there, unless it is somebody else's
+  if (directory !== undefined) await proveSameHolder(directory, options.names.spiffeId, wayOut);
   const held = await heldIdentity(options);
   // 2. or a first one
   const identity = held ?? (await orderIdentity(options));
@@ -67,6 +70,19 @@ export async function openIssued(options: OpenIssuedOptions): Promise<RotatingId
     ...(random !== undefined && { random }),
     ...(options.signal !== undefined && { signal: options.signal }),
   });
+  // 4. a lifetime that was not asked for is taken, and told of
+  let looked: string | undefined;
+  let longer: string | undefined;
+  const look = () => {
+    const { spiffeId, serialHex: serial, leaf } = rotation.svid();
+    if (looked === serial) return;
+    looked = serial;
+    longer = longerThanAsked(leaf, options.ttlMs);
+    if (longer === undefined) return;
+    log.warn({ spiffeId: `${spiffeId}`, serial }, `certificate of ${issuer.title}: ${longer}`);
+  };
+  look();
+  rotation.onChange(look);
   return {
     get identity() {
       return rotation.identity;
@@ -75,7 +91,10 @@ export async function openIssued(options: OpenIssuedOptions): Promise<RotatingId
     bundle: (trustDomain) => rotation.bundle(trustDomain),
     authorities: () => rotation.authorities?.() ?? [],
     onChange: (listener) => rotation.onChange(listener),
-    stats: () => rotation.stats(),
+    stats: () => ({
+      ...rotation.stats(),
+      ...(longer === undefined ? {} : { longerThanAsked: longer }),
+    }),
     renewNow: () => rotation.renewNow(),
     async stop() {
       await rotation.stop();
@@ -83,6 +102,9 @@ export async function openIssued(options: OpenIssuedOptions): Promise<RotatingId
     },
   };
 }
+
+const wayOut =
+  'choose another directory, or move that one away where its identity is not needed any more';
 
 /** Has requests for the same names signed by an issuer. */
 export function renewAtIssuer(options: OrderOptions): Renew {
