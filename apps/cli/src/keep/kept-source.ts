@@ -65,6 +65,11 @@ export interface OtherIssuer {
   readonly directory: string;
 }
 
+/** RFC 9773 §4.3.2: whatever an issuer says, it is asked again no sooner and no later. */
+const askedAgainMs = { least: 60_000, most: 86_400_000 } as const;
+/** Of certificates that were replaced, too. */
+const mostWishes = 10_000;
+
 /** Issuers of others, by what is written of them: their sessions and accounts outlive a look. */
 export class OtherIssuers {
   readonly #open = new Map<string, Issuer>();
@@ -92,13 +97,20 @@ export class OtherIssuers {
       log.debug({ reason: messageOf(thrown) }, 'no word of when to renew');
       return undefined;
     });
-    const until = clock.now() + (wish?.askAgainMs ?? 3_600_000);
-    this.#wishes.set(serialHex, { wish, until });
+    const { least, most } = askedAgainMs;
+    const againMs = Math.min(most, Math.max(least, wish?.askAgainMs ?? 3_600_000));
+    // The newest is the last: the first is of a certificate that was replaced, or is asked about again.
+    this.#wishes.delete(serialHex);
+    this.#wishes.set(serialHex, { wish, until: clock.now() + againMs });
+    const [oldest] = this.#wishes.keys();
+    if (this.#wishes.size > mostWishes && oldest !== undefined) this.#wishes.delete(oldest);
     return wish;
   }
 
   close(): void {
     for (const issuer of this.#open.values()) issuer.close?.();
+    this.#open.clear();
+    this.#wishes.clear();
   }
 }
 
