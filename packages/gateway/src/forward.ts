@@ -66,7 +66,7 @@ export function forward(permit: Permit, exchange: Exchange): Promise<Forwarded> 
     throw new TypeError('forward takes a permit for a request');
   }
   const { cluster } = exchange;
-  if (!cluster.begin()) {
+  if (!cluster.admission.begin()) {
     const { name, limits } = cluster.model;
     const detail = `${limits.maxRequests} requests to "${name}" are under way, no more are let through`;
     const failure = denial('ERR_UPSTREAM_OVERLOADED', detail, { cluster: name });
@@ -244,7 +244,13 @@ class Forwarding implements UpstreamHandler {
     }
     this.#report(thrown);
     const { retries } = this.#exchange.action;
-    if (mayAgain && retries !== undefined && isRetriedWithout(retries, thrown) && this.#retry()) {
+    const wasSent = this.#controller !== undefined;
+    if (
+      mayAgain &&
+      retries !== undefined &&
+      isRetriedWithout(retries, thrown, wasSent) &&
+      this.#retry()
+    ) {
       return;
     }
     const outcome = this.#outcomeOf(thrown, response.headersSent);
@@ -275,7 +281,7 @@ class Forwarding implements UpstreamHandler {
       return false;
     if (head.hasBody && record?.isRepeatable !== true) return false;
     // One retry at a time of each request counts, from its first to the end of the exchange.
-    if (this.#retries === 0 && !cluster.beginRetry()) return false;
+    if (this.#retries === 0 && !cluster.admission.beginRetry()) return false;
     this.#retries += 1;
     if (retries.avoidsTried && this.#upstream !== undefined) {
       this.#tried ??= new Set();
@@ -322,8 +328,8 @@ class Forwarding implements UpstreamHandler {
     if (this.#isOver) return;
     this.#isOver = true;
     const { cluster } = this.#exchange;
-    cluster.ended();
-    if (this.#retries > 0) cluster.retryEnded();
+    cluster.admission.ended();
+    if (this.#retries > 0) cluster.admission.retryEnded();
   }
 
   /** The attempt of now is over. */

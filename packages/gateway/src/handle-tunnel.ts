@@ -70,6 +70,12 @@ async function dial(permit: Permit, session: Session, cluster: Cluster): Promise
   }
   await cluster.pending;
   const { remoteAddress } = session.live.facts;
+  if (!cluster.admission.beginTunnel()) {
+    const { name, maxConnections } = cluster.model;
+    const message = `${maxConnections} connections to "${name}" are open, no more are let through`;
+    throw new CountersignError('ERR_UPSTREAM_OVERLOADED', message, { fields: { cluster: name } });
+  }
+  session.live.socket.once('close', () => cluster.admission.tunnelEnded());
   const upstream = cluster.pick({ hash: placeOfConnection(cluster.model, remoteAddress) });
   if (upstream === undefined) {
     const message = `cluster "${cluster.model.name}" has no endpoint`;

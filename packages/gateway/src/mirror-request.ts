@@ -35,7 +35,7 @@ export function mirrorRequest(
   }
   const upstream = cluster.pick();
   const cannot = record !== undefined && !record.isWhole;
-  if (upstream === undefined || cannot || !cluster.begin()) {
+  if (upstream === undefined || cannot || !cluster.admission.begin()) {
     log.debug({ cluster: cluster.model.name }, 'request not mirrored');
     return;
   }
@@ -44,7 +44,7 @@ export function mirrorRequest(
   upstream.inFlight += 1;
   const over = (): void => {
     upstream.inFlight -= 1;
-    cluster.ended();
+    cluster.admission.ended();
   };
   const { headersTimeoutMs, idleTimeoutMs } = cluster.model;
   const { isGrpc, takesTrailers } = head;

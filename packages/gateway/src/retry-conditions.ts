@@ -22,12 +22,16 @@ export function isRetriedAfter(
   if (status >= 502 && status <= 504 && on.includes('gateway-error')) return true;
   if (status === 409 && on.includes('retriable-4xx')) return true;
   if (on.includes('retriable-status-codes') && statuses.includes(status)) return true;
+  if (on.includes('envoy-ratelimited') && headerValue(headers, 'x-envoy-ratelimited')) return true;
   const condition = grpcConditions[headerValue(headers, 'grpc-status') ?? ''];
   return condition !== undefined && on.includes(condition);
 }
 
-/** Whether no response at all is a reason to send the request again. */
-export function isRetriedWithout({ on }: RetryModel, thrown: Error): boolean {
+/** Whether no response at all is a reason to send the request again. @param wasSent whether any of it was */
+export function isRetriedWithout({ on }: RetryModel, thrown: Error, wasSent: boolean): boolean {
+  // What the cluster's limits refuse would be refused again.
+  if (codeOf(thrown) === 'ERR_UPSTREAM_OVERLOADED') return false;
+  if (!wasSent && on.includes('reset-before-request')) return !isOurOwn(thrown);
   if (on.includes('5xx') || on.includes('gateway-error') || on.includes('reset')) {
     return !isOurOwn(thrown);
   }
@@ -50,6 +54,7 @@ export function isOurOwn(thrown: Error): boolean {
 }
 
 const ours: ReadonlySet<string> = new Set([
+  'ERR_UPSTREAM_OVERLOADED',
   'ERR_GATEWAY_BODY_TOO_LARGE',
   'ERR_GATEWAY_DEADLINE',
   'ERR_SVID_NONE',

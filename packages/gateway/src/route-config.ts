@@ -101,6 +101,7 @@ export const routeSchema = z.strictObject({
         .array(
           z.enum([
             ...(['5xx', 'gateway-error', 'reset', 'connect-failure', 'refused-stream'] as const),
+            ...(['reset-before-request', 'envoy-ratelimited'] as const),
             ...(['retriable-4xx', 'unavailable', 'cancelled', 'deadline-exceeded'] as const),
             ...(['internal', 'resource-exhausted'] as const),
           ]),

@@ -104,6 +104,45 @@ const healthCheckSchema = z
   );
 export type HealthCheckConfig = z.output<typeof healthCheckSchema>;
 
+/** What may be under way at the same time; what is beyond is refused with 503. */
+const limitsSchema = z
+  .strictObject({
+    maxRequests: z.int().min(1).optional(),
+    /** Requests that wait for a connection. */
+    maxPendingRequests: z.int().min(0).optional(),
+    maxRetries: z.int().min(0).optional(),
+    /** A share of the requests under way, and at least so many. */
+    retryBudget: z
+      .strictObject({ percent: percent.default(20), minConcurrency: z.int().min(0).default(3) })
+      .optional(),
+  })
+  .refine(
+    ({ maxRetries, retryBudget }) => maxRetries === undefined || retryBudget === undefined,
+    'expected one of maxRetries and retryBudget',
+  );
+
+const positive = durationSchema().refine((ms) => ms > 0, 'expected more than 0');
+
+/** What becomes of open connections. */
+const connectionsSchema = z.strictObject({
+  /** A connection ends after so many requests. */
+  maxRequests: z.int().min(1).optional(),
+  /** A connection without a request is closed then; 4 s of HTTP/1.1 unless its server says otherwise, a minute of HTTP/2. */
+  idleTimeout: positive.optional(),
+  /** A connection takes no more requests then. */
+  maxAge: positive.optional(),
+  /** Requests at a time on one connection of HTTP/2. */
+  maxStreams: z.int().min(1).max(100).optional(),
+  /** Probes of TCP; what is not given is as the system has it. */
+  keepAlive: z
+    .strictObject({
+      time: positive.optional(),
+      interval: positive.optional(),
+      probes: z.int().min(1).optional(),
+    })
+    .optional(),
+});
+
 const weightedUrl = z.strictObject({ url: z.string(), weight: z.int().min(1).max(1000) });
 
 export const upstreamShape = {
@@ -133,6 +172,8 @@ export const upstreamShape = {
   connectTimeout: duration('5s'),
   /** Open connections to each address; further requests wait for one. */
   maxConnections: z.int().min(1).max(65_536).default(256),
+  limits: limitsSchema.optional(),
+  connections: connectionsSchema.optional(),
 };
 
 export const upstreamSchema = z.strictObject(upstreamShape);

@@ -8,6 +8,7 @@ import {
 import type { ClusterModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import { usualRing } from '../upstream/balancer.ts';
 import { envoyHealthOf } from './compile-envoy-health.ts';
+import { envoyPoolOf } from './compile-envoy-pool.ts';
 import type { WrittenCluster } from './envoy-cluster-schema.ts';
 import type { EnvoyCredentials } from './envoy-credentials.ts';
 
@@ -42,8 +43,6 @@ export function compileEnvoyCluster(cluster: WrittenCluster, around: ClusterArou
       ...(endpoint.hostname !== undefined && { name: endpoint.hostname }),
     };
   });
-  const [threshold = {}] = cluster.circuit_breakers?.thresholds ?? [];
-  const budget = threshold.retry_budget;
   const tls = cluster.transport_socket && tlsOf(cluster, around);
   return {
     ...{ name: cluster.name, endpoints, protocol: versionOf(cluster) },
@@ -58,16 +57,7 @@ export function compileEnvoyCluster(cluster: WrittenCluster, around: ClusterArou
     ...(tls !== undefined && { tls }),
     connectTimeoutMs: cluster.connect_timeout,
     ...{ headersTimeoutMs: 300_000, idleTimeoutMs: 300_000 },
-    maxConnections: Math.min(threshold.max_connections ?? 1024, 65_536),
-    limits: {
-      ...{ maxRequests: threshold.max_requests ?? 1024, maxRetries: threshold.max_retries ?? 3 },
-      ...(budget !== undefined && {
-        retryBudget: {
-          percent: budget.budget_percent?.value ?? 20,
-          minConcurrency: budget.min_retry_concurrency ?? 3,
-        },
-      }),
-    },
+    ...envoyPoolOf(cluster),
   };
 }
 

@@ -82,7 +82,9 @@ test('camel case is the same, and where no filter of HTTP is named the router is
   const [route] = model.tables[0]?.hosts[0]?.routes ?? [];
   // Envoy's own time-out, where none is written.
   assert.ok(route?.action.kind === 'forward' && route.action.timeoutMs === 15_000);
-  assert.deepEqual(model.clusters[0]?.limits, { maxRequests: 1024, maxRetries: 3 });
+  assert.deepEqual(model.clusters[0]?.limits, {
+    ...{ maxRequests: 1024, maxRetries: 3, maxPending: 1024 },
+  });
 });
 
 test('what a bootstrap asks and is not done is named with its place and path', () => {

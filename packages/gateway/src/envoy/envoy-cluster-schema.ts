@@ -90,6 +90,11 @@ const healthCheck = z
   );
 export type WrittenHealthCheck = z.output<typeof healthCheck>;
 
+const positive = durationSchema().refine((ms) => ms > 0, 'expected more than 0');
+const http2Options = z.strictObject({
+  max_concurrent_streams: z.int().min(1).optional(),
+});
+
 const lbEndpoint = z.strictObject({
   endpoint: z.strictObject({ address: socketAddress, hostname: z.string().optional() }),
   load_balancing_weight: z.int().min(1).optional(),
@@ -137,23 +142,41 @@ export const cluster = z.strictObject({
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
         {
+          common_http_protocol_options: z
+            .strictObject({
+              idle_timeout: positive.optional(),
+              max_connection_duration: positive.optional(),
+              max_requests_per_connection: z.int().min(1).optional(),
+            })
+            .optional(),
           explicit_http_config: z
             .strictObject({
               http_protocol_options: z.strictObject({}).optional(),
-              http2_protocol_options: z.strictObject({}).optional(),
+              http2_protocol_options: http2Options.optional(),
             })
             .optional(),
           auto_config: z
             .strictObject({
               http_protocol_options: z.strictObject({}).optional(),
-              http2_protocol_options: z.strictObject({}).optional(),
+              http2_protocol_options: http2Options.optional(),
             })
             .optional(),
         },
       ).optional(),
     })
     .optional(),
-  http2_protocol_options: z.strictObject({}).optional(),
+  http2_protocol_options: http2Options.optional(),
+  upstream_connection_options: z
+    .strictObject({
+      tcp_keepalive: z
+        .strictObject({
+          keepalive_probes: z.int().min(1).optional(),
+          keepalive_time: z.int().min(1).optional(),
+          keepalive_interval: z.int().min(1).optional(),
+        })
+        .optional(),
+    })
+    .optional(),
   circuit_breakers: z
     .strictObject({
       thresholds: z
@@ -161,6 +184,7 @@ export const cluster = z.strictObject({
           z.strictObject({
             priority: only('DEFAULT'),
             max_connections: z.int().min(1).optional(),
+            max_pending_requests: z.int().min(0).optional(),
             max_requests: z.int().min(1).optional(),
             max_retries: z.int().min(0).optional(),
             retry_budget: z

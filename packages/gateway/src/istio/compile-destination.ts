@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { type ConfigPath, configIssue } from '@countersign/config';
 import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
 import type { IdentityModel, TrustModel } from '../model/credential-model.ts';
-import { balancingOf, outliersOf } from './compile-traffic-policy.ts';
+import { balancingOf, outliersOf, poolOf } from './compile-traffic-policy.ts';
 import type { ClientTls, DestinationRuleSpec, TrafficPolicy } from './destination-rule-schema.ts';
 import { fullHost, type IstioDocument, isVisibleIn } from './istio-document.ts';
 import type { IstioDocuments } from './istio-documents.ts';
@@ -77,7 +77,6 @@ export class Destinations {
     rule: Rule | undefined,
   ): ClusterModel {
     const { tcp = {}, http = {} } = policy.connectionPool ?? {};
-    const { retryBudget } = policy;
     const tls = this.#tlsOf(policy.tls, host, found, rule);
     const protocol = versionOf(found.protocol, http.h2UpgradePolicy);
     return {
@@ -90,16 +89,7 @@ export class Destinations {
       connectTimeoutMs: tcp.connectTimeout ?? 10_000,
       ...{ headersTimeoutMs: 300_000, idleTimeoutMs: tcp.idleTimeout ?? 3_600_000 },
       maxConnections: Math.min(tcp.maxConnections ?? 65_536, 65_536),
-      limits: {
-        maxRequests: http.http2MaxRequests ?? 0x7f_ff_ff_ff,
-        maxRetries: http.maxRetries ?? 0x7f_ff_ff_ff,
-        ...(retryBudget !== undefined && {
-          retryBudget: {
-            percent: retryBudget.percent,
-            minConcurrency: retryBudget.minRetryConcurrency,
-          },
-        }),
-      },
+      ...poolOf(policy),
     };
   }
 

@@ -226,6 +226,7 @@ function operationsOf(
 const usualConditions = 'connect-failure,refused-stream,unavailable,cancelled';
 const conditions: ReadonlySet<string> = new Set<RetryCondition>([
   ...(['5xx', 'gateway-error', 'reset', 'connect-failure', 'refused-stream'] as const),
+  ...(['reset-before-request', 'envoy-ratelimited'] as const),
   ...(['retriable-4xx', 'retriable-status-codes', 'cancelled', 'deadline-exceeded'] as const),
   ...(['internal', 'resource-exhausted', 'unavailable'] as const),
 ]);

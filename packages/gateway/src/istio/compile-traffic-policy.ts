@@ -5,6 +5,7 @@ import type {
   ConsistentHash,
   LoadBalancer,
   OutlierDetectionSpec,
+  TrafficPolicy,
 } from './destination-rule-schema.ts';
 
 const balancings = {
@@ -65,5 +66,43 @@ export function outliersOf(
       consecutiveLocal: written.consecutiveLocalOriginFailures ?? 5,
     },
     panicPercent: written.minHealthPercent ?? 0,
+  };
+}
+
+/** Without a word there are no bounds, as in Istio. */
+export function poolOf({
+  connectionPool,
+  retryBudget,
+}: Partial<Pick<TrafficPolicy, 'connectionPool' | 'retryBudget'>>): Pick<
+  ClusterModel,
+  'limits' | 'pool' | 'keepAlive'
+> {
+  const { tcp = {}, http = {} } = connectionPool ?? {};
+  const { http1MaxPendingRequests: maxPending, maxRequestsPerConnection: maxRequests } = http;
+  const { idleTimeout: idleMs, maxConcurrentStreams: maxStreams } = http;
+  const { maxConnectionDuration: maxAgeMs, tcpKeepalive: keepAlive } = tcp;
+  return {
+    limits: {
+      maxRequests: http.http2MaxRequests ?? 0x7f_ff_ff_ff,
+      maxRetries: http.maxRetries ?? 0x7f_ff_ff_ff,
+      ...(maxPending !== undefined && { maxPending }),
+      ...(retryBudget !== undefined && {
+        retryBudget: {
+          percent: retryBudget.percent,
+          minConcurrency: retryBudget.minRetryConcurrency,
+        },
+      }),
+    },
+    pool: {
+      ...(maxRequests !== undefined && maxRequests > 0 && { maxRequests }),
+      ...(idleMs !== undefined && { idleMs }),
+      ...(maxAgeMs !== undefined && { maxAgeMs }),
+      ...(maxStreams !== undefined && { maxStreams: Math.min(maxStreams, 100) }),
+    },
+    ...(keepAlive !== undefined && {
+      keepAlive: {
+        ...{ timeMs: keepAlive.time, intervalMs: keepAlive.interval, probes: keepAlive.probes },
+      },
+    }),
   };
 }

@@ -56,6 +56,7 @@ const loadBalancer = z
   );
 export type LoadBalancer = z.output<typeof loadBalancer>;
 
+const positive = istioDuration().refine((ms) => ms > 0, 'expected more than 0');
 const count = z.int().min(0).max(0xff_ff_ff_ff);
 
 const outlierDetection = z.strictObject({
@@ -80,7 +81,14 @@ const policyShape = {
           maxConnections: z.int().min(1).optional(),
           connectTimeout: istioDuration().optional(),
           idleTimeout: istioDuration().optional(),
-          ...undone('tcpKeepalive', 'maxConnectionDuration'),
+          maxConnectionDuration: positive.optional(),
+          tcpKeepalive: z
+            .strictObject({
+              probes: z.int().min(1).optional(),
+              time: positive.optional(),
+              interval: positive.optional(),
+            })
+            .optional(),
         })
         .optional(),
       http: z
@@ -88,8 +96,12 @@ const policyShape = {
           http2MaxRequests: z.int().min(1).optional(),
           maxRetries: z.int().min(0).optional(),
           h2UpgradePolicy: z.enum(['DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE']).optional(),
-          ...undone('http1MaxPendingRequests', 'maxRequestsPerConnection', 'idleTimeout'),
-          ...undone('useClientProtocol', 'maxConcurrentStreams', 'http2KeepAlive'),
+          http1MaxPendingRequests: z.int().min(1).optional(),
+          /** 0: any number. */
+          maxRequestsPerConnection: z.int().min(0).optional(),
+          idleTimeout: positive.optional(),
+          maxConcurrentStreams: z.int().min(1).optional(),
+          ...undone('useClientProtocol', 'http2KeepAlive'),
         })
         .optional(),
     })

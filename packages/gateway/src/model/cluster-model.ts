@@ -39,6 +39,9 @@ export interface ClusterModel {
   /** To each endpoint; further requests wait for one. */
   readonly maxConnections: number;
   readonly limits: ClusterLimits;
+  readonly pool?: PoolModel;
+  /** TCP keep-alive; absent: none. */
+  readonly keepAlive?: KeepAliveModel;
   /**
    * Tells the upstream of the client before the handshake; of tunnels alone. `v2`: all that is known, `v2-tls`: nothing of
    * its certificate, `v2-addresses`: both ends alone.
@@ -62,9 +65,31 @@ export interface EndpointModel {
   readonly weight: number;
 }
 
+/** What becomes of open connections; what is absent has no bound, or the usual one. */
+export interface PoolModel {
+  /** A connection ends after so many requests. */
+  readonly maxRequests?: number;
+  /** A connection without a request is closed then; 4 s of HTTP/1.1, a minute of HTTP/2. */
+  readonly idleMs?: number;
+  /** A connection takes no more requests then. */
+  readonly maxAgeMs?: number;
+  /** Requests at a time on one connection of HTTP/2; 100. */
+  readonly maxStreams?: number;
+}
+
+/** What is absent is as the system has it. */
+export interface KeepAliveModel {
+  /** Without a byte, before the first probe. */
+  readonly timeMs?: number | undefined;
+  readonly intervalMs?: number | undefined;
+  readonly probes?: number | undefined;
+}
+
 export interface ClusterLimits {
   /** Requests under way at the same time; further ones are refused. */
   readonly maxRequests: number;
+  /** Requests that wait for a connection; further ones are refused. Absent: any number. */
+  readonly maxPending?: number;
   /** Retries under way at the same time. */
   readonly maxRetries: number;
   /** Instead of `maxRetries`: a share of the requests under way, and at least so many. */

@@ -7,7 +7,12 @@ import {
   type UpstreamConfig,
   urlsOf,
 } from '../upstream-config.ts';
-import type { ClusterModel, EndpointModel, UpstreamTlsModel } from './cluster-model.ts';
+import type {
+  ClusterLimits,
+  ClusterModel,
+  EndpointModel,
+  UpstreamTlsModel,
+} from './cluster-model.ts';
 import type { HashSource } from './hash-model.ts';
 import type { HealthCheckModel, HealthQuestion, OutlierModel } from './health-model.ts';
 
@@ -29,7 +34,8 @@ export class ClusterNames {
       ...balancingOf(upstream.balancing),
       ...healthOf(upstream),
       ...{ connectTimeoutMs: connectTimeout, maxConnections },
-      ...{ headersTimeoutMs: timeout, idleTimeoutMs: idleTimeout, limits: usualLimits },
+      ...{ headersTimeoutMs: timeout, idleTimeoutMs: idleTimeout, limits: limitsOf(upstream) },
+      ...poolOf(upstream),
     });
   }
 
@@ -133,6 +139,36 @@ function healthQuestionOf({ http, tcp, grpc }: HealthCheckConfig): HealthQuestio
   return {
     ...{ kind: 'tcp', ...(send !== undefined && { send: hex(send) }) },
     receive: receive === undefined ? [] : [hex(receive)],
+  };
+}
+
+function limitsOf({ limits = {} }: UpstreamConfig): ClusterLimits {
+  const { maxRequests, maxPendingRequests: maxPending, maxRetries, retryBudget } = limits;
+  const { retryBudget: usualBudget, ...usual } = usualLimits;
+  const budget = retryBudget ?? (maxRetries === undefined ? usualBudget : undefined);
+  return {
+    ...usual,
+    ...(maxRequests !== undefined && { maxRequests }),
+    ...(maxPending !== undefined && { maxPending }),
+    ...(maxRetries !== undefined && { maxRetries }),
+    ...(budget !== undefined && { retryBudget: budget }),
+  };
+}
+
+function poolOf({ connections = {} }: UpstreamConfig): Pick<ClusterModel, 'pool' | 'keepAlive'> {
+  const { maxRequests, idleTimeout: idleMs, maxAge: maxAgeMs, maxStreams, keepAlive } = connections;
+  return {
+    pool: {
+      ...(maxRequests !== undefined && { maxRequests }),
+      ...(idleMs !== undefined && { idleMs }),
+      ...(maxAgeMs !== undefined && { maxAgeMs }),
+      ...(maxStreams !== undefined && { maxStreams }),
+    },
+    ...(keepAlive !== undefined && {
+      keepAlive: {
+        ...{ timeMs: keepAlive.time, intervalMs: keepAlive.interval, probes: keepAlive.probes },
+      },
+    }),
   };
 }
 

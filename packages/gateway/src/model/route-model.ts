@@ -88,6 +88,8 @@ export type RetryCondition =
   | '5xx'
   | 'gateway-error'
   | 'reset'
+  | 'reset-before-request'
+  | 'envoy-ratelimited'
   | 'connect-failure'
   | 'refused-stream'
   | 'retriable-4xx'

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { messageOf } from '@countersign/base';
 import type { ClusterModel, EndpointModel } from '../model/cluster-model.ts';
+import { Admission } from './admission.ts';
 import { type Balancer, balancerOf, type Choice } from './balancer.ts';
 import { checkHealth } from './health-checks.ts';
 import { type Attempted, OutlierDetection } from './outlier-detection.ts';
@@ -21,6 +22,8 @@ export interface ClusterSurroundings extends UpstreamSurroundings {
  */
 export class Cluster {
   readonly model: ClusterModel;
+  /** What may be under way. */
+  readonly admission: Admission;
   readonly #around: ClusterSurroundings;
   readonly #stopping = new AbortController();
   readonly #round = { turn: 0 };
@@ -28,14 +31,13 @@ export class Cluster {
   #balancer: Balancer = () => undefined;
   readonly #outliers: OutlierDetection | undefined;
   readonly #checks = new Map<Upstream, AbortController>();
-  #requests = 0;
-  #retries = 0;
   #resolving: Promise<void> | undefined;
 
   /** @throws CountersignError ERR_SVID_NONE */
   constructor(model: ClusterModel, around: ClusterSurroundings) {
     this.model = model;
     this.#around = around;
+    this.admission = new Admission(model, around.metrics);
     this.#outliers = this.#watchOutliers();
     if (model.discovery === 'name') this.#take(model.endpoints.map((each) => this.#open(each)));
     else {
@@ -69,33 +71,6 @@ export class Cluster {
     const all = this.#upstreams;
     const fit = all.filter((each) => each.isFit).length;
     return fit < all.length && (100 * fit) / all.length < (this.model.panicPercent ?? 50);
-  }
-
-  /** Whether one more request may be under way; who is told so calls {@link ended} when it is over. */
-  begin(): boolean {
-    if (this.#requests >= this.model.limits.maxRequests) return false;
-    this.#requests += 1;
-    return true;
-  }
-
-  ended(): void {
-    this.#requests -= 1;
-  }
-
-  /** Whether a retry is within the budget; who is told so calls {@link retryEnded} when it is over. */
-  beginRetry(): boolean {
-    const { maxRetries, retryBudget } = this.model.limits;
-    const most =
-      retryBudget === undefined
-        ? maxRetries
-        : Math.max(retryBudget.minConcurrency, (retryBudget.percent / 100) * this.#requests);
-    if (this.#retries + 1 > most) return false;
-    this.#retries += 1;
-    return true;
-  }
-
-  retryEnded(): void {
-    this.#retries -= 1;
   }
 
   /** Lets requests in flight end, then closes every connection. */
@@ -162,7 +137,7 @@ export class Cluster {
   }
 
   #open(endpoint: EndpointModel): Upstream {
-    return new Upstream(this.model, endpoint, this.#around);
+    return new Upstream(this.model, endpoint, this.#around, this.admission);
   }
 
   /** What cannot be looked up keeps the addresses that were found before. */

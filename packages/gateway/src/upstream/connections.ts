@@ -36,13 +36,17 @@ export class Connections {
     this.#options = options;
     const { cluster, endpoint } = options;
     const authority = authorityOf(endpoint);
-    const { maxConnections } = cluster;
+    const { maxConnections, pool = {} } = cluster;
+    const { maxRequests, idleMs, maxAgeMs, maxStreams } = pool;
     // An http: origin, because undici reconnects https: ones whenever the Host header changes; the connector does TLS.
     this.#pool = new Pool(`http://${authority}`, {
       connections: maxConnections,
       pipelining: 1,
       headersTimeout: cluster.headersTimeoutMs,
       bodyTimeout: cluster.idleTimeoutMs,
+      ...(maxRequests !== undefined && { maxRequestsPerClient: maxRequests }),
+      ...(idleMs !== undefined && { keepAliveTimeout: idleMs, keepAliveMaxTimeout: idleMs }),
+      ...(maxAgeMs !== undefined && { clientTtl: maxAgeMs }),
       connect: (_request: unknown, callback: Connected) => {
         this.#connect().then(
           (socket) => callback(null, socket),
@@ -54,6 +58,9 @@ export class Connections {
       dial: () => this.#dialH2(),
       ...{ authority, maxSessions: maxConnections, log: options.log },
       scheme: cluster.tls === undefined ? 'http' : 'https',
+      ...{ maxRequests, maxAgeMs },
+      ...(idleMs !== undefined && { idleMs }),
+      ...(maxStreams !== undefined && { maxStreams }),
     });
   }
 
@@ -66,6 +73,13 @@ export class Connections {
       (learnt) => this.#send(learnt, request, handler),
       (thrown: Error) => handler.onResponseError(undefined, thrown),
     );
+  }
+
+  /** Whether a connection is free for a request now. */
+  hasRoom(request: UpstreamRequest): boolean {
+    const version = this.#versionFor(request);
+    if (version === 'h1') return this.#pool.stats.free > 0;
+    return version === 'h2' && this.#sessions.hasRoom;
   }
 
   /** Lets requests in flight end, then closes every connection. */

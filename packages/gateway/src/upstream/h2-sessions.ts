@@ -18,6 +18,14 @@ export interface H2SessionsOptions {
   readonly authority: string;
   /** Open at the same time; further requests wait for a stream on one of them. */
   readonly maxSessions: number;
+  /** On one connection in its life; undefined: any number. */
+  readonly maxRequests?: number | undefined;
+  /** On one connection at a time; 100 unless given, and never more than the server allows. */
+  readonly maxStreams?: number;
+  /** A connection without a request is closed then; a minute unless given. */
+  readonly idleMs?: number;
+  /** A connection takes no more requests then; undefined: it does for ever. */
+  readonly maxAgeMs?: number | undefined;
   readonly log: Log;
 }
 
@@ -28,7 +36,7 @@ interface Waiting {
 
 /** What a server that says nothing is taken to allow, and the most that we ask of one connection. */
 const streamsOfSession = 100;
-const idleMs = 60_000;
+const usualIdleMs = 60_000;
 /** Room for responses on their way; what the client does not take waits here. */
 const streamWindow = 256 * 1024;
 const connectionWindow = 1024 * 1024;
@@ -43,6 +51,7 @@ const asHttp1: object = { strictSingleValueFields: false };
 export class H2Sessions {
   readonly #options: H2SessionsOptions;
   readonly #open = new Map<ClientHttp2Session, number>();
+  readonly #served = new WeakMap<ClientHttp2Session, number>();
   readonly #waiting: Waiting[] = [];
   #opening = 0;
   #isClosed = false;
@@ -90,9 +99,22 @@ export class H2Sessions {
 
   #free(): ClientHttp2Session | undefined {
     for (const [session, streams] of this.#open) {
-      if (!session.closed && !session.destroyed && streams < roomOf(session)) return session;
+      const room = roomOf(session, this.#options.maxStreams);
+      const isOpen = !session.closed && !session.destroyed && !this.#isSpent(session);
+      if (isOpen && streams < room) return session;
     }
     return undefined;
+  }
+
+  /** Whether it has carried as many requests as it may. */
+  #isSpent(session: ClientHttp2Session): boolean {
+    const { maxRequests } = this.#options;
+    return maxRequests !== undefined && (this.#served.get(session) ?? 0) >= maxRequests;
+  }
+
+  /** Whether a request can be sent at once. */
+  get hasRoom(): boolean {
+    return this.#free() !== undefined;
   }
 
   #openForWaiting(): void {
@@ -142,10 +164,14 @@ export class H2Sessions {
   #add(session: ClientHttp2Session): void {
     if (this.#isClosed) return void session.close();
     this.#open.set(session, 0);
+    const { maxAgeMs, idleMs = usualIdleMs } = this.#options;
+    const ageing = maxAgeMs === undefined ? undefined : setTimeout(() => session.close(), maxAgeMs);
+    ageing?.unref();
     session.setTimeout(idleMs, () => {
       if (this.#open.get(session) === 0) session.close();
     });
     session.once('close', () => {
+      clearTimeout(ageing);
       this.#open.delete(session);
       if (this.#open.size === 0) for (const resolve of this.#whenOver.splice(0)) resolve();
       this.#openForWaiting();
@@ -172,9 +198,11 @@ export class H2Sessions {
     const stream = openStream(session, request, this.#options, handler);
     if (stream === undefined) return;
     this.#open.set(session, (this.#open.get(session) ?? 0) + 1);
+    this.#served.set(session, (this.#served.get(session) ?? 0) + 1);
     stream.once('close', () => {
       const left = this.#open.get(session);
       if (left !== undefined) this.#open.set(session, left - 1);
+      if (left === 1 && this.#isSpent(session)) session.close();
       this.#serveWaiting();
     });
     new H2Request(stream, request, handler).run();
@@ -185,11 +213,8 @@ export class H2Sessions {
   }
 }
 
-function roomOf(session: Http2Session): number {
-  return Math.min(
-    session.remoteSettings.maxConcurrentStreams ?? streamsOfSession,
-    streamsOfSession,
-  );
+function roomOf(session: Http2Session, most = streamsOfSession): number {
+  return Math.min(session.remoteSettings.maxConcurrentStreams ?? most, most);
 }
 
 function openStream(

@@ -5,6 +5,8 @@ export interface UpstreamMetrics {
   ejection(cluster: string, reason: string): void;
   /** How many endpoints take no requests now, ejected or failing their checks. */
   unfit(cluster: string, count: number): void;
+  /** What was refused since too much was under way. @param limit requests, pending, retries, connections */
+  overflow(cluster: string, limit: string): void;
   /** @param result good, bad (an answer), silent (none) */
   check(cluster: string, result: string): void;
 }
@@ -25,7 +27,13 @@ export function upstreamMetrics(meter: Meter): UpstreamMetrics {
     help: 'Health checks of endpoints by their result.',
     labels: ['cluster', 'result'],
   });
+  const overflows = meter.counter({
+    name: 'countersign_upstream_overflow_total',
+    help: 'Requests, retries and connections refused by a limit of their cluster.',
+    labels: ['cluster', 'limit'],
+  });
   return {
+    overflow: (cluster, limit) => overflows.add(1, { cluster, limit }),
     check: (cluster, result) => checks.add(1, { cluster, result }),
     ejection: (cluster, reason) => ejections.add(1, { cluster, reason }),
     unfit: (cluster, count) => unfit.set(count, { cluster }),

@@ -14,8 +14,14 @@ import type { RevocationSource, VerifiedPeer } from '@countersign/spiffe';
 import { SignatureCache } from '@countersign/x509';
 import { expectationOf } from '../expect-names.ts';
 import type { Credentials } from '../files/credentials.ts';
-import type { ClusterModel, EndpointModel, UpstreamTlsModel } from '../model/cluster-model.ts';
+import type {
+  ClusterModel,
+  EndpointModel,
+  KeepAliveModel,
+  UpstreamTlsModel,
+} from '../model/cluster-model.ts';
 import type { Trust } from '../reask.ts';
+import type { Admission } from './admission.ts';
 import { authorityOf, Connections, type UpstreamSocket } from './connections.ts';
 import type { UpstreamHandler, UpstreamRequest } from './upstream-request.ts';
 
@@ -59,6 +65,7 @@ export class Upstream {
   failsChecks = false;
   readonly #cluster: ClusterModel;
   readonly #around: UpstreamSurroundings;
+  readonly #admission: Admission;
   readonly #signatures = new SignatureCache();
   #connections: Connections;
   #svid: TlsIdentity | undefined;
@@ -68,7 +75,13 @@ export class Upstream {
   #probes: Connections | undefined;
 
   /** @throws CountersignError ERR_SVID_NONE */
-  constructor(cluster: ClusterModel, endpoint: EndpointModel, surroundings: UpstreamSurroundings) {
+  constructor(
+    cluster: ClusterModel,
+    endpoint: EndpointModel,
+    surroundings: UpstreamSurroundings,
+    admission: Admission,
+  ) {
+    this.#admission = admission;
     this.endpoint = endpoint;
     this.key = authorityOf(endpoint);
     this.#cluster = cluster;
@@ -84,7 +97,13 @@ export class Upstream {
   /** Sends a request; what becomes of it is told to `handler`. */
   dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
     this.#renewIfDue();
-    this.#connections.dispatch(request, handler);
+    const mayWait = this.#cluster.limits.maxPending !== undefined;
+    if (!mayWait || this.#connections.hasRoom(request)) {
+      return void this.#connections.dispatch(request, handler);
+    }
+    const waiting = this.#admission.waiting(handler);
+    if (waiting !== undefined) this.#connections.dispatch(request, waiting);
+    else handler.onResponseError(undefined, this.#admission.overflow());
   }
 
   /** Sends the request of a health check. */
@@ -161,9 +180,13 @@ export class Upstream {
     return new Connections({ cluster, endpoint: this.endpoint, dial, log });
   }
 
-  #dial(options: OpenOptions): Promise<UpstreamSocket> {
-    const { tls } = this.#cluster;
-    return tls === undefined ? this.#dialClear(options) : this.#dialTls(options, tls);
+  async #dial(options: OpenOptions): Promise<UpstreamSocket> {
+    const { tls, keepAlive } = this.#cluster;
+    const socket = await (tls === undefined
+      ? this.#dialClear(options)
+      : this.#dialTls(options, tls));
+    if (keepAlive !== undefined) keepTcpAlive(socket, keepAlive);
+    return socket;
   }
 
   async #dialTls(
@@ -250,4 +273,11 @@ export class Upstream {
     const patient = now + Math.max(1000, (end - now) / 4);
     this.#renewAt = Math.min(this.#renewAt, Math.max(early, patient));
   }
+}
+
+/** Node takes interval and count as well, whatever its types say. */
+function keepTcpAlive(socket: UpstreamSocket, keepAlive: KeepAliveModel): void {
+  const { timeMs, intervalMs, probes } = keepAlive;
+  const words: unknown[] = [true, timeMs, intervalMs, probes];
+  (socket.setKeepAlive as (...args: unknown[]) => unknown).apply(socket, words);
 }
