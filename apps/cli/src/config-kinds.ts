@@ -5,7 +5,14 @@ import type { Cli } from './cli.ts';
 
 /** A kind of configuration file, told by its content rather than its name. */
 export interface ConfigKind {
-  readonly name: 'authority' | 'gateway' | 'router' | 'agent' | 'keep' | 'authorization policies';
+  readonly name:
+    | 'authority'
+    | 'gateway'
+    | 'sidecar'
+    | 'router'
+    | 'agent'
+    | 'keep'
+    | 'authorization policies';
   /** Reads the whole file as the command that uses it would, and the files that it names. Returns notes for the operator. */
   read(text: string, file: string, cli: Cli): Promise<readonly string[]>;
   /** Instead of `read`, where a file can be used and have findings all the same. */
@@ -39,6 +46,23 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
     async check(text, file, cli, around) {
       const { checkPolicies } = await import('./check-policies.ts');
       return checkPolicies(cli, text, file, around);
+    },
+  },
+  {
+    name: 'sidecar',
+    recognise: (value) => 'sidecar' in value,
+    async read(text, file, cli) {
+      const { filesOf } = await import('./sidecar/sidecar-files.ts');
+      const { doubtsAbout, missingProviders, rulesOf } = await import('./serve/gateway-files.ts');
+      const files = await filesOf(cli, text, { config: file });
+      // Whose trust domain it is, its identity will say.
+      rulesOf(files, 'cluster.local');
+      const doubts = doubtsAbout(files, 'cluster.local').map(({ message }) => message);
+      const missing = missingProviders(files).map(
+        (name) =>
+          `CUSTOM policies ask provider "${name}", which "authorization.providers" does not have`,
+      );
+      return [...files.notes, ...doubts, ...missing];
     },
   },
   {
@@ -100,7 +124,16 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
 type Fields = Readonly<Record<string, unknown>>;
 
 const markers = [
-  ...['ca', 'service_certificates', 'supergraph', 'subgraphs', 'mtls', 'routes', 'listen'],
+  ...[
+    'ca',
+    'service_certificates',
+    'supergraph',
+    'subgraphs',
+    'mtls',
+    'routes',
+    'listen',
+    'sidecar',
+  ],
   ...[
     'listeners',
     'istio',

@@ -179,6 +179,26 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/tunnel-client.ts')).tunnelClientVerb,
   },
   {
+    name: 'sidecar',
+    summary: 'stand beside an application that knows no mTLS, before its ports and for its calls',
+    load: async () => (await import('./verbs/sidecar.ts')).sidecarVerb,
+  },
+  {
+    name: 'sidecar readiness',
+    summary: 'say who still comes in plaintext, and which ports can be STRICT',
+    load: async () => (await import('./verbs/sidecar-readiness.ts')).sidecarReadinessVerb,
+  },
+  {
+    name: 'sidecar enforce',
+    summary: 'make a port STRICT on trial; it rolls back where that refuses too many',
+    load: async () => (await import('./verbs/sidecar-enforce.ts')).sidecarEnforceVerb,
+  },
+  {
+    name: 'sidecar schema',
+    summary: 'print the JSON Schema of sidecar.yaml, for editors',
+    load: async () => (await import('./verbs/sidecar-schema.ts')).sidecarSchemaVerb,
+  },
+  {
     name: 'agent',
     summary: 'give the processes of this machine their identities: Workload API and SDS',
     load: async () => (await import('./verbs/agent.ts')).agentVerb,

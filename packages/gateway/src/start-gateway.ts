@@ -275,6 +275,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...(config.model.identities.length > 0 && { certificates: credentials.report() }),
     connections: { clients: clients.count(), upstreams: outbound.count() },
     listeners: clients.report(),
+    ...(options.mixedPorts?.report !== undefined && { readiness: options.mixedPorts.report() }),
     upstreams: reportClusters(clusters),
     revocation: options.revocationReport?.() ?? { onUnknown: config.revocation.onUnknown },
     ...(loggedPeers !== undefined && { issuanceLog: loggedPeers.report() }),

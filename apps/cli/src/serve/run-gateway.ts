@@ -1,5 +1,11 @@
 import type { Log, Secret } from '@countersign/base';
-import { allowUnproved, type Gateway, LoggedPeers, startGateway } from '@countersign/gateway';
+import {
+  allowUnproved,
+  type Gateway,
+  type GatewayOptions,
+  LoggedPeers,
+  startGateway,
+} from '@countersign/gateway';
 import { authorityClient, type ProofKey } from '@countersign/identity';
 import { parseNoteKey } from '@countersign/wire';
 import type { Cli } from '../cli.ts';
@@ -32,6 +38,8 @@ export interface RunGatewayOptions extends GatewayFilesOptions {
   readonly lookEveryMs?: number;
   /** The verb, for messages. */
   readonly who?: string;
+  /** What is started instead of a gateway, for commands that are more than one. */
+  readonly start?: (options: GatewayOptions) => Promise<Gateway>;
 }
 
 /** What a gateway is run with. */
@@ -81,7 +89,8 @@ export async function runGateway(
     const rules = rulesOf(files, trustDomain);
     tellDoubts(files, trustDomain, log);
     // 4. the gateway itself
-    gateway = await startGateway({
+    const start = options.start ?? startGateway;
+    gateway = await start({
       ...{ config: files.config, rules, roles: files.roles, clock, log, meter },
       tokenRules: believedTokens(files, trustDomain),
       ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },

@@ -6,6 +6,8 @@ import type { PeerOf } from '@countersign/mtls';
 export interface MixedPorts {
   /** @param listener its name */
   modeOf(listener: string): MtlsMode;
+  /** For the status page. */
+  report?(): readonly object[];
   /** Told of each connection whose first octets were seen, refused ones included. */
   seen(listener: string, connection: SeenConnection): void;
 }
