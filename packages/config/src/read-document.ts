@@ -84,6 +84,19 @@ function issuesOf(
     }));
     if (nested.length > 0) return nested.flatMap((inner) => issuesOf(inner, schema, document));
   }
+  if (issue.code === 'invalid_key') {
+    const [inner] = issue.issues;
+    // What is wrong with it names the key, as much of it as can be shown.
+    const holder = path.slice(0, -1).join('.');
+    return [
+      {
+        code: 'ERR_CONFIG_VALUE',
+        message: `${holder}: ${inner === undefined ? issue.message : describe(inner, path, document.value)}`,
+        path: holder,
+        ...document.positionOf(path, 'key'),
+      },
+    ];
+  }
   const where = path.length === 0 ? '' : `${path.join('.')}: `;
   return [
     {

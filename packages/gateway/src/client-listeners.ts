@@ -216,6 +216,7 @@ export class ClientListeners {
     const shown = tls && credentials.identityOf(tls.identity);
     return {
       ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess, rbac },
+      refusesUpgrades: chain.refusesUpgrades ?? false,
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
       ...(role?.kind === 'inbound' && { port: role.port }),

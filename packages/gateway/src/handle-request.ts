@@ -87,6 +87,10 @@ export async function handleRequest(
 
   // 2. Head: one meaning for everybody, or none.
   if (!received.ok) return refuse(received, { peer, result: 'malformed', close: true });
+  if (received.isWebSocket && session.refusesUpgrades) {
+    const upgrade = denial('ERR_GATEWAY_NO_UPGRADE', 'listener takes no WebSockets');
+    return refuse(upgrade, { peer, result: 'denied', close: true });
+  }
 
   // 3. Host: the one that this connection was opened for (RFC 9110 §7.4).
   const { serverNames } = session.live.facts;

@@ -1,5 +1,6 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
+import { headerNames, headerText } from './model/header-schema.ts';
 import { wrongWithExpression } from './model/text-match.ts';
 import { headerName, upstreamSchema, upstreamShape, weightedSchema } from './upstream-config.ts';
 
@@ -27,17 +28,16 @@ const textSchema = z.union([
 ]);
 export type TextConfig = z.output<typeof textSchema>;
 
-const headerLines = z.record(
-  headerName,
-  z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'expected a text that a header can have'),
-);
+const changesOf = (name: z.ZodType<string, string>) =>
+  z.strictObject({
+    remove: z.array(headerNames.removed).default([]),
+    set: z.record(name, headerText).default({}),
+    add: z.record(name, headerText).default({}),
+  });
+const requestChanges = changesOf(headerNames.request);
+const responseChanges = changesOf(headerNames.response);
 
-const headersSchema = z.strictObject({
-  remove: z.array(headerName).default([]),
-  set: headerLines.default({}),
-  add: headerLines.default({}),
-});
-export type HeadersConfig = z.output<typeof headersSchema>;
+export type HeadersConfig = z.output<typeof requestChanges>;
 
 const matchSchema = z.strictObject({
   /** Whole segments: `/api` covers `/api` and `/api/x`, not `/apix`. */
@@ -89,8 +89,8 @@ export const routeSchema = z.strictObject({
       host: z.string().min(1).optional(),
     })
     .optional(),
-  requestHeaders: headersSchema.optional(),
-  responseHeaders: headersSchema.optional(),
+  requestHeaders: requestChanges.optional(),
+  responseHeaders: responseChanges.optional(),
   /** From the whole request to the whole response, retries included; 504 then. */
   timeout: durationSchema().optional(),
   retries: z

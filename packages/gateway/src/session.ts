@@ -20,7 +20,7 @@ export type InFlight = AuthzRequest;
 /** What is the same for all connections of a listener's chain. */
 export interface MetAt
   extends Pick<Session, 'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'>,
-    Pick<Session, 'rbac' | 'rules' | 'barred'> {
+    Pick<Session, 'refusesUpgrades' | 'rbac' | 'rules' | 'barred'> {
   /** By which rules know the listener; its own unless given. */
   readonly port: number | undefined;
 }
@@ -36,6 +36,7 @@ export class Session implements Asker {
   /** What upstreams are told of its certificate; undefined: all that is known. */
   readonly certDetails: ClientCertDetails | undefined;
   readonly logsAccess: boolean;
+  readonly refusesUpgrades: boolean;
   /** What its requests have to pass beside the policies. */
   readonly rbac: RbacTest | undefined;
   readonly rules: RuleSet | undefined;
@@ -58,6 +59,7 @@ export class Session implements Asker {
     this.certDetails = met.certDetails;
     this.rbac = met.rbac;
     this.logsAccess = met.logsAccess ?? false;
+    this.refusesUpgrades = met.refusesUpgrades ?? false;
     this.by = met.by ?? (() => undefined);
     this.rules = met.rules;
     this.barred = met.barred;

@@ -12,6 +12,11 @@ export const gatewayCodes = {
     hint: 'choose another name for outputPayloadToHeader or outputClaimToHeaders, such as x-jwt-sub',
     exit: 2,
   },
+  ERR_GATEWAY_NO_UPGRADE: {
+    meaning: 'A request asks for a WebSocket on a listener that takes none.',
+    hint: 'say upgrade_configs: [{ upgrade_type: websocket }] in the listener, as Envoy needs it too',
+    exit: 1,
+  },
   ERR_GATEWAY_FRAMING: {
     meaning: 'A request says in two ways, or wrongly, where its body ends.',
     hint: 'send either one content-length or transfer-encoding: chunked; this is how requests are smuggled',

@@ -122,6 +122,16 @@ export const table: readonly Asked[] = [
     headers: { host: 'web.test:80' },
     expect: 404,
   }),
+  clear({
+    name: 'a WebSocket where no upgrade_configs take it',
+    path: '/header',
+    headers: {
+      'x-kind': 'One',
+      ...{ connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' },
+      'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    },
+    expect: 403,
+  }),
   clear({ name: 'a host by its suffix', headers: { host: 'x.wild.test' }, expect: 200 }),
   clear({ name: 'a host by a longer suffix', headers: { host: 'x.y.wild.test' }, expect: 201 }),
   clear({ name: 'a host by its prefix', headers: { host: 'www.some.test' }, expect: 202 }),

@@ -149,6 +149,32 @@ test('what a bootstrap asks and is not done is named with its place and path', (
       server(`${pair.replace('{ filename: /k }', '{ inline_string: secret-key }')}`),
       /unknown key "inline_string"|expected a file/,
     ],
+    [
+      bootstrap(manager('upgrade_configs: [{ upgrade_type: CONNECT }]')),
+      /upgrade_type "CONNECT" is not done by this gateway, but for "websocket"/,
+    ],
+    [
+      bootstrap(undefined, '', 'filter_chain_match: { server_names: ["*"] }'),
+      /server_names\.0: expected a name or "\*\.example\.com"/,
+    ],
+    ...(
+      [
+        [
+          'request_headers_to_add: [{ header: { key: x, value: "%REQ(a)%" } }]',
+          /"%REQ\(a\)%" is not done/,
+        ],
+        ['request_headers_to_add: [{ header: { key: x, value: "a\\r\\nb" } }]', /line break/],
+        ['request_headers_to_add: [{ header: { key: Client-Cert } }]', /only the handshake does/],
+        ['response_headers_to_remove: [content-length]', /"content-length" frames messages/],
+        ['request_headers_to_add: [{ header: { key: ":path" } }]', /pseudo-header/],
+      ] as const
+    ).map(
+      ([changes, message]) =>
+        [
+          bootstrap().replace('virtualHosts:', `${changes}\n                    virtualHosts:`),
+          message,
+        ] as const,
+    ),
     [server(''), /tls_certificates: missing/],
     [`${bootstrap()}dynamic_resources: {}\n`, /unknown key "dynamic_resources"/],
     [

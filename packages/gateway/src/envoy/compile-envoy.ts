@@ -181,10 +181,16 @@ function compileChain(
       fields: config.set_current_client_cert_details ?? noFields,
     },
     logsAccess: (config.access_log?.length ?? 0) > 0,
+    refusesUpgrades: !takesWebSockets(config),
     rbac: (config.http_filters ?? []).flatMap(({ typed_config: filter }) =>
       'rules' in filter ? compileRbac(filter) : [],
     ),
   };
+}
+
+/** Where nothing is said none is taken, as in Envoy. */
+function takesWebSockets({ upgrade_configs: written = [] }: HttpManager): boolean {
+  return written.some(({ enabled = true }) => enabled);
 }
 
 const noFields = { subject: false, cert: false, chain: false, dns: false, uri: false };

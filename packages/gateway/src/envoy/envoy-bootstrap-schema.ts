@@ -64,7 +64,18 @@ const httpManager = typed(`${network}.http_connection_manager.v3.HttpConnectionM
   strip_any_host_port: z.boolean().optional(),
   path_with_escaped_slashes_action: only('IMPLEMENTATION_SPECIFIC_DEFAULT', 'KEEP_UNCHANGED'),
   access_log: accessLog,
-  upgrade_configs: z.array(z.strictObject({ upgrade_type: z.literal('websocket') })).optional(),
+  upgrade_configs: z
+    .array(
+      z.strictObject({
+        upgrade_type: z.string().refine((type) => type.toLowerCase() === 'websocket', {
+          error: ({ input }) =>
+            `upgrade_type "${input}" is not done by this gateway, but for "websocket"`,
+        }),
+        enabled: z.boolean().optional(),
+      }),
+    )
+    .max(1, 'expected one of each type')
+    .optional(),
   common_http_protocol_options: z
     .strictObject({ idle_timeout: durationSchema().optional() })
     .optional(),
@@ -84,11 +95,16 @@ const tcpProxy = typed(`${network}.tcp_proxy.v3.TcpProxy`, {
   idle_timeout: durationSchema().optional(),
 });
 
+/** As Envoy takes them: whole, or with a star for the first label. */
+const serverName = z
+  .string()
+  .regex(/^(?:\*\.)?[^*]+$/, 'expected a name or "*.example.com"; a chain without names takes all');
+
 const filterChain = z.strictObject({
   name: z.string().min(1).optional(),
   filter_chain_match: z
     .strictObject({
-      server_names: z.array(z.string().min(1)).optional(),
+      server_names: z.array(serverName).optional(),
       transport_protocol: z.enum(['tls', 'raw_buffer']).optional(),
     })
     .optional(),

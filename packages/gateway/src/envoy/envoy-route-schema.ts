@@ -1,36 +1,26 @@
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { expression } from '../istio/virtual-service-schema.ts';
+import { headerFormat, headerNames, hostText } from '../model/header-schema.ts';
 import { dataSource, only, typed } from './envoy-document.ts';
 import { stringMatcher } from './envoy-tls-schema.ts';
 
-/** `%` begins what Envoy puts in; a percent sign by itself is written twice. */
-const headerText = z
-  .string()
-  .refine(
-    (text) => !text.replaceAll('%%', '').includes('%'),
-    'variables between percent signs are not done by this gateway',
-  )
-  .transform((text) => text.replaceAll('%%', '%'));
-const headerName = z
-  .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected the name of a header')
-  .refine((name) => name.toLowerCase() !== 'host', 'the host is a matter of host_rewrite_literal');
-const headersToAdd = z
-  .array(
-    z.strictObject({
-      header: z.strictObject({ key: headerName, value: headerText.default('') }),
-      append_action: z
-        .enum(['APPEND_IF_EXISTS_OR_ADD', 'ADD_IF_ABSENT', 'OVERWRITE_IF_EXISTS_OR_ADD'])
-        .default('APPEND_IF_EXISTS_OR_ADD'),
-    }),
-  )
-  .optional();
-const headersToRemove = z.array(headerName).optional();
+const headersToAdd = (key: z.ZodType<string>) =>
+  z
+    .array(
+      z.strictObject({
+        header: z.strictObject({ key, value: headerFormat.default('') }),
+        append_action: z
+          .enum(['APPEND_IF_EXISTS_OR_ADD', 'ADD_IF_ABSENT', 'OVERWRITE_IF_EXISTS_OR_ADD'])
+          .default('APPEND_IF_EXISTS_OR_ADD'),
+      }),
+    )
+    .optional();
+const headersToRemove = z.array(headerNames.removed).optional();
 export const headerShape = {
-  request_headers_to_add: headersToAdd,
+  request_headers_to_add: headersToAdd(headerNames.request),
   request_headers_to_remove: headersToRemove,
-  response_headers_to_add: headersToAdd,
+  response_headers_to_add: headersToAdd(headerNames.response),
   response_headers_to_remove: headersToRemove,
 };
 export type WrittenHeaders = {
@@ -155,7 +145,7 @@ const routeAction = z
             z.strictObject({
               name: z.string().min(1),
               weight: z.int().min(0).default(0),
-              host_rewrite_literal: z.string().min(1).optional(),
+              host_rewrite_literal: hostText.optional(),
               ...headerShape,
             }),
           )
@@ -167,7 +157,7 @@ const routeAction = z
     idle_timeout: durationSchema().optional(),
     prefix_rewrite: z.string().min(1).optional(),
     regex_rewrite: regexRewrite.optional(),
-    host_rewrite_literal: z.string().min(1).optional(),
+    host_rewrite_literal: hostText.optional(),
     auto_host_rewrite: z.boolean().optional(),
     retry_policy: retryPolicy.optional(),
     hash_policy: z.array(hashPolicy).max(16).optional(),

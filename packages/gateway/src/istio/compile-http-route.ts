@@ -1,5 +1,6 @@
 import { type ConfigPath, configIssue, unsupported } from '@countersign/config';
 import type { HeaderOperations } from '../model/header-operations.ts';
+import { isHost } from '../model/header-schema.ts';
 import type { HeaderMatch, PathMatch, RequestMatch } from '../model/request-match.ts';
 import type {
   FaultModel,
@@ -48,7 +49,7 @@ export function compileHttpRoute(
   if (matches.length === 0) return [];
   const name = `${document.namespace}/${document.name}${route.name === undefined ? '' : ` ${route.name}`} http.${index}`;
   const action = actionOf(route, path, around);
-  const response = operationsOf(route.headers?.response, [...path, 'headers'], around);
+  const response = operationsOf(route.headers?.response);
   return matches.map((match) => ({
     ...{ name, action, match: matchOf(match) },
     ...(response !== undefined && { responseHeaders: [response] }),
@@ -124,7 +125,7 @@ function actionOf(route: HttpRoute, path: ConfigPath, around: RouteSurroundings)
 function forwardOf(route: HttpRoute, path: ConfigPath, around: RouteSurroundings): ForwardAction {
   const { rewrite, timeout, fault } = route;
   const mirrors = mirrorsOf(route, path, around);
-  const requestHeaders = operationsOf(route.headers?.request, [...path, 'headers'], around);
+  const requestHeaders = operationsOf(route.headers?.request);
   const retries = retriesOf(route, path, around);
   const host = rewrite?.authority ?? hostOf(route.headers?.request);
   return {
@@ -156,8 +157,8 @@ function targetsOf(route: HttpRoute, path: ConfigPath, around: RouteSurroundings
   const isOnly = written.length === 1;
   const targets = written.map(({ destination, weight = isOnly ? 100 : 0, headers }, i) => {
     const at = [...path, 'route', i];
-    const requestHeaders = operationsOf(headers?.request, [...at, 'headers'], around);
-    const responseHeaders = operationsOf(headers?.response, [...at, 'headers'], around);
+    const requestHeaders = operationsOf(headers?.request);
+    const responseHeaders = operationsOf(headers?.response);
     const host = hostOf(headers?.request);
     return {
       ...{
@@ -195,27 +196,9 @@ function hostOf(changes: HeaderChanges | undefined): string | undefined {
   return Object.entries(changes?.set ?? {}).find(([name]) => isHost(name))?.[1];
 }
 
-function isHost(name: string): boolean {
-  return /^(?:host|:authority)$/i.test(name);
-}
-
-function operationsOf(
-  changes: HeaderChanges | undefined,
-  path: ConfigPath,
-  { document }: RouteSurroundings,
-): HeaderOperations | undefined {
+function operationsOf(changes: HeaderChanges | undefined): HeaderOperations | undefined {
   if (changes === undefined) return undefined;
   const { remove = [], set = {}, add = {} } = changes;
-  const names = [
-    ...remove,
-    ...Object.keys(add),
-    ...Object.keys(set).filter((name) => !isHost(name)),
-  ];
-  const odd = names.find((name) => isHost(name) || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name));
-  if (odd !== undefined) {
-    const message = `${path.join('.')}: "${odd}" is no header that can be changed`;
-    throw configIssue(document.source, path, 'ERR_CONFIG_VALUE', message);
-  }
   return {
     remove: remove.map((name) => name.toLowerCase()),
     set: Object.entries(set).filter(([name]) => !isHost(name)),

@@ -215,8 +215,23 @@ test('what is not done, or not there, is named where it is written', () => {
     [of(`${route}, match: [{ sourceLabels: { a: b } }]`), /sourceLabels: is not done/],
     [
       of(`${route}, headers: { request: { set: { x: "%START_TIME%" } } }`),
-      /variables between percent signs/,
+      /set\.x: the variable "%START_TIME%" is not done/,
     ],
+    ...(
+      [
+        ['request: { set: { "a\\r\\nb": x } }', /is no header name/],
+        ['request: { set: { x: "a\\r\\nX-Evil: 1" } }', /the value has a line break/],
+        ['response: { add: { x: "a\\0" } }', /the value has a line break/],
+        ['request: { add: { Content-Length: "1" } }', /"Content-Length" frames messages/],
+        ['request: { remove: [transfer_encoding] }', /"transfer_encoding" frames messages/],
+        ['response: { set: { Connection: close } }', /"Connection" frames messages/],
+        ['request: { add: { host: a.test } }', /"host" is the host/],
+        ['request: { set: { ":path": /x } }', /":path" is a pseudo-header/],
+        ['request: { set: { X_Forwarded_Client_Cert: URI=a } }', /only the handshake does/],
+        ['request: { add: { client-cert: ":AA==:" } }', /only the handshake does/],
+        ['request: { set: { x-spiffe-id: a } }', /only the handshake does/],
+      ] as const
+    ).map(([changes, message]) => [of(`${route}, headers: { ${changes} }`), message] as const),
     [of('match: []'), /expected one of route, redirect and directResponse, found none/],
     [
       of('route: [{ destination: { host: a.test } }]'),

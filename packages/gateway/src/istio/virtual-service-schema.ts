@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { headerFormat, headerNames, hostText } from '../model/header-schema.ts';
 import { wrongWithExpression } from '../model/text-match.ts';
 import { exportToSchema, istioDuration, undone } from './istio-document.ts';
 
@@ -30,24 +31,21 @@ const destination = z.strictObject({
 });
 export type Destination = z.output<typeof destination>;
 
-/** `%` begins what Envoy puts in; a percent sign by itself is written twice. */
-const headerValue = z
-  .string()
-  .refine(
-    (text) => !/%/.test(text.replaceAll('%%', '')),
-    'variables between percent signs are not done by this gateway',
-  )
-  .transform((text) => text.replaceAll('%%', '%'));
-const headerChanges = z.strictObject({
-  set: z.record(z.string().min(1), headerValue).optional(),
-  add: z.record(z.string().min(1), headerValue).optional(),
-  remove: z.array(z.string().min(1)).optional(),
+const requestChanges = z.strictObject({
+  set: z.record(headerNames.requestOrHost, headerFormat).optional(),
+  add: z.record(headerNames.request, headerFormat).optional(),
+  remove: z.array(headerNames.removed).optional(),
 });
-export type HeaderChanges = z.output<typeof headerChanges>;
+const responseChanges = z.strictObject({
+  set: z.record(headerNames.response, headerFormat).optional(),
+  add: z.record(headerNames.response, headerFormat).optional(),
+  remove: z.array(headerNames.removed).optional(),
+});
+export type HeaderChanges = z.output<typeof requestChanges>;
 
 const headers = z.strictObject({
-  request: headerChanges.optional(),
-  response: headerChanges.optional(),
+  request: requestChanges.optional(),
+  response: responseChanges.optional(),
 });
 
 const weight = z.int().min(0).max(0x7f_ff_ff_ff).optional();
@@ -97,7 +95,7 @@ const httpRoute = z.strictObject({
   rewrite: z
     .strictObject({
       uri: z.string().optional(),
-      authority: z.string().min(1).optional(),
+      authority: hostText.optional(),
       uriRegexRewrite: z.strictObject({ match: expression, rewrite: z.string() }).optional(),
     })
     .optional(),

@@ -6,7 +6,10 @@ import { isOfHop } from '../forwarded-headers.ts';
  * written. So is what a file says, what an external authorizer answers and what a token's claims are told in: none of
  * it may pass for what the handshake proved, or change where a message ends.
  */
-export function wrongWithHeaderName(name: string): string | undefined {
+export function wrongWithHeaderName(
+  name: string,
+  identity?: 'may name a caller',
+): string | undefined {
   // RFC 9110 §5.1
   if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/.test(name)) {
     return name.startsWith(':') ? 'is a pseudo-header, which routes decide' : 'is no header name';
@@ -14,7 +17,8 @@ export function wrongWithHeaderName(name: string): string | undefined {
   const dashed = name.toLowerCase().replaceAll('_', '-');
   if (dashed === 'host') return 'is the host, which a rewrite of the authority is for';
   if (isOfHop(dashed)) return 'frames messages, or is of one connection alone';
-  if (isIdentityHeader(dashed)) return 'says who a caller is, which only the handshake does';
+  if (identity === undefined && isIdentityHeader(dashed))
+    return 'says who a caller is, which only the handshake does';
   return undefined;
 }
 

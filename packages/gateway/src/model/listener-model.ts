@@ -46,6 +46,8 @@ export interface ChainModel {
   readonly identityHeaders?: ClientCertDetails;
   /** Each request is told in the log. */
   readonly logsAccess?: boolean;
+  /** Whether requests for WebSockets are refused. */
+  readonly refusesUpgrades?: boolean;
   /** What requests have to pass beside the policies. */
   readonly rbac?: readonly RbacModel[];
   /** Of `tcp`: the name of the cluster. */
