@@ -3,10 +3,10 @@ import type { TokenRecord } from './ledger.ts';
 import * as rows from './ledger-rows.ts';
 import type { BundleHolder, LiveCertificate, SharedDocument } from './rotation-records.ts';
 import type { SqliteAccess } from './sqlite-access.ts';
-import { SqliteEdges } from './sqlite-edges.ts';
+import { SqlitePages } from './sqlite-pages.ts';
 
 /** What processes over a ledger share beside its records, and who said which trust bundle it holds. */
-export class SqliteDocuments extends SqliteEdges {
+export class SqliteDocuments extends SqlitePages {
   readonly #run: SqliteAccess['run'];
   readonly #get: SqliteAccess['get'];
   readonly #all: SqliteAccess['all'];

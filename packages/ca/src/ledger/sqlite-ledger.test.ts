@@ -133,12 +133,15 @@ describe('sqlite ledger file', () => {
         (each) => `archived_${each}`,
       ),
       ...['retention', 'list_numbers', 'documents', 'bundle_holders', 'edge_records'],
+      ...['intents_by_name', 'intents_by_key', 'intent_index'],
     ];
     database.exec(later.map((table) => `DROP TABLE ${table};`).join(' '));
     database.exec(`
       DROP TABLE audit;
       DROP INDEX intents_provisioner;
       DROP INDEX intents_proof_key;
+      CREATE INDEX intents_spiffe_id ON intents (spiffe_id) WHERE spiffe_id IS NOT NULL;
+      CREATE INDEX intents_spki_hash ON intents (spki_hash);
       ALTER TABLE head DROP COLUMN audit;
       ALTER TABLE head DROP COLUMN audit_hash;
       ALTER TABLE intents DROP COLUMN profile;

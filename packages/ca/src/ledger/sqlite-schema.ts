@@ -231,8 +231,7 @@ const migrations: readonly Migration[] = [
     PRIMARY KEY (intent, instance)
   ) STRICT, WITHOUT ROWID;
   `,
-  // What a list knows of stands beside its number. Indexes over names and keys begin with the era of an intent: see
-  // sqlite-questions.ts.
+  // What a list knows of stands beside its number. Indexes over names and keys begin with the era of an intent.
   `
   ALTER TABLE list_numbers ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
   DROP TABLE imported_lists;
@@ -278,6 +277,32 @@ const migrations: readonly Migration[] = [
   // Orders of a long-term key are found by it: a revocation of that key covers them. Few have one.
   `
   CREATE INDEX intents_proof_key ON intents (proof_key, position) WHERE proof_key IS NOT NULL;
+  `,
+  // Intents by name and by key, in runs: see sqlite-intent-index.ts.
+  `
+  CREATE TABLE intents_by_name (
+    era INTEGER NOT NULL,
+    spiffe_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (era, spiffe_id, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE intents_by_key (
+    era INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (era, key, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE intent_index (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    up_to INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO intents_by_name SELECT position >> 15, spiffe_id, position FROM intents
+    WHERE spiffe_id IS NOT NULL ORDER BY 1, 2, 3;
+  INSERT INTO intents_by_key SELECT position >> 15, substr(spki_hash, 1, 16), position FROM intents
+    ORDER BY 1, 2, 3;
+  INSERT INTO intent_index SELECT 1, position FROM head;
+  DROP INDEX intents_spiffe_id;
+  DROP INDEX intents_spki_hash;
   `,
 ];
 

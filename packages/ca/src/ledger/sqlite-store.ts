@@ -22,7 +22,6 @@ import type {
   IssuedRecord,
   LedgerRecord,
   LedgerStatus,
-  LoggedCertificate,
   RevocationBy,
   RevocationRecord,
   TokenRecord,
@@ -34,9 +33,10 @@ import { sqliteArchive } from './retention/sqlite-archive.ts';
 import { RevokedValues } from './revoked-values.ts';
 import { type SqliteAccess, sqliteAccess } from './sqlite-access.ts';
 import { SqliteDocuments } from './sqlite-documents.ts';
+import { IntentIndex } from './sqlite-intent-index.ts';
 import {
   countCoveredQuestions,
-  coveredIntentsText,
+  coveredIntentsQuestions,
   findCertificatesQuestions,
 } from './sqlite-questions.ts';
 
@@ -62,6 +62,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   /** Intents of certificates that were shown of late: what they say is final, and a registrar shows its own with each order. */
   readonly #shown = new Map<number, IntentRecord>();
   #revoked: RevokedValues | undefined;
+  readonly #index: IntentIndex;
   readonly #openedAt: number;
   readonly archive: ArchiveStore;
   readonly edge: EdgeStore;
@@ -73,6 +74,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     this.#run = sql.run;
     this.#get = sql.get;
     this.#all = sql.all;
+    this.#index = new IntentIndex(sql);
     this.archive = sqliteArchive(sql);
     this.edge = sqliteEdge(sql);
     this.checks = sqliteChecks(sql);
@@ -88,6 +90,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
 
   /** Durable when it returns: synchronous = FULL syncs the log. */
   commit(): void {
+    this.#index.follow(this.#head.position);
     this.writeHead();
     this.#run('COMMIT');
   }
@@ -157,6 +160,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     this.#readOutcome = undefined;
     this.#open.clear();
     this.#shown.clear();
+    this.#index.forget();
   }
 
   nextPosition(): number {
@@ -238,6 +242,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     );
     if (this.#open.size >= mostOpen) this.#open.clear();
     this.#open.set(intent.position, intent);
+    this.#index.note(intent.spkiHash);
     this.#move('intents');
   }
 
@@ -284,7 +289,7 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
   }
 
   findCertificates(query: CertificateQuery): readonly CertificateRecord[] {
-    const found = findCertificatesQuestions(query).flatMap(({ text, values }) =>
+    const found = findCertificatesQuestions(query, this.#index).flatMap(({ text, values }) =>
       this.#all(text, ...values).map(rows.certificateOf),
     );
     return found.sort((a, b) => b.position - a.position).slice(0, query.limit ?? 100);
@@ -348,37 +353,21 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     return row && rows.revocationOf(row);
   }
 
-  revocationsAfter(position: number, limit: number): readonly RevocationRecord[] {
-    return this.#all(
-      'SELECT * FROM revocations WHERE position > ? ORDER BY position LIMIT ?',
-      position,
-      limit,
-    ).map(rows.revocationOf);
-  }
-
   countCovered(by: RevocationBy, value: string, at: number, above: number, upTo: number): number {
     if (by === 'serial') {
       const intent = this.intentBySerial(value);
       if (intent === undefined || intent.notAfter <= at) return 0;
       return this.outcomeOf(intent.position) === 'abandoned' ? 0 : 1;
     }
-    return countCoveredQuestions(by, value, [at, above, upTo])
+    return countCoveredQuestions(by, value, [at, above, upTo], this.#index)
       .map(({ text, values }) => Number(this.#get(text, ...values)?.matched ?? 0))
       .reduce((sum, matched) => sum + matched, 0);
   }
 
-  intentsBetween(above: number, below: number, limit: number): readonly IntentRecord[] {
-    return this.#all(
-      'SELECT * FROM intents WHERE position > ? AND position < ? ORDER BY position LIMIT ?',
-      above,
-      below,
-      limit,
-    ).map(rows.intentOf);
-  }
-
   coveredIntents(covered: CoveredRange, limit: number): readonly IntentRecord[] {
-    const { by, value, above, below } = covered;
-    return this.#all(coveredIntentsText(by), value, above, below, limit).map(rows.intentOf);
+    return coveredIntentsQuestions(covered, limit, this.#index)
+      .flatMap(({ text, values }) => this.#all(text, ...values).map(rows.intentOf))
+      .slice(0, limit);
   }
 
   auditHead(): AuditHead {
@@ -402,33 +391,8 @@ export class SqliteStore extends SqliteDocuments implements LedgerStore {
     this.#head.auditHash = row.hash;
   }
 
-  auditAfter(seq: number, limit: number): readonly AuditRow[] {
-    return this.#all('SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?', seq, limit).map(
-      rows.auditOf,
-    );
-  }
-
   status(): LedgerStatus {
     return rows.statusOf(this.#head);
-  }
-
-  recordsAfter(
-    position: number,
-    limit: number,
-    tables = rows.recordTables,
-  ): readonly LedgerRecord[] {
-    const found = tables.flatMap(({ select, recordOf }) =>
-      this.#all(`${select} > ? ORDER BY 1 LIMIT ?`, position, limit).map(recordOf),
-    );
-    return found.sort((a, b) => a.position - b.position).slice(0, limit);
-  }
-
-  certificatesAfter(position: number, limit: number): readonly LoggedCertificate[] {
-    const found = ['certificates', 'archived_certificates'].flatMap((table) => {
-      const text = `SELECT position, der FROM ${table} WHERE position > ? ORDER BY position LIMIT ?`;
-      return this.#all(text, position, limit).map(rows.loggedOf);
-    });
-    return found.sort((a, b) => a.position - b.position).slice(0, limit);
   }
 
   #readHead(): rows.Head {

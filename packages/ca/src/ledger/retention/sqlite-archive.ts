@@ -1,5 +1,6 @@
 import * as rows from '../ledger-rows.ts';
 import type { SqliteAccess } from '../sqlite-access.ts';
+import { unindexIntent } from '../sqlite-intent-index.ts';
 import type { ArchiveStore } from './archive-store.ts';
 import { retentionOf } from './retention-rows.ts';
 
@@ -50,6 +51,7 @@ export function sqliteArchive(sql: SqliteAccess): ArchiveStore {
           );
           sql.run(`DELETE FROM ${table} WHERE intent = ?`, position);
         }
+        unindexIntent(sql, position);
         sql.run('DELETE FROM intents WHERE position = ?', position);
       }
       for (const position of tokens) moveRow('tokens', position);
