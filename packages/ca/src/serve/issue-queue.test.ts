@@ -158,6 +158,26 @@ describe('orders at the counter', () => {
     first.leave();
   });
 
+  it('of a batch count as many as it has certificates, and the first has its place whatever its size', async () => {
+    const { queue } = queueOf({ abreast: 1, hastyMs: 1000 });
+    const first = await seated(queue);
+    const key = 'registrar';
+    const waiting = [queue.enter({ key, count: 100 }), queue.enter({ key, count: 100 })];
+    await turn();
+    // Half of what is issued in a second, at the pace that is believed until it was measured.
+    const further = (await queue.enter({ key, count: 100 })) as Denial;
+    assert.match(further.detail, /^200 certificates .* with 100 more .* more than 250$/);
+    waiting.push(queue.enter({ key, count: 50 }), queue.enter({ key: 'other', count: 251 }));
+    first.leave();
+    for (const each of waiting) {
+      const seat = await each;
+      assert.ok(seat.ok);
+      seat.leave();
+    }
+    const again = await queue.enter({ key, count: 100 });
+    assert.ok(again.ok, 'what was served is not counted any more');
+  });
+
   it('of one holder that speaks for many take half of a full line, and leave the rest to others', async () => {
     const { queue } = queueOf({ abreast: 1, hastyMs: 100 });
     const first = await seated(queue);
@@ -165,7 +185,10 @@ describe('orders at the counter', () => {
     const waiting = Array.from({ length: 25 }, () => queue.enter({ holder }));
     await turn();
     const further = (await queue.enter({ holder })) as Denial;
-    assert.match(further.detail, /^25 orders of this caller are in line, at most 25/);
+    assert.match(
+      further.detail,
+      /^25 certificates for this caller are in line, with 1 more .* more than 25$/,
+    );
     const other = queue.enter({ key: 'a' });
     first.leave();
     for (const each of [...waiting, other]) {

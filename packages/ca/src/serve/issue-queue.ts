@@ -22,8 +22,8 @@ export interface QueuedOrder {
   /** Who asks, such as the serial of its certificate: it is known again when it comes in its turn. */
   readonly key?: string | undefined;
   /**
-   * On whose behalf a door asks, where one caller speaks for many: a whole cluster by one account. It holds as many places
-   * as half of a full line, and `mostPerKey` does not count.
+   * On whose behalf a door asks, where one caller speaks for many: a whole cluster by one account. `mostPerKey` does not count
+   * then; like everybody it has at most half of a full line, in certificates.
    */
   readonly holder?: string | undefined;
   /** When the certificate ends that this one is to follow; absent: there is none, or it is not known. */
@@ -57,6 +57,8 @@ interface Waiting {
 }
 
 type Line = 'hasty' | 'patient';
+
+const nothing = { orders: 0, certificates: 0 };
 
 /** Orders a millisecond, until it was measured. */
 const firstPace = 0.5;
@@ -100,8 +102,8 @@ export class IssueQueue {
   readonly #turns = new Map<string, number>();
   /** Until when turns are given away. */
   #promisedUntil = 0;
-  /** Places in line, by holder. */
-  readonly #places = new Map<string, number>();
+  /** What is in line, by holder. */
+  readonly #held = new Map<string, typeof nothing>();
   #sentAway = 0;
   #toldAt = Number.NEGATIVE_INFINITY;
 
@@ -158,9 +160,8 @@ export class IssueQueue {
     const freeMs = isHasty || leftMs === undefined ? 0 : this.#promisedMs();
     if (Math.max(aheadMs, freeMs) > mostMs) return this.#sendAway(order, aheadMs, leftMs);
     const holder = order.holder ?? order.key;
-    const held = this.#places.get(holder ?? '') ?? 0;
-    const most = this.#mostFor(order);
-    if (held >= most) return this.#refuseFurther({ held, most, aheadMs });
+    const further = this.#wrongWithFurther(holder, order, aheadMs);
+    if (further !== undefined) return further;
     // 3. in line, for as long as the caller stays
     this.#turns.delete(order.key ?? '');
     const gone = left?.();
@@ -170,7 +171,7 @@ export class IssueQueue {
       const waiting: Waiting = { holder, count, seat: resolve };
       this.#lines[line].add(waiting);
       this.#weigh(line, count);
-      this.#countPlace(holder, 1);
+      this.#hold(waiting, 1);
       gone?.addEventListener(
         'abort',
         () => {
@@ -194,28 +195,36 @@ export class IssueQueue {
   #outOf(line: Line, waiting: Waiting): boolean {
     if (!this.#lines[line].delete(waiting)) return false;
     this.#weigh(line, -waiting.count);
-    this.#countPlace(waiting.holder, -1);
+    this.#hold(waiting, -1);
     return true;
   }
 
-  #countPlace(holder: string | undefined, more: 1 | -1): void {
+  #hold({ holder, count }: Waiting, sign: 1 | -1): void {
     if (holder === undefined) return;
-    const places = (this.#places.get(holder) ?? 0) + more;
-    if (places > 0) this.#places.set(holder, places);
-    else this.#places.delete(holder);
+    const { orders, certificates } = this.#held.get(holder) ?? nothing;
+    const now = { orders: orders + sign, certificates: certificates + sign * count };
+    if (now.orders > 0) this.#held.set(holder, now);
+    else this.#held.delete(holder);
   }
 
-  #mostFor({ holder }: QueuedOrder): number {
+  /** One caller's own orders, however many and of however many certificates, leave room for those of others. */
+  #wrongWithFurther(
+    holder: string | undefined,
+    order: QueuedOrder,
+    aheadMs: number,
+  ): Denial | undefined {
     const { mostPerKey, hastyMs } = this.#limits;
-    if (holder === undefined) return mostPerKey;
-    return Math.max(mostPerKey, Math.floor((hastyMs * this.#pace) / 2));
-  }
-
-  /** One caller's own orders, however many, leave room for those of others. */
-  #refuseFurther(places: { held: number; most: number; aheadMs: number }): Denial {
-    const { held, most, aheadMs } = places;
+    const { orders, certificates } = this.#held.get(holder ?? '') ?? nothing;
+    // The first gets its place whatever its size: it would never get one otherwise.
+    if (orders === 0) return undefined;
+    const most = Math.max(mostPerKey, Math.floor((hastyMs * this.#pace) / 2));
+    const { count = 1 } = order;
+    const isByKey = order.holder === undefined && orders >= mostPerKey;
+    if (!isByKey && certificates + count <= most) return undefined;
     const retryAfterS = Math.max(1, Math.ceil(aheadMs / 1000));
-    const detail = `${held} orders of this caller are in line, at most ${most} may be`;
+    const detail = isByKey
+      ? `${orders} orders of this caller are in line, at most ${mostPerKey} may be`
+      : `${certificates} certificates for this caller are in line, with ${count} more there would be more than ${most}`;
     const perSecond = Math.round(this.pacePerSecond);
     return denial('ERR_API_BUSY', detail, { retryAfterS, waiting: this.#weight, perSecond });
   }
