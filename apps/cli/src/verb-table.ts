@@ -169,6 +169,21 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/gateway.ts')).gatewayVerb,
   },
   {
+    name: 'gateway connections',
+    summary: 'who is connected to a running gateway, sidecar or tunnel',
+    load: async () => (await import('./verbs/gateway-connections.ts')).gatewayConnectionsVerb,
+  },
+  {
+    name: 'gateway certs',
+    summary: 'which certificates it shows, and whom it believes',
+    load: async () => (await import('./verbs/gateway-certs.ts')).gatewayCertsVerb,
+  },
+  {
+    name: 'gateway config-dump',
+    summary: 'by what it goes: listeners, upstreams, policies in force',
+    load: async () => (await import('./verbs/gateway-config-dump.ts')).gatewayConfigDumpVerb,
+  },
+  {
     name: 'tunnel server',
     summary: 'mTLS before a service that has none: a database, or anything over TCP',
     load: async () => (await import('./verbs/tunnel-server.ts')).tunnelServerVerb,

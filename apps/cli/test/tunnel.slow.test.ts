@@ -35,7 +35,9 @@ test('two tunnels join two programs that know nothing of TLS, and a revoked one 
   await serveEcho(t, target);
   const server = await startTunnel(t, 'server', [
     ...['--target', `unix:${target}`, '--allow-uri', id('ns/*/*'), ...ours('db')],
+    ...['--status', `unix:${file('admin.sock')}`],
   ]);
+  const admin = ['--admin', `unix:${file('admin.sock')}`];
   const listen = ['--listen', '127.0.0.1:0', '--target', addressOf(server)];
   const clientOf = (name: string) =>
     startTunnel(t, 'client', [...listen, '--verify-uri', id('db'), ...ours(name)]);
@@ -55,6 +57,17 @@ test('two tunnels join two programs that know nothing of TLS, and a revoked one 
   ]);
   assert.equal(await lastOf(connectTo(wrong)), '', 'a server that is another');
   assert.match((await wrong.end()).stderr, /ERR_PEER_UNEXPECTED/);
+  const ofShop = ['--spiffe-id', id('ns/prod/shop')];
+  const shown = await countersign(['gateway', 'connections', ...admin, ...ofShop]);
+  assert.match(
+    shown.stdout,
+    /^from spiffe:.*shop\n {2}127\.0\.0\.1:\d+ at tunnel, since .*\n {2}3 bytes in, 3 out/,
+  );
+  assert.match(shown.stdout, /1 in all/);
+  const certs = await countersign(['gateway', 'certs', ...admin]);
+  assert.match(certs.stdout, /^shows own: spiffe:.*\/db\n .*expires in[\s\S]*\nbelieves own\n/);
+  const dump = await countersign(['gateway', 'config-dump', ...admin]);
+  assert.match(dump.stdout, /^listener tunnel: .*require\nupstream target: .*db\.sock, clear text/);
   const gone = new Promise((resolve) => first.once('close', resolve));
   // The tunnel of the revoked one itself may not get its word through.
   const whom = ['--spiffe-id', id('ns/prod/shop'), '--wait', '2s'];

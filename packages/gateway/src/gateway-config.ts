@@ -90,9 +90,16 @@ export const gatewaySchema = z.strictObject({
   listen: listenSchema.optional(),
   /** Several, instead of `listen`. */
   listeners: z.array(listenerSchema).min(1).max(64).optional(),
-  /** Where /metrics and /healthz are served, in clear text: keep it to the machine. Absent: nowhere. */
+  /** Where the admin pages are served, in clear text: keep it to the machine. Absent: nowhere. */
   admin: z
-    .strictObject({ address: addressSchema.default('127.0.0.1'), port: portSchema.default(0) })
+    .strictObject({
+      address: addressSchema.default('127.0.0.1'),
+      port: portSchema.default(0),
+      /** Instead of both: a Unix socket for its owner's processes. */
+      socket: z.string().startsWith('/', 'expected an absolute path').optional(),
+      /** Whether the log's level may be set and a shutdown begun there. Absent: no. */
+      changes: z.boolean().optional(),
+    })
     .optional(),
   /** The authority whose revocation feed is followed. */
   ca: z.string().optional(),

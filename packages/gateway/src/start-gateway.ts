@@ -25,6 +25,10 @@ import type {
   VerifiedPeer,
 } from '@countersign/spiffe';
 import { X509Svid } from '@countersign/spiffe';
+import { isLoopback } from './admin/admin-callers.ts';
+import type { AdminView } from './admin/admin-pages.ts';
+import { gatewayView } from './admin/gateway-view.ts';
+import type { LogLevelControl } from './admin/log-level.ts';
 import { type AdminServer, startAdminServer } from './admin-server.ts';
 import { chooseFront } from './client/choose-front.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
@@ -89,6 +93,10 @@ export interface GatewayOptions {
   readonly revocationReport?: () => object;
   /** Prometheus text for the admin port's /metrics. */
   readonly metricsText?: () => string | Promise<string>;
+  /** The log's level, for the admin page that shows and sets it. */
+  readonly logLevel?: LogLevelControl;
+  /** What the admin page for draining begins: what SIGTERM does. */
+  readonly onDrain?: () => void;
   /** Look-up ids of refusals; random unless given. */
   readonly newId?: () => string;
   /** From 0 to 1, for shares of requests; `Math.random` unless given. */
@@ -296,7 +304,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const listening = await clients.listen();
     const unwellReason = () =>
       ownRefusal()?.detail ?? options.notReady?.() ?? unwell(options, credentials);
-    return [listening, await startAdmin(options, statusOf, unwellReason)] as const;
+    const view = gatewayView({
+      ...{ config: () => config, rules: () => rules, credentials, hasOwn: svids !== undefined },
+      ...{ connections: everything, sessionOf: (each) => clients.sessionOf(each), clock },
+      ...{ logLevel: options.logLevel, drain: options.onDrain },
+      unready: () => (stopping ? 'shutting down' : unwellReason()),
+    });
+    return [listening, await startAdmin(options, { statusOf, unwellReason, view })] as const;
   });
   const urls = bound.map(({ url }) => url);
   log.info({ urls, adminUrl: admin?.url, routes: countRoutes(config.model) }, 'gateway listens');
@@ -370,16 +384,21 @@ async function open<T>(
 
 async function startAdmin(
   options: GatewayOptions,
-  status: () => object,
-  unwellReason: () => string | undefined,
+  shown: {
+    readonly statusOf: () => object;
+    readonly unwellReason: () => string | undefined;
+    readonly view: AdminView;
+  },
 ): Promise<AdminServer | undefined> {
   const { admin } = options.config;
   if (admin === undefined) return undefined;
-  if (!isLoopback(admin.address)) {
-    options.log.warn({ address: admin.address }, 'admin port is open to more than this machine');
+  if (admin.socket === undefined && !isLoopback(admin.address)) {
+    const told = 'admin port is open to more than this machine: it shows no details';
+    options.log.warn({ address: admin.address }, told);
   }
   const { log, metricsText } = options;
-  return startAdminServer({ ...admin, log, metricsText, unwell: unwellReason, status });
+  const { statusOf: status, unwellReason: unwell, view } = shown;
+  return startAdminServer({ ...admin, log, metricsText, unwell, status, view });
 }
 
 function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
@@ -405,7 +424,3 @@ function checkReloadable(old: GatewayConfig, next: GatewayConfig): void {
 }
 
 const nobody: BundleSource = { bundle: () => undefined };
-
-function isLoopback(address: string): boolean {
-  return address === 'localhost' || address === '::1' || address.startsWith('127.');
-}

@@ -56,7 +56,7 @@ export async function readGatewayFiles(
   const admin = { address: '127.0.0.1', ...written.admin };
   const config: GatewayConfig = {
     ...(port === undefined ? written : withFirstPort(written, port)),
-    ...(adminPort !== undefined && { admin: { ...admin, port: adminPort } }),
+    ...(adminPort !== undefined && { admin: { ...admin, socket: undefined, port: adminPort } }),
   };
   const beside = await readPolicies(cli, written, options);
   const policies = [...read.policies, ...beside.authorization];

@@ -6,6 +6,8 @@ import type { Cli } from '../cli.ts';
 export interface Running {
   /** What `ready` names, the first is the one to talk to. */
   readonly urls: readonly string[];
+  /** Resolves, with the reason, when somebody asks for the end beside a signal. */
+  readonly asked?: Promise<string>;
   /** SIGHUP: read configuration again; a failure keeps what runs. */
   reload(): Promise<void>;
   /** Finish what is under way, then let go of everything. */
@@ -43,6 +45,7 @@ export async function runUntilSignal(cli: Cli, log: Log, running: Running): Prom
     );
   };
   process.on('SIGTERM', onEnd).on('SIGINT', onEnd).on('SIGHUP', onHup);
+  void running.asked?.then(end);
   process.on('disconnect', () => end('parent gone'));
   if (process.connected === false) end('parent gone');
   try {

@@ -9,6 +9,11 @@ import type { Cli } from '../cli.ts';
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** The log of a process, whose level may be set while it runs. */
+export interface ProcessLog extends Log {
+  readonly levels: { get(): string; set(level: LogLevel): void };
+}
+
 /** `--log-level` of every long-running command. */
 export function logLevelOption(): Option {
   return new Option('--log-level <level>', 'least level that is logged on standard error')
@@ -21,13 +26,15 @@ export function logLevelOption(): Option {
  * are written at once, with what stands before them: a process that is killed has lost no more than what it said of
  * ordinary things in its last 20 ms.
  */
-export function createLog(cli: Cli, level: LogLevel): Log {
+export function createLog(cli: Cli, level: LogLevel): ProcessLog {
+  const all = new Set<{ level: string }>();
   const options = {
     level,
     base: null,
     timestamp: timestamps(cli.clock),
     serializers: { err: describeError },
     formatters: { level: (label: string) => ({ level: label }) },
+    onChild: (child: { level: string }) => void all.add(child),
   };
   const destination = cli.errIsTerminal
     ? prettyWriter({
@@ -39,7 +46,15 @@ export function createLog(cli: Cli, level: LogLevel): Log {
         ignore: 'pid,hostname',
       })
     : new GatheringWriter(pino.destination({ dest: process.stderr.fd, sync: true }));
-  return pino(options, destination);
+  const log = pino(options, destination);
+  all.add(log);
+  const levels: ProcessLog['levels'] = {
+    get: () => log.level,
+    set(next) {
+      for (const each of all) each.level = next;
+    },
+  };
+  return Object.assign(log, { levels });
 }
 
 /** Loaded for a terminal alone: people wait for its start less impatiently than machines do. */

@@ -28,7 +28,10 @@ export async function runFileGateway(
   );
   tellDoubts(files, trustDomain, log);
   // 2. the gateway itself
+  const drain = Promise.withResolvers<string>();
   const gateway = await startGateway({
+    ...{ onDrain: () => drain.resolve('asked to drain') },
+    ...(log.levels !== undefined && { logLevel: log.levels }),
     ...{ config: files.config, rules: rulesOf(files, trustDomain), roles: files.roles },
     tokenRules: believedTokens(files, trustDomain),
     ...{ revocation: neverRevoked, lookEveryMs, clock, log, meter },
@@ -40,6 +43,7 @@ export async function runFileGateway(
       ...gateway.listeners.map(({ url }) => url),
       ...(gateway.adminUrl === undefined ? [] : [gateway.adminUrl]),
     ],
+    asked: drain.promise,
     async reload() {
       const next = await read();
       const { config, roles } = next;

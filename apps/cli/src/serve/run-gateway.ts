@@ -19,6 +19,7 @@ import {
   rulesOf,
 } from './gateway-files.ts';
 import type { Running } from './long-running.ts';
+import type { ProcessLog } from './pino-log.ts';
 import type { PrometheusMeter } from './prometheus-meter.ts';
 import { runFileGateway } from './run-file-gateway.ts';
 import { tellDoubts } from './tell-doubts.ts';
@@ -45,7 +46,7 @@ export interface RunGatewayOptions extends GatewayFilesOptions {
 /** What a gateway is run with. */
 export interface GatewayTools {
   readonly cli: Cli;
-  readonly log: Log;
+  readonly log: Log & { readonly levels?: ProcessLog['levels'] };
   readonly meter: PrometheusMeter;
 }
 
@@ -76,6 +77,7 @@ export async function runGateway(
   const { live, url } = own;
   // 3. who is revoked; news of it re-asks the connections, and what the feed's news cut is acknowledged
   let gateway: Gateway | undefined;
+  const drain = Promise.withResolvers<string>();
   const revocation = startEdgeRevocation({
     ...{ config: files.config.revocation, url, live, data: options.data, clock, log, meter },
     maxPeers: files.config.limits.maxConnections * files.config.model.listeners.length,
@@ -91,6 +93,8 @@ export async function runGateway(
     // 4. the gateway itself
     const start = options.start ?? startGateway;
     gateway = await start({
+      ...{ onDrain: () => drain.resolve('asked to drain') },
+      ...(log.levels !== undefined && { logLevel: log.levels }),
       ...{ config: files.config, rules, roles: files.roles, clock, log, meter },
       tokenRules: believedTokens(files, trustDomain),
       ...{ svids: live, bundles: live, revocation: checks, ownRevocation: checkSelf },
@@ -121,6 +125,7 @@ export async function runGateway(
       ...serving.listeners.map(({ url: each }) => each),
       ...(serving.adminUrl === undefined ? [] : [serving.adminUrl]),
     ],
+    asked: drain.promise,
     async reload() {
       const next = await read();
       const { config, roles } = next;

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { CountersignError, prepareDirectory } from '@countersign/base';
 import {
   type GatewayConfig,
@@ -101,15 +102,13 @@ function configOf(
   return { ...usual, limits, ...(issuer !== undefined && { issuer }) };
 }
 
-function statusAddress(text: string): { address: string; port: number } {
+function statusAddress(text: string): NonNullable<GatewayConfig['admin']> {
   if (text.startsWith('https://')) {
     const message = `--status "${text}": TLS is not done there; it is for this machine`;
     throw new CountersignError('ERR_USAGE', message);
   }
   const address = parseTunnelAddress(text.replace(/^http:\/\//, ''), '--status');
-  if ('path' in address) {
-    throw new CountersignError('ERR_USAGE', `--status "${text}": expected HOST:PORT`);
-  }
+  if ('path' in address) return { address: '127.0.0.1', port: 0, socket: resolve(address.path) };
   if (!isLocal(address)) {
     const message = `--status "${text}": expected an address of this machine alone, such as 127.0.0.1`;
     throw new CountersignError('ERR_USAGE', message);

@@ -84,7 +84,7 @@ export function addTunnelOptions(command: Command): void {
     .addOption(
       duration('--shutdown-timeout <duration>', 'for connections at the end', 300_000, '5m'),
     )
-    .option('--status <addr>', 'serve /healthz, /status and /metrics here: HOST:PORT')
+    .option('--status <addr>', 'serve its admin pages here: HOST:PORT or unix:PATH')
     .option('--data <dir>', 'keeps received revocations; after a crash it starts by them')
     .addOption(logLevelOption());
   addRefusedFlags(command);

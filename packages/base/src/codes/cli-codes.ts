@@ -67,6 +67,11 @@ export const cliCodes = {
     hint: 'check the host and port, and that the other side speaks TLS there',
     exit: 3,
   },
+  ERR_CLI_ADMIN: {
+    meaning: 'The admin pages of a gateway, sidecar or tunnel could not be asked, or refused.',
+    hint: 'see that it runs with `admin` in its file, --admin-port or --status, and name the address that `ready` told',
+    exit: 3,
+  },
   ERR_CLI_CONFIG_KIND: {
     meaning: 'A configuration file is of no kind that countersign knows.',
     hint: 'an authority has "ca:", a gateway has "routes:", a policy has "kind: AuthorizationPolicy"',
