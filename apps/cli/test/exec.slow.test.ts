@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { skipAgent, startAgentOfAuthority } from './agent-of-authority.ts';
 import { authorityYaml, id, lastLine } from './authority-files.ts';
 import { bin, countersign, startCountersign, temporaryDirectory } from './countersign.ts';
 
@@ -126,6 +127,30 @@ test('a program is given the socket of an agent that answers', async (t) => {
   const told = await countersign(['exec', '--agent-socket', socket, '--', ...tell]);
   assert.deepEqual([told.code, told.stdout.trim()], [0, `unix://${socket}`]);
   agent.close();
+});
+
+test('an identity that the agent never gives is waited for so long, and what it gives is named', {
+  skip: skipAgent,
+}, async (t) => {
+  const { file, run, state } = await startAgentOfAuthority(t);
+  const selector = ['--selector', `unix:uid:${process.getuid?.()}`];
+  const create = ['entry', 'create', ...state, '--agent', id('agent'), '--spiffe-id', id('given')];
+  await run(...create, ...selector);
+  const issuer = (name: string) =>
+    writeFile(
+      file('issuer.yaml'),
+      `issuer: { workload_api: { socket: "${file('agent.sock')}", spiffe_id: "${id(name)}", wait: 3s } }\n`,
+    );
+  const exec = ['exec', '--issuer', file('issuer.yaml'), '--', 'sh', '-c'];
+  await issuer('given');
+  const told = await countersign([...exec, 'echo $COUNTERSIGN_SPIFFE_ID']);
+  assert.deepEqual([told.code, told.stdout.trim()], [0, id('given')], told.stderr);
+  await issuer('never');
+  const never = await countersign([...exec, 'echo ran']);
+  assert.equal(never.code, 3, never.stderr);
+  assert.equal(lastLine(never.stderr), 'ERR_IDENTITY_WORKLOAD_API');
+  assert.ok(never.stderr.includes(`it gave "${id('given')}", expected "${id('never')}"`));
+  assert.equal(never.stdout, '');
 });
 
 async function startAuthority(t: TestContext) {

@@ -94,6 +94,8 @@ const givers = {
   workload_api: z.strictObject({
     socket: z.string().regex(/^(unix:(\/\/)?)?\/.+$/, 'expected unix:///path/of/agent.sock'),
     spiffe_id: z.string().startsWith('spiffe://').optional(),
+    /** For the first identity, at the start. */
+    wait: durationSchema().optional(),
   }),
   /** PEM files that somebody else renews. */
   files: z.strictObject({ key: word, cert: word, chain: word.optional(), roots: word }),

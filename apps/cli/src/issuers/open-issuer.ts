@@ -56,8 +56,9 @@ async function openLive(
   const { clock, log, meter, directory, kept, onSwap } = options;
   const { workload_api: agent, files, spiffe_id: spiffeId = '', dns, ip, ttl: ttlMs } = written;
   if (agent !== undefined) {
-    const { socket: address, spiffe_id: chosen } = agent;
-    return told(await followWorkloadApi({ address, spiffeId: chosen, clock, log }), options);
+    const { socket: address, spiffe_id: chosen, wait: waitMs } = agent;
+    const asked = { address, spiffeId: chosen, waitMs };
+    return told(await followWorkloadApi({ ...asked, clock, log }), options);
   }
   if (files !== undefined) {
     const path = (text: string) => resolve(directory, text);

@@ -28,6 +28,8 @@ export interface WorkloadApiOptions extends Omit<Surroundings, 'meter'> {
   readonly address: string;
   /** Which identity, where the agent gives several; the first, unless given. */
   readonly spiffeId?: string;
+  /** How long to wait for the first. 30,000 unless given. */
+  readonly waitMs?: number;
 }
 
 /**

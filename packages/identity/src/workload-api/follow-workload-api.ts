@@ -1,5 +1,11 @@
 import { createPrivateKey } from 'node:crypto';
-import { type Clock, CountersignError, type Log, messageOf } from '@countersign/base';
+import {
+  type Clock,
+  CountersignError,
+  formatDuration,
+  type Log,
+  messageOf,
+} from '@countersign/base';
 import {
   type BundleSource,
   ChangeSignal,
@@ -20,6 +26,8 @@ export interface FollowWorkloadApiOptions {
   readonly address: string;
   /** Which identity, where the agent gives several; the first, unless given. */
   readonly spiffeId?: string | undefined;
+  /** How long to wait for the first identity that is fit. 30,000 unless given. */
+  readonly waitMs?: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -35,18 +43,18 @@ export interface WorkloadApiIdentity extends SvidSource, BundleSource, Changes {
 const minBackoffMs = 500;
 const maxBackoffMs = 30_000;
 /** For the first answer. */
-const patienceMs = 30_000;
+const usualWaitMs = 30_000;
 
 /**
  * Follows a SPIFFE Workload API. What comes is proved before it replaces what is there; when the agent is away, or takes
  * the identity back, the one that there is stays until it ends, and the agent is called again.
  *
- * @throws CountersignError what kept the first identity from coming, for 30 s
+ * @throws CountersignError ERR_IDENTITY_WORKLOAD_API with what came instead of the first identity for as long as it is waited for
  */
 export async function followWorkloadApi(
   options: FollowWorkloadApiOptions,
 ): Promise<WorkloadApiIdentity> {
-  const { clock, log } = options;
+  const { clock, log, waitMs = usualWaitMs } = options;
   const path = workloadSocket(options.address);
   const changes = new ChangeSignal((thrown) => log.error({ err: thrown }, 'a listener failed'));
   const stopping = new AbortController();
@@ -78,13 +86,13 @@ export async function followWorkloadApi(
   }
   const following = follow();
   const late = new AbortController();
-  const overdue = clock.sleep(patienceMs, { signal: late.signal }).catch(() => {});
+  const overdue = clock.sleep(waitMs, { signal: late.signal }).catch(() => {});
   await Promise.race([first.promise, overdue]);
   late.abort();
   if (held === undefined) {
     stopping.abort();
     await following;
-    throw failure ?? new CountersignError('ERR_IDENTITY_WORKLOAD_API', `no answer at "${path}"`);
+    throw noneIn(options, path, waitMs, failure);
   }
   const now = () => held as Held;
   return {
@@ -100,6 +108,19 @@ export async function followWorkloadApi(
     onChange: (listener) => changes.onChange(listener),
     stop: () => stopping.abort(),
   };
+}
+
+function noneIn(
+  { spiffeId }: FollowWorkloadApiOptions,
+  path: string,
+  waitMs: number,
+  cause: unknown,
+): CountersignError {
+  const wanted = spiffeId === undefined ? 'no identity' : `no identity "${spiffeId}"`;
+  const seen = cause === undefined ? 'no answer came' : messageOf(cause);
+  const message = `${wanted} at "${path}" within ${formatDuration(waitMs)}: ${seen}`;
+  const fields = { path, ...(spiffeId !== undefined && { spiffeId }) };
+  return new CountersignError('ERR_IDENTITY_WORKLOAD_API', message, { fields, cause });
 }
 
 interface Held {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -135,6 +136,35 @@ test('one of several identities is chosen by name', async () => {
   const any = await followWorkloadApi(options);
   assert.equal(any.svid().spiffeId.toString(), other);
   any.stop();
+});
+
+test('a name that the agent never gives, and an agent that says nothing, are waited for no longer than asked', {
+  timeout: 30_000,
+}, async (t) => {
+  const other = 'spiffe://example.org/other';
+  first = frame(svid(me, ca.svid(me), ca));
+  const options = { address: socket, clock: systemClock, log: noLog, waitMs: 300 };
+  await assert.rejects(followWorkloadApi({ ...options, spiffeId: other }), {
+    code: 'ERR_IDENTITY_WORKLOAD_API',
+    message: `no identity "${other}" at "${socket}" within 300ms: identity of the Workload API: it gave "${me}", expected "${other}"`,
+  });
+  first = Buffer.alloc(0);
+  await assert.rejects(followWorkloadApi(options), {
+    code: 'ERR_IDENTITY_WORKLOAD_API',
+    message: /^no identity at ".*" within 300ms: fetch an identity at ".*": status nothing$/,
+  });
+  // One that takes the call and never answers it, and one that does not even speak HTTP/2.
+  const silent = createServer((taken) => t.after(() => taken.destroy()));
+  const mute = join(directory, 'mute.sock');
+  await new Promise<void>((resolve) => silent.listen(mute, resolve));
+  t.after(() => silent.close());
+  first = frame();
+  for (const address of [mute, join(directory, 'nobody.sock')]) {
+    await assert.rejects(followWorkloadApi({ ...options, address }), {
+      code: 'ERR_IDENTITY_WORKLOAD_API',
+      message: /^no identity at ".*" within 300ms: (no answer came|fetch .*ENOENT)$/,
+    });
+  }
 });
 
 test('broken answers and addresses are refused', () => {

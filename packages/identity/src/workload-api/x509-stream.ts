@@ -38,7 +38,9 @@ export async function* x509Stream(path: string, signal: AbortSignal): AsyncGener
   } catch (thrown) {
     if (signal.aborted) return;
     if (thrown instanceof CountersignError) throw thrown;
-    throw ended(path, String((thrown as { code?: string }).code ?? thrown));
+    // A stream says that it was cancelled, and the session's error is behind it.
+    const { code, cause } = thrown as { code?: string; cause?: { code?: string } };
+    throw ended(path, String(cause?.code ?? code ?? thrown));
   } finally {
     signal.removeEventListener('abort', giveUp);
     session.destroy();
