@@ -217,6 +217,7 @@ export class ClientListeners {
     return {
       ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess, rbac },
       refusesUpgrades: chain.refusesUpgrades ?? false,
+      rateLimits: chain.rateLimits ?? [],
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
       ...(role?.kind === 'inbound' && { port: role.port }),

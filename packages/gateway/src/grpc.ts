@@ -47,6 +47,7 @@ const statusByHttp: Readonly<Record<number, number>> = {
   403: 7,
   404: 12,
   413: 8,
+  429: 8,
   501: 12,
   502: 14,
   503: 14,

@@ -8,16 +8,23 @@ import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { injectFault } from './inject-fault.ts';
 import { longestRepeatedBody, mirrorRequest } from './mirror-request.ts';
-import { operateOnHeaders, setHost, withCookies } from './model/header-operations.ts';
+import {
+  type HeaderLine,
+  operateOnHeaders,
+  setHost,
+  withLines,
+} from './model/header-operations.ts';
 import type { ForwardAction } from './model/route-model.ts';
 import { type Route, type Routed, type RouteTable, targetOf } from './model/route-table.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
+import type { RateLimits } from './rate-limits/rate-limits.ts';
 import { answersOf, ask, type Facts } from './reask.ts';
 import { BodyRecord } from './request-body.ts';
 import { placeOf } from './request-hash.ts';
 import type { RequestHead } from './request-head.ts';
 import { readRequestTarget } from './request-target.ts';
 import { roleHeaders } from './role-headers.ts';
+import type { Session } from './session.ts';
 import { tellObserved } from './tell-observed.ts';
 import type { Clusters } from './upstream/clusters.ts';
 
@@ -35,6 +42,7 @@ export interface RequestSurroundings {
   readonly clusters: () => Clusters;
   readonly isStopping: () => boolean;
   readonly maxBodyBytes: number | undefined;
+  readonly rateLimits: RateLimits;
   readonly metrics: GatewayMetrics;
   /** Look-up ids of refusals. */
   readonly newId: () => string;
@@ -69,7 +77,8 @@ export async function handleRequest(
     const line = { id, status, code: refused.code, ...shown, ...refused.fields };
     around.log.warn(line, `request refused: ${refused.detail}`);
     const audience = peer === undefined || isAnonymous(peer) ? 'stranger' : 'caller';
-    answerProblem(client, { ...refused, id, audience, close: options.close });
+    const headers = 'headers' in refused ? (refused.headers as readonly HeaderLine[]) : [];
+    answerProblem(client, { ...refused, headers, id, audience, close: options.close });
     finish(options.result, status);
   };
 
@@ -142,6 +151,9 @@ export async function handleRequest(
     return refuse(unrouted, { peer, result: 'failed', close: head.hasBody });
   }
   const isTls = routed.kind === 'tls';
+  const limits = limitsOf(session, routed);
+  const limited = around.rateLimits.ask(limits, { peer, address: met.remoteAddress, rawHeaders });
+  if (!limited.ok) return refuse(limited, { peer, result: 'denied', close: head.hasBody });
   const answer = isTls ? redirectToTls(head) : directAnswerOf(routed.route, head, scheme);
   if (answer !== undefined) {
     const close = (head.hasBody && !request.complete) || around.isStopping();
@@ -212,7 +224,7 @@ export async function handleRequest(
     headers,
     record,
     hash: place.hash,
-    responseHeaders: withCookies(target.responseHeaders, place.cookies),
+    responseHeaders: withLines(withLines(target.responseHeaders, limited.headers), place.cookies),
     maxBodyBytes: around.maxBodyBytes,
     clock: around.clock,
     random: around.random,
@@ -252,6 +264,12 @@ function claimsOf({ claims, spaceDelimitedClaims }: JudgedTokens) {
 
 function withQuery(head: RequestHead, query: string): RequestHead {
   return head.target.query === query ? head : { ...head, target: { ...head.target, query } };
+}
+
+/** Those of the listener first. */
+function limitsOf({ rateLimits }: Session, routed: NonNullable<Routed>) {
+  const own = routed.kind === 'route' ? (routed.route.model.rateLimits ?? []) : [];
+  return own.length === 0 ? rateLimits : [...rateLimits, ...own];
 }
 
 /** What is sent is read as strictly as what was asked for: a rewrite must not make another request of a permitted one. */

@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { configIssue, durationSchema, type SourceDocument, unsupported } from '@countersign/config';
 import { spiffeIdOf } from '@countersign/spiffe';
 import { z } from 'zod';
+import { rateLimitsSchema } from './rate-limits/rate-limit-config.ts';
 import { isLocal } from './tunnel/tunnel-address.ts';
 
 /** Where clients connect, and what they may speak there. */
@@ -43,6 +44,8 @@ const listenShape = {
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
   /** Connections come from proxies of these networks alone, each with a PROXY header of version 2. */
   proxyProtocol: z.strictObject({ from: z.array(networkSchema).min(1) }).optional(),
+  /** Of HTTP: what its callers may ask. */
+  rateLimits: rateLimitsSchema,
   /** Of protocol `tcp`: where its connections go. */
   upstream: tunnelUpstreamSchema.optional(),
 };
@@ -95,7 +98,7 @@ export function tunnelAddress(url: string): { host: string; port: number; path?:
 function checkUpstream(
   document: SourceDocument,
   path: readonly (string | number)[],
-  { protocol, upstream }: ListenerConfig,
+  { protocol, upstream, rateLimits }: ListenerConfig,
 ): void {
   const isTunnel = protocol === 'tcp';
   const of = [...path, 'upstream'];
@@ -104,6 +107,10 @@ function checkUpstream(
       ? `${of.join('.')}: missing, a listener of protocol tcp has one upstream`
       : `${of.join('.')}: is for protocol tcp, this listener has ${protocol} and goes by routes`;
     throw configIssue(document, isTunnel ? path : of, 'ERR_CONFIG_VALUE', message);
+  }
+  if (isTunnel && rateLimits !== undefined) {
+    const message = `${path.join('.')}.rateLimits: nobody reads the requests of protocol tcp`;
+    throw configIssue(document, [...path, 'rateLimits'], 'ERR_CONFIG_VALUE', message, 'key');
   }
   if (upstream === undefined) return;
   const { url, spiffeId } = upstream;

@@ -11,6 +11,7 @@ export interface ProblemAnswer {
   /** Look-up id; the log line has the same one. */
   readonly id: string;
   readonly audience: Audience;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
   /** Whether the connection ends with this answer. */
   readonly close: boolean;
 }
@@ -35,6 +36,8 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_GATEWAY_BODY_TOO_LARGE: 413,
   // RFC 9110 §15.5.20: on a connection that this name was not verified for.
   ERR_GATEWAY_MISDIRECTED: 421,
+  // RFC 6585 §4
+  ERR_GATEWAY_RATE_LIMITED: 429,
   ERR_GATEWAY_UPGRADE: 501,
   ERR_GATEWAY_SELF_REVOKED: 503,
   ERR_GATEWAY_STOPPING: 503,
@@ -64,6 +67,7 @@ export function answerProblem(
     ...['Content-Type', problemContentType],
     ...['Content-Length', String(Buffer.byteLength(body))],
     ...['Cache-Control', 'no-store'],
+    ...(answer.headers ?? []).flat(),
   ];
   if (status === 401 && answer.code.startsWith('ERR_JWT_')) {
     headers.push('WWW-Authenticate', 'Bearer error="invalid_token"');

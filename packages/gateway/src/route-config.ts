@@ -2,6 +2,7 @@ import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { headerNames, headerText } from './model/header-schema.ts';
 import { wrongWithExpression } from './model/text-match.ts';
+import { rateLimitsSchema } from './rate-limits/rate-limit-config.ts';
 import { headerName, upstreamSchema, upstreamShape, weightedSchema } from './upstream-config.ts';
 
 /** One of `routes:` in gateway.yaml. */
@@ -113,6 +114,7 @@ export const routeSchema = z.strictObject({
     .optional(),
   /** Requests are sent there as well; what becomes of them there nobody is told. */
   mirror: z.strictObject({ ...upstreamShape, percent }).optional(),
+  rateLimits: rateLimitsSchema,
   /** For trials of what callers do when things go wrong. */
   fault: z
     .strictObject({

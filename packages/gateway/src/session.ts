@@ -11,6 +11,7 @@ import {
 import { formatName, type GeneralName } from '@countersign/x509';
 import { clientCertDetails, passesOn } from './client-cert-details.ts';
 import type { ClientCertDetails } from './model/listener-model.ts';
+import type { RateLimitModel } from './model/rate-limit-model.ts';
 import type { RbacTest } from './rbac-test.ts';
 import { type Asker, connectionOf, type Trust } from './reask.ts';
 
@@ -20,7 +21,7 @@ export type InFlight = AuthzRequest;
 /** What is the same for all connections of a listener's chain. */
 export interface MetAt
   extends Pick<Session, 'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'>,
-    Pick<Session, 'refusesUpgrades' | 'rbac' | 'rules' | 'barred'> {
+    Pick<Session, 'refusesUpgrades' | 'rbac' | 'rateLimits' | 'rules' | 'barred'> {
   /** By which rules know the listener; its own unless given. */
   readonly port: number | undefined;
 }
@@ -39,6 +40,7 @@ export class Session implements Asker {
   readonly refusesUpgrades: boolean;
   /** What its requests have to pass beside the policies. */
   readonly rbac: RbacTest | undefined;
+  readonly rateLimits: readonly RateLimitModel[];
   readonly rules: RuleSet | undefined;
   readonly barred: (() => Denial | undefined) | undefined;
   /** Our own name where it connected: a SPIFFE ID. */
@@ -58,6 +60,7 @@ export class Session implements Asker {
     this.trust = met.trust;
     this.certDetails = met.certDetails;
     this.rbac = met.rbac;
+    this.rateLimits = met.rateLimits ?? [];
     this.logsAccess = met.logsAccess ?? false;
     this.refusesUpgrades = met.refusesUpgrades ?? false;
     this.by = met.by ?? (() => undefined);

@@ -48,6 +48,7 @@ import type { GatewayModel } from './model/gateway-model.ts';
 import { RouteTable } from './model/route-table.ts';
 import { watchOwnRevocation } from './own-revocation.ts';
 import { answerProblem } from './problem-response.ts';
+import { RateLimits } from './rate-limits/rate-limits.ts';
 import { askUpstream, type Facts, reaskClient, reaskUpstream, type Trust } from './reask.ts';
 import type { MixedPorts } from './sidecar/mixed-ports.ts';
 import { TokenDesk } from './tokens/token-desk.ts';
@@ -217,8 +218,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // 2. Requests, on connections that the listeners hand on, refused ones included: those are told so.
   let stopping = false;
   const metrics = gatewayMetrics(meter);
+  const rateLimits = new RateLimits({ roles: () => roles, clock, meter });
   const surroundings = {
-    ...{ facts, clock, log, newId, random, metrics },
+    ...{ facts, clock, log, newId, random, metrics, rateLimits },
     tables: () => tables,
     clusters: () => clusters,
     isStopping: () => stopping,
@@ -334,6 +336,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       rules = next.rules ?? rules;
       if ('roles' in next) roles = next.roles;
       tables = nextTables;
+      rateLimits.retain(model);
       clusters = nextClusters;
       for (const cluster of retired) {
         cluster.close().catch((thrown) => log.debug({ err: thrown }, 'retired upstream broke'));

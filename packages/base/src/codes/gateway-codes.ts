@@ -59,6 +59,11 @@ export const gatewayCodes = {
     hint: 'raise `limits.maxBodyBytes` in gateway.yaml if such bodies are wanted',
     exit: 1,
   },
+  ERR_GATEWAY_RATE_LIMITED: {
+    meaning: 'A caller asks more often than a limit of its listener or route lets it.',
+    hint: 'wait for as long as the retry-after header says; `rateLimits` in gateway.yaml has the limit of the message',
+    exit: 1,
+  },
   ERR_GATEWAY_NO_ROUTE: {
     meaning: 'A permitted request matches no route of gateway.yaml.',
     hint: 'add a route whose `match` covers the host and path of the message',

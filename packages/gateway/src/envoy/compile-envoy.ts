@@ -22,6 +22,7 @@ import {
 } from './envoy-bootstrap-schema.ts';
 import { EnvoyCredentials } from './envoy-credentials.ts';
 import { snakeCased } from './envoy-document.ts';
+import { compileRateLimit } from './envoy-rate-limit.ts';
 import { compileRbac } from './envoy-rbac.ts';
 import type { CommonTlsContext } from './envoy-tls-schema.ts';
 
@@ -182,6 +183,9 @@ function compileChain(
     },
     logsAccess: (config.access_log?.length ?? 0) > 0,
     refusesUpgrades: !takesWebSockets(config),
+    rateLimits: (config.http_filters ?? []).flatMap(({ typed_config: filter }, i) =>
+      'token_bucket' in filter ? compileRateLimit(filter, `${name}.http_filters.${i}`) : [],
+    ),
     rbac: (config.http_filters ?? []).flatMap(({ typed_config: filter }) =>
       'rules' in filter ? compileRbac(filter) : [],
     ),

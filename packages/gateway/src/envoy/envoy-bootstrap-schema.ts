@@ -2,6 +2,7 @@ import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { cluster } from './envoy-cluster-schema.ts';
 import { only, socketAddress, typed } from './envoy-document.ts';
+import { rateLimitFilter } from './envoy-rate-limit.ts';
 import { rbacFilter } from './envoy-rbac.ts';
 import { routeConfig } from './envoy-route-schema.ts';
 import { downstreamTls } from './envoy-tls-schema.ts';
@@ -41,6 +42,7 @@ const httpManager = typed(`${network}.http_connection_manager.v3.HttpConnectionM
         typed_config: z.discriminatedUnion('@type', [
           typed(`${http}.router.v3.Router`, { suppress_envoy_headers: z.boolean().optional() }),
           rbacFilter,
+          rateLimitFilter,
         ]),
       }),
     )

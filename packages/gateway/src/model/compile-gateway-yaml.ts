@@ -1,4 +1,5 @@
 import type { ListenerConfig } from '../listener-config.ts';
+import { compileRateLimits } from '../rate-limits/rate-limit-config.ts';
 import type { HeadersConfig, RouteConfig, TextConfig } from '../route-config.ts';
 import { ClusterNames } from './compile-upstreams.ts';
 import type { GatewayModel } from './gateway-model.ts';
@@ -67,6 +68,7 @@ function compileRoute(route: RouteConfig, index: number, clusters: ClusterNames)
     name: `routes.${index}`,
     match: compileMatch(route.match),
     action: compileAction(route, clusters),
+    ...compileRateLimits(route.rateLimits, `routes.${index}`),
     ...(responseHeaders !== undefined && { responseHeaders: [operationsOf(responseHeaders)] }),
   };
 }
@@ -166,6 +168,7 @@ function compileListener(listener: ListenerConfig, clusters: ClusterNames): List
     listener;
   const chain: ChainModel = {
     ...{ name, serverNames: [], protocol },
+    ...compileRateLimits(listener.rateLimits, name),
     tls: { clientAuth, minVersion, identity: 'own', trust: 'own' },
     ...(upstream === undefined ? { table: tableName } : { cluster: clusters.ofTunnel(upstream) }),
   };

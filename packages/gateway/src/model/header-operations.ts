@@ -37,13 +37,13 @@ export function setHost(headers: string[], host: string): void {
   headers.unshift('Host', host);
 }
 
-/** The same with cookies after all else. */
-export function withCookies(
+/** The same with lines after all else. */
+export function withLines(
   operations: readonly HeaderOperations[],
-  cookies: readonly HeaderLine[],
+  lines: readonly HeaderLine[],
 ): readonly HeaderOperations[] {
-  if (cookies.length === 0) return operations;
-  return [...operations, { remove: [], set: [], add: cookies }];
+  if (lines.length === 0) return operations;
+  return [...operations, { remove: [], set: [], add: lines }];
 }
 
 function hasHeader(headers: readonly string[], name: string): boolean {

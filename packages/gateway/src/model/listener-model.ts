@@ -1,4 +1,5 @@
 import type { PeerExpectation } from './cluster-model.ts';
+import type { RateLimitModel } from './rate-limit-model.ts';
 import type { RbacModel } from './rbac-model.ts';
 
 /** Where clients connect. */
@@ -48,6 +49,8 @@ export interface ChainModel {
   readonly logsAccess?: boolean;
   /** Whether requests for WebSockets are refused. */
   readonly refusesUpgrades?: boolean;
+  /** What its callers may ask, before what their routes say. */
+  readonly rateLimits?: readonly RateLimitModel[];
   /** What requests have to pass beside the policies. */
   readonly rbac?: readonly RbacModel[];
   /** Of `tcp`: the name of the cluster. */

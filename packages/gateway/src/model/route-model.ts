@@ -1,5 +1,6 @@
 import type { HashModel } from './hash-model.ts';
 import type { HeaderOperations } from './header-operations.ts';
+import type { RateLimitModel } from './rate-limit-model.ts';
 import type { RequestMatch } from './request-match.ts';
 
 /** Which requests go where, for the listeners that name it. Plain data: what it compiles to is a `RouteTable`. */
@@ -25,6 +26,8 @@ export interface RouteModel {
   readonly name: string;
   readonly match: RequestMatch;
   readonly action: RouteAction;
+  /** What its callers may ask. */
+  readonly rateLimits?: readonly RateLimitModel[];
   /** In this order. */
   readonly responseHeaders?: readonly HeaderOperations[];
 }
