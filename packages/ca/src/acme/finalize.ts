@@ -10,14 +10,7 @@ import { creating, type Kept, keptAfterEndMs, replacing } from './acme-store.ts'
 import { wrongWithAttestedKey } from './device/attested-key.ts';
 import { provisionerOf } from './external-account.ts';
 import { fromBase64Url, thumbprintOfSpki } from './jose.ts';
-import {
-  answerOrder,
-  findOrder,
-  type OrderInView,
-  spiffeIdOf,
-  statusOf,
-  viewOf,
-} from './order-view.ts';
+import { answerOrder, type FoundOrder, findOrder, spiffeIdOf, statusOf } from './order-view.ts';
 import { serialOf } from './renewal-info.ts';
 import { wrongWithNames } from './request-names.ts';
 import { wishedValidity } from './requested-validity.ts';
@@ -75,7 +68,7 @@ function tooBusy({ code, detail, fields }: Denial): AcmeProblem {
 async function issueInTurn(
   context: AcmeContext,
   request: AcmeRequest,
-  found: OrderInView,
+  found: FoundOrder,
   csr: Uint8Array,
 ): Promise<AcmeAnswer | AcmeProblem> {
   const { store, clock } = context;
@@ -90,18 +83,16 @@ async function issueInTurn(
     csr: Buffer.from(csr).toString('base64url'),
     workingUntil: clock.now() + leaseMs,
   };
-  const present = await store.mustFind('acme-order', working.id);
-  const taken =
-    present.value.status === 'pending' &&
-    (await store.change(
-      replacing('acme-order', working.id, working, present.version, endOf(working)),
-    ));
+  const { version, authorizations } = found;
+  const taken = await store.change(
+    replacing('acme-order', working.id, working, version, endOf(working)),
+  );
   if (!taken) return problem('orderNotReady', 'the order is being finalised by another request');
 
   // 2. Issued, and kept with the order.
-  const ended = await issueFor(context, { value: working, version: present.version + 1 });
-  if (ended.ok) return answerOrder(context, await viewOf(context, ended.order), request.links, 200);
-  return ended;
+  const ended = await issueFor(context, { value: working, version: version + 1 });
+  if (!ended.ok) return ended;
+  return answerOrder(context, { order: ended.order, authorizations }, request.links, 200);
 }
 
 /** Goes on with an order whose process seems to have died; what is answered is how it stands. */

@@ -112,9 +112,11 @@ describe('hostile requests to the ACME edge', () => {
     const url = acme.directory.newOrder;
     const header = { alg: 'ES256', nonce: await acme.nonce(), url, kid: acme.kid };
     expectRefusal(await acme.send(url, signed(other, header, order)), 'malformed');
-    // one nonce serves once, whoever tries it again
+    // one nonce serves once, whoever tries it again, and though the signature was wrong
     const second = await world.registered();
-    const { nonce } = header;
+    const spent = { header: { nonce: header.nonce } };
+    expectRefusal(await acme.post(url, order, spent), 'badNonce');
+    const nonce = await acme.nonce();
     assert.equal((await acme.post(url, order, { header: { nonce } })).status, 201);
     expectRefusal(await second.post(url, order, { header: { nonce } }), 'badNonce');
   });

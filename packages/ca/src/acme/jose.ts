@@ -137,10 +137,19 @@ export function thumbprintOfSpki(spki: Uint8Array): string | undefined {
   return thumbprintOf(Object.fromEntries(members.map((name) => [name, jwk[name]])));
 }
 
-/** Of a key that {@link readJwk} has read before. */
+/** Of a key that {@link readJwk} has read before. Those used last are kept: each request of an account needs its own. */
 export function keyOfJwk(jwk: PublicJwk): KeyObject {
-  return createPublicKey({ key: jwk, format: 'jwk' });
+  const id = JSON.stringify(jwk);
+  const key = keys.get(id) ?? createPublicKey({ key: jwk, format: 'jwk' });
+  keys.delete(id);
+  keys.set(id, key);
+  const [oldest = ''] = keys.keys();
+  if (keys.size > mostKeys) keys.delete(oldest);
+  return key;
 }
+
+const keys = new Map<string, KeyObject>();
+const mostKeys = 1000;
 
 /** The JWS algorithm that a key signs with, or undefined. */
 export function algorithmOf(key: KeyObject): string | undefined {

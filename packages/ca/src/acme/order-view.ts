@@ -10,17 +10,24 @@ export interface OrderInView {
   readonly authorizations: readonly Authorization[];
 }
 
+export interface FoundOrder extends OrderInView {
+  readonly ok: true;
+  /** That its next change replaces. */
+  readonly version: number;
+}
+
 /** An order of the account that signed, with its authorizations. */
 export async function findOrder(
   context: AcmeContext,
   request: AcmeRequest,
-): Promise<({ readonly ok: true } & OrderInView) | AcmeProblem> {
+): Promise<FoundOrder | AcmeProblem> {
   const found = await context.store.find('acme-order', request.names[0] ?? '');
   if (found === undefined) return problem('malformed', 'no such order', { status: 404 });
   if (found.value.account !== accountOf(request).id) {
     return problem('unauthorized', 'the order is of another account');
   }
-  return { ok: true, ...(await viewOf(context, found.value)) };
+  const { value, version } = found;
+  return { ok: true, version, ...(await viewOf(context, value)) };
 }
 
 export async function viewOf({ store }: AcmeContext, order: Order): Promise<OrderInView> {

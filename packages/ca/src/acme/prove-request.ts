@@ -44,7 +44,12 @@ export async function proveRequest(
     const [wanted, found] = who === 'key' ? ['kid', 'jwk'] : ['jwk', 'kid'];
     return problem('malformed', `"${found}" is given, this resource wants "${wanted}"`);
   }
-  const signer = await signerOf(context, header.kid, header.jwk, asked.links);
+  // The nonce is spent in the same message to the ledger that asks for the account, where all but the signature is right.
+  const isForHere = header.url === asked.url && header.nonce !== undefined;
+  const [signer, isFresh] = await Promise.all([
+    signerOf(context, header.kid, header.jwk, asked.links),
+    isForHere && who === 'account' ? context.nonces.use(header.nonce ?? '') : undefined,
+  ]);
   if (!signer.ok) return signer;
 
   // 3. By that key, of these bytes.
@@ -59,8 +64,8 @@ export async function proveRequest(
     );
   }
   if (header.nonce === undefined) return problem('badNonce', '"nonce" is missing');
-  const isFresh = await context.nonces.use(header.nonce);
-  if (!isFresh) return problem('badNonce', 'the nonce is unknown, too old, or was used before');
+  if (!(isFresh ?? (await context.nonces.use(header.nonce))))
+    return problem('badNonce', 'the nonce is unknown, too old, or was used before');
   const { nonceRejectPercent, isStrict } = context.config.trials;
   if (randomInt(100) < nonceRejectPercent) {
     return problem('badNonce', 'the nonce is refused to try the client out');
