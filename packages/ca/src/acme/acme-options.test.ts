@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { certificatesFromPem } from '@countersign/x509';
 import { AcmeWorld, localhost } from '../../test/acme-under-test.ts';
 import { request } from '../../test/authority-under-test.ts';
 import { noTrials } from './acme-config.ts';
@@ -13,6 +14,7 @@ describe('the ACME edge, set otherwise', () => {
     await world.open({ path: '/strict', trials: { ...noTrials, isStrict: true } });
     const limits = { accountsPerHour: 1, ordersPerHour: 1, identifiers: 2 };
     await world.open({ path: '/limited', limits });
+    await world.open({ path: '/paged', ordersPerPage: 2 });
     await world.open({ path: '/refusing', trials: { ...noTrials, nonceRejectPercent: 100 } });
   });
   after(() => world.end());
@@ -36,6 +38,29 @@ describe('the ACME edge, set otherwise', () => {
     const long = await world.proved(acme, localhost, { notAfter: inHours(1000) });
     const refused = await acme.post(long.order.finalize, { csr });
     assert.deepEqual([refused.status, refused.body.type.split(':').at(-1)], [400, 'badCSR']);
+  });
+
+  it('lists orders in pages, and lets a certificate be replaced once', async () => {
+    const acme = await world.registered('/paged');
+    const { order } = await world.proved(acme);
+    const done = await acme.post(order.finalize, { csr: await csrOf('localhost') });
+    const [leaf] = certificatesFromPem((await acme.get(done.body.certificate)).text);
+    // RFC 9773 §4.1
+    const octets = [leaf?.authorityKeyId?.keyId, Buffer.from(leaf?.serialHex ?? '', 'hex')];
+    const replaces = octets.map((each) => Buffer.from(each ?? []).toString('base64url')).join('.');
+    const wanted = { identifiers: localhost, replaces };
+    const first = await acme.post(acme.directory.newOrder, wanted);
+    assert.deepEqual([first.status, first.body.replaces], [201, replaces]);
+    const second = await acme.post(acme.directory.newOrder, wanted);
+    assert.deepEqual([second.status, second.body.type.split(':').at(-1)], [409, 'alreadyReplaced']);
+    await acme.post(acme.directory.newOrder, { identifiers: localhost });
+    const page = await acme.get(`${acme.kid}/orders`);
+    assert.equal(page.body.orders.length, 2);
+    const links = [page.headers.link].flat().join();
+    const [, next = ''] = /<([^>]*)>;rel="next"/.exec(links) ?? [];
+    const last = await acme.get(next);
+    assert.equal(last.body.orders.length, 1);
+    assert.doesNotMatch([last.headers.link].flat().join(), /rel="next"/);
   });
 
   it('refuses spans that are none, and any where nothing says so', async () => {
