@@ -14,7 +14,7 @@ import {
   staticBundles,
   staticSvid,
 } from '@countersign/spiffe';
-import { type TestCredential, testCa } from '@countersign/testkit';
+import { type Mutations, type TestCredential, testCa } from '@countersign/testkit';
 import { parseGatewayConfig } from './gateway-config.ts';
 import { type Gateway, type GatewayOptions, startGateway } from './start-gateway.ts';
 
@@ -23,7 +23,8 @@ export const root = testCa();
 export const issuing = root.intermediate();
 export const bundles = staticBundles({ trustDomain: 'example.test', authorities: [root.root] });
 export const idOf = (name: string) => `spiffe://example.test/${name}`;
-export const credentialOf = (name: string) => issuing.svid(idOf(name));
+export const credentialOf = (name: string, mutations: Mutations = {}) =>
+  issuing.svid(idOf(name), mutations);
 export const svidOf = ({ chain, privateKey }: TestCredential) => makeSvid(chain, privateKey);
 export const alice = credentialOf('alice');
 export const mallory = credentialOf('mallory');

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { lookup } from 'node:dns/promises';
 import {
   allowUnknownRevocation,
   type ExternalAuthorizer,
@@ -58,6 +57,7 @@ import {
   reportClusters,
   retiredClusters,
 } from './upstream/clusters.ts';
+import { type Resolve, resolveAddresses } from './upstream/resolve-addresses.ts';
 import { upstreamMetrics } from './upstream/upstream-metrics.ts';
 
 export interface GatewayOptions {
@@ -103,7 +103,7 @@ export interface GatewayOptions {
   /** From 0 to 1, for shares of requests; `Math.random` unless given. */
   readonly random?: () => number;
   /** Every address of a name, for clusters whose endpoints they are; the system's resolver unless given. */
-  readonly resolve?: (host: string) => Promise<readonly string[]>;
+  readonly resolve?: Resolve;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -209,7 +209,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   ]);
   const random = options.random ?? Math.random;
   const clustered = {
-    ...{ ...around, random, resolve: options.resolve ?? addressesOf },
+    ...{ ...around, random, resolve: options.resolve ?? resolveAddresses },
     metrics: upstreamMetrics(meter),
   };
   let clusters: Clusters = openClusters(config.model.clusters, clustered);
@@ -365,11 +365,6 @@ function tablesOf({ tables }: GatewayModel): ReadonlyMap<string, RouteTable> {
 function countRoutes({ tables }: GatewayModel): number {
   const hosts = tables.flatMap((table) => table.hosts);
   return new Set(hosts.flatMap(({ routes }) => routes)).size;
-}
-
-async function addressesOf(host: string): Promise<readonly string[]> {
-  const found = await lookup(host, { all: true });
-  return found.map(({ address }) => address);
 }
 
 /** What cannot be opened leaves nothing open. */

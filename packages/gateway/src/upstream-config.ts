@@ -163,6 +163,17 @@ export const upstreamShape = {
   protocol: z.enum(['h1', 'h2', 'auto']).optional(),
   /** Which of several addresses takes a request. */
   balancing: balancingSchema.default('round-robin'),
+  /** Every address of its names takes requests. Absent: each connection looks its name up, and takes one that answers. */
+  dns: z
+    .strictObject({
+      refresh: durationSchema()
+        .refine((ms) => ms >= 100, 'expected at least 100ms')
+        .default(5000),
+      /** Goes by the time to live of the answers, asking the servers of DNS themselves. */
+      ttl: z.boolean().default(false),
+      family: z.union([z.literal(4), z.literal(6)]).optional(),
+    })
+    .optional(),
   outlierDetection: outlierSchema.optional(),
   healthCheck: healthCheckSchema.optional(),
   /** Until the head of the response; 504 then. 0 waits for ever. A gRPC call has its own deadline as well. */

@@ -51,6 +51,7 @@ export function compileEnvoyCluster(cluster: WrittenCluster, around: ClusterArou
       dnsRefreshMs: Math.max(1, cluster.dns_refresh_rate),
       balancing: balancings[cluster.lb_policy],
     },
+    ...(cluster.respect_dns_ttl === true && { dnsFollowsTtl: true }),
     ...ringOf(cluster),
     ...envoyHealthOf(cluster),
     ...familyOf(cluster),

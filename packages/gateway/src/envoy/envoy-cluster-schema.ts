@@ -116,6 +116,7 @@ export const cluster = z.strictObject({
     .optional(),
   dns_lookup_family: z.enum(['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL']).optional(),
   dns_refresh_rate: durationSchema().default(5000),
+  respect_dns_ttl: z.boolean().optional(),
   load_assignment: z.strictObject({
     cluster_name: z.string().optional(),
     endpoints: z

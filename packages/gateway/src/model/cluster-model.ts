@@ -13,6 +13,8 @@ export interface ClusterModel {
   readonly discovery: 'name' | 'addresses';
   /** Only addresses of this version of IP; absent: of both. */
   readonly dnsFamily?: 4 | 6;
+  /** Names are looked up when their time to live is over; `dnsRefreshMs` after a failure. */
+  readonly dnsFollowsTtl?: boolean;
   /** How often names are looked up, where their addresses are endpoints. */
   readonly dnsRefreshMs: number;
   /**

@@ -28,7 +28,7 @@ export class ClusterNames {
     const { protocol, spiffeId, timeout, idleTimeout, connectTimeout, maxConnections } = upstream;
     const endpoints = urlsOf(upstream).map(({ url, weight }) => ({ ...endpointOf(url), weight }));
     return this.#take(upstream, {
-      ...{ endpoints, discovery: 'name', dnsRefreshMs: 0 },
+      ...{ endpoints, ...discoveryOf(upstream) },
       ...(protocol !== undefined && { protocol }),
       ...(spiffeId !== undefined && { tls: tlsOf(spiffeId) }),
       ...balancingOf(upstream.balancing),
@@ -139,6 +139,20 @@ function healthQuestionOf({ http, tcp, grpc }: HealthCheckConfig): HealthQuestio
   return {
     ...{ kind: 'tcp', ...(send !== undefined && { send: hex(send) }) },
     receive: receive === undefined ? [] : [hex(receive)],
+  };
+}
+
+function discoveryOf({
+  dns,
+}: UpstreamConfig): Pick<
+  ClusterModel,
+  'discovery' | 'dnsRefreshMs' | 'dnsFollowsTtl' | 'dnsFamily'
+> {
+  if (dns === undefined) return { discovery: 'name', dnsRefreshMs: 0 };
+  const { refresh, ttl, family } = dns;
+  return {
+    ...{ discovery: 'addresses', dnsRefreshMs: refresh, dnsFollowsTtl: ttl },
+    ...(family !== undefined && { dnsFamily: family }),
   };
 }
 

@@ -5,12 +5,12 @@ import { Admission } from './admission.ts';
 import { type Balancer, balancerOf, type Choice } from './balancer.ts';
 import { checkHealth } from './health-checks.ts';
 import { type Attempted, OutlierDetection } from './outlier-detection.ts';
+import type { Resolve } from './resolve-addresses.ts';
 import { Upstream, type UpstreamSurroundings } from './upstream.ts';
 import type { UpstreamMetrics } from './upstream-metrics.ts';
 
 export interface ClusterSurroundings extends UpstreamSurroundings {
-  /** Every address of a name. */
-  readonly resolve: (host: string) => Promise<readonly string[]>;
+  readonly resolve: Resolve;
   /** From 0 to 1. */
   readonly random: () => number;
   readonly metrics: UpstreamMetrics;
@@ -32,11 +32,14 @@ export class Cluster {
   readonly #outliers: OutlierDetection | undefined;
   readonly #checks = new Map<Upstream, AbortController>();
   #resolving: Promise<void> | undefined;
+  /** Until the names are looked up again. */
+  #refreshMs: number;
 
   /** @throws CountersignError ERR_SVID_NONE */
   constructor(model: ClusterModel, around: ClusterSurroundings) {
     this.model = model;
     this.#around = around;
+    this.#refreshMs = model.dnsRefreshMs;
     this.admission = new Admission(model, around.metrics);
     this.#outliers = this.#watchOutliers();
     if (model.discovery === 'name') this.#take(model.endpoints.map((each) => this.#open(each)));
@@ -142,12 +145,15 @@ export class Cluster {
 
   /** What cannot be looked up keeps the addresses that were found before. */
   async #resolve(): Promise<void> {
-    const { endpoints, dnsFamily } = this.model;
+    const { endpoints, dnsFamily, dnsRefreshMs, dnsFollowsTtl = false } = this.model;
+    this.#refreshMs = dnsRefreshMs;
+    const ttls: number[] = [];
     const { resolve, log } = this.#around;
     const found = await Promise.all(
       endpoints.map(async (endpoint) => {
         try {
-          const all = await resolve(endpoint.host);
+          const { addresses: all, ttlMs } = await resolve(endpoint.host, dnsFollowsTtl);
+          if (ttlMs !== undefined) ttls.push(ttlMs);
           const addresses = all.filter((each) => (dnsFamily ?? isIP(each)) === isIP(each));
           return addresses.map((host) => ({ ...endpoint, host, name: endpoint.host }));
         } catch (thrown) {
@@ -159,6 +165,8 @@ export class Cluster {
         }
       }),
     );
+    // A second at least, so that a name without a time to live is not looked up without a pause.
+    if (ttls.length > 0) this.#refreshMs = Math.max(1000, Math.min(...ttls));
     if (found.includes(undefined) || this.#stopping.signal.aborted) return;
     this.#use(found.flatMap((each) => each ?? []));
   }
@@ -180,8 +188,7 @@ export class Cluster {
   async #followNames(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const ms = this.model.dnsRefreshMs;
-      await this.#around.clock.sleep(ms, { signal, ref: false }).catch(() => {});
+      await this.#around.clock.sleep(this.#refreshMs, { signal, ref: false }).catch(() => {});
       if (!signal.aborted) await this.#resolve();
     }
   }
