@@ -20,6 +20,7 @@ import {
   formatCeremony,
   initAuthority,
   initOffline,
+  keepSuperior,
   openAuthority,
   parseCaConfig,
   signRequest,
@@ -43,6 +44,9 @@ publish: { url: "http://ca.internal:8080", crl: {} }
 service_certificates:
   san_policies: { spiffe_trust_domain: example.com, allowed_dns_patterns: ["**.internal"] }
 `;
+
+const issuedBy =
+  'issued_by: { files: { request: ours.csr, signed: signed.pem }, roots: other.pem }';
 
 describe('a root that is offline', () => {
   let home: string;
@@ -212,6 +216,14 @@ describe('a root that is offline', () => {
     });
     assert.ok(path.ok, path.ok ? '' : path.detail);
     assert.equal((await authority.ledger.openIntents()).length, 0);
+    // Its key is not here for another authority to certify.
+    const signer = { title: 'another authority', sign: async () => undefined };
+    const kept = { authority, signer, validityMs: 1, file: join(data, 'superior.pem') };
+    await assert.rejects(keepSuperior({ ...kept, ...shared }), {
+      code: 'ERR_SUPERIOR_OFFLINE',
+      message: /ca\.issued_by wants: the key is not here, the root is offline$/,
+      hint: /take `issued_by` out of ca\.yaml/,
+    });
     await authority.close();
   });
 
@@ -235,6 +247,13 @@ describe('a root that is offline', () => {
     });
     await assert.rejects(initOffline({ ...options, data: state, rootOut: root }), {
       code: 'ERR_STATE_EXISTS',
+    });
+    const below = yaml.replace('ca:', `ca:\n  ${issuedBy}`);
+    const above = { ...options, config: parseCaConfig(below, 'ca.yaml'), rootOut: vault };
+    await assert.rejects(initOffline({ ...above, data: state }), {
+      code: 'ERR_SUPERIOR_OFFLINE',
+      message: /^make an offline root: ca\.issued_by wants its key certified/,
+      hint: /^take "issued_by" out of ca\.yaml; or keep the root here/,
     });
     const broken = {
       ...config,

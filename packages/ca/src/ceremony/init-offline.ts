@@ -60,7 +60,8 @@ export async function initOffline(options: InitOfflineOptions): Promise<Initiali
   const [data, rootOut] = [resolve(options.data), resolve(options.rootOut)];
   const { trustDomain } = config;
 
-  // 1. Nothing is overwritten, and the two are apart.
+  // 1. Nothing is overwritten, the two are apart, and nobody is to certify a key that will not be here.
+  if (config.issuedBy !== undefined) throw unsigned();
   if (`${rootOut}/`.startsWith(`${data}/`) || `${data}/`.startsWith(`${rootOut}/`)) {
     const sides = `the root is to be apart from "${data}", --root-out is "${rootOut}"`;
     throw new CountersignError('ERR_USAGE', sides);
@@ -208,4 +209,12 @@ async function orderBelowRoot(
     orders.push({ ...order, intent: position, request: formatCarriedRequest({ ...order, csr }) });
   }
   return orders;
+}
+
+function unsigned(): CountersignError {
+  const message =
+    'make an offline root: ca.issued_by wants its key certified by another authority, and the key will not be here';
+  const hint =
+    'take "issued_by" out of ca.yaml; or keep the root here, in a file or a token: init without --offline-root';
+  return new CountersignError('ERR_SUPERIOR_OFFLINE', message, { hint });
 }

@@ -207,7 +207,8 @@ function rootSigner(authority: Authority) {
   const print = fingerprintOf(authority.root);
   const found = authority.publishers().find((each) => fingerprintOf(each.certificate) === print);
   if (found?.signer !== undefined) return found.signer;
-  const message = "have the root's key certified by another authority: the key is not here";
+  const message =
+    "have the root's key certified by another authority, as ca.issued_by wants: the key is not here, the root is offline";
   throw new CountersignError('ERR_SUPERIOR_OFFLINE', message);
 }
 
