@@ -66,6 +66,10 @@ export interface AuthzRequest {
   readonly path: string;
   /** As sent, with its port. */
   readonly host?: string | undefined;
+  /** With its question mark; for external authorizers. */
+  readonly query?: string | undefined;
+  /** For external authorizers that want it. */
+  readonly body?: { readonly bytes: Uint8Array; readonly isPart: boolean } | undefined;
   /** `https` unless given. */
   readonly scheme?: 'http' | 'https' | undefined;
   /** Names and values alternating, each line by itself. */

@@ -16,7 +16,16 @@ export {
   type ExternalAuthorizer,
   providersFor,
 } from './external/ask-external.ts';
-export { type ExternalAnswers, hasObservers, type Judgement, type Observation } from './judge.ts';
+export {
+  type ExternalAnswer,
+  type ExternalAnswers,
+  type ExternalChanges,
+  type ExternalHeaders,
+  type ExternalResponse,
+  hasObservers,
+  type Judgement,
+  type Observation,
+} from './judge.ts';
 export {
   type AuthorizationPolicy,
   type AuthorizationRule,

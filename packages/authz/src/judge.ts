@@ -3,7 +3,34 @@ import type { RuleFacts } from './rules/rule-facts.ts';
 import { type ActionRules, type CompiledRule, ruleApplies } from './rules/rule-set.ts';
 
 /** What external authorizers said, by the provider's name. */
-export type ExternalAnswers = ReadonlyMap<string, { readonly ok: true } | Denial>;
+export type ExternalAnswers = ReadonlyMap<string, ExternalAnswer>;
+
+export type ExternalAnswer =
+  | { readonly ok: true; readonly changes?: ExternalChanges }
+  | (Denial & { readonly response?: ExternalResponse });
+
+/** What an authorizer has done to what it allows. Lines are names and values. */
+export interface ExternalChanges {
+  readonly request: ExternalHeaders & { readonly remove: readonly string[] };
+  readonly response: ExternalHeaders;
+  readonly query?: {
+    readonly set: readonly (readonly [string, string])[];
+    readonly remove: readonly string[];
+  };
+}
+
+export interface ExternalHeaders {
+  readonly set: readonly (readonly [string, string])[];
+  readonly add: readonly (readonly [string, string])[];
+  readonly addIfAbsent: readonly (readonly [string, string])[];
+}
+
+/** What a caller that is refused is told, instead of the gateway's own words. */
+export interface ExternalResponse {
+  readonly status: number;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: string;
+}
 
 export type Judgement = { readonly ok: true; readonly rule: CompiledRule | undefined } | Refused;
 

@@ -1,8 +1,15 @@
 import type { JudgedTokens } from '@countersign/authz';
 import { type Clock, type Denial, denial, type Log } from '@countersign/base';
 import { describePeer, isAnonymous, type PeerOf } from '@countersign/mtls';
-import { answerDirectly, directAnswerOf, redirectToTls } from './answer-directly.ts';
+import {
+  answerDirectly,
+  type DirectAnswer,
+  directAnswerOf,
+  redirectToTls,
+} from './answer-directly.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
+import { consult, refusalOf } from './external/consult.ts';
+import { answerOf } from './external/written-changes.ts';
 import { forward } from './forward.ts';
 import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
@@ -18,7 +25,7 @@ import type { ForwardAction } from './model/route-model.ts';
 import { type Route, type Routed, type RouteTable, targetOf } from './model/route-table.ts';
 import { answerProblem, statusOf } from './problem-response.ts';
 import type { RateLimits } from './rate-limits/rate-limits.ts';
-import { answersOf, ask, type Facts } from './reask.ts';
+import { ask, type Facts } from './reask.ts';
 import { BodyRecord } from './request-body.ts';
 import { placeOf } from './request-hash.ts';
 import type { RequestHead } from './request-head.ts';
@@ -77,6 +84,11 @@ export async function handleRequest(
     const line = { id, status, code: refused.code, ...shown, ...refused.fields };
     around.log.warn(line, `request refused: ${refused.detail}`);
     const audience = peer === undefined || isAnonymous(peer) ? 'stranger' : 'caller';
+    const { answer } = options;
+    if (answer !== undefined && received.ok && !received.isGrpc) {
+      answerDirectly(client, received, answer, { close: options.close });
+      return void finish(options.result, answer.status);
+    }
     const headers = 'headers' in refused ? (refused.headers as readonly HeaderLine[]) : [];
     answerProblem(client, { ...refused, headers, id, audience, close: options.close });
     finish(options.result, status);
@@ -119,21 +131,30 @@ export async function handleRequest(
   if (tokens?.ok === false) {
     return refuse(tokens, { peer, result: 'denied', close: received.hasBody });
   }
-  const head = tokens === undefined ? received : withQuery(received, tokens.query);
-  const rawHeaders = tokens?.rawHeaders ?? request.rawHeaders;
+  const untold = tokens === undefined ? received : withQuery(received, tokens.query);
 
   // 5. Permit: the same question is asked again whenever a fact changes, until the response is over.
-  const { method, authority: host } = head;
-  const plain = { method, path: head.target.path, host, rawHeaders };
+  const { method, authority: host } = untold;
+  const carried = tokens?.rawHeaders ?? request.rawHeaders;
+  const plain = { method, path: untold.target.path, host, rawHeaders: carried };
   const written = tokens?.claims === undefined ? plain : { ...plain, ...claimsOf(tokens) };
-  const pending = answersOf(around.facts, session, written);
+  const pending = consult(around.facts, session, { client, head: untold, written }, around.log);
   if (pending !== undefined) response.once('close', () => (isGone = true));
-  const asked = pending === undefined ? written : { ...written, external: await pending };
+  const consulted = pending === undefined ? undefined : await pending;
   if (isGone) return finish('left', 0);
+  if (consulted?.ok === false) return refuse(consulted, { peer, result: 'malformed', close: true });
+  const head = consulted === undefined ? untold : withQuery(untold, consulted.query);
+  const rawHeaders = consulted?.rawHeaders ?? carried;
+  const asked =
+    consulted === undefined ? written : { ...written, rawHeaders, external: consulted.external };
   const shown = { method: head.method, path: head.target.path };
   const permit = ask(around.facts, session, asked);
   tellObserved(around, session, asked);
-  if (!permit.ok) return refuse(permit, { peer, result: 'denied', close: head.hasBody });
+  if (!permit.ok) {
+    const told = consulted && refusalOf(consulted.external);
+    const answer = told && answerOf(told.response, told.provider, around.log);
+    return refuse(permit, { peer, result: 'denied', close: head.hasBody, answer });
+  }
 
   // 6. Route: an upstream, or an answer of our own.
   const tooLarge = wrongWithLength(head, around.maxBodyBytes);
@@ -216,7 +237,7 @@ export async function handleRequest(
   };
   if (!head.hasBody && !head.isWebSocket) mirror();
   const outcome = await forward(permit, {
-    client,
+    client: consulted?.client ?? client,
     head,
     cluster,
     action,
@@ -224,7 +245,10 @@ export async function handleRequest(
     headers,
     record,
     hash: place.hash,
-    responseHeaders: withLines(withLines(target.responseHeaders, limited.headers), place.cookies),
+    responseHeaders: [
+      ...(consulted?.responseHeaders ?? []),
+      ...withLines(withLines(target.responseHeaders, limited.headers), place.cookies),
+    ],
     maxBodyBytes: around.maxBodyBytes,
     clock: around.clock,
     random: around.random,
@@ -298,6 +322,8 @@ interface Refusing {
   readonly peer: PeerOf | undefined;
   readonly result: RequestResult;
   readonly close: boolean;
+  /** What the caller is told instead of our own words. */
+  readonly answer?: DirectAnswer | undefined;
 }
 
 function wrongWithLength(head: RequestHead, maxBytes: number | undefined): Denial | undefined {

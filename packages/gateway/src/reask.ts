@@ -2,15 +2,12 @@ import {
   type AuthzConnection,
   type AuthzQuestion,
   type AuthzRequest,
-  askExternal,
   authorize,
   compileRules,
-  type ExternalAnswers,
   type ExternalAuthorizer,
   hasObservers,
   type Observation,
   observe,
-  providersFor,
   type RoleMapping,
   type RuleSet,
 } from '@countersign/authz';
@@ -95,22 +92,6 @@ export function ask(facts: Facts, asker: Asker, request?: AuthzRequest) {
   const refusal = facts.ownRefusal() ?? asker.barred?.() ?? wrongWithIssue(facts, peer);
   if (refusal !== undefined) return refusal;
   return authorize(rules, questionOf(facts, asker, facts.clock.now(), request));
-}
-
-/**
- * What providers say to a request, asked now; undefined where no CUSTOM policy is about it, as is most usual. The answers
- * belong into the request, and hold for as long as it is on its way.
- */
-export function answersOf(
-  facts: Facts,
-  asker: Asker,
-  request: AuthzRequest,
-): Promise<ExternalAnswers> | undefined {
-  const { rules = facts.rules() } = asker;
-  if (rules[asker.protocol].customs.length === 0) return undefined;
-  const question = questionOf(facts, asker, facts.clock.now(), request);
-  if (providersFor(rules, question).length === 0) return undefined;
-  return askExternal(rules, question, facts.authorizers?.() ?? new Map());
 }
 
 /** What AUDIT policies and dry runs say to the same question; undefined where there are none, as is most usual. */
@@ -209,7 +190,8 @@ function withinLife(peer: PeerOf, at: number): number {
   return isAnonymous(peer) ? at : Math.min(at, peer.notAfter);
 }
 
-function questionOf(
+/** What the rules are asked about somebody, and about a request of theirs. */
+export function questionOf(
   facts: Facts,
   { peer, connection, protocol, trust }: Asker,
   at: number,

@@ -35,13 +35,13 @@ import { createH2Front } from './client/h2-front.ts';
 import { createHttpFront } from './client/http-front.ts';
 import { type BoundListener, ClientListeners } from './client-listeners.ts';
 import { watchExpiry } from './expiry-watch.ts';
+import { openAuthorizers } from './external/open-authorizers.ts';
 import { Credentials } from './files/credentials.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { gatewayMetrics } from './gateway-metrics.ts';
 import { identityStatus, unwell } from './gateway-status.ts';
 import { handleRequest } from './handle-request.ts';
 import { handleTunnel } from './handle-tunnel.ts';
-import { HttpAuthorizer } from './http-authorizer.ts';
 import type { LoggedPeers } from './logged-peers.ts';
 import type { GatewayModel } from './model/gateway-model.ts';
 import { RouteTable } from './model/route-table.ts';
@@ -200,18 +200,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...{ credentials, prepare, clock, log, connections: outbound, trusts: outboundTrusts },
     allowed: (peer: VerifiedPeer, by: Trust) => askUpstream(facts, peer, by),
   };
-  const asked = config.authorization.providers.map(
-    (provider) => [provider.name, new HttpAuthorizer(provider, around)] as const,
-  );
-  const authorizers = new Map<string, ExternalAuthorizer>([
-    ...asked,
-    ...(options.authorizers ?? []),
-  ]);
   const random = options.random ?? Math.random;
   const clustered = {
     ...{ ...around, random, resolve: options.resolve ?? resolveAddresses },
     metrics: upstreamMetrics(meter),
   };
+  const asked = openAuthorizers(config.authorization.providers, clustered);
+  const authorizers = new Map<string, ExternalAuthorizer>([
+    ...asked,
+    ...(options.authorizers ?? []),
+  ]);
   let clusters: Clusters = openClusters(config.model.clusters, clustered);
   let tables = tablesOf(config.model);
 
@@ -298,7 +296,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     watching.abort();
     for (const front of Object.values(fronts)) front.close();
     await Promise.all([...clusters.values()].map((each) => each.destroy()));
-    await Promise.all(asked.map(([, authorizer]) => authorizer.destroy()));
+    await Promise.all([...asked.values()].map((authorizer) => authorizer.destroy()));
     await tokens.destroy();
     outbound.destroyAll();
   };

@@ -1,6 +1,6 @@
-import { type Denial, denial, messageOf } from '@countersign/base';
+import { denial, messageOf } from '@countersign/base';
 import { type AuthzQuestion, isUnaskedIn, rulesFor } from '../authorize.ts';
-import type { ExternalAnswers } from '../judge.ts';
+import type { ExternalAnswer, ExternalAnswers } from '../judge.ts';
 import { factsOf } from '../question-facts.ts';
 import { type RuleSet, ruleApplies } from '../rules/rule-set.ts';
 
@@ -14,7 +14,9 @@ export interface ExternalAuthorizer {
   /**
    * @throws anything where there is no answer, which denies: to be open then, catch it and say yes
    */
-  check(asked: AuthzQuestion): Promise<{ readonly ok: true } | Denial>;
+  check(asked: AuthzQuestion): Promise<ExternalAnswer>;
+  /** How much of a request's body it has to be shown, where it has to; {@link AuthzRequest.body} has that. */
+  readonly wantsBody?: { readonly maxBytes: number; readonly takesPart: boolean } | undefined;
 }
 
 /** The providers whose CUSTOM rules apply to a question, in the order in which Istio asks them; most often none. */
@@ -36,7 +38,7 @@ export async function askExternal(
   question: AuthzQuestion,
   authorizers: ReadonlyMap<string, ExternalAuthorizer>,
 ): Promise<ExternalAnswers> {
-  const answers = new Map<string, { readonly ok: true } | Denial>();
+  const answers = new Map<string, ExternalAnswer>();
   for (const provider of providersFor(rules, question)) {
     const authorizer = authorizers.get(provider);
     if (authorizer === undefined) break;
@@ -47,7 +49,10 @@ export async function askExternal(
   return answers;
 }
 
-async function checked(authorizer: ExternalAuthorizer, question: AuthzQuestion) {
+async function checked(
+  authorizer: ExternalAuthorizer,
+  question: AuthzQuestion,
+): Promise<ExternalAnswer> {
   try {
     return await authorizer.check(question);
   } catch (thrown) {
