@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { AwsPcaSdk } from '../src/issuers/aws-pca/aws-pca-client.ts';
 
 const directory = join(homedir(), '.cache', 'countersign-foreign');
@@ -27,9 +27,20 @@ export interface MotoPca {
   stop(): void;
 }
 
-/** AWS Private CA as moto plays it: a root that issues. */
-export async function startMotoPca(sdk: AwsPcaSdk): Promise<MotoPca> {
-  const child = spawn(program, ['-H', '127.0.0.1', '-p', '0'], {
+const python = join(directory, 'moto', 'bin', 'python3');
+const withSubordinates = fileURLToPath(new URL('foreign/moto_subordinates.py', import.meta.url));
+
+/**
+ * AWS Private CA as moto plays it: a root that issues.
+ *
+ * @param options `knowsSubordinates`: with the templates that moto lacks, as the service documents them
+ */
+export async function startMotoPca(
+  sdk: AwsPcaSdk,
+  { knowsSubordinates = false }: { readonly knowsSubordinates?: boolean } = {},
+): Promise<MotoPca> {
+  const [command, ...script] = knowsSubordinates ? [python, withSubordinates] : [program];
+  const child = spawn(command ?? program, [...script, '-H', '127.0.0.1', '-p', '0'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const url = await new Promise<string>((resolve, reject) => {
