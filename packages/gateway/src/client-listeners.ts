@@ -37,6 +37,8 @@ export interface ClientListenersOptions
   readonly credentials: Credentials;
   /** Takes a connection that speaks HTTP, one that was refused included: it is told so. */
   readonly onHttp: (socket: Socket, from: Session | RefusedConnection) => void;
+  /** Takes a connection of the application, of which it has to be found out where it goes. */
+  readonly onOutbound?: ((session: Session, by: 'proxy' | 'redirected') => void) | undefined;
   /** Takes a connection whose bytes go to this cluster. */
   readonly onTunnel: (session: Session, cluster: string) => void;
 }
@@ -157,9 +159,10 @@ export class ClientListeners {
     const [chain] = chains;
     const met = { ...this.#metAt(chain, role), barred };
     return createClearListener({
-      ...{ name, path, clock, log, meter, maxConnections, allowHalfOpen: isTunnel(chain) },
+      ...{ name, path, clock, log, meter, maxConnections },
+      allowHalfOpen: isTunnel(chain) || role?.kind === 'proxy' || role?.kind === 'redirected',
       admit: this.#admits(chain, met),
-      onConnection: (socket, live) => this.#take(chain, met, socket, live),
+      onConnection: (socket, live) => this.#take(chain, met, socket, live, role),
     });
   }
 
@@ -221,7 +224,8 @@ export class ClientListeners {
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
       ...(role?.kind === 'inbound' && { port: role.port }),
-      ...(role?.kind === 'outbound' && { rules: noRules }),
+      // Programs of this machine: no policy is about them.
+      ...(role !== undefined && role.kind !== 'inbound' && { rules: noRules }),
     };
   }
 
@@ -254,12 +258,16 @@ export class ClientListeners {
     met: Partial<MetAt> | undefined,
     socket: Socket,
     live: LiveConnection,
+    role?: SidecarRole,
   ): void {
     // It closed while it was judged: nothing would ever take it off the list.
     if (socket.closed) return;
     const session = new Session(live, met);
     this.#sessions.set(live, session);
     socket.once('close', () => this.#sessions.delete(live));
+    if (role?.kind === 'proxy' || role?.kind === 'redirected') {
+      return void this.#options.onOutbound?.(session, role.kind);
+    }
     if (cluster === undefined) this.#options.onHttp(socket, session);
     else this.#options.onTunnel(session, cluster);
   }

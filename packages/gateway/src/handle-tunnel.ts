@@ -14,6 +14,10 @@ export interface TunnelSurroundings {
   readonly facts: Facts;
   readonly cluster: Cluster;
   readonly metrics: GatewayMetrics;
+  /** The upstream stands: bytes are passed on from now. */
+  readonly onOpened?: (() => void) | undefined;
+  /** Instead of the connection's end, where there is a word for it. */
+  readonly onFailed?: (() => void) | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -24,7 +28,7 @@ export interface TunnelSurroundings {
  * in the log.
  */
 export async function handleTunnel(
-  { facts, cluster, metrics, clock, log }: TunnelSurroundings,
+  { facts, cluster, metrics, clock, log, ...told }: TunnelSurroundings,
   session: Session,
 ): Promise<void> {
   const startedAt = clock.monotonic();
@@ -43,13 +47,15 @@ export async function handleTunnel(
     // 2. Dial.
     const socket = await dial(permit, session, cluster);
     // 3. Pass on.
+    told.onOpened?.();
     const { idleTimeoutMs: idleMs, closeTimeoutMs: closeMs, maxLifetimeMs } = cluster.model;
     const spliced = await splice(live.socket, socket, { idleMs, closeMs, maxLifetimeMs, clock });
     const { received, sent } = spliced;
     metrics.tunnel('forwarded', received, sent, (clock.monotonic() - startedAt) / 1000);
     log.info({ ...shown, ...spliced }, 'tunnel over');
   } catch (thrown) {
-    live.socket.destroy();
+    if (told.onFailed === undefined) live.socket.destroy();
+    else told.onFailed();
     metrics.tunnel('failed', 0, 0, 0);
     const fields =
       thrown instanceof CountersignError ? { code: thrown.code, ...thrown.fields } : {};

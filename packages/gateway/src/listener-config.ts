@@ -137,7 +137,7 @@ function checkUpstream(
   }
 }
 
-function networkOf(text: string) {
+export function networkOf(text: string) {
   const [, address = '', digits] = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
   const version = isIP(address);
   if (version === 0) return undefined;

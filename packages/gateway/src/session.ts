@@ -30,9 +30,10 @@ export interface MetAt
 export class Session implements Asker {
   readonly live: LiveConnection;
   readonly connection: AuthzConnection;
-  readonly protocol: Asker['protocol'];
+  /** Of an application's connection it is known only when it is known where that goes; see {@link goes}. */
+  protocol: Asker['protocol'];
   /** Name of the route table that its requests go by. */
-  readonly table: string;
+  table: string;
   readonly trust: Trust | undefined;
   /** What upstreams are told of its certificate; undefined: all that is known. */
   readonly certDetails: ClientCertDetails | undefined;
@@ -68,6 +69,12 @@ export class Session implements Asker {
     this.barred = met.barred;
     this.connection = connectionOf(live.facts, met.port);
     this.#nearEnd = nearEndOf(live.peer);
+  }
+
+  /** It was found out where it goes, before anything of it was read. */
+  goes({ name, protocol }: { readonly name: string; readonly protocol: 'http' | 'tcp' }): void {
+    this.protocol = protocol;
+    this.table = name;
   }
 
   /** Ends the connection as soon as nothing is on its way; a client that asks again opens another. */

@@ -50,6 +50,7 @@ import { answerProblem } from './problem-response.ts';
 import { RateLimits } from './rate-limits/rate-limits.ts';
 import { askUpstream, type Facts, reaskClient, reaskUpstream, type Trust } from './reask.ts';
 import type { MixedPorts } from './sidecar/mixed-ports.ts';
+import { type OutboundOptions, openOutbound } from './sidecar/open-outbound.ts';
 import { TokenDesk } from './tokens/token-desk.ts';
 import {
   type Clusters,
@@ -239,6 +240,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 
   // 3. Handshakes, and tunnels for listeners that pass bytes through.
+  const passBytes: OutboundOptions['onTunnel'] = (session, name, told) => {
+    const cluster = clusters.get(name);
+    if (cluster === undefined) return void session.live.socket.destroy();
+    const { opened: onOpened, failed: onFailed } = told ?? {};
+    void handleTunnel({ facts, cluster, metrics, onOpened, onFailed, clock, log }, session);
+  };
+  const outward = await openOutbound(config.model, {
+    ...{ resolve: clustered.resolve, limits, newId, onExchange, onTunnel: passBytes, clock, log },
+    onHttp: (session) => chooseFront(fronts, session.live.socket, session, limits, clock),
+  });
   const clients = new ClientListeners({
     ...{ listeners: config.model.listeners, facts, credentials, prepare, clock, log, meter },
     mixedPorts: options.mixedPorts,
@@ -248,11 +259,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onHttp(socket, from) {
       chooseFront(fronts, socket, from, limits, clock);
     },
-    onTunnel(session, name) {
-      const cluster = clusters.get(name);
-      if (cluster === undefined) return void session.live.socket.destroy();
-      void handleTunnel({ facts, cluster, metrics, clock, log }, session);
-    },
+    onTunnel: passBytes,
+    onOutbound: outward?.take,
   });
 
   // 4. Watch: the facts that admitted are asked about again whenever one of them changes.
@@ -294,7 +302,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     unfollow();
     credentials.stop();
     watching.abort();
-    for (const front of Object.values(fronts)) front.close();
+    for (const front of [...Object.values(fronts), outward]) front?.close();
     await Promise.all([...clusters.values()].map((each) => each.destroy()));
     await Promise.all([...asked.values()].map((authorizer) => authorizer.destroy()));
     await tokens.destroy();
@@ -334,6 +342,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       rules = next.rules ?? rules;
       if ('roles' in next) roles = next.roles;
       tables = nextTables;
+      outward?.reload(model);
       rateLimits.retain(model);
       clusters = nextClusters;
       for (const cluster of retired) {

@@ -6,12 +6,15 @@ import type { RefusedConnection } from '../handle-request.ts';
 import { writeProblem } from '../problem-response.ts';
 import { readRequestHead } from '../request-head.ts';
 import type { Session } from '../session.ts';
+import type { ForwardProxy } from '../sidecar/forward-proxy.ts';
 import { webSocketAccept } from '../websocket-handshake.ts';
 import type { ClientExchange } from './client-exchange.ts';
 
 export interface HttpFrontOptions {
   readonly limits: GatewayLimits;
   readonly onExchange: (exchange: ClientExchange) => void;
+  /** Where it is asked as a forward proxy; absent: it is none. */
+  readonly proxy?: ForwardProxy;
   readonly newId: () => string;
   readonly log: Log;
 }
@@ -31,6 +34,7 @@ export function createHttpFront(options: HttpFrontOptions): HttpFront {
   const known = new WeakMap<object, Session | RefusedConnection>();
   const server = strictServer(options.limits);
   const answering = new Map<Duplex, number>();
+  const readHead = options.proxy?.readHead ?? readRequestHead;
   function take(request: IncomingMessage, response: ServerResponse, continueBody: () => void) {
     const { socket } = request;
     answering.set(socket, (answering.get(socket) ?? 0) + 1);
@@ -39,7 +43,8 @@ export function createHttpFront(options: HttpFrontOptions): HttpFront {
       if (left > 0) answering.set(socket, left);
       else answering.delete(socket);
     });
-    const head = readRequestHead(request);
+    if (options.proxy?.takesOver(request, response) === true) return;
+    const head = readHead(request);
     const from = known.get(socket);
     options.onExchange({ protocol: 'h1', request, response, from, head, continueBody });
   }
@@ -49,10 +54,13 @@ export function createHttpFront(options: HttpFrontOptions): HttpFront {
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, first: Buffer) => {
     const from = known.get(socket);
-    options.onExchange(upgradeOf(request, socket, first, from));
+    options.onExchange(upgradeOf(request, socket, first, { from, head: readHead(request) }));
   });
   // RFC 9110 §9.3.6: no tunnels to wherever a client says.
-  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+  server.on('connect', (request: IncomingMessage, socket: Duplex, first: Buffer) => {
+    if (options.proxy !== undefined) {
+      return void options.proxy.connect(request, socket, first, known.get(socket));
+    }
     refuse(options, socket, 501, 'ERR_GATEWAY_UPGRADE', 'CONNECT is not supported');
   });
   server.on('clientError', (thrown: Error & { code?: string }, socket: Duplex) => {
@@ -98,14 +106,13 @@ function upgradeOf(
   request: IncomingMessage,
   socket: Duplex,
   first: Buffer,
-  from: Session | RefusedConnection | undefined,
+  { from, head }: Pick<ClientExchange, 'from' | 'head'>,
 ): ClientExchange {
   if (first.byteLength > 0) socket.unshift(first);
   const response = new (nodeHttp().ServerResponse)(request);
   response.shouldKeepAlive = false;
   response.assignSocket(request.socket);
   response.once('finish', () => socket.end());
-  const head = readRequestHead(request);
   return {
     ...{ protocol: 'h1', request, response, from, head, continueBody: nothing },
     openTunnel(headers) {

@@ -1,3 +1,4 @@
+import type { OutboundModel } from '../sidecar/outbound-model.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { IdentityModel, TrustModel } from './credential-model.ts';
 import type { ListenerModel } from './listener-model.ts';
@@ -14,4 +15,6 @@ export interface GatewayModel {
   /** Certificates and anchors of files, beside the gateway's own. */
   readonly identities: readonly IdentityModel[];
   readonly trusts: readonly TrustModel[];
+  /** Of a sidecar: where the application's connections lead that name no listener. */
+  readonly outbound?: OutboundModel;
 }

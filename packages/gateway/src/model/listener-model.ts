@@ -30,6 +30,14 @@ export type SidecarRole =
   | {
       /** For the application, whom no policy is asked about: what it asks here goes to one upstream. */
       readonly kind: 'outbound';
+    }
+  | {
+      /** The same, told by each request: an HTTP proxy. */
+      readonly kind: 'proxy';
+    }
+  | {
+      /** The same, told by the kernel: connections that the redirect rules caught. */
+      readonly kind: 'redirected';
     };
 
 /** How a connection is met, and what becomes of it. */

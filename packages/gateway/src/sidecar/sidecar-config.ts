@@ -74,7 +74,9 @@ export function modesOf(
 function checkListeners(document: SourceDocument, { inbound, outbound }: WrittenSidecar): void {
   const refuse = (path: readonly (string | number)[], message: string) =>
     configIssue(document, path, 'ERR_CONFIG_VALUE', `${path.join('.')}: ${message}`);
-  if (inbound.length === 0 && outbound.destinations.every(({ listen }) => listen === undefined)) {
+  const { proxy, redirect, destinations } = outbound;
+  const isSilent = destinations.every(({ listen }) => listen === undefined);
+  if (inbound.length === 0 && isSilent && proxy === undefined && redirect === undefined) {
     throw refuse(['sidecar'], 'nothing to do: neither an inbound port nor a way out');
   }
   for (const [i, { port, listen, app }] of inbound.entries()) {
@@ -86,6 +88,10 @@ function checkListeners(document: SourceDocument, { inbound, outbound }: Written
       const message = `"${listen.address}:${port}" is where the application listens, choose another`;
       throw refuse(['inbound', i, 'listen'], message);
     }
+  }
+  if (proxy !== undefined && !isLoopback(proxy.address)) {
+    const message = `"${proxy.address}" is reached by others, who would speak as this workload`;
+    throw refuse(['outbound', 'proxy', 'address'], message);
   }
   for (const [i, { listen }] of outbound.destinations.entries()) {
     if (listen === undefined || isLoopback(listen.address)) continue;

@@ -3,7 +3,7 @@ import { parseDuration } from '@countersign/base';
 import { durationSchema } from '@countersign/config';
 import { z } from 'zod';
 import { gatewaySchema } from '../gateway-config.ts';
-import { addressSchema, portSchema } from '../listener-config.ts';
+import { addressSchema, networkOf, portSchema } from '../listener-config.ts';
 
 const duration = (fallback: string) => durationSchema().default(parseDuration(fallback));
 const wellKnown = z.int().min(1).max(65_535);
@@ -45,6 +45,13 @@ const addressAndPort = z
   .string()
   .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253}):\d{1,5}$/, 'expected HOST:PORT');
 
+const networkText = z
+  .string()
+  .refine(
+    (text) => isIP(text) !== 0 || networkOf(text) !== undefined,
+    'expected an address, or a network such as 10.96.0.0/24',
+  );
+
 const destinationSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'expected a name such as orders'),
   protocol: protocolSchema.default('http'),
@@ -52,6 +59,10 @@ const destinationSchema = z.strictObject({
   upstream: z.union([addressAndPort, z.array(addressAndPort).min(1).max(256)]),
   /** Who must answer there: one, or any of several. */
   spiffeId: z.union([z.string(), z.array(z.string()).min(1)]),
+  /** What the application calls it, `HOST:PORT`: at the proxy, and where connections are redirected. */
+  hosts: z.array(addressAndPort).max(64).default([]),
+  /** Addresses that only the application knows it by, such as 10.96.0.7 or 10.96.0.0/24, with the ports of `hosts`. */
+  addresses: z.array(networkText).max(64).default([]),
   /** A port of this machine alone that leads there. */
   listen: z
     .strictObject({ address: addressSchema.default('127.0.0.1'), port: portSchema })
@@ -61,6 +72,20 @@ const destinationSchema = z.strictObject({
 export type DestinationConfig = z.output<typeof destinationSchema>;
 
 const outboundSchema = z.strictObject({
+  /** Istio's outboundTrafficPolicy: what is no destination is refused, or passed on in the clear. */
+  policy: z.enum(['REGISTRY_ONLY', 'ALLOW_ANY']).default('REGISTRY_ONLY'),
+  /** An HTTP proxy for this machine alone: absolute-form requests, and CONNECT. */
+  proxy: z
+    .strictObject({ address: addressSchema.default('127.0.0.1'), port: portSchema })
+    .optional(),
+  /** Where `sidecar rules` sends what the application connects to; Linux alone. */
+  redirect: z
+    .strictObject({
+      port: portSchema.default(15_001),
+      /** On a machine without IPv6: false. What it is false on leaves over IPv6 without the sidecar. */
+      ipv6: z.boolean().default(true),
+    })
+    .optional(),
   destinations: z.array(destinationSchema).max(1000).default([]),
 });
 
