@@ -6,6 +6,7 @@ import type { BundleSource, SvidSource } from '@countersign/spiffe';
 import { AuthorityClient, type Transport, type TransportRequest } from '@countersign/wire';
 import { type AuthorityAddress, parseAuthorityUrl } from './authority-url.ts';
 import { expectAuthority } from './expect-authority.ts';
+import type { OpenConnection } from './open-connection.ts';
 
 export interface AuthorityTransportOptions {
   /** `https://HOST:PORT`. */
@@ -19,6 +20,8 @@ export interface AuthorityTransportOptions {
   readonly clock: Clock;
   /** For name look-up, TCP and TLS together; 10,000 unless given. */
   readonly dialTimeoutMs?: number;
+  /** For the first call, where it is fresh by then. */
+  readonly opened?: OpenConnection;
 }
 
 /**
@@ -29,7 +32,10 @@ export interface AuthorityTransportOptions {
  */
 export function authorityTransport(options: AuthorityTransportOptions): Transport {
   const address = parseAuthorityUrl(options.url);
+  let { opened } = options;
   return async function callAuthority(request) {
+    const taken = opened?.isFresh === true ? { opened: opened.socket } : {};
+    opened = undefined;
     const { socket } = await dialMtls({
       host: address.host,
       port: address.port,
@@ -38,6 +44,7 @@ export function authorityTransport(options: AuthorityTransportOptions): Transpor
       expect: expectAuthority(options.trustDomain),
       clock: options.clock,
       signal: request.signal,
+      ...taken,
       ...(options.svids === undefined ? {} : { svids: options.svids }),
       ...(options.dialTimeoutMs === undefined ? {} : { timeoutMs: options.dialTimeoutMs }),
     });

@@ -14,7 +14,7 @@ import { wishesOf } from './certificate-wishes.ts';
 import type { Identity } from './identity.ts';
 import { prepareIdentityDirectory, writeIdentity } from './identity-files.ts';
 import { keepIssued } from './keep-issued.ts';
-import { offeredRoots, pinnedAmong } from './learn-root.ts';
+import { type OfferedRoots, offeredRoots, pinnedAmong } from './learn-root.ts';
 import { defaultKeyKind, makeOwnRequest, type OwnRequest } from './own-request.ts';
 import { type ProofKey, signProof } from './proof/sign-proof.ts';
 import { proveIssued } from './prove-issued.ts';
@@ -32,7 +32,7 @@ export interface EnrolOptions {
   /** Signs this enrolment, and has to sign every renewal of what it gives. None unless given. */
   readonly proofKey?: ProofKey;
   /** What {@link offeredRoots} was answered before. */
-  readonly offered?: readonly Certificate[];
+  readonly offered?: OfferedRoots;
   /** Key and request that were made before; `keyKind` is not looked at then. */
   readonly ownRequest?: OwnRequest;
   /** Wished lifetime; the authority's default unless given. */
@@ -64,6 +64,7 @@ export interface EnrolOptions {
  */
 export async function enrol(options: EnrolOptions): Promise<Identity> {
   const { clock, out, signal, timeoutMs = 15_000 } = options;
+  let { offered } = options;
   // 1. what is pinned, before any byte is sent
   const address = parseAuthorityUrl(options.url);
   const token = tokenOf(options);
@@ -77,13 +78,16 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
       options.ownRequest ?? (await makeOwnRequest(options.keyKind ?? defaultKeyKind, held));
     // 4. the root, from anybody, compared with the pin
     const abort = signal === undefined ? {} : { signal };
-    const offered = options.offered ?? (await offeredRoots({ address, timeoutMs, ...abort }));
-    const pinnedRoot = pinnedAmong(offered, { address, fingerprint });
-    // 5. mutual proof: connect again, verified by our own verifier against that root alone; only then the token
+    offered ??= await offeredRoots({ address, timeoutMs, clock, ...abort });
+    const pinnedRoot = pinnedAmong(offered.roots, { address, fingerprint });
+    const opened = offered.connection === undefined ? {} : { opened: offered.connection };
+    // 5. mutual proof: the connection, or another, verified by our own verifier against that root alone; only then the token
     const client = new AuthorityClient({
       url: address.origin,
       timeoutMs,
-      transport: authorityTransport({ url: address.origin, bundles: vouchedBy(pinnedRoot), clock }),
+      transport: authorityTransport({
+        ...{ url: address.origin, bundles: vouchedBy(pinnedRoot), clock, ...opened },
+      }),
     });
     const { ttlMs, ...wishes } = wishesOf(options);
     const { proofKey } = options;
@@ -117,6 +121,8 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
   } catch (thrown) {
     await place?.giveUp();
     throw thrown;
+  } finally {
+    offered?.connection?.close();
   }
 }
 

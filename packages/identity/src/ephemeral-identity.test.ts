@@ -100,6 +100,36 @@ test('an instance that has the roots beside its code does not ask for them, and 
   });
 });
 
+test('an instance enrols over the connection that the roots came from, and over another where that was closed', async () => {
+  const { url, seen } = authority;
+  const token = revealJoinToken(authority.token);
+  for (const [closes, connections] of [
+    [false, 1],
+    [true, 2],
+  ] as const) {
+    const before = seen.length;
+    const sockets = new Set<unknown>();
+    authority.answer = (path, response) => {
+      sockets.add(response.socket);
+      if (closes && path === '/v1/bundle.pem') response.setHeader('connection', 'close');
+      return false;
+    };
+    // Written so, it is none that an instance of the other tests has.
+    const at = `${url.replace('127.0.0.1', '127.000.000.001')}${closes ? '/' : ''}`;
+    const live = await identity.ephemeral({ url: at, token });
+    authority.answer = undefined;
+    assert.equal(sockets.size, connections);
+    assert.deepEqual(
+      seen.slice(before).map(({ path, hadToken }) => [path, hadToken]),
+      [
+        ['/v1/bundle.pem', false],
+        ['/v1/enrol', true],
+      ],
+    );
+    await live.stop();
+  }
+});
+
 test('a failure is told, and not remembered', async () => {
   const options = { url: `${authority.url}/` };
   const failing = identity.ephemeral({

@@ -16,9 +16,10 @@ import {
 } from '@countersign/x509';
 import { parseAuthorityUrl } from './authority-url.ts';
 import { enrol } from './enrol.ts';
-import { offeredRoots } from './learn-root.ts';
+import { type OfferedRoots, offeredRoots } from './learn-root.ts';
 import { type LiveIdentity, liveIdentity } from './live/live-identity.ts';
 import { warningLog } from './live/warning-log.ts';
+import { openConnection } from './open-connection.ts';
 import { defaultKeyKind, makeOwnRequest } from './own-request.ts';
 import { renewOverMtls } from './renewal.ts';
 import { type RotatingIdentity, startRotation } from './start-rotation.ts';
@@ -86,19 +87,21 @@ async function begin(options: EphemeralOptions): Promise<Instance> {
   const ttl = ttlMs === undefined ? {} : { ttlMs };
   const { timeoutMs = 15_000 } = options;
   // 1. the key is made, and the authority asked for its roots, while the token is fetched
-  const [ownRequest, token, offered] = await Promise.all([
+  const offering = rootsOf(options, { timeoutMs, clock });
+  const [offered, ownRequest, token] = await Promise.all([
+    offering,
     makeOwnRequest(options.keyKind ?? defaultKeyKind),
     tokenOf(options),
-    options.bundle === undefined
-      ? offeredRoots({ address: parseAuthorityUrl(url), timeoutMs })
-      : certificatesFromPem(options.bundle),
-  ]);
-  // 2. the enrolment
+  ]).catch((thrown: unknown) => {
+    offering.then(({ connection }) => connection?.close()).catch(() => {});
+    throw thrown;
+  });
+  // 2. the enrolment, over the connection that the roots came from
   const identity = await enrol({
     ...{ url, token, ownRequest, offered, timeoutMs, clock, ...ttl },
-    ...pinOf(options, token, offered),
+    ...pinOf(options, token, offered.roots),
     ...(spiffeId === undefined ? {} : { spiffeId }),
-  });
+  }).finally(() => offered.connection?.close());
   // 3. fresh for as long as the instance runs
   const renew = renewOverMtls({ url, clock, ...ttl });
   const rotation = startRotation({ identity, renew, clock, log, meter });
@@ -119,6 +122,20 @@ async function stillGood(known: Promise<Instance>, options: EphemeralOptions): P
   if (renewed || clock.now() <= instance.rotation.svid().notAfter) return instance;
   await instance.rotation.stop();
   return begin(options);
+}
+
+/** The authority's roots, and a connection to it for what comes next. */
+async function rootsOf(
+  { url, bundle }: EphemeralOptions,
+  { timeoutMs, clock }: { readonly timeoutMs: number; readonly clock: Clock },
+): Promise<OfferedRoots> {
+  const address = parseAuthorityUrl(url);
+  if (bundle === undefined) return offeredRoots({ address, timeoutMs, clock });
+  const roots = certificatesFromPem(bundle);
+  // Where it fails, the enrolment tries again, and says why it cannot.
+  const signal = AbortSignal.timeout(timeoutMs);
+  const connection = await openConnection(address, { clock, signal }).catch(() => undefined);
+  return { roots, ...(connection === undefined ? {} : { connection }) };
 }
 
 /** A join token names the root; for another one somebody has to. */

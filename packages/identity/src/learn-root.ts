@@ -1,14 +1,21 @@
 import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
-import { CountersignError, messageOf } from '@countersign/base';
+import { type Clock, CountersignError, messageOf, nodeHttp, systemClock } from '@countersign/base';
 import { routes } from '@countersign/wire';
 import { type Certificate, certificatesFromPem, fingerprintOf } from '@countersign/x509';
 import type { AuthorityAddress } from './authority-url.ts';
+import { type OpenConnection, openConnection } from './open-connection.ts';
 
 export interface OfferedRootsOptions {
   readonly address: AuthorityAddress;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+}
+
+export interface OfferedRoots {
+  readonly roots: readonly Certificate[];
+  /** Whence they came, for the next call; whoever is given it closes it. */
+  readonly connection?: OpenConnection;
 }
 
 export interface LearnRootOptions extends OfferedRootsOptions {
@@ -23,7 +30,9 @@ export interface LearnRootOptions extends OfferedRootsOptions {
  * @throws CountersignError ERR_IDENTITY_ROOT, ERR_WIRE_UNREACHABLE, ERR_TIMEOUT
  */
 export async function learnRoot(options: LearnRootOptions): Promise<Certificate> {
-  return pinnedAmong(await offeredRoots(options), options);
+  const { roots, connection } = await offeredRoots(options);
+  connection?.close();
+  return pinnedAmong(roots, options);
 }
 
 /**
@@ -31,9 +40,15 @@ export async function learnRoot(options: LearnRootOptions): Promise<Certificate>
  *
  * @throws CountersignError ERR_IDENTITY_ROOT, ERR_WIRE_UNREACHABLE, ERR_TIMEOUT
  */
-export async function offeredRoots(options: OfferedRootsOptions): Promise<readonly Certificate[]> {
+export async function offeredRoots(options: OfferedRootsOptions): Promise<OfferedRoots> {
   const attempted = attemptAt(options.address);
-  return readRoots(await fetchAnchors(options, attempted), attempted);
+  const { pem, connection } = await fetchAnchors(options, attempted);
+  try {
+    return { roots: readRoots(pem, attempted), connection };
+  } catch (thrown) {
+    connection.close();
+    throw thrown;
+  }
 }
 
 /** @throws CountersignError ERR_IDENTITY_ROOT where none has the fingerprint */
@@ -65,15 +80,26 @@ function readRoots(pem: string, attempted: string): readonly Certificate[] {
   }
 }
 
-async function fetchAnchors(options: OfferedRootsOptions, attempted: string): Promise<string> {
-  const { address, timeoutMs } = options;
+interface Anchors {
+  readonly pem: string;
+  readonly connection: OpenConnection;
+}
+
+async function fetchAnchors(options: OfferedRootsOptions, attempted: string): Promise<Anchors> {
+  const { address, timeoutMs, clock = systemClock } = options;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
   try {
-    return await getPem(address, signal);
+    const connection = await openConnection(address, { clock, signal });
+    try {
+      return { pem: await getPem(address, connection, signal), connection };
+    } catch (thrown) {
+      connection.close();
+      throw thrown;
+    }
   } catch (thrown) {
     if (options.signal?.aborted === true) throw options.signal.reason;
-    if (thrown instanceof CountersignError) throw thrown;
+    if (thrown instanceof CountersignError && thrown.code.startsWith('ERR_WIRE_')) throw thrown;
     const [code, reason] = timeout.aborted
       ? (['ERR_TIMEOUT', `no answer within ${timeoutMs} ms`] as const)
       : (['ERR_WIRE_UNREACHABLE', messageOf(thrown)] as const);
@@ -81,18 +107,21 @@ async function fetchAnchors(options: OfferedRootsOptions, attempted: string): Pr
   }
 }
 
-async function getPem(address: AuthorityAddress, signal: AbortSignal): Promise<string> {
+/** Nothing is believed of the connection; the pin judges what it brings. */
+async function getPem(
+  address: AuthorityAddress,
+  connection: OpenConnection,
+  signal: AbortSignal,
+): Promise<string> {
   const { path, method, maxAnswerBytes } = routes.bundlePem;
-  const asked = request({
+  const asked = nodeHttp().request({
+    createConnection: () => connection.socket,
     host: address.host,
     port: address.port,
     method,
     path,
     signal,
-    agent: false,
-    servername: address.isAddress ? '' : address.host,
-    // Nothing is believed of this connection; the pin judges what it brings.
-    rejectUnauthorized: false,
+    headers: { connection: 'keep-alive' },
   });
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     asked.once('response', resolve);
@@ -109,6 +138,7 @@ async function getPem(address: AuthorityAddress, signal: AbortSignal): Promise<s
     }
     parts.push(part);
   }
+  connection.used();
   if (response.statusCode === 200) return Buffer.concat(parts).toString('latin1');
   throw new CountersignError(
     'ERR_WIRE_ROUTE',

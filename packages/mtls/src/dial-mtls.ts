@@ -58,6 +58,8 @@ export interface DialOptions {
   /** For name look-up, TCP and TLS together; 10,000 unless given. */
   readonly timeoutMs?: number;
   readonly clock: Clock;
+  /** A connection to there that {@link dialUnjudged} opened, to be judged and used instead of another. */
+  readonly opened?: TLSSocket;
   /** Remembers verified signatures, for callers who dial the same servers again. */
   readonly signatures?: SignatureCache;
   /** Where the connection is registered, so that it can be re-asked and cut. */
@@ -79,12 +81,15 @@ export interface Dialled {
  *   and what path validation refuses, with `selfSigned: true` in its fields where the server's certificate is that
  */
 export async function dialMtls(options: DialOptions): Promise<Dialled> {
-  const where = `${isIP(options.host) === 6 ? `[${options.host}]` : options.host}:${options.port}`;
-  const attempted = `connect to "${where}"`;
+  const attempted = attemptAt(options);
   if (options.signal?.aborted) throw new CountersignError('ERR_DIAL_ABORTED', attempted);
 
   // 1. dial and handshake, with the identity as it is now
-  const { socket, staple } = await handshake(options, attempted);
+  const { opened } = options;
+  const { socket, staple } =
+    opened === undefined
+      ? await handshake(options, attempted)
+      : { socket: opened, staple: undefined };
   try {
     // 2. chain and peer: our own verifier, before a byte is written
     let judged = judgeServer(options, socket);
@@ -126,12 +131,34 @@ export async function dialMtls(options: DialOptions): Promise<Dialled> {
   }
 }
 
+/**
+ * Opens a connection whose other end is nobody as yet, and shows it nothing of ours: for what proves itself, such as a root
+ * whose fingerprint is known. `dialMtls` judges it afterwards.
+ *
+ * @throws CountersignError ERR_DIAL_*, ERR_TLS_*
+ */
+export async function dialUnjudged(options: UnjudgedOptions): Promise<TLSSocket> {
+  return (await handshake(options, attemptAt(options))).socket;
+}
+
+export type UnjudgedOptions = Pick<
+  DialOptions,
+  'host' | 'port' | 'minVersion' | 'signal' | 'timeoutMs' | 'clock'
+>;
+
+function attemptAt({ host, port }: Pick<DialOptions, 'host' | 'port'>): string {
+  return `connect to "${isIP(host) === 6 ? `[${host}]` : host}:${port}"`;
+}
+
 interface Shaken {
   readonly socket: TLSSocket;
   readonly staple: Uint8Array | undefined;
 }
 
-async function handshake(options: DialOptions, attempted: string): Promise<Shaken> {
+async function handshake(
+  options: UnjudgedOptions & Partial<DialOptions>,
+  attempted: string,
+): Promise<Shaken> {
   const svid = options.svids?.svid();
   const { host, port, preamble, allowHalfOpen = false } = options;
   const raw = preamble === undefined ? undefined : openTcp({ host, port, allowHalfOpen }, preamble);
@@ -251,7 +278,7 @@ function parseChain(sent: readonly Uint8Array[]) {
 }
 
 // RFC 6066 §3: literal addresses are not permitted in the server name.
-function serverNameOf(options: DialOptions): string {
+function serverNameOf(options: Pick<DialOptions, 'host' | 'servername'>): string {
   const name = options.servername ?? options.host;
   return isIP(name) === 0 ? name : '';
 }

@@ -1,6 +1,6 @@
 export { type AcmeAlpnOptions, type AlpnAnswer, serveAcmeAlpn } from './acme-alpn-server.ts';
 export { ChainMemory } from './chain-memory.ts';
-export { type Dialled, type DialOptions, dialMtls } from './dial-mtls.ts';
+export { type Dialled, type DialOptions, dialMtls, dialUnjudged } from './dial-mtls.ts';
 export { type ExpectPeer, expectName, expectSpiffeId } from './expect-peer.ts';
 export {
   beginsTls,
