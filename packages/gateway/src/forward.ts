@@ -263,7 +263,11 @@ class Forwarding implements UpstreamHandler {
     const upstream = this.#upstream;
     if (upstream === undefined || this.#clientLeft || isOurOwn(thrown)) return;
     const isLate = failureOf(thrown).code === 'ERR_UPSTREAM_TIMEOUT';
-    this.#exchange.cluster.report(upstream, isLate ? 'late' : 'failed');
+    this.#exchange.cluster.report(
+      upstream,
+      isLate ? 'late' : 'failed',
+      this.#controller !== undefined,
+    );
   }
 
   /** Whether a pooled connection turned out to be closed, for a request that may be sent once more. */

@@ -98,7 +98,7 @@ async function dial(permit: Permit, session: Session, cluster: Cluster): Promise
     cluster.report(upstream, 200);
     return socket;
   } catch (thrown) {
-    if (!gone.signal.aborted) cluster.report(upstream, 'failed');
+    if (!gone.signal.aborted) cluster.report(upstream, 'failed', false);
     throw thrown;
   }
 }

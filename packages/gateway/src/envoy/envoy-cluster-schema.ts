@@ -132,6 +132,8 @@ export const cluster = z.strictObject({
   health_checks: z.array(healthCheck).max(1, 'expected one, as Envoy has').optional(),
   common_lb_config: z
     .strictObject({
+      /** What is found out is in force at once here. */
+      update_merge_window: only('0s'),
       healthy_panic_threshold: z
         .strictObject({ value: z.number().min(0).max(100).default(0) })
         .optional(),

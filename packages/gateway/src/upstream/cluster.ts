@@ -60,8 +60,8 @@ export class Cluster {
   }
 
   /** Tells what became of one attempt, so that an endpoint that answers badly can be taken out. */
-  report(upstream: Upstream, attempted: Attempted): void {
-    this.#outliers?.report(upstream, attempted);
+  report(upstream: Upstream, attempted: Attempted, wasSent = true): void {
+    this.#outliers?.report(upstream, attempted, wasSent);
   }
 
   /** The endpoints as they are now. */

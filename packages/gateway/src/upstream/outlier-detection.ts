@@ -46,7 +46,8 @@ export class OutlierDetection {
     this.#around = around;
   }
 
-  report(upstream: Upstream, attempted: Attempted): void {
+  /** @param wasSent whether there was a connection for it, which ends a row of failures to connect */
+  report(upstream: Upstream, attempted: Attempted, wasSent: boolean): void {
     const monitor = this.#monitorOf(upstream);
     const { splitsLocalErrors, consecutiveLocal } = this.#model;
     if (typeof attempted === 'number') {
@@ -55,7 +56,7 @@ export class OutlierDetection {
     } else if (!splitsLocalErrors) {
       this.#answered(upstream, monitor, attempted === 'late' ? 504 : 503);
     } else {
-      monitor.localFailures += 1;
+      monitor.localFailures = wasSent ? 1 : monitor.localFailures + 1;
       if (monitor.localFailures === consecutiveLocal) {
         this.#eject(upstream, monitor, 'consecutive_local_origin_failure');
       }
