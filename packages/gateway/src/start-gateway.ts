@@ -247,7 +247,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     void handleTunnel({ facts, cluster, metrics, onOpened, onFailed, clock, log }, session);
   };
   const outward = await openOutbound(config.model, {
-    ...{ resolve: clustered.resolve, limits, newId, onExchange, onTunnel: passBytes, clock, log },
+    resolve: async (host) => (await clustered.resolve(host, false)).addresses,
+    ...{ limits, newId, onExchange, onTunnel: passBytes, clock, log },
     onHttp: (session) => chooseFront(fronts, session.live.socket, session, limits, clock),
   });
   const clients = new ClientListeners({

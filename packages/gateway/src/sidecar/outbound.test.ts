@@ -128,7 +128,7 @@ test('a raw connection of the application keeps its halves on the way through tw
 
 test('in ALLOW_ANY the proxy passes on what is elsewhere, and never to this machine or link-local', async (t) => {
   const names: Record<string, string> = { 'metadata.test': '169.254.169.254', 'me.test': '::1' };
-  const resolve = async (host: string) => [names[host] ?? '127.0.0.1'];
+  const resolve = async (host: string) => ({ addresses: [names[host] ?? '127.0.0.1'] });
   const app = await startApp(t, echoPlain);
   const { portOf, sidecar } = await startSidecarOf(
     t,
