@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,21 +17,13 @@ import {
 import { nonceOfKey } from '@countersign/wire';
 import { formatGeneralName, keySigner, parseCertificate } from '@countersign/x509';
 import { request, testAuthority } from '../../test/authority-under-test.ts';
+import { signedToken, tokenHierarchy } from '../../test/token-provisioners.ts';
 import type { Authority } from '../authority.ts';
 import { ProvisionerDesk } from './provisioner-desk.ts';
 
 const subscription = '8d10da13-8125-4ba9-a717-bf7490507b3d';
 const tenant = 'https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/';
-const yaml = (at: string) => `
-ca:
-  root: { curve: P-256, validity: 87600h }
-  intermediate: { services: { curve: P-256, validity: 8760h } }
-service_certificates:
-  validity: 24h
-  san_policies:
-    require_spiffe: false
-    spiffe_trust_domain: example.com
-    allowed_dns_patterns: ['**.example.test']
+const yaml = (at: string) => `${tokenHierarchy}
 policy:
   rules:
     - { name: no bastion, callers: ['aws:ec2/i-bad*'], deny: ['dns:**.example.test'] }
@@ -76,11 +68,9 @@ provisioners:
 const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
 function token(claims: object): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const now = Math.floor(Date.now() / 1000);
   const whole = { iat: now, exp: now + 300, aud: 'countersign', ...claims };
-  const signed = `${part({ alg: 'RS256', kid: 'k1' })}.${part(whole)}`;
-  return `${signed}.${sign('sha256', Buffer.from(signed), pair.privateKey).toString('base64url')}`;
+  return signedToken({ alg: 'RS256' }, whole, pair.privateKey);
 }
 
 describe('documents of clouds, of their shape and signed by keys of the test', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -17,6 +17,7 @@ import {
 } from '@countersign/x509';
 import { exchange, type TestApi, testApi } from '../../test/api-under-test.ts';
 import { issuedOf, request, testAuthority } from '../../test/authority-under-test.ts';
+import { signedToken, tokenHierarchy } from '../../test/token-provisioners.ts';
 
 const now = () => Math.floor(Date.now() / 1000);
 const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -24,25 +25,11 @@ const jwksOf = (key: KeyObject) =>
   JSON.stringify({ keys: [{ ...key.export({ format: 'jwk' }), kid: 'k1', use: 'sig' }] });
 
 function token(claims: object, more: { key?: KeyObject; header?: object } = {}): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const header = { alg: 'ES256', kid: 'k1', ...more.header };
   const whole = { iat: now(), exp: now() + 300, aud: 'countersign', ...claims };
-  const signed = `${part(header)}.${part(whole)}`;
-  const key = more.key ?? pair.privateKey;
-  const signature = sign('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' });
-  return `${signed}.${signature.toString('base64url')}`;
+  return signedToken({ alg: 'ES256', ...more.header }, whole, more.key ?? pair.privateKey);
 }
 
-const yaml = (at: string, issuer: string) => `
-ca:
-  root: { curve: P-256, validity: 87600h }
-  intermediate: { services: { curve: P-256, validity: 8760h } }
-service_certificates:
-  validity: 24h
-  san_policies:
-    require_spiffe: false
-    spiffe_trust_domain: example.com
-    allowed_dns_patterns: ['**.example.test']
+const yaml = (at: string, issuer: string) => `${tokenHierarchy}
 policy:
   rules:
     - { name: no secrets, callers: ['jwk:step/*'], deny: ['dns:secret.example.test'] }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import {
 } from '@countersign/x509';
 import { exchange, type TestApi, testApi } from '../../test/api-under-test.ts';
 import { issuedOf, request, testAuthority } from '../../test/authority-under-test.ts';
+import { signedToken, tokenHierarchy } from '../../test/token-provisioners.ts';
 import { parseCaConfig } from '../ca-config.ts';
 
 const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -20,16 +21,7 @@ const sealedHeader = Buffer.from('{"alg":"PBES2-HS256+A128KW","enc":"A256GCM"}')
   'base64url',
 );
 const sealed = `${sealedHeader}.AA.BB.CC.DD`;
-const yaml = (at: string) => `
-ca:
-  root: { curve: P-256, validity: 87600h }
-  intermediate: { services: { curve: P-256, validity: 8760h } }
-service_certificates:
-  validity: 24h
-  san_policies:
-    require_spiffe: false
-    spiffe_trust_domain: example.com
-    allowed_dns_patterns: ['**.example.test']
+const yaml = (at: string) => `${tokenHierarchy}
 provisioners:
   - { name: operators, type: jwk, jwks_file: ${at}/jwks, encrypted_key_file: ${at}/sealed, audiences: ['https://ca.test/1.0/sign'] }
   - { name: open, type: jwk, jwks_file: ${at}/jwks, encrypted_key_file: ${at}/jwks, audiences: ['https://ca.test/1.0/sign'] }
@@ -39,12 +31,9 @@ step: {}
 `;
 
 function token(claims: object): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Math.floor(Date.now() / 1000) + 300;
   const own = { iss: 'operators', aud: 'https://ca.test/1.0/sign', jti: randomUUID() };
-  const signed = `${part({ alg: 'ES256', kid: 'k1' })}.${part({ exp, ...own, ...claims })}`;
-  const key = { key: pair.privateKey, dsaEncoding: 'ieee-p1363' } as const;
-  return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`;
+  return signedToken({ alg: 'ES256' }, { exp, ...own, ...claims }, pair.privateKey);
 }
 
 describe("step-ca's paths", () => {
