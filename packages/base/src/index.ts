@@ -23,6 +23,7 @@ export {
   messageOf,
 } from './errors.ts';
 export { type Log, noLog } from './log.ts';
+export { MemoryToSpare } from './memory-to-spare.ts';
 export {
   type Counter,
   type Gauge,

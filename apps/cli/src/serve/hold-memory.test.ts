@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { cachedDataVersionTag, getHeapSpaceStatistics } from 'node:v8';
 import { holdMemory } from './hold-memory.ts';
+import { returnFreedMemory } from './return-freed-memory.ts';
 
 test('a process under load keeps its young generation small', async () => {
   const flags = cachedDataVersionTag();
@@ -26,6 +27,11 @@ test('a process under load keeps its young generation small', async () => {
   // Or V8 would throw away what it kept of our code, at the next start.
   letGo();
   assert.equal(cachedDataVersionTag(), flags);
+});
+
+test('what C has freed goes back where the C library is that of GNU', async () => {
+  const { header } = process.report.getReport() as { readonly header: object };
+  assert.equal(await returnFreedMemory(), 'glibcVersionRuntime' in header);
 });
 
 function youngBytes(): number {

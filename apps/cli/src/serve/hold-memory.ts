@@ -1,9 +1,14 @@
 import { flushCompileCache } from 'node:module';
-import { PerformanceObserver } from 'node:perf_hooks';
+import { PerformanceObserver, performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+import { MemoryToSpare } from '@countersign/base';
+import { returnFreedMemory } from './return-freed-memory.ts';
 
 /** Both halves. More of it saves no CPU that can be measured, and V8 would take four times as much. */
 const youngBytes = 16 * 1024 * 1024;
+/** As long as this, and of it no more of this thread's time than that: then it has nothing to do. */
+const restMs = 500;
+const mostBusy = 0.05;
 /** V8's own. */
 const defaults = { factor: 2, percent: 0 };
 
@@ -12,6 +17,8 @@ const defaults = { factor: 2, percent: 0 };
  * its own start alone, but asks at each growth by what factor: so it grows to 16 MB and then little or no more, and the
  * old one by as much as lives before it is collected.
  *
+ * What a busy time has taken goes back to the system once there is nothing to do.
+ *
  * Code that V8 kept is good under the very flags that it was kept under. So this begins once the code is there, and
  * what is returned has to be called before the process ends, which is when what was loaded since is kept.
  */
@@ -19,16 +26,46 @@ export function holdMemory(): () => void {
   flushCompileCache();
   setFlagsFromString('--heap-growing-percent=100');
   let factor = setFactor(1);
+  const rest = restKeeper();
   // V8 gives the young generation up where little is asked for: it may come back.
   const observer = new PerformanceObserver(() => {
     const wanted = Math.max(1, Math.floor(youngBytes / youngNow()));
     if (wanted !== factor) factor = setFactor(wanted);
+    rest.watch();
   });
   observer.observe({ entryTypes: ['gc'] });
   return () => {
     observer.disconnect();
+    rest.end();
     setFactor(defaults.factor);
     setFlagsFromString(`--heap-growing-percent=${defaults.percent}`);
+  };
+}
+
+/** Waits for a time of rest after each collection that it is told of. */
+function restKeeper(): { watch(): void; end(): void } {
+  const spare = new MemoryToSpare();
+  let timer: NodeJS.Timeout | undefined;
+  let begin = performance.eventLoopUtilization();
+  const wait = (then: () => void): void => {
+    begin = performance.eventLoopUtilization();
+    timer = setTimeout(then, restMs).unref();
+  };
+  function look(): void {
+    if (performance.eventLoopUtilization(begin).utilization > mostBusy) wait(look);
+    else if (spare.give()) wait(giveRest);
+    else timer = undefined;
+  }
+  /** The ledger's thread is at rest by now, too. */
+  function giveRest(): void {
+    timer = undefined;
+    void returnFreedMemory();
+  }
+  return {
+    watch() {
+      if (timer === undefined) wait(look);
+    },
+    end: () => clearTimeout(timer),
   };
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { CountersignError, messageOf } from '@countersign/base';
+import { CountersignError, MemoryToSpare, messageOf } from '@countersign/base';
 import { HalfWritten } from './half-written.ts';
 import { ledgerReads, ledgerWrites } from './ledger-rules.ts';
 import { randomOctets } from './random-octets.ts';
@@ -17,7 +17,7 @@ import type {
 import { openLedgerDatabase } from './sqlite-schema.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
-/** So long after the last batch the log beside the file has its turn. */
+/** So long after the last batch the log beside the file has its turn, and memory that is not needed goes back. */
 const quietMs = 500;
 
 /** The worker thread of a SqliteLedger: one batch, one transaction, one sync to disk, then the answers. */
@@ -52,7 +52,11 @@ function serve(port: MessagePort, start: WorkerStart): void {
   }
   reply({ kind: 'ready' });
 
-  const quiet = setTimeout(() => moveLog(open.database), quietMs).unref();
+  const spare = new MemoryToSpare();
+  const quiet = setTimeout(function rest() {
+    moveLog(open.database);
+    if (spare.give()) open.database.exec('PRAGMA shrink_memory');
+  }, quietMs).unref();
   port.on('message', function onBatch(batch: WorkerBatch) {
     quiet.refresh();
     try {
