@@ -100,7 +100,7 @@ export class LogTiles {
 
   async #write({ name, bytes }: EdgeTile): Promise<void> {
     const isBundle = name.level === 'entries';
-    const content = isBundle ? await packBundle(bytes, name.width === tileWidth) : bytes;
+    const content = isBundle ? await packBundle(bytes) : bytes;
     await this.#files.write(formatTilePath(name), content);
   }
 }
