@@ -145,6 +145,11 @@ test('an identity that the agent never gives is waited for so long, and what it 
   await issuer('given');
   const told = await countersign([...exec, 'echo $COUNTERSIGN_SPIFFE_ID']);
   assert.deepEqual([told.code, told.stdout.trim()], [0, id('given')], told.stderr);
+  const kept = await countersign([
+    ...['exec', '--issuer', file('issuer.yaml'), '--identity', file('kept'), '--', 'true'],
+  ]);
+  assert.equal(kept.code, 2, kept.stderr);
+  assert.match(kept.stderr, /workload_api gives it at each start, so that nothing is kept/);
   await issuer('never');
   const never = await countersign([...exec, 'echo ran']);
   assert.equal(never.code, 3, never.stderr);

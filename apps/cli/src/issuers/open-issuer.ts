@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { type Meter, messageOf } from '@countersign/base';
+import { CountersignError, type Meter, messageOf } from '@countersign/base';
 import { issuerSchema, readConfigText, type WrittenIssuer } from '@countersign/config';
 import {
   type FollowedIdentity,
@@ -33,7 +33,7 @@ export interface OpenIssuerOptions extends IssuerSurroundings {
 /**
  * The identity of an `issuer:`; fresh from here on.
  *
- * @throws CountersignError ERR_ISSUER_*, ERR_IDENTITY_*
+ * @throws CountersignError ERR_ISSUER_*, ERR_IDENTITY_*, ERR_USAGE
  */
 export async function openIssuer(
   written: WrittenIssuer,
@@ -55,6 +55,11 @@ async function openLive(
 ): Promise<IssuedIdentity['live']> {
   const { clock, log, meter, directory, kept, onSwap } = options;
   const { workload_api: agent, files, spiffe_id: spiffeId = '', dns, ip, ttl: ttlMs } = written;
+  const giver = agent !== undefined ? 'workload_api' : files !== undefined ? 'files' : undefined;
+  if (giver !== undefined && kept !== undefined) {
+    const message = `keep the identity in "${kept}": ${giver} gives it at each start, so that nothing is kept`;
+    throw new CountersignError('ERR_USAGE', message, { hint: 'leave --identity out' });
+  }
   if (agent !== undefined) {
     const { socket: address, spiffe_id: chosen, wait: waitMs } = agent;
     const asked = { address, spiffeId: chosen, waitMs };
