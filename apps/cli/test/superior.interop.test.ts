@@ -4,7 +4,9 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import { systemClock } from '@countersign/base';
 import { type BaoServer, baoMissing, startBao } from '@countersign/testkit';
+import { certificatesFromPem } from '@countersign/x509';
 import { authorityYaml, id } from './authority-files.ts';
 import { countersign, startCountersign, temporaryDirectory } from './countersign.ts';
 
@@ -65,6 +67,41 @@ test('an authority that OpenBao does not certify says why, and serves as before'
   await enrol(server.urls[0] ?? '', 'payments');
 });
 
+test('what OpenBao certifies for a minute is certified again in time, and again, and nobody is refused meanwhile', {
+  skip,
+  timeout: 300_000,
+}, async (t) => {
+  const short = (await documented()).replace(/validity: \w+/, 'validity: 90s');
+  const { file, serve, enrol } = await authorityBelow(t, short);
+  const server = await serve();
+  await untilWell(server.urls[1] ?? '');
+  await writeFile(file('vault-root.pem'), vaultRoot);
+  const kept = async () => {
+    const [own] = certificatesFromPem(await readFile(file('state/superior.pem'), 'utf8'));
+    return own ?? assert.fail('superior.pem has none');
+  };
+  const seen = [await kept()];
+  assert.ok((seen[0]?.notAfter ?? 0) < Date.now() + 91_000);
+  for (let i = 0; seen.length < 3; i += 1) {
+    assert.ok(i < 2000, 'it is not certified again');
+    await systemClock.sleep(100);
+    const now = await kept();
+    if (now.serialHex !== seen.at(-1)?.serialHex) {
+      assert.ok(Date.now() < (seen.at(-1)?.notAfter ?? 0), 'the one before had ended');
+      seen.push(now);
+    }
+    const health = await fetch(`${server.urls[1]}/healthz`);
+    assert.equal(health.status, 200, await health.text());
+  }
+  assert.ok(Date.now() < (seen[0]?.notAfter ?? 0) + 120_000);
+  const late = await enrol(server.urls[0] ?? '', 'late');
+  const behind = certificatesFromPem(await readFile(join(late, 'chain.pem'), 'utf8'));
+  assert.ok(behind.some(({ serialHex }) => serialHex === seen.at(-1)?.serialHex));
+  const chain = ['-untrusted', join(late, 'chain.pem'), join(late, 'cert.pem')];
+  const { stdout } = await run('openssl', ['verify', '-CAfile', file('vault-root.pem'), ...chain]);
+  assert.match(stdout, /: OK/);
+});
+
 /** The YAML of docs/subordinate.md for Vault. */
 async function documented(): Promise<string> {
   const text = await readFile(new URL('../../../docs/subordinate.md', import.meta.url), 'utf8');
@@ -90,7 +127,11 @@ async function authorityBelow(t: TestContext, above: string) {
   return {
     file,
     serve: () =>
-      startCountersign(t, ['ca', 'serve', ...config, ...state, '--port', '0', '--admin-port', '0']),
+      startCountersign(
+        t,
+        ['ca', 'serve', ...config, ...state, '--port', '0', '--admin-port', '0'],
+        { timeoutMs: 240_000 },
+      ),
     async enrol(url: string, name: string) {
       const token = await countersign(['token', 'create', ...state, '--spiffe-id', id(name)]);
       const out = file(name);
