@@ -21,6 +21,7 @@ import {
   listenSchema,
   portSchema,
 } from './listener-config.ts';
+import { meshProviders } from './external/mesh-providers.ts';
 import { compileGatewayYaml } from './model/compile-gateway-yaml.ts';
 import type { GatewayModel } from './model/gateway-model.ts';
 import { checkProviders, providerSchema } from './provider-config.ts';
@@ -136,7 +137,8 @@ export const gatewaySchema = z.strictObject({
 export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   const document = parseConfigText(text, file);
   const { listen, listeners: several, ...config } = readDocument(gatewaySchema, document);
-  const { routes, authorization, ca, revocation, issuanceLog } = config;
+  const { routes, ca, revocation, issuanceLog } = config;
+  const authorization = withMeshProviders(document, config.authorization);
   const listeners = listenersOf(listen, several);
   checkAll(file, [
     () => checkListened(document, listeners, { listen, several }),
@@ -151,10 +153,22 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   const writesListeners = listen !== undefined || several !== undefined;
   return {
     ...config,
+    authorization,
     listeners,
     writesListeners,
     model: compileGatewayYaml({ listeners, routes }),
   };
+}
+
+function withMeshProviders(
+  document: SourceDocument,
+  authorization: z.output<typeof authorizationSchema>,
+): z.output<typeof authorizationSchema> {
+  const { mesh, providers } = authorization;
+  const ofMesh = meshProviders(document, mesh.extensionProviders ?? []);
+  return ofMesh.length === 0
+    ? authorization
+    : { ...authorization, providers: [...providers, ...ofMesh] };
 }
 
 /** What only an authority of ours has does not go with somebody else's. */

@@ -91,11 +91,13 @@ function wrongWithProvider({ url, spiffeId }: Pick<ProviderConfig, 'url' | 'spif
     return spiffeId === undefined ? 'needs the "spiffeId" that has to answer there' : undefined;
   }
   if (protocol !== 'http:') return 'is neither http:// nor https://';
-  const isHere =
-    hostname === 'localhost' ||
-    hostname === '[::1]' ||
-    (isIP(hostname) === 4 && hostname.startsWith('127.'));
-  return isHere
+  return isOnThisMachine(hostname)
     ? undefined
     : 'is clear text to another machine, expected https:// and a "spiffeId"';
+}
+
+/** @param hostname IPv6 in brackets */
+export function isOnThisMachine(hostname: string): boolean {
+  if (hostname === 'localhost' || hostname === '[::1]') return true;
+  return isIP(hostname) === 4 && hostname.startsWith('127.');
 }

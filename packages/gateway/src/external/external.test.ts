@@ -213,6 +213,26 @@ test('keys that say nothing to a gRPC service are refused by name', () => {
   assert.throws(identity, { message: /only the handshake does/ });
 });
 
+test('providers of a MeshConfig are asked, and refused where they would be in clear text elsewhere', async (t) => {
+  const port = await grpcService(t, (_, answer) => answer({ status: { code: 7 } }));
+  const { url } = await startUpstream(t, echo);
+  const of = (service: string, more = '') =>
+    `authorization:\n  mesh:\n    extensionProviders: [{ name: opa, envoyExtAuthzGrpc: { service: ${service}, port: ${port}${more} } }, { name: z, zipkin: {} }]\n`;
+  const rules = rulesOf(custom);
+  const { gateway } = await startWorld(t, url, {
+    rules,
+    yaml: of('127.0.0.1', ', failOpen: true'),
+  });
+  const { ask } = clientOf(t, gateway.url, alice);
+  assert.deepEqual([(await ask('/a')).status, (await ask('/x')).status], [403, 200]);
+  await assert.rejects(startWorld(t, url, { rules, yaml: of('ns/opa.ns.svc') }), {
+    message: /service: would be asked in clear text on another machine/,
+  });
+  await assert.rejects(startWorld(t, url, { rules, yaml: of('localhost', ', pathPrefix: /x') }), {
+    message: /unknown key "pathPrefix"/,
+  });
+});
+
 async function world(t: TestContext, provider: string, upstreamUrl?: string) {
   const url = upstreamUrl ?? (await startUpstream(t, echo)).url;
   const yaml = `authorization:\n  providers:\n    - ${provider}\n`;
