@@ -209,6 +209,11 @@ export const verbTable: readonly VerbRow[] = [
     load: async () => (await import('./verbs/sidecar-enforce.ts')).sidecarEnforceVerb,
   },
   {
+    name: 'sidecar rules',
+    summary: 'print or apply what sends connections through a sidecar: iptables or nftables',
+    load: async () => (await import('./verbs/sidecar-rules.ts')).sidecarRulesVerb,
+  },
+  {
     name: 'sidecar schema',
     summary: 'print the JSON Schema of sidecar.yaml, for editors',
     load: async () => (await import('./verbs/sidecar-schema.ts')).sidecarSchemaVerb,

@@ -22,6 +22,15 @@ export { needsOwnIdentity } from './model/own-identity.ts';
 export { type RequestTarget, readRequestTarget } from './request-target.ts';
 export { askSidecar, type ControlRequest } from './sidecar/control-socket.ts';
 export { type MixedPorts, type SeenConnection, strictPorts } from './sidecar/mixed-ports.ts';
+export {
+  formatScript,
+  type RedirectRules,
+  type RulesFormat,
+  type RulesScript,
+  type RulesStep,
+  redirectRulesOf,
+  rulesScripts,
+} from './sidecar/redirect-rules.ts';
 export { modesOf, parseSidecarConfig, type SidecarConfig } from './sidecar/sidecar-config.ts';
 export {
   type PlaintextCaller,
