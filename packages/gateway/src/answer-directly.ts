@@ -1,5 +1,5 @@
 import type { ClientExchange } from './client/client-exchange.ts';
-import { operateOnHeaders } from './model/header-operations.ts';
+import { type HeaderOperations, operateOnHeaders } from './model/header-operations.ts';
 import type { RedirectAction, RespondAction } from './model/route-model.ts';
 import type { Route } from './model/route-table.ts';
 import type { RequestHead } from './request-head.ts';
@@ -40,13 +40,13 @@ export function answerDirectly(
   { protocol, response }: Pick<ClientExchange, 'protocol' | 'response'>,
   head: RequestHead,
   { status, headers, body }: DirectAnswer,
-  more: { readonly route?: Route; readonly close: boolean },
+  more: { readonly operations?: readonly HeaderOperations[]; readonly close: boolean },
 ): void {
   const isBodiless = status === 204 || status === 304;
   const all = [...headers];
   if (body !== '') all.push('Content-Type', 'text/plain');
   if (!isBodiless) all.push('Content-Length', String(Buffer.byteLength(body)));
-  operateOnHeaders(all, more.route?.model.responseHeaders ?? []);
+  operateOnHeaders(all, more.operations ?? []);
   // RFC 9113 §8.2.2: HTTP/2 ends connections by other means.
   if (more.close && protocol === 'h1') all.push('Connection', 'close');
   response.writeHead(status, all);

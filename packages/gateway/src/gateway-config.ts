@@ -13,6 +13,7 @@ import { checkRevocationConfig, revocationSchema } from '@countersign/revocation
 import { parseNoteKey } from '@countersign/wire';
 import { z } from 'zod';
 import { checkOrigin, checkRoutes } from './check-routes.ts';
+import { meshProviders } from './external/mesh-providers.ts';
 import {
   addressSchema,
   checkListeners,
@@ -21,7 +22,6 @@ import {
   listenSchema,
   portSchema,
 } from './listener-config.ts';
-import { meshProviders } from './external/mesh-providers.ts';
 import { compileGatewayYaml } from './model/compile-gateway-yaml.ts';
 import type { GatewayModel } from './model/gateway-model.ts';
 import { checkProviders, providerSchema } from './provider-config.ts';

@@ -175,10 +175,16 @@ export async function handleRequest(
   const limits = limitsOf(session, routed);
   const limited = around.rateLimits.ask(limits, { peer, address: met.remoteAddress, rawHeaders });
   if (!limited.ok) return refuse(limited, { peer, result: 'denied', close: head.hasBody });
-  const answer = isTls ? redirectToTls(head) : directAnswerOf(routed.route, head, scheme);
+  const cors = isTls ? undefined : routed.route.cors?.(head, rawHeaders);
+  const answer = isTls
+    ? redirectToTls(head)
+    : (cors?.preflight ?? directAnswerOf(routed.route, head, scheme));
   if (answer !== undefined) {
     const close = (head.hasBody && !request.complete) || around.isStopping();
-    answerDirectly(client, head, answer, { ...(!isTls && { route: routed.route }), close });
+    const operations = isTls
+      ? []
+      : [...(routed.route.model.responseHeaders ?? []), ...(cors?.operations ?? [])];
+    answerDirectly(client, head, answer, { operations, close });
     around.log.debug(
       { ...shown, ...describePeer(peer), status: answer.status },
       'request answered',
@@ -220,6 +226,8 @@ export async function handleRequest(
   if (!sent.ok) return refuse(sent, { peer, result: 'malformed', close: head.hasBody });
   const path = sent.path + sent.query;
 
+  const operations =
+    cors === undefined ? target.responseHeaders : [...target.responseHeaders, ...cors.operations];
   const place = placeOf(action, cluster.model, {
     ...{ head, rawHeaders, sourceAddress: met.remoteAddress, newId: around.newId },
   });
@@ -247,7 +255,7 @@ export async function handleRequest(
     hash: place.hash,
     responseHeaders: [
       ...(consulted?.responseHeaders ?? []),
-      ...withLines(withLines(target.responseHeaders, limited.headers), place.cookies),
+      ...withLines(withLines(operations, limited.headers), place.cookies),
     ],
     maxBodyBytes: around.maxBodyBytes,
     clock: around.clock,

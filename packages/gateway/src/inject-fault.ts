@@ -16,7 +16,7 @@ export interface FaultSurroundings {
  */
 export async function injectFault(
   { delay, abort }: FaultModel,
-  { response }: ClientExchange,
+  { request, response, protocol }: ClientExchange,
   head: RequestHead,
   { clock, random }: FaultSurroundings,
 ): Promise<number | undefined> {
@@ -42,7 +42,10 @@ export async function injectFault(
   }
   const body = 'fault filter abort';
   const length = String(Buffer.byteLength(body));
-  response.writeHead(abort.status, ['Content-Type', 'text/plain', 'Content-Length', length]);
+  const headers = ['Content-Type', 'text/plain', 'Content-Length', length];
+  // What is left of an unread request body would be taken for the next request.
+  if (protocol === 'h1' && head.hasBody && !request.complete) headers.push('Connection', 'close');
+  response.writeHead(abort.status, headers);
   response.end(head.method === 'HEAD' ? undefined : body);
   return abort.status;
 }

@@ -236,3 +236,57 @@ test('a rewrite whose result no rule would have been asked about is refused', as
     ['/x?q=1'],
   );
 });
+
+test('pages of other origins read what a route lets them, and preflights are answered here', async (t) => {
+  const a = await scripted(t, 'a');
+  const words = 'methods: [GET, PUT], headers: [x-a, x-b], expose: [x-upstream], maxAge: 2m';
+  const cors = `cors: { origins: [{ suffix: .shop.test }], ${words}, credentials: true }`;
+  const routes = `
+  - { match: { pathPrefix: /here }, respond: { status: 200, body: ok }, ${cors} }
+  - { match: {}, upstream: ${a.upstream}, ${cors} }
+`;
+  const { gateway } = await startWorld(t, a.url, {
+    config: parseGatewayConfig(`listen: { port: 0 }\nroutes:${routes}`, 'gateway.yaml'),
+  });
+  const { ask } = clientOf(t, gateway.url, alice);
+  const preflight = (origin: string) =>
+    ask('/', { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'PUT' } });
+  const asked = await preflight('https://www.shop.test');
+  assert.equal(asked.status, 200);
+  assert.equal(asked.headers['access-control-allow-origin'], 'https://www.shop.test');
+  assert.equal(asked.headers['access-control-allow-methods'], 'GET,PUT');
+  assert.equal(asked.headers['access-control-allow-headers'], 'x-a,x-b');
+  assert.equal(asked.headers['access-control-max-age'], '120');
+  assert.equal(asked.headers['access-control-allow-credentials'], 'true');
+  assert.equal(a.seen.length, 0);
+  const foreign = await preflight('https://www.other.test');
+  assert.equal(foreign.headers['access-control-allow-origin'], undefined);
+  assert.equal(a.seen.length, 1);
+  for (const path of ['/', '/here']) {
+    const { headers } = await ask(path, { headers: { origin: 'https://x.shop.test' } });
+    assert.equal(headers['access-control-allow-origin'], 'https://x.shop.test');
+    assert.equal(headers['access-control-expose-headers'], 'x-upstream');
+    assert.match(String(headers.vary), /Origin/);
+    const other = await ask(path, { headers: { origin: 'https://other.test' } });
+    assert.equal(other.headers['access-control-allow-origin'], undefined);
+  }
+});
+
+test('a fault that answers before a body was read ends the connection, so that nothing of it is a request', async (t) => {
+  const a = await scripted(t, 'a');
+  const yaml = `listen: { port: 0 }
+routes: [{ match: {}, upstream: ${a.upstream}, fault: { abort: { status: 418 } } }]
+`;
+  const config = parseGatewayConfig(yaml, 'gateway.yaml');
+  const { gateway } = await startWorld(t, a.url, { config });
+  const { request } = clientOf(t, gateway.url, alice);
+  const sent = request('/', { method: 'POST', headers: { 'content-length': '100' } });
+  sent.on('error', () => {});
+  sent.write('half');
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  assert.equal(response.statusCode, 418);
+  assert.equal(response.headers.connection, 'close');
+  sent.destroy();
+  const long = yaml.replace('abort: { status: 418 }', 'delay: { time: 11m }');
+  assert.throws(() => parseGatewayConfig(long, 'gateway.yaml'), /expected at most 10m/);
+});

@@ -115,10 +115,29 @@ export const routeSchema = z.strictObject({
   /** Requests are sent there as well; what becomes of them there nobody is told. */
   mirror: z.strictObject({ ...upstreamShape, percent }).optional(),
   rateLimits: rateLimitsSchema,
+  /** Which pages of other origins may read the answers. */
+  cors: z
+    .strictObject({
+      origins: z.array(textSchema).min(1).max(64),
+      methods: z.array(z.string().regex(/^[A-Z]+$/)).optional(),
+      headers: z.array(headerName).optional(),
+      expose: z.array(headerName).optional(),
+      maxAge: durationSchema().optional(),
+      credentials: z.boolean().default(false),
+    })
+    .optional(),
   /** For trials of what callers do when things go wrong. */
   fault: z
     .strictObject({
-      delay: z.strictObject({ time: durationSchema(), percent }).optional(),
+      delay: z
+        .strictObject({
+          time: durationSchema().refine(
+            (ms) => ms <= 600_000,
+            'expected at most 10m: each delayed request is held',
+          ),
+          percent,
+        })
+        .optional(),
       abort: z.strictObject({ status: z.int().min(200).max(599), percent }).optional(),
     })
     .optional(),

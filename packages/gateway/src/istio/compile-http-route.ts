@@ -1,4 +1,5 @@
 import { type ConfigPath, configIssue, unsupported } from '@countersign/config';
+import type { CorsModel } from '../model/cors.ts';
 import type { HeaderOperations } from '../model/header-operations.ts';
 import { isHost } from '../model/header-schema.ts';
 import type { HeaderMatch, PathMatch, RequestMatch } from '../model/request-match.ts';
@@ -16,6 +17,7 @@ import type { TextMatch } from '../model/text-match.ts';
 import type { Destinations } from './compile-destination.ts';
 import type { IstioDocument } from './istio-document.ts';
 import type {
+  CorsPolicy,
   HeaderChanges,
   HttpMatch,
   HttpRoute,
@@ -50,10 +52,33 @@ export function compileHttpRoute(
   const name = `${document.namespace}/${document.name}${route.name === undefined ? '' : ` ${route.name}`} http.${index}`;
   const action = actionOf(route, path, around);
   const response = operationsOf(route.headers?.response);
+  const cors = route.corsPolicy && corsOf(route.corsPolicy);
   return matches.map((match) => ({
     ...{ name, action, match: matchOf(match) },
+    ...(cors !== undefined && { cors }),
     ...(response !== undefined && { responseHeaders: [response] }),
   }));
+}
+
+function corsOf(written: CorsPolicy): CorsModel {
+  const { allowOrigins = [], allowOrigin = [], maxAge, allowCredentials } = written;
+  const old = allowOrigin.map(
+    (text): TextMatch => (text === '*' ? { kind: 'prefix', text: '' } : { kind: 'exact', text }),
+  );
+  return {
+    origins: allowOrigins.length > 0 ? allowOrigins.map(originOf) : old,
+    methods: written.allowMethods?.join(','),
+    headers: written.allowHeaders?.join(','),
+    exposes: written.exposeHeaders?.join(','),
+    maxAge: maxAge === undefined ? undefined : String(Math.floor(maxAge / 1000)),
+    credentials: allowCredentials ?? false,
+    keepsUnmatched: written.unmatchedPreflights === 'IGNORE',
+  };
+}
+
+/** `*` alone is any, in Istio as in Envoy. */
+function originOf(written: StringMatch): TextMatch {
+  return written?.exact === '*' ? { kind: 'prefix', text: '' } : textOf(written);
 }
 
 function matchOf(match: HttpMatch): RequestMatch {

@@ -200,7 +200,10 @@ test('what is not done, or not there, is named where it is written', () => {
   const https = (tls: string) =>
     gateway(`{ port: { number: 443, protocol: HTTPS }, hosts: ["*"], tls: { ${tls} } }`);
   const cases: readonly (readonly [yaml: string, message: RegExp])[] = [
-    [of(`${route}, corsPolicy: {}`), /istio\.yaml:6:\d+: spec\.http\.0\.corsPolicy: is not done/],
+    [
+      of(`${route}, retries: { retryRemoteLocalities: true }`),
+      /istio\.yaml:6:\d+: spec\.http\.0\.retries\.retryRemoteLocalities: is not done/,
+    ],
     [of(`${route}, delegate: { name: x }`), /delegate: is not done/],
     [
       of(`${route}, mach: []`),

@@ -53,11 +53,29 @@ export function readIstioDocument<T>(
 
 /** Fields that Istio has and that are not done here: whoever writes one is told so. */
 export function undone<const K extends string>(...keys: readonly K[]) {
-  const never = z
-    .custom<undefined>((value) => value === undefined, 'is not done by this gateway')
-    .optional();
-  return Object.fromEntries(keys.map((key) => [key, never])) as Record<K, typeof never>;
+  const never = (key: string) =>
+    z
+      .custom<undefined>(
+        (value) => value === undefined,
+        `is not done by this gateway${insteadOf[key] === undefined ? '' : `, ${insteadOf[key]}`}`,
+      )
+      .optional();
+  return Object.fromEntries(keys.map((key) => [key, never(key)])) as Record<
+    K,
+    ReturnType<typeof never>
+  >;
 }
+
+/** What to write instead of a field that is not done. */
+const insteadOf: Readonly<Record<string, string>> = {
+  credentialName: 'name its files (serverCertificate, privateKey, caCertificates) instead',
+  credentialNames: 'name their files, a server for each, instead',
+  delegate: 'write its routes here instead',
+  tls: 'have TLS ended here by a Gateway, or pass it on by a listener of protocol tcp',
+  maglev: 'use ringHash instead',
+  sourceLabels: 'write an AuthorizationPolicy instead',
+  sourceNamespace: 'write an AuthorizationPolicy instead',
+};
 
 export const istioDuration = durationSchema;
 

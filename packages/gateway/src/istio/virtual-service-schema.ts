@@ -67,6 +67,21 @@ const match = z.strictObject({
 });
 export type HttpMatch = z.output<typeof match>;
 
+const corsPolicy = z.strictObject({
+  allowOrigins: z.array(stringMatch).optional(),
+  /** The same of old, compared whole; `*` is any. */
+  allowOrigin: z.array(z.string().min(1)).optional(),
+  allowMethods: z.array(z.string().min(1)).optional(),
+  allowHeaders: z.array(z.string().min(1)).optional(),
+  exposeHeaders: z.array(z.string().min(1)).optional(),
+  maxAge: istioDuration().optional(),
+  allowCredentials: z.boolean().nullable().optional(),
+  unmatchedPreflights: z.enum(['UNSPECIFIED', 'FORWARD', 'IGNORE']).optional(),
+});
+export type CorsPolicy = z.output<typeof corsPolicy>;
+
+const longestDelayMs = 600_000;
+
 const httpRoute = z.strictObject({
   name: z.string().optional(),
   match: z.array(match).optional(),
@@ -114,7 +129,10 @@ const httpRoute = z.strictObject({
     .strictObject({
       delay: z
         .strictObject({
-          fixedDelay: istioDuration(),
+          fixedDelay: istioDuration().refine(
+            (ms) => ms <= longestDelayMs,
+            'expected at most 10m: each delayed request is held',
+          ),
           percentage: percentage.optional(),
           percent: z.int().min(0).max(100).optional(),
           ...undone('exponentialDelay'),
@@ -135,7 +153,8 @@ const httpRoute = z.strictObject({
   mirrorPercent: z.int().min(0).max(100).optional(),
   mirrors: z.array(z.strictObject({ destination, percentage: percentage.optional() })).optional(),
   headers: headers.optional(),
-  ...undone('corsPolicy', 'delegate'),
+  corsPolicy: corsPolicy.optional(),
+  ...undone('delegate'),
 });
 export type HttpRoute = z.output<typeof httpRoute>;
 

@@ -2,6 +2,7 @@ import type { ListenerConfig } from '../listener-config.ts';
 import { compileRateLimits } from '../rate-limits/rate-limit-config.ts';
 import type { HeadersConfig, RouteConfig, TextConfig } from '../route-config.ts';
 import { ClusterNames } from './compile-upstreams.ts';
+import type { CorsModel } from './cors.ts';
 import type { GatewayModel } from './gateway-model.ts';
 import type { HeaderOperations } from './header-operations.ts';
 import type { ChainModel, ListenerModel } from './listener-model.ts';
@@ -69,6 +70,7 @@ function compileRoute(route: RouteConfig, index: number, clusters: ClusterNames)
     match: compileMatch(route.match),
     action: compileAction(route, clusters),
     ...compileRateLimits(route.rateLimits, `routes.${index}`),
+    ...(route.cors !== undefined && { cors: corsOf(route.cors) }),
     ...(responseHeaders !== undefined && { responseHeaders: [operationsOf(responseHeaders)] }),
   };
 }
@@ -113,6 +115,17 @@ function textOf(value: TextConfig): TextMatch {
   if ('present' in value) return { kind: 'present' };
   const [kind = 'exact', text = ''] = Object.entries(value)[0] ?? [];
   return { kind: kind as 'exact', text };
+}
+
+function corsOf({ maxAge, expose, ...cors }: NonNullable<RouteConfig['cors']>): CorsModel {
+  return {
+    origins: cors.origins.map(textOf),
+    methods: cors.methods?.join(','),
+    headers: cors.headers?.join(','),
+    exposes: expose?.join(','),
+    maxAge: maxAge === undefined ? undefined : String(Math.floor(maxAge / 1000)),
+    credentials: cors.credentials,
+  };
 }
 
 function compileAction(route: RouteConfig, clusters: ClusterNames): RouteAction {

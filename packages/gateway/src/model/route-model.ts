@@ -1,3 +1,4 @@
+import type { CorsModel } from './cors.ts';
 import type { HashModel } from './hash-model.ts';
 import type { HeaderOperations } from './header-operations.ts';
 import type { RateLimitModel } from './rate-limit-model.ts';
@@ -26,6 +27,7 @@ export interface RouteModel {
   readonly name: string;
   readonly match: RequestMatch;
   readonly action: RouteAction;
+  readonly cors?: CorsModel;
   /** What its callers may ask. */
   readonly rateLimits?: readonly RateLimitModel[];
   /** In this order. */

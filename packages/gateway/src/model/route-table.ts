@@ -1,3 +1,4 @@
+import { type CorsTest, corsTest } from './cors.ts';
 import type { HeaderOperations } from './header-operations.ts';
 import { type PathRewrite, pathRewrite, type WrittenRewrite } from './path-rewrite.ts';
 import { type RequestTest, type RoutedRequest, requestTest } from './request-match.ts';
@@ -15,6 +16,8 @@ export interface Route {
   readonly matches: RequestTest;
   /** What an upstream is asked for, or where a client is redirected to; absent: the same path. */
   readonly rewrite: PathRewrite | undefined;
+  /** What pages of other origins may read; undefined: the upstream says it. */
+  readonly cors: CorsTest | undefined;
   /** Of an action that forwards. */
   readonly targets: readonly Target[];
   readonly totalWeight: number;
@@ -123,6 +126,7 @@ function compileRoute(model: RouteModel): Route {
     model,
     matches: requestTest(model.match),
     rewrite: pathRewrite(model.match.path, rewriteOf(action)),
+    cors: model.cors && corsTest(model.cors),
     targets,
     totalWeight: targets.reduce((sum, target) => sum + target.model.weight, 0),
   };
