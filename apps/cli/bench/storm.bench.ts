@@ -1,76 +1,103 @@
-import type { TLSSocket } from 'node:tls';
+import type { KeyObject } from 'node:crypto';
 import { systemClock, toBase64 } from '@countersign/base';
-import { makeOwnRequest, type RotatingIdentity, turnWaitMs } from '@countersign/identity';
-import { dialMtls, expectSpiffeId } from '@countersign/mtls';
-import { type Fleet, idOf, startFleet } from '../test/fleet.ts';
+import { authorityClient, makeOwnRequest, retryWaitMs, turnWaitMs } from '@countersign/identity';
+import type { AuthorityClient } from '@countersign/wire';
+import { buildCertificateRequest, keySigner } from '@countersign/x509';
+import { idOf, startFleet } from '../test/fleet.ts';
+import { StormClient, type StormWorkload, stormKey } from './storm-client.ts';
 import { spentSince, threadCpu } from './thread-cpu.ts';
 
 export interface StormFigures {
   readonly workloads: number;
-  readonly connections: number;
+  /** Of them, behind agents, which renew for several in one call. */
+  readonly behindAgents: number;
+  readonly agents: number;
   /** From the end of the outage until the last workload had its certificate. */
   readonly allSeconds: number;
-  readonly perSecond: number;
   /** Requests that were answered 503 with Retry-After, and the most that one workload met. */
   readonly sentAway: number;
   readonly mostOfOne: number;
   /** Answers that were neither a certificate nor 503 with Retry-After, connections that broke included. */
   readonly failed: number;
-  /** Workloads whose certificate ended before the new one came. */
+  /** Of those that come themselves: workloads whose certificate ended before the new one came. */
   readonly lapsed: number;
-  /** From a request to its answer, for those that brought a certificate. */
+  /** Callers that had none when the bench gave up. */
+  readonly unfinished: number;
+  /** From a caller's first attempt to its certificates, whatever it was told meanwhile. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** The same of those whose certificates ended soon. */
+  readonly hastyP99Ms: number;
   readonly cpuMicros: number;
 }
 
 export interface StormOptions {
-  readonly workloads?: number;
-  readonly connections?: number;
-  /** All of them come within this time: clients that were refused connections waited up to five minutes. */
+  /** Workloads that come themselves, each with a certificate and a connection of its own. */
+  readonly alone?: number;
+  readonly agents?: number;
+  readonly eachAgent?: number;
+  /** All come within this time, although the back-off of clients spreads them over five minutes. */
   readonly withinMs?: number;
+  readonly giveUpMs?: number;
 }
 
+/** One in twenty of those that come themselves has a certificate that ends soon after the outage. */
+const hastyEach = 20;
+const hastyTtlMs = 100_000;
+/** As of `startRotation`. */
+const backoff = { minMs: 1000, maxMs: 300_000 };
+const perBatch = 200;
+
 /**
- * A fleet whose authority was away for two hours: each workload is due and comes as its schedule has it. One in twenty
- * shows a certificate that ends within a minute and a half, all others within an hour. They share connections, since a
- * machine has no room for as many as there are workloads, and requests that were made before, since keys would be most of
- * the work.
+ * A fleet whose authority was away for so long that everything in it is due: some workloads by themselves, most behind the
+ * agents of their machines. Every caller has a certificate of its own and makes a connection of its own, and comes again as
+ * the library and the agent do. All have one key, and requests that were made before, since making keys would be most of
+ * the clients' work.
  */
 export async function measureStorm({
-  workloads = 100_000,
-  connections = 3000,
-  withinMs = 30_000,
+  alone = 10_000,
+  agents: agentCount = 3000,
+  eachAgent = 30,
+  withinMs = 120_000,
+  giveUpMs = 480_000,
 }: StormOptions = {}): Promise<StormFigures> {
-  const fleet = await startFleet({ validity: '1h', upstream: (_, response) => response.end() });
+  const fleet = await startFleet({
+    ...{ validity: '1h', upstream: (_, response) => response.end() },
+    registrars: ['registrar', 'agent'],
+  });
   try {
-    const bodies = await Promise.all(Array.from({ length: 500 }, renewal));
-    const patient = await linesOf(fleet, 'patient', connections * 0.9, undefined);
-    const hasty = await linesOf(fleet, 'hasty', connections * 0.1, 90_000);
-    const storm = new Storm(bodies);
-    const before = threadCpu(fleet.authorityPid);
-    const began = systemClock.monotonic();
-    const all = Array.from({ length: workloads }, (_, i) => {
-      const isHasty = i % 20 === 0;
-      const endsAt = began + (isHasty ? 85_000 : 3_500_000);
-      return storm.renew(isHasty ? hasty : patient, endsAt, Math.random() * withinMs);
+    // 1. a certificate for each, those that end soon last
+    const key = stormKey();
+    const registrar = await fleet.workload('registrar', { isStatic: true });
+    const { authorityUrl: url, authorityPid: pid } = fleet;
+    const orders = authorityClient({
+      ...{ url, clock: systemClock, svids: registrar, bundles: registrar, timeoutMs: 60_000 },
     });
-    await Promise.all(all);
+    const csrs = await Promise.all(Array.from({ length: 500 }, request));
+    const agents = await enrolAll(orders, key, agentCount, () => 'agent');
+    const hastyCount = Math.floor(alone / hastyEach);
+    const patient = await enrolAll(orders, key, alone - hastyCount, (i) => `patient-${i}`);
+    const hasty = await enrolAll(orders, key, hastyCount, (i) => `hasty-${i}`, hastyTtlMs);
+    // 2. the outage ends
+    const client = new StormClient(url, key, patient.rest);
+    const storm = new Storm(client, systemClock.monotonic() + giveUpMs);
+    const before = threadCpu(pid);
+    const began = systemClock.monotonic();
+    const soon = () => Math.random() * withinMs;
+    const some = (i: number) => csrs[i % csrs.length] ?? '';
+    const batch = (i: number) => Array.from({ length: eachAgent }, (_, n) => some(i + 7 * n));
+    await Promise.all([
+      ...patient.workloads.map((each, i) => storm.renew(each, soon(), () => renewal(some(i)))),
+      ...hasty.workloads.map((each, i) => storm.renew(each, soon(), () => renewal(some(i)), true)),
+      ...agents.workloads.map((each, i) => storm.renew(each, soon(), () => batchOf(batch(i), i))),
+    ]);
     const tookMs = systemClock.monotonic() - began;
-    const cpu = spentSince(before, fleet.authorityPid).get('all') ?? 0;
-    for (const line of [...patient.free, ...hasty.free]) line.destroy();
-    const took = storm.took.toSorted((a, b) => a - b);
+    const cpu = spentSince(before, pid).get('all') ?? 0;
+    const behindAgents = agentCount * eachAgent;
+    const workloads = alone + behindAgents;
     return {
-      ...{ workloads, connections },
-      allSeconds: tookMs / 1000,
-      perSecond: (workloads / tookMs) * 1000,
-      sentAway: storm.sentAway,
-      mostOfOne: storm.mostOfOne,
-      failed: storm.failed,
-      lapsed: storm.lapsed,
-      p50Ms: took[Math.floor(took.length * 0.5)] ?? 0,
-      p99Ms: took[Math.floor(took.length * 0.99)] ?? 0,
-      cpuMicros: cpu / workloads,
+      ...{ ...storm.figures(), workloads, behindAgents, agents: agentCount },
+      ...{ allSeconds: tookMs / 1000, cpuMicros: cpu / workloads },
     };
   } finally {
     await fleet.end();
@@ -78,165 +105,131 @@ export async function measureStorm({
 }
 
 class Storm {
-  readonly took: number[] = [];
-  sentAway = 0;
-  mostOfOne = 0;
-  failed = 0;
-  lapsed = 0;
-  readonly #bodies: readonly Buffer[];
-  #count = 0;
+  readonly #client: StormClient;
+  readonly #overAt: number;
+  readonly #waits: number[] = [];
+  readonly #hastyWaits: number[] = [];
+  readonly #counts = { sentAway: 0, mostOfOne: 0, failed: 0, lapsed: 0, unfinished: 0 };
 
-  constructor(bodies: readonly Buffer[]) {
-    this.#bodies = bodies;
+  constructor(client: StormClient, overAt: number) {
+    this.#client = client;
+    this.#overAt = overAt;
   }
 
-  /** One workload, until it has its certificate; waits between attempts as the library does. */
-  async renew(lines: Lines, endsAt: number, firstWaitMs: number): Promise<void> {
+  figures() {
+    const of = (waits: readonly number[], part: number) =>
+      waits.toSorted((a, b) => a - b)[Math.floor(waits.length * part)] ?? 0;
+    return {
+      ...this.#counts,
+      p50Ms: of(this.#waits, 0.5),
+      p99Ms: of(this.#waits, 0.99),
+      hastyP99Ms: of(this.#hastyWaits, 0.99),
+    };
+  }
+
+  /** One caller, until it has what it asks for; waits as the library does. */
+  async renew(
+    workload: StormWorkload,
+    firstWaitMs: number,
+    request: () => Buffer,
+    isHasty = false,
+  ): Promise<void> {
+    const { notAfter } = workload;
+    const counts = this.#counts;
     let waitMs = firstWaitMs;
-    for (let away = 0; ; away += 1) {
-      await systemClock.sleep(waitMs);
-      const taken = await lines.take();
-      const line = taken.isOpen ? taken : await taken.again().catch(() => taken);
-      const body = this.#bodies[this.#count++ % this.#bodies.length] ?? Buffer.alloc(0);
+    let began: number | undefined;
+    for (let failures = 0, away = 0; ; ) {
+      await systemClock.sleep(Math.min(waitMs, this.#overAt - systemClock.monotonic()));
       const asked = systemClock.monotonic();
-      const answer = await line.ask(body);
-      lines.give(line);
-      const now = systemClock.monotonic();
-      if (answer.status === 200) {
-        this.took.push(now - asked);
-        if (now > endsAt) this.lapsed += 1;
+      began ??= asked;
+      if (asked >= this.#overAt) {
+        counts.unfinished += 1;
         return;
       }
-      this.mostOfOne = Math.max(this.mostOfOne, away + 1);
-      if (answer.status === 503 && answer.retryAfterS > 0) this.sentAway += 1;
-      else this.failed += 1;
-      waitMs = turnWaitMs(answer.retryAfterS * 1000, endsAt - now, Math.random);
+      const answer = await this.#client.ask(workload, request());
+      const leftMs = notAfter - systemClock.now();
+      if (answer.status === 200) {
+        const tookMs = systemClock.monotonic() - began;
+        this.#waits.push(tookMs);
+        if (isHasty) this.#hastyWaits.push(tookMs);
+        if (leftMs < 0) counts.lapsed += 1;
+        return;
+      }
+      failures += 1;
+      const wasSentAway = answer.status === 503 && answer.retryAfterS > 0;
+      if (wasSentAway) {
+        away += 1;
+        counts.sentAway += 1;
+        counts.mostOfOne = Math.max(counts.mostOfOne, away);
+        waitMs = turnWaitMs(answer.retryAfterS * 1000, leftMs, Math.random);
+      } else {
+        counts.failed += 1;
+        waitMs = retryWaitMs(failures, leftMs, backoff, Math.random);
+      }
     }
   }
 }
 
-interface Answer {
-  readonly status: number;
-  readonly retryAfterS: number;
+interface Enrolled {
+  readonly workloads: readonly StormWorkload[];
+  /** What stands above all their leaves. */
+  readonly rest: readonly Uint8Array[];
 }
 
-/** One keep-alive connection; HTTP is written and read by hand, so that the load is not most of the machine's work. */
-class Line {
-  readonly #dial: () => Promise<TLSSocket>;
-  readonly #socket: TLSSocket;
-  #head = '';
-  #left = -1;
-  #answer: Answer = { status: 0, retryAfterS: 1 };
-  #done: (answer: Answer) => void = () => {};
-
-  constructor(socket: TLSSocket, dial: () => Promise<TLSSocket>) {
-    this.#socket = socket;
-    this.#dial = dial;
-    socket.on('data', (part: Buffer) => this.#read(part));
-    socket.on('error', () => {});
-    socket.on('close', () => this.#done({ status: 0, retryAfterS: 1 }));
-  }
-
-  get isOpen(): boolean {
-    return !this.#socket.destroyed && !this.#socket.readableEnded;
-  }
-
-  /** The authority closes what nobody used for a minute. */
-  async again(): Promise<Line> {
-    return new Line(await this.#dial(), this.#dial);
-  }
-
-  ask(request: Buffer): Promise<Answer> {
-    return new Promise((resolve) => {
-      this.#done = resolve;
-      if (this.#socket.destroyed) resolve({ status: 0, retryAfterS: 1 });
-      else this.#socket.write(request);
-    });
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  #read(part: Buffer): void {
-    if (this.#left < 0) {
-      this.#head += part.toString('latin1');
-      const end = this.#head.indexOf('\r\n\r\n');
-      if (end < 0) return;
-      const head = this.#head.slice(0, end);
-      const numberOf = (pattern: RegExp) => Number(pattern.exec(head)?.[1] ?? 0);
-      this.#answer = {
-        status: numberOf(/^HTTP\/1\.1 (\d+)/),
-        retryAfterS: numberOf(/^retry-after: (\d+)/im),
-      };
-      this.#left = numberOf(/^content-length: (\d+)/im) - (this.#head.length - end - 4);
-      this.#head = '';
-    } else this.#left -= part.byteLength;
-    if (this.#left > 0) return;
-    this.#left = -1;
-    this.#done(this.#answer);
-  }
-}
-
-/** Connections of one kind, each for one workload at a time. */
-class Lines {
-  readonly free: Line[];
-  readonly #wanting: ((line: Line) => void)[] = [];
-
-  constructor(all: readonly Line[]) {
-    this.free = [...all];
-  }
-
-  take(): Promise<Line> {
-    const free = this.free.pop();
-    return free === undefined
-      ? new Promise((resolve) => this.#wanting.push(resolve))
-      : Promise.resolve(free);
-  }
-
-  give(line: Line): void {
-    const next = this.#wanting.shift();
-    if (next === undefined) this.free.push(line);
-    else next(line);
-  }
-}
-
-async function linesOf(
-  fleet: Fleet,
-  name: string,
+async function enrolAll(
+  authority: AuthorityClient,
+  key: KeyObject,
   count: number,
-  ttlMs: number | undefined,
-): Promise<Lines> {
-  const lines: Line[] = [];
-  const each = 50;
-  for (let i = 0; lines.length < count; i += 1) {
-    const identity = await fleet.workload(`${name}-${i}`, {
-      isStatic: true,
-      ...(ttlMs !== undefined && { ttlMs }),
-    });
-    const dialAgain = () => dial(fleet, identity);
-    const dialled = await Promise.all(Array.from({ length: each }, dialAgain));
-    lines.push(...dialled.map((socket) => new Line(socket, dialAgain)));
+  nameOf: (index: number) => string,
+  ttlMs?: number,
+): Promise<Enrolled> {
+  const csr = await buildCertificateRequest({ signer: keySigner(key), extensions: [] });
+  const workloads: StormWorkload[] = [];
+  let rest: readonly Uint8Array[] = [];
+  const numbers = Array.from({ length: count }, (_, i) => i).values();
+  async function orderBatches(): Promise<void> {
+    for (;;) {
+      const some = [...numbers.take(perBatch)];
+      if (some.length === 0) return;
+      const orders = some.map((i) => ({
+        ...{ csr, own: false, spiffeId: idOf(nameOf(i)), dns: [], ip: [] },
+        ...(ttlMs === undefined ? {} : { ttlMs }),
+      }));
+      const { results } = await authority.issueBatch({ orders });
+      for (const result of results) {
+        if (!result.ok) throw new Error(`no certificate for a workload: ${result.code}`);
+        const [leaf, ...above] = result.chain;
+        if (leaf === undefined) throw new Error('an answer without a certificate');
+        workloads.push({ leaf, notAfter: result.notAfter });
+        rest = above;
+      }
+    }
   }
-  return new Lines(lines.slice(0, count));
+  await Promise.all(Array.from({ length: 4 }, orderBatches));
+  return { workloads, rest };
 }
 
-async function dial({ authorityUrl }: Fleet, identity: RotatingIdentity): Promise<TLSSocket> {
-  const { hostname, port } = new URL(authorityUrl);
-  const { socket } = await dialMtls({
-    ...{ host: hostname, port: Number(port), svids: identity, bundles: identity },
-    ...{ clock: systemClock, expect: expectSpiffeId(idOf('countersign/ca')), timeoutMs: 30_000 },
-  });
-  return socket;
+/** PKCS #10 in base64. */
+async function request(): Promise<string> {
+  return toBase64((await makeOwnRequest({ type: 'EC', curve: 'P-256' })).csr);
 }
 
-async function renewal(): Promise<Buffer> {
-  const { csr } = await makeOwnRequest({ type: 'EC', curve: 'P-256' });
-  const body = JSON.stringify({ csr: toBase64(csr) });
+function renewal(csr: string): Buffer {
+  return post('/v1/renew', { csr });
+}
+
+function batchOf(csrs: readonly string[], agent: number): Buffer {
+  const orders = csrs.map((csr, i) => ({ csr, spiffeId: idOf(`ns/prod/sa/w-${agent}-${i}`) }));
+  return post('/v1/issue/batch', { orders });
+}
+
+function post(path: string, message: object): Buffer {
+  const body = JSON.stringify(message);
   return Buffer.from(
     [
-      'POST /v1/renew HTTP/1.1',
+      `POST ${path} HTTP/1.1`,
       'host: 127.0.0.1',
+      'connection: close',
       'content-type: application/json',
       `content-length: ${body.length}`,
       '',
