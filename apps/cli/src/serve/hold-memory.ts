@@ -1,13 +1,13 @@
 import { flushCompileCache } from 'node:module';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
-import { MemoryToSpare } from '@countersign/base';
+import { MemoryToSpare, systemClock } from '@countersign/base';
 import { returnFreedMemory } from './return-freed-memory.ts';
 
 /** Both halves. More of it saves no CPU that can be measured, and V8 would take four times as much. */
 const youngBytes = 16 * 1024 * 1024;
 /** As long as this, and of it no more of this thread's time than that: then it has nothing to do. */
-const restMs = 500;
+const restMs = 1000;
 const mostBusy = 0.05;
 /** V8's own. */
 const defaults = { factor: 2, percent: 0 };
@@ -44,7 +44,7 @@ export function holdMemory(): () => void {
 
 /** Waits for a time of rest after each collection that it is told of. */
 function restKeeper(): { watch(): void; end(): void } {
-  const spare = new MemoryToSpare();
+  const spare = new MemoryToSpare(systemClock);
   let timer: NodeJS.Timeout | undefined;
   let begin = performance.eventLoopUtilization();
   const wait = (then: () => void): void => {
@@ -53,13 +53,10 @@ function restKeeper(): { watch(): void; end(): void } {
   };
   function look(): void {
     if (performance.eventLoopUtilization(begin).utilization > mostBusy) wait(look);
-    else if (spare.give()) wait(giveRest);
-    else timer = undefined;
-  }
-  /** The ledger's thread is at rest by now, too. */
-  function giveRest(): void {
-    timer = undefined;
-    void returnFreedMemory();
+    else {
+      timer = undefined;
+      if (spare.give()) void returnFreedMemory();
+    }
   }
   return {
     watch() {

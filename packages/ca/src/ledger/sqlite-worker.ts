@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { CountersignError, MemoryToSpare, messageOf } from '@countersign/base';
+import { CountersignError, MemoryToSpare, messageOf, systemClock } from '@countersign/base';
 import { HalfWritten } from './half-written.ts';
 import { ledgerReads, ledgerWrites } from './ledger-rules.ts';
 import { randomOctets } from './random-octets.ts';
@@ -17,8 +17,10 @@ import type {
 import { openLedgerDatabase } from './sqlite-schema.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
-/** So long after the last batch the log beside the file has its turn, and memory that is not needed goes back. */
+/** So long after the last batch the log beside the file has its turn; then, as long after that, memory goes back. */
 const quietMs = 500;
+/** Before the process gives back what C has freed: see hold-memory.ts. */
+const aheadMs = 150;
 
 /** The worker thread of a SqliteLedger: one batch, one transaction, one sync to disk, then the answers. */
 if (parentPort !== null) begin(parentPort, workerData as WorkerStart | undefined);
@@ -52,13 +54,17 @@ function serve(port: MessagePort, start: WorkerStart): void {
   }
   reply({ kind: 'ready' });
 
-  const spare = new MemoryToSpare();
+  const spare = new MemoryToSpare(systemClock);
+  let batches = 0;
   const quiet = setTimeout(function rest() {
     moveLog(open.database);
-    if (spare.give()) open.database.exec('PRAGMA shrink_memory');
+    const before = batches;
+    const isStill = () => before === batches;
+    setTimeout(() => isStill() && spare.give(), quietMs - aheadMs).unref();
   }, quietMs).unref();
   port.on('message', function onBatch(batch: WorkerBatch) {
     quiet.refresh();
+    batches += 1;
     try {
       const before = open.store.revocationHead();
       const operations = readOperations(batch.words);
