@@ -25,6 +25,12 @@ import { type MetAt, Session } from './session.ts';
 import { createMixedListener } from './sidecar/mixed-listener.ts';
 import { type MixedPorts, refusalOfPlaintext, strictPorts } from './sidecar/mixed-ports.ts';
 
+/** What an upstream is shown, where it is an SVID. */
+function svidOf(source: ReturnType<Credentials['identityOf']>): X509Svid | undefined {
+  const svid = source.svid();
+  return svid instanceof X509Svid ? svid : undefined;
+}
+
 export interface ClientListenersOptions
   extends Pick<
     MtlsListenerOptions,

@@ -7,6 +7,7 @@ import {
   directAnswerOf,
   redirectToTls,
 } from './answer-directly.ts';
+import { callerHeaders } from './caller-headers.ts';
 import type { ClientExchange } from './client/client-exchange.ts';
 import { consult, refusalOf } from './external/consult.ts';
 import { answerOf } from './external/written-changes.ts';
@@ -214,12 +215,14 @@ export async function handleRequest(
   // 8. Headers: nothing that the caller says of itself, all that the handshake proved, and what the route says.
   const { remoteAddress } = met;
   const told = roleHeaders(around.facts.roles?.(), peer);
+  const named = callerHeaders(session.callerHeaders, peer);
   const own = [
     ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', scheme],
     ...session.identityHeaders(rawHeaders),
-    ...told.headers,
+    ...[...told.headers, ...named.headers],
+    ...(session.hops?.of(peer, cluster.model, around.clock.now()) ?? []),
   ];
-  const headers = upstreamHeaders(rawHeaders, own, told.names);
+  const headers = upstreamHeaders(rawHeaders, own, told.names.union(named.names));
   operateOnHeaders(headers, target.requestHeaders);
   if (target.host !== undefined) setHost(headers, target.host);
   const sent = rewrittenTarget(route, head);

@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { configIssue, durationSchema, type SourceDocument, unsupported } from '@countersign/config';
 import { spiffeIdOf } from '@countersign/spiffe';
 import { z } from 'zod';
+import { headerNames } from './model/header-schema.ts';
 import { rateLimitsSchema } from './rate-limits/rate-limit-config.ts';
 import { isLocal } from './tunnel/tunnel-address.ts';
 
@@ -44,6 +45,12 @@ const listenShape = {
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
   /** Connections come from proxies of these networks alone, each with a PROXY header of version 2. */
   proxyProtocol: z.strictObject({ from: z.array(networkSchema).min(1) }).optional(),
+  /** What upstreams are told of callers beside `x-forwarded-client-cert` and `client-cert`, by the name of the header. */
+  callerHeaders: z
+    .record(headerNames.response, z.enum(['spiffeId', 'subject', 'dns', 'uri', 'email']))
+    .optional(),
+  /** Whether who called is signed for each upstream as well, in `x-countersign-hop`. */
+  signHops: z.boolean().optional(),
   /** Of HTTP: what its callers may ask. */
   rateLimits: rateLimitsSchema,
   /** Of protocol `tcp`: where its connections go. */

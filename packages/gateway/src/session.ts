@@ -9,8 +9,9 @@ import {
   xfccHeader,
 } from '@countersign/wire';
 import { formatName, type GeneralName } from '@countersign/x509';
+import type { HopHeaders } from './caller-headers.ts';
 import { clientCertDetails, passesOn } from './client-cert-details.ts';
-import type { ClientCertDetails } from './model/listener-model.ts';
+import type { CallerFact, ClientCertDetails } from './model/listener-model.ts';
 import type { RateLimitModel } from './model/rate-limit-model.ts';
 import type { RbacTest } from './rbac-test.ts';
 import { type Asker, connectionOf, type Trust } from './reask.ts';
@@ -21,6 +22,7 @@ export type InFlight = AuthzRequest;
 /** What is the same for all connections of a listener's chain. */
 export interface MetAt
   extends Pick<Session, 'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'>,
+    Pick<Session, 'callerHeaders' | 'hops'>,
     Pick<Session, 'refusesUpgrades' | 'rbac' | 'rateLimits' | 'rules' | 'barred'> {
   /** By which rules know the listener; its own unless given. */
   readonly port: number | undefined;
@@ -39,6 +41,10 @@ export class Session implements Asker {
   readonly certDetails: ClientCertDetails | undefined;
   readonly logsAccess: boolean;
   readonly refusesUpgrades: boolean;
+  /** What upstreams are told of the caller beside. */
+  readonly callerHeaders: Readonly<Record<string, CallerFact>> | undefined;
+  /** Signs what upstreams are told of it; absent: nothing is. */
+  readonly hops: HopHeaders | undefined;
   /** What its requests have to pass beside the policies. */
   readonly rbac: RbacTest | undefined;
   readonly rateLimits: readonly RateLimitModel[];
@@ -64,6 +70,8 @@ export class Session implements Asker {
     this.rateLimits = met.rateLimits ?? [];
     this.logsAccess = met.logsAccess ?? false;
     this.refusesUpgrades = met.refusesUpgrades ?? false;
+    this.callerHeaders = met.callerHeaders;
+    this.hops = met.hops;
     this.by = met.by ?? (() => undefined);
     this.rules = met.rules;
     this.barred = met.barred;

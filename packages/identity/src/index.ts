@@ -1,3 +1,4 @@
+export { type HopClaims, type HopVerdict, hopHeader, verifyHop } from '@countersign/wire';
 export { type HttpsAgentOptions, httpsAgent } from './adapt/https-agent.ts';
 export { type HasPeer, peerOf } from './adapt/peer-of.ts';
 export {

@@ -182,6 +182,8 @@ function compileListener(listener: ListenerConfig, clusters: ClusterNames): List
   const chain: ChainModel = {
     ...{ name, serverNames: [], protocol },
     ...compileRateLimits(listener.rateLimits, name),
+    ...(listener.callerHeaders !== undefined && { callerHeaders: listener.callerHeaders }),
+    ...(listener.signHops === true && { signsHops: true }),
     tls: { clientAuth, minVersion, identity: 'own', trust: 'own' },
     ...(upstream === undefined ? { table: tableName } : { cluster: clusters.ofTunnel(upstream) }),
   };

@@ -53,6 +53,10 @@ export interface ChainModel {
   readonly table?: string;
   /** What upstreams are told of clients' certificates; absent: all that the gateway knows. */
   readonly identityHeaders?: ClientCertDetails;
+  /** What upstreams are told of callers beside, by the name of the header. */
+  readonly callerHeaders?: Readonly<Record<string, CallerFact>>;
+  /** What upstreams are told is signed for each of them as well. */
+  readonly signsHops?: boolean;
   /** Each request is told in the log. */
   readonly logsAccess?: boolean;
   /** Whether requests for WebSockets are refused. */
@@ -64,6 +68,9 @@ export interface ChainModel {
   /** Of `tcp`: the name of the cluster. */
   readonly cluster?: string;
 }
+
+/** The SPIFFE ID, the subject, or the first name of a kind. */
+export type CallerFact = 'spiffeId' | 'subject' | 'dns' | 'uri' | 'email';
 
 /** Envoy's modes of `x-forwarded-client-cert`, and the parts of an element that are written beside its hash. */
 export interface ClientCertDetails {

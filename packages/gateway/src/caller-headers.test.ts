@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
+import { systemClock } from '@countersign/base';
+import { hopHeader, verifyHop } from '@countersign/wire';
+import { parseCertificate } from '@countersign/x509';
+import { parseGatewayConfig } from './gateway-config.ts';
+import { alice, clientOf, idOf, startUpstream, startWorld } from './gateway-world.suite.ts';
+
+test('an upstream is told of a caller under names of choice, and by a signature of the hop that it can verify', async (t) => {
+  const seen: { headers: Record<string, unknown>; leaf: Uint8Array }[] = [];
+  const { url } = await startUpstream(t, ({ headers, socket }, response) => {
+    const leaf = (socket as TLSSocket).getPeerX509Certificate()?.raw ?? new Uint8Array();
+    seen.push({ headers, leaf });
+    response.end();
+  });
+  const { gateway } = await startWorld(t, url, {
+    listenYaml:
+      ', callerHeaders: { X-Caller: spiffeId, X-Dn: subject, X-Mail: email }, signHops: true',
+  });
+  const client = clientOf(t, gateway.url, alice);
+  const forged = { 'x-caller': 'root', x_caller: 'root', 'X-Mail': 'a@b', [hopHeader]: 'forged' };
+  await client.ask('/x', { headers: forged });
+  await client.ask('/y');
+  for (const { headers, leaf } of seen) {
+    const { 'x-caller': caller, x_caller: other, 'x-mail': mail } = headers;
+    assert.deepEqual([caller, other, mail], [idOf('alice'), undefined, undefined]);
+    const verdict = verifyHop(String(headers[hopHeader]), {
+      ...{ leaf: parseCertificate(leaf), issuer: idOf('gateway') },
+      ...{ audience: idOf('orders'), at: systemClock.now() },
+    });
+    assert.ok(verdict.ok);
+    assert.equal(verdict.claims.subject, idOf('alice'));
+  }
+  assert.equal(seen[0]?.headers[hopHeader], seen[1]?.headers[hopHeader], 'signed once for both');
+  const yaml = (headers: string) =>
+    `listen: { callerHeaders: { ${headers} } }\nroutes: [{ match: { pathPrefix: / }, upstream: { url: "http://127.0.0.1:1" } }]\n`;
+  for (const wrong of ['host: spiffeId', 'content-length: dns', 'X-Caller: nobody']) {
+    assert.throws(() => parseGatewayConfig(yaml(wrong), 'gateway.yaml'), {
+      code: 'ERR_CONFIG_VALUE',
+    });
+  }
+});
