@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
+import { compileRules } from '@countersign/authz';
 import { parseConfigText, parseYamlDocuments } from '@countersign/config';
 import { compileEnvoy } from './envoy/compile-envoy.ts';
-import { emptyModel, parseGatewayConfig } from './gateway-config.ts';
+import { emptyModel, gatewayConfigOf, parseGatewayConfig } from './gateway-config.ts';
 import { alice, clientOf, idOf, startUpstream, startWorld } from './gateway-world.suite.ts';
 import { compileIstio } from './istio/compile-istio.ts';
 import { h2Echo, startH2Upstream } from './protocol-world.suite.ts';
@@ -176,4 +178,54 @@ static_resources:
     () => envoy('circuit_breakers: { thresholds: [{ max_connection_pools: 1 }] }'),
     /unknown key "max_connection_pools"/,
   );
+});
+
+test('a tunnel beyond the connections of its cluster is closed, and there is room again when one ends', async (t) => {
+  const server = net.createServer((socket) => socket.on('error', () => {}).pipe(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as net.AddressInfo;
+  const { model } = compileEnvoy(
+    parseConfigText(
+      `
+static_resources:
+  listeners:
+    - address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
+      filter_chains:
+        - filters:
+            - typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+                cluster: db
+  clusters:
+    - name: db
+      circuit_breakers: { thresholds: [{ max_connections: 1 }] }
+      load_assignment:
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } } }] }]
+`,
+      'envoy.yaml',
+    ),
+  );
+  const { meter, counts } = countingMeter();
+  const config = gatewayConfigOf(model);
+  const rules = compileRules([]);
+  const { gateway } = await startWorld(t, 'https://unused.test', { config, meter, rules });
+  const connect = async () => {
+    const socket = net.connect(gateway.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write('ping');
+    const data = once(socket, 'data').then(() => true);
+    const isOpen = await Promise.race([data, once(socket, 'close').then(() => false)]);
+    return { socket, isOpen };
+  };
+  const first = await connect();
+  assert.equal(first.isOpen, true);
+  assert.equal((await connect()).isOpen, false);
+  assert.equal(counts.get('countersign_upstream_overflow_total db connections'), 1);
+  first.socket.destroy();
+  await until(async () => {
+    const { socket, isOpen } = await connect();
+    socket.destroy();
+    return isOpen;
+  });
 });
