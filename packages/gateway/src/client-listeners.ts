@@ -34,7 +34,14 @@ function svidOf(source: ReturnType<Credentials['identityOf']>): X509Svid | undef
 export interface ClientListenersOptions
   extends Pick<
     MtlsListenerOptions,
-    'prepare' | 'staple' | 'handshakeTimeoutMs' | 'maxConnections' | 'clock' | 'log' | 'meter'
+    | 'prepare'
+    | 'staple'
+    | 'handshakeTimeoutMs'
+    | 'maxConnections'
+    | 'maxHandshakes'
+    | 'clock'
+    | 'log'
+    | 'meter'
   > {
   readonly listeners: readonly ListenerModel[];
   /** Of listeners before an application; absent: they take mTLS alone. */
@@ -175,6 +182,7 @@ export class ClientListeners {
   #openTls({ name, chains, role, proxyProtocolFrom }: ListenerModel): MtlsListener {
     const { prepare, staple, onHttp, handshakeTimeoutMs, maxConnections, clock, log, meter } =
       this.#options;
+    const { maxHandshakes } = this.#options;
     const met = new Map(chains.map((chain) => [chain.name, this.#metAt(chain, role)]));
     const shared = { name, clock, log, meter, maxConnections: maxConnections ?? 10_000 };
     const [first] = chains;
@@ -192,6 +200,7 @@ export class ClientListeners {
     return createMtlsListener({
       ...{ ...shared, ...own, minVersion: first.tls?.minVersion ?? 'TLSv1.2' },
       ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
+      ...(maxHandshakes !== undefined && { maxHandshakes }),
       staple: (svid) => this.#options.credentials.stapleOf(svid, clock.now()) ?? staple?.(svid),
       suites: first.tls?.suites,
       ...(named.length > 0 && { chains: named.map(chainOf) }),

@@ -51,6 +51,12 @@ const limitsSchema = z.strictObject({
   maxConcurrentStreams: count(100, 10_000),
   /** Request body; 413 beyond. Bodies are streamed, never held, so that there is no limit unless one is given. */
   maxBodyBytes: z.int().min(0).optional(),
+  /** Handshakes under way at the same time, of each listener; further connections are dropped. */
+  maxHandshakes: count(2000, 1_000_000),
+  /** Requests of one identity under way at the same time, over all of its connections; 429 beyond. */
+  maxRequestsPerIdentity: count(5000, 1_000_000),
+  /** How late the process may come to its work; beyond it requests get 503, the more the later it is. 0: never. */
+  maxLateness: duration('1s'),
   handshakeTimeout: duration('10s'),
   /** For the head of a request, once it began; 408 then. */
   headersTimeout: duration('10s'),

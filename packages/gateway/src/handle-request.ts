@@ -15,6 +15,7 @@ import { forward } from './forward.ts';
 import { upstreamHeaders } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { injectFault } from './inject-fault.ts';
+import type { RequestLoad } from './load/request-load.ts';
 import { longestRepeatedBody, mirrorRequest } from './mirror-request.ts';
 import {
   type HeaderLine,
@@ -51,6 +52,8 @@ export interface RequestSurroundings {
   readonly isStopping: () => boolean;
   readonly maxBodyBytes: number | undefined;
   readonly rateLimits: RateLimits;
+  /** Whether there is room for one more. */
+  readonly load: RequestLoad;
   readonly metrics: GatewayMetrics;
   /** Look-up ids of refusals. */
   readonly newId: () => string;
@@ -106,6 +109,17 @@ export async function handleRequest(
     const stopping = denial('ERR_GATEWAY_STOPPING', 'gateway is shutting down');
     return refuse(stopping, { peer, result: 'failed', close: true });
   }
+  const full = around.load.begin(session.live);
+  if (full !== undefined) {
+    const close = !received.ok || received.hasBody;
+    return refuse(full, { peer, result: 'failed', close });
+  }
+  let isCounted = true;
+  const leave = (): void => {
+    if (isCounted) around.load.ended(session.live);
+    isCounted = false;
+  };
+  response.once('close', leave);
 
   // 2. Head: one meaning for everybody, or none.
   if (!received.ok) return refuse(received, { peer, result: 'malformed', close: true });
@@ -268,7 +282,10 @@ export async function handleRequest(
   });
   if (head.hasBody) mirror();
   // A tunnel is no response, and ends by itself.
-  if (head.isWebSocket) over();
+  if (head.isWebSocket) {
+    over();
+    leave();
+  }
 
   // 10. Count and log what became of it.
   if (outcome.kind === 'failed') {

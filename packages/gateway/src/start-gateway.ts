@@ -42,6 +42,8 @@ import { gatewayMetrics } from './gateway-metrics.ts';
 import { identityStatus, unwell } from './gateway-status.ts';
 import { handleRequest } from './handle-request.ts';
 import { handleTunnel } from './handle-tunnel.ts';
+import { LoopLateness } from './load/loop-lateness.ts';
+import { RequestLoad } from './load/request-load.ts';
 import type { LoggedPeers } from './logged-peers.ts';
 import type { GatewayModel } from './model/gateway-model.ts';
 import { RouteTable } from './model/route-table.ts';
@@ -217,13 +219,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // 2. Requests, on connections that the listeners hand on, refused ones included: those are told so.
   let stopping = false;
   const metrics = gatewayMetrics(meter);
+  const lateness = new LoopLateness(clock);
+  const load = new RequestLoad({
+    maxPerIdentity: limits.maxRequestsPerIdentity,
+    maxLatenessMs: limits.maxLateness,
+    ...{ latenessMs: () => lateness.ms, random },
+  });
   const rateLimits = new RateLimits({ roles: () => roles, clock, meter });
   const surroundings = {
     ...{ facts, clock, log, newId, random, metrics, rateLimits },
     tables: () => tables,
     clusters: () => clusters,
     isStopping: () => stopping,
-    maxBodyBytes: limits.maxBodyBytes,
+    ...{ maxBodyBytes: limits.maxBodyBytes, load },
   };
   const onExchange = (client: ClientExchange): void => {
     handleRequest(surroundings, client).catch((thrown) => {
@@ -255,7 +263,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...{ listeners: config.model.listeners, facts, credentials, prepare, clock, log, meter },
     mixedPorts: options.mixedPorts,
     handshakeTimeoutMs: limits.handshakeTimeout,
-    maxConnections: limits.maxConnections,
+    ...{ maxConnections: limits.maxConnections, maxHandshakes: limits.maxHandshakes },
     staple: (svid) => (svid instanceof X509Svid ? options.staple?.(svid) : undefined),
     onHttp(socket, from) {
       chooseFront(fronts, socket, from, limits, clock);
@@ -303,6 +311,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     unfollow();
     credentials.stop();
     watching.abort();
+    lateness.stop();
     for (const front of [...Object.values(fronts), outward]) front?.close();
     await Promise.all([...clusters.values()].map((each) => each.destroy()));
     await Promise.all([...asked.values()].map((authorizer) => authorizer.destroy()));

@@ -5,6 +5,10 @@ export class HandshakesUnderWay {
   readonly #ends = new Set<string>();
   #whenNone: (() => void)[] = [];
 
+  get count(): number {
+    return this.#ends.size;
+  }
+
   begun(raw: Socket): void {
     const end = endOf(raw);
     this.#ends.add(end);

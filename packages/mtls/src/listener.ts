@@ -73,6 +73,8 @@ export interface MtlsListenerOptions {
   readonly refusedLingerMs?: number;
   /** Open TCP connections, handshakes included; further ones are dropped. 10,000 unless given. */
   readonly maxConnections?: number;
+  /** Handshakes under way; further connections are dropped. 2000 unless given. */
+  readonly maxHandshakes?: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -166,7 +168,10 @@ export function createMtlsListener(options: MtlsListenerOptions): MtlsListener {
   // 1. accept: the sources are asked before each handshake, even when they don't tell of changes
   server.prependListener('connection', function refreshBeforeHandshake(raw: Socket) {
     accepted.add(raw);
-    underWay.begun(raw);
+    if (underWay.count >= (options.maxHandshakes ?? 2000)) {
+      handshakes('dropped', 'ERR_TLS_HANDSHAKE_CAP');
+      raw.destroy();
+    } else underWay.begun(raw);
     raw.once('close', () => accepted.delete(raw));
     try {
       const svid = options.svids.svid();

@@ -92,6 +92,17 @@ export const gatewayCodes = {
     hint: 'look whether the authority serves its log; `issuanceLog` in gateway.yaml has the wait, and `onSilence`',
     exit: 3,
   },
+  ERR_GATEWAY_OVERLOADED: {
+    meaning:
+      'The gateway has more work than it gets done in time, and turns some of it away so that the rest is answered soon.',
+    hint: 'try again after the seconds of Retry-After; run more gateways, or raise `limits.maxLateness`',
+    exit: 3,
+  },
+  ERR_GATEWAY_IDENTITY_BUSY: {
+    meaning: 'One identity has as many requests under way as it may have at a time.',
+    hint: 'wait for answers before asking more, or raise `limits.maxRequestsPerIdentity`',
+    exit: 3,
+  },
   ERR_GATEWAY_STOPPING: {
     meaning: 'A request arrived while the gateway was shutting down.',
     hint: 'send it again on another connection',

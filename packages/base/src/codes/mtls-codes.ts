@@ -21,6 +21,11 @@ export const mtlsCodes = {
     hint: 'check the network between both sides; raise the handshake time-out only for slow links',
     exit: 3,
   },
+  ERR_TLS_HANDSHAKE_CAP: {
+    meaning: 'A connection was dropped because as many handshakes as may be are under way.',
+    hint: 'somebody may be flooding the listener; if not, raise `limits.maxHandshakes`',
+    exit: 3,
+  },
   ERR_TLS_CONNECTION_CAP: {
     meaning: 'A listener holds as many connections as it may, and dropped a new one.',
     hint: 'raise the connection limit, or find who opens so many connections',
