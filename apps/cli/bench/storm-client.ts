@@ -17,6 +17,8 @@ export interface StormAnswer {
 }
 
 const noAnswer: StormAnswer = { status: 0, retryAfterS: 0 };
+/** One process has no CPU for more: it would be late for handshakes that it began itself. */
+const mostOpen = 400;
 /** As the library waits. */
 const timeoutMs = 15_000;
 
@@ -28,6 +30,8 @@ export class StormClient {
   readonly #where: { readonly host: string; readonly port: number };
   readonly #key: KeyObject;
   readonly #rest: string;
+  readonly #wanting: (() => void)[] = [];
+  #open = 0;
   #count = 0;
 
   constructor(url: string, key: KeyObject, rest: readonly Uint8Array[]) {
@@ -38,7 +42,11 @@ export class StormClient {
   }
 
   async ask({ leaf }: StormWorkload, request: Buffer): Promise<StormAnswer> {
+    if (this.#open >= mostOpen) await new Promise<void>((resolve) => this.#wanting.push(resolve));
+    this.#open += 1;
     const text = await this.#exchange(leaf, request);
+    this.#open -= 1;
+    this.#wanting.shift()?.();
     const status = Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0);
     if (status === 0 || text.includes('"ok":false')) return noAnswer;
     return { status, retryAfterS: Number(/^retry-after: (\d+)/im.exec(text)?.[1] ?? 0) };
