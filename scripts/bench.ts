@@ -6,6 +6,7 @@ import { measureEphemeral } from '../apps/cli/bench/ephemeral.bench.ts';
 import { measureFootprint } from '../apps/cli/bench/footprint.bench.ts';
 import { measureRevokeToCut } from '../apps/cli/bench/revoke-to-cut.bench.ts';
 import { measureRouterQuery } from '../apps/cli/bench/router-query.bench.ts';
+import { measureSidecars, type WayFigures } from '../apps/cli/bench/sidecar.bench.ts';
 import { measureStorm } from '../apps/cli/bench/storm.bench.ts';
 import { measureFetch, measureStreams } from '../packages/agent/bench/workload-api.bench.ts';
 import { measureAuthorize } from '../packages/authz/bench/authorize.bench.ts';
@@ -125,6 +126,19 @@ const rows: readonly { name: string; run: () => Promise<string> }[] = [
   {
     name: 'proxied request, keep-alive',
     run: async () => proxied(await measureProxiedRequest()),
+  },
+  {
+    name: 'pair of sidecars',
+    async run() {
+      const { perSecond, direct, sidecars, library } = await measureSidecars();
+      const way = ({ p50Micros, p99Micros, cpuMicros }: WayFigures) =>
+        `p50 ${micros(p50Micros)}, p99 ${micros(p99Micros)}${cpuMicros === undefined ? '' : `, ${micros(cpuMicros)} of CPU between`}`;
+      return [
+        `${way(sidecars)} at ${perSecond} requests a second`,
+        `direct: ${way(direct)}`,
+        `identity library in both programs: ${way(library)}`,
+      ].join('; ');
+    },
   },
   {
     name: 'workload api fetch',
