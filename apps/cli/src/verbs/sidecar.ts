@@ -69,6 +69,11 @@ async function sidecar(cli: Cli, options: SidecarOptions): Promise<void> {
   }
   const { proofKey } = await openProofKey(cli, uri, log);
   let files = await readSidecarFiles(cli, options);
+  if (files.policies.length === 0 && files.sidecar.written.inbound.length > 0) {
+    const told =
+      'no policy is given: everybody whom the mode of a port lets in may call everything';
+    log.warn({}, told);
+  }
   const running = await runGateway(
     {
       ...{ ...rest, ...proofKey, who: 'sidecar' },
