@@ -203,7 +203,11 @@ test('an HTTP service’s headers reach who is named, a refusal the caller, and 
 test('keys that say nothing to a gRPC service are refused by name', () => {
   const of = (more: string) => () =>
     parseGatewayConfig(
-      `routes: [{ match: { pathPrefix: / }, upstream: { url: "http://127.0.0.1:1" } }]\nauthorization:\n  providers: [{ name: a, protocol: grpc, url: "http://127.0.0.1:1", ${more} }]\n`,
+      [
+        'routes: [{ match: { pathPrefix: / }, upstream: { url: "http://127.0.0.1:1" } }]',
+        'authorization:',
+        `  providers: [{ name: a, protocol: grpc, url: "http://127.0.0.1:1", ${more} }]`,
+      ].join('\n'),
       'gateway.yaml',
     );
   for (const key of ['pathPrefix: /x', 'headersToUpstreamOnAllow: [x-a]']) {
@@ -217,7 +221,11 @@ test('providers of a MeshConfig are asked, and refused where they would be in cl
   const port = await grpcService(t, (_, answer) => answer({ status: { code: 7 } }));
   const { url } = await startUpstream(t, echo);
   const of = (service: string, more = '') =>
-    `authorization:\n  mesh:\n    extensionProviders: [{ name: opa, envoyExtAuthzGrpc: { service: ${service}, port: ${port}${more} } }, { name: z, zipkin: {} }]\n`;
+    [
+      'authorization:\n  mesh:\n    extensionProviders:',
+      `- { name: opa, envoyExtAuthzGrpc: { service: ${service}, port: ${port}${more} } }`,
+      '- { name: z, zipkin: {} }\n',
+    ].join('\n      ');
   const rules = rulesOf(custom);
   const { gateway } = await startWorld(t, url, {
     rules,
