@@ -73,11 +73,11 @@ export async function handleRequest(
 ): Promise<void> {
   const { request, response, head: received } = client;
   const startedAt = around.clock.monotonic();
-  const finish = (result: RequestResult, status: number): void => {
+  const finish = (result: RequestResult, status: number, why: object = {}): void => {
     const seconds = (around.clock.monotonic() - startedAt) / 1000;
     around.metrics.request(result, status, seconds);
     if (client.from !== undefined && 'logsAccess' in client.from && client.from.logsAccess) {
-      around.log.info(accessLine(client, status, seconds), 'access');
+      around.log.info({ ...accessLine(client, status, seconds), ...why }, 'access');
     }
   };
   const refuse = (refused: Denial, options: Refusing): void => {
@@ -89,13 +89,14 @@ export async function handleRequest(
     around.log.warn(line, `request refused: ${refused.detail}`);
     const audience = peer === undefined || isAnonymous(peer) ? 'stranger' : 'caller';
     const { answer } = options;
+    const why = { id, code: refused.code, reason: refused.detail };
     if (answer !== undefined && received.ok && !received.isGrpc) {
       answerDirectly(client, received, answer, { close: options.close });
-      return void finish(options.result, answer.status);
+      return void finish(options.result, answer.status, why);
     }
     const headers = 'headers' in refused ? (refused.headers as readonly HeaderLine[]) : [];
     answerProblem(client, { ...refused, headers, id, audience, close: options.close });
-    finish(options.result, status);
+    finish(options.result, status, why);
   };
 
   // 1. Peer: the handshake said who this is, or refused it; the refused are told now.
