@@ -13,6 +13,8 @@ import {
   type MtlsListenerOptions,
   type StillAllowed,
 } from '@countersign/mtls';
+import { X509Svid } from '@countersign/spiffe';
+import { HopHeaders } from './caller-headers.ts';
 import { createClearListener } from './clear-listener.ts';
 import { expectationOf } from './expect-names.ts';
 import type { Credentials } from './files/credentials.ts';
@@ -234,7 +236,11 @@ export class ClientListeners {
     const shown = tls && credentials.identityOf(tls.identity);
     return {
       ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess, rbac },
-      refusesUpgrades: chain.refusesUpgrades ?? false,
+      ...{ refusesUpgrades: chain.refusesUpgrades ?? false, callerHeaders: chain.callerHeaders },
+      hops:
+        chain.signsHops === true
+          ? new HopHeaders((of) => (of === 'none' ? undefined : svidOf(credentials.identityOf(of))))
+          : undefined,
       rateLimits: chain.rateLimits ?? [],
       trust: tls && credentials.trustOf(tls.trust),
       by: () => shown?.svid().spiffeId?.toString(),
