@@ -16,6 +16,7 @@ import { formatNames, writtenNames } from '../certificate-names.ts';
 import type { Issued } from '../issue.ts';
 import { whileAskedBy, whoAsks } from '../ledger/asked.ts';
 import { globMatches } from '../policy/text-glob.ts';
+import { type IssueLine, noLine } from '../serve/issue-line.ts';
 import { RateLimiter } from '../serve/rate-limiter.ts';
 import { textOf } from './claim-text.ts';
 import { namesOfToken } from './names-of-token.ts';
@@ -35,6 +36,8 @@ export interface ProvisionerOrder {
   readonly proof?: KeyProof | undefined;
   /** Whoever asks can use no certificate without a SPIFFE ID. */
   readonly needsSpiffeId?: boolean;
+  /** Aborted where the client has left. */
+  readonly left?: (() => AbortSignal) | undefined;
 }
 
 /** What came to light on the way, for the audit trail. */
@@ -42,6 +45,12 @@ interface Seen {
   provisioner?: string;
   caller?: string;
   evidence?: string;
+}
+
+interface Admitted {
+  readonly provisioner: ProvisionerConfig;
+  readonly proved: ProvedToken;
+  readonly shown: Evidence;
 }
 
 /** Of one address; each costs an encryption. */
@@ -89,22 +98,25 @@ export class ProvisionerDesk {
   }
 
   /**
-   * From a token to a certificate under the names that it gives, within the policy for its provisioner.
+   * From a token to a certificate under the names that it gives, within the policy for its provisioner. Who is proved
+   * waits in line; proving takes no place there, since another issuer may be long in giving its keys.
    *
-   * Denials: ERR_JWT_FORM, ERR_JWT_ALGORITHM, ERR_PROVISIONER_*, and those of the authority.
+   * Denials: ERR_JWT_FORM, ERR_JWT_ALGORITHM, ERR_PROVISIONER_*, ERR_API_BUSY, and those of the authority.
    *
    * @throws CountersignError ERR_PROVISIONER_FILE, ERR_JWT_KEYS
    */
-  async enrol(order: ProvisionerOrder): Promise<Issued | Denial> {
+  async enrol(order: ProvisionerOrder, line: IssueLine = noLine): Promise<Issued | Denial> {
     const seen: Seen = {};
-    const admitted = await this.#admit(order, seen);
-    const { provisioner, caller = 'anonymous', evidence = 'token of another issuer' } = seen;
-    return await whileAskedBy({ ...whoAsks(), by: caller }, () => {
-      if (admitted.ok) return this.#authority.doors.vouch(admitted.request);
-      const { code, detail } = admitted;
-      const refusal = { asked: 'issue', subject: evidence, provisioner, code, detail };
-      this.#authority.ledger.noteRefusal(refusal);
-      return admitted;
+    const judged = await this.#judge(order, seen);
+    const { caller = 'anonymous' } = seen;
+    return await whileAskedBy({ ...whoAsks(), by: caller }, async () => {
+      if (!judged.ok) return this.#refuse(judged, seen);
+      const { left } = order;
+      return await line.serve({ holder: caller, ...(left && { left }) }, async () => {
+        const refused = await this.#claim(judged.admitted);
+        if (refused !== undefined) return this.#refuse(refused, seen);
+        return await this.#authority.doors.vouch(judged.request);
+      });
     });
   }
 
@@ -147,7 +159,14 @@ export class ProvisionerDesk {
     return spent ?? { ok: true, caller: callerOf(provisioner, subject) };
   }
 
-  async #admit(order: ProvisionerOrder, seen: Seen) {
+  #refuse(refused: Denial, { provisioner, evidence = 'token of another issuer' }: Seen): Denial {
+    const { code, detail } = refused;
+    const refusal = { asked: 'issue', subject: evidence, provisioner, code, detail };
+    this.#authority.ledger.noteRefusal(refusal);
+    return refused;
+  }
+
+  async #judge(order: ProvisionerOrder, seen: Seen) {
     const { token: written, csr, ttlMs, proof, needsSpiffeId = false } = order;
     // 1. Whose it is, and that it is.
     const shown = readEvidence(written.reveal());
@@ -172,22 +191,22 @@ export class ProvisionerDesk {
     const judged = this.#authority.doors.judgeNames(names, { provisioner: name, caller }, profile);
     if (judged !== undefined) return judged;
 
-    // 3. Not too often, and what is good for one certificate once.
-    const waitSeconds = this.#limit(provisioner).take(name);
-    if (waitSeconds !== undefined) {
-      const sides = `provisioner "${name}" may order ${provisioner.requestsPerHour} an hour`;
-      return denial('ERR_PROVISIONER_RATE', `${sides}, again in ${waitSeconds} s`, {
-        retryAfterS: waitSeconds,
-      });
-    }
-    const spent = await this.#spend(provisioner, proved, shown);
-    if (spent !== undefined) return spent;
-
-    // 4. The certificate, by the one flow; no longer than the provisioner says.
+    // 3. The certificate that is ordered; no longer than the provisioner says.
     const wishedMs = ttlMs === undefined ? lifetimeMs : Math.min(ttlMs, lifetimeMs ?? ttlMs);
     const by = { provisioner: name, caller, evidence };
     const request = { csr, issuer, profile, ttlMs: wishedMs, proof, ...names, ...by };
-    return { ok: true, request } as const;
+    return { ok: true, request, admitted: { provisioner, proved, shown } } as const;
+  }
+
+  /** Not too often, and what is good for one certificate once. */
+  async #claim({ provisioner, proved, shown }: Admitted): Promise<Denial | undefined> {
+    const { name } = provisioner;
+    const waitSeconds = this.#limit(provisioner).take(name);
+    if (waitSeconds === undefined) return await this.#spend(provisioner, proved, shown);
+    const sides = `provisioner "${name}" may order ${provisioner.requestsPerHour} an hour`;
+    return denial('ERR_PROVISIONER_RATE', `${sides}, again in ${waitSeconds} s`, {
+      retryAfterS: waitSeconds,
+    });
   }
 
   /** The first provisioner that takes it whose demands it meets; where none does, the reason of the nearest. */

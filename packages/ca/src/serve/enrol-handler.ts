@@ -16,14 +16,20 @@ import type { ApiContext } from './api-context.ts';
 
 /** `POST /v1/enrol`: the authority's own flow; wrong tokens are counted, and who holds a right one is told what is wrong. */
 export async function answerEnrol(context: ApiContext, call: ApiCall): Promise<ApiAnswer> {
-  const { authority, guesses } = context;
-  const { caller } = call;
+  // Who guesses takes no place in line from others; who guessed while it waited is told within.
   const refused = refuseGuesser(context, call);
   if (refused !== undefined) return refused;
-  const address = caller.kind === 'anonymous' ? caller.address : undefined;
-
   const json = parseJsonBody(call.body, `${call.route.name} request`, call.route.maxBodyBytes);
-  if (isBearerEnrolRequest(json)) return await enrolByBearer(context, json, address);
+  if (isBearerEnrolRequest(json)) return await enrolByBearer(context, call, json);
+  const { left } = call;
+  return await context.queue.serve({ left }, () => enrolByToken(context, call, json));
+}
+
+async function enrolByToken(context: ApiContext, call: ApiCall, json: unknown): Promise<ApiAnswer> {
+  const { authority, guesses } = context;
+  const refused = refuseGuesser(context, call);
+  if (refused !== undefined) return refused;
+  const address = addressOf(call);
   const answer = await enrolBy(json);
   if (answer.ok) return { ok: true, body: formatIssueResponse(authority.issueResponseOf(answer)) };
   // What is wrong with a request may be found before its token is looked at.
@@ -45,21 +51,27 @@ export async function answerEnrol(context: ApiContext, call: ApiCall): Promise<A
 }
 
 /** Denials: ERR_API_GUESSES, of an address whose tokens were wrong too often. */
-export function refuseGuesser({ guesses }: ApiContext, { caller }: ApiCall): Denial | undefined {
-  const address = caller.kind === 'anonymous' ? caller.address : undefined;
+function refuseGuesser({ guesses }: ApiContext, call: ApiCall): Denial | undefined {
+  const address = addressOf(call);
   const waitMs = address === undefined ? 0 : guesses.waitMs(address);
   if (waitMs === 0) return undefined;
   const detail = `too many wrong tokens from "${address}", the next is looked at in ${waitMs} ms`;
   return denial('ERR_API_GUESSES', detail, { address, waitMs });
 }
 
+function addressOf({ caller }: ApiCall): string | undefined {
+  return caller.kind === 'anonymous' ? caller.address : undefined;
+}
+
 /** With a token that another issuer made: what cannot be verified counts as a guess. */
 async function enrolByBearer(
-  { authority, guesses, provisioners }: ApiContext,
+  { authority, guesses, provisioners, queue }: ApiContext,
+  call: ApiCall,
   json: unknown,
-  address: string | undefined,
 ): Promise<ApiAnswer> {
-  const answer = await provisioners.enrol(parseBearerEnrolRequest(json));
+  const { left } = call;
+  const address = addressOf(call);
+  const answer = await provisioners.enrol({ ...parseBearerEnrolRequest(json), left }, queue);
   if (answer.ok) return { ok: true, body: formatIssueResponse(authority.issueResponseOf(answer)) };
   const isGuess = unproved.some((prefix) => answer.code.startsWith(prefix));
   if (isGuess && address !== undefined) guesses.failed(address);

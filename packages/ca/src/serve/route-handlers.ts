@@ -29,7 +29,7 @@ import { type ApiAnswer, type ApiCall, nameOf } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
 import { expiryOf } from './authorize-caller.ts';
 import { bundleHandlers, noteRoots } from './bundle-handlers.ts';
-import { answerEnrol, refuseGuesser } from './enrol-handler.ts';
+import { answerEnrol } from './enrol-handler.ts';
 import { streamRevocations } from './feed-stream.ts';
 import { answerIssueBatch } from './issue-batch-handler.ts';
 import { answerKeyRevoke } from './key-revoke-handler.ts';
@@ -43,10 +43,7 @@ type Handler = (context: ApiContext, call: ApiCall) => ApiAnswer | Promise<ApiAn
 export const handlers: Readonly<Record<RouteName, Handler>> = {
   ...bundleHandlers,
 
-  // Who guesses takes no place in line from others; who guessed while it waited is told within.
-  enrol: (context, call) =>
-    refuseGuesser(context, call) ??
-    context.queue.serve({ left: call.left }, () => answerEnrol(context, call)),
+  enrol: answerEnrol,
 
   tpmChallenge: answerTpmChallenge,
 

@@ -121,10 +121,7 @@ async function sign(context: StepContext, http: StepHttp): Promise<Answer> {
   const { csr, token, ttlMs } = request;
   return await byToken(context, http, async () => {
     const { left } = http;
-    // Before the token is looked at, so that it is not spent by whoever is sent away.
-    const issued = await context.line.serve({ ...(left && { left }) }, () =>
-      context.desk.enrol({ token, csr, ttlMs }),
-    );
+    const issued = await context.desk.enrol({ token, csr, ttlMs, left }, context.line);
     return issued.ok ? created(issued) : issued;
   });
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -132,6 +135,44 @@ describe("step-ca's paths", () => {
       assert.equal((await ask('POST', '/sign', JSON.parse(body))).status, 201);
     } finally {
       await busy.close();
+    }
+  });
+
+  it('keep nobody waiting while another issuer is slow in giving its keys', async () => {
+    const slow = createServer().listen(0, '127.0.0.1');
+    await once(slow, 'listening');
+    const issuer = `http://127.0.0.1:${(slow.address() as AddressInfo).port}`;
+    const more = `
+  - name: slow
+    type: oidc
+    issuer: ${issuer}
+    jwks_url: ${issuer}/keys
+    allow: [127.0.0.0/8]
+    audiences: [ca]
+    spiffe_id: spiffe://example.com/ci
+    claims: { sub: ci }
+step:`;
+    const busy = await testApi({
+      authority: await testAuthority({ yaml: yaml(directory).replace('\nstep:', more) }),
+      queue: { abreast: 1 },
+    });
+    try {
+      const sign = async (name: string, ott: string) => {
+        const body = JSON.stringify({ csr: await csr(), ott });
+        const { status } = await exchange(busy, { method: 'POST', path: '/sign', body });
+        return `${name} ${status}`;
+      };
+      const asked = once(slow, 'request');
+      const first = sign('slow', token({ iss: issuer, aud: 'ca', sub: 'ci' }));
+      const [, answer] = (await asked) as [unknown, ServerResponse];
+      const second = sign('other', token({ sub: 'c', sans: ['c.example.test'] }));
+      assert.equal(await Promise.race([first, second]), 'other 201');
+      answer.writeHead(503).end();
+      assert.equal(await first, 'slow 503');
+    } finally {
+      await busy.close();
+      slow.closeAllConnections();
+      slow.close();
     }
   });
 
