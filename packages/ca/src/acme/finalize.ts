@@ -15,6 +15,8 @@ import { serialOf } from './renewal-info.ts';
 import { wrongWithNames } from './request-names.ts';
 import { wishedValidity } from './requested-validity.ts';
 
+/** Who was let in at once need not be looked at again. */
+const momentMs = 1;
 /** For so long another process leaves an order to the one that began to issue. */
 const leaseMs = 60_000;
 
@@ -49,11 +51,36 @@ export async function finalize(
     return problem('badCSR', 'the key of the request is the key of the account');
   }
 
-  // 2. In its turn; who would wait too long comes again, and the order stays as it is.
+  // 2. An order that is ready: whoever has proved no names takes no place from others.
+  const early = wrongWithOrder(found, context.clock.now());
+  if (early !== undefined) return early;
+
+  // 3. In its turn; who would wait too long comes again, and the order stays as it is.
   const account = `acme:${accountOf(request).id}`;
   const order = { key: `${account}/${found.order.id}`, holder: account };
-  const answer = await context.line.serve(order, () => issueInTurn(context, request, found, csr));
+  const since = context.clock.monotonic();
+  const answer = await context.line.serve(order, async () => {
+    const hasWaited = context.clock.monotonic() - since > momentMs;
+    const present = hasWaited ? await stillHeld(context, request) : found;
+    return present.ok ? await issueInTurn(context, request, present, csr) : present;
+  });
   return answer.ok || 'more' in answer ? answer : tooBusy(answer);
+}
+
+function wrongWithOrder(found: FoundOrder, now: number): AcmeProblem | undefined {
+  const status = statusOf(found, now);
+  if (status === 'ready') return undefined;
+  return problem('orderNotReady', `the order is ${status}, it must be ready`);
+}
+
+/** RFC 8555 §7.3.6, §7.5.2: the account and what it has proved may have been deactivated while its order was in line. */
+async function stillHeld(
+  context: AcmeContext,
+  request: AcmeRequest,
+): Promise<FoundOrder | AcmeProblem> {
+  const { value: account } = await context.store.mustFind('acme-account', accountOf(request).id);
+  if (account.status === 'valid') return await findOrder(context, request);
+  return problem('unauthorized', `the account is ${account.status}`);
 }
 
 /** As Let's Encrypt says it. */
@@ -73,10 +100,8 @@ async function issueInTurn(
 ): Promise<AcmeAnswer | AcmeProblem> {
   const { store, clock } = context;
   // 1. An order that is ready, and nobody else's work.
-  const status = statusOf(found, clock.now());
-  if (status !== 'ready') {
-    return problem('orderNotReady', `the order is ${status}, it must be ready`);
-  }
+  const wrong = wrongWithOrder(found, clock.now());
+  if (wrong !== undefined) return wrong;
   const working: Order = {
     ...found.order,
     status: 'processing',

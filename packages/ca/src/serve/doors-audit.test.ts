@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { denial } from '@countersign/base';
-import { AcmeWorld } from '../../test/acme-under-test.ts';
+import type { AcmeClient } from '../../test/acme-client.ts';
+import { AcmeWorld, localhost } from '../../test/acme-under-test.ts';
 import { request } from '../../test/authority-under-test.ts';
 import { dns, EstWorld, estRequest } from '../../test/est-under-test.ts';
 import { requestPem, VaultWorld } from '../../test/vault-under-test.ts';
@@ -107,6 +108,22 @@ function fullLine(): IssueLine & { isOpen: boolean } {
   return line;
 }
 
+/** Where everybody waits until it is opened. */
+function heldLine() {
+  const [coming, opening] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  return {
+    hasCome: coming.promise,
+    open: opening.resolve,
+    async serve<T>(_: object, work: () => T | Promise<T>): Promise<T> {
+      coming.resolve();
+      await opening.promise;
+      return await work();
+    },
+  };
+}
+
+const errors = 'urn:ietf:params:acme:error';
+
 describe('a door that is asked for more than can be issued', () => {
   it('of ACME leaves the order ready for another try', async (t) => {
     const line = fullLine();
@@ -124,6 +141,43 @@ describe('a door that is asked for more than can be issued', () => {
     const made = await acme.post(order.finalize, { csr });
     assert.equal(made.body.status, 'valid', made.text);
   });
+
+  it('of ACME gives no place in line to an order that is not proved', async (t) => {
+    const world = await AcmeWorld.start(fullLine());
+    t.after(() => world.end());
+    const acme = await world.registered();
+    const names = [{ kind: 'dns', value: 'localhost' }] as const;
+    const csr = Buffer.from(await request({ names: [...names] })).toString('base64url');
+    const made = await acme.post(acme.directory.newOrder, { identifiers: localhost });
+    const refused = await acme.post(made.body.finalize, { csr });
+    assert.deepEqual([refused.status, refused.body.type], [403, `${errors}:orderNotReady`]);
+  });
+
+  for (const [what, deactivate, told] of [
+    [
+      'an authorization',
+      async (_: AcmeClient, authorization: string) => authorization,
+      'orderNotReady',
+    ],
+    ['the account', async ({ kid }: AcmeClient) => kid ?? '', 'unauthorized'],
+  ] as const) {
+    it(`of ACME issues nothing for ${what} that was deactivated while its order waited`, async (t) => {
+      const line = heldLine();
+      const world = await AcmeWorld.start(line);
+      t.after(() => world.end());
+      const acme = await world.registered();
+      const { order } = await world.proved(acme);
+      const names = [{ kind: 'dns', value: 'localhost' }] as const;
+      const csr = Buffer.from(await request({ names: [...names] })).toString('base64url');
+      const finalised = acme.post(order.finalize, { csr });
+      await line.hasCome;
+      const url = await deactivate(acme, order.authorizations[0]);
+      assert.equal((await acme.post(url, { status: 'deactivated' })).status, 200);
+      line.open();
+      const answer = await finalised;
+      assert.equal(answer.body.type, `${errors}:${told}`, answer.text);
+    });
+  }
 
   it('of EST says when to come again', async (t) => {
     const full = { abreast: 0, patientMs: -1, hastyMs: -1 };
