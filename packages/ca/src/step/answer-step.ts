@@ -107,11 +107,21 @@ async function provisioners({ authority, log }: StepContext): Promise<Answer> {
   return jsonReply(200, { provisioners: list, nextCursor: '' });
 }
 
-async function encryptedKey({ authority }: StepContext, _: StepHttp, keyId: string) {
-  const key = await encryptedKeyBy(authority.config.provisioners, keyId);
-  if (key !== undefined) return jsonReply(200, { key });
+async function encryptedKey({ authority }: StepContext, _: StepHttp, argument: string) {
+  const keyId = decoded(argument);
+  const key = keyId && (await encryptedKeyBy(authority.config.provisioners, keyId));
+  if (key) return jsonReply(200, { key });
   const why = 'no provisioner has an "encrypted_key_file" for that key: give --key';
   return denial('ERR_STEP_PATH', `step request: ${why}`);
+}
+
+/** Clients escape what a path segment may not have; undefined where that is no text. */
+function decoded(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A certificate for a token of a provisioner. */

@@ -26,6 +26,8 @@ const sealedHeader = Buffer.from('{"alg":"PBES2-HS256+A128KW","enc":"A256GCM"}')
 const sealed = `${sealedHeader}.AA.BB.CC.DD`;
 const yaml = (at: string) => `${tokenHierarchy}
 provisioners:
+  - { name: unread, type: jwk, jwks_file: ${at}/none, encrypted_key_file: ${at}/sealed, audiences: ['https://ca.test/1.0/sign'] }
+  - { name: spaced, type: jwk, jwks_file: ${at}/spaced, encrypted_key_file: ${at}/sealed, audiences: ['https://ca.test/1.0/sign'] }
   - { name: operators, type: jwk, jwks_file: ${at}/jwks, encrypted_key_file: ${at}/sealed, audiences: ['https://ca.test/1.0/sign'] }
   - { name: open, type: jwk, jwks_file: ${at}/jwks, encrypted_key_file: ${at}/jwks, audiences: ['https://ca.test/1.0/sign'] }
   - { name: missing, type: jwk, jwks_file: ${at}/none, audiences: ['https://ca.test/1.0/sign'] }
@@ -44,6 +46,10 @@ describe("step-ca's paths", () => {
   let api: TestApi;
   before(async () => {
     writeFileSync(join(directory, 'jwks'), JSON.stringify({ keys: [jwk] }));
+    writeFileSync(
+      join(directory, 'spaced'),
+      JSON.stringify({ keys: [{ ...jwk, kid: 'ops key/1' }] }),
+    );
     writeFileSync(join(directory, 'broken'), '{"keys": [');
     const parts = { encrypted_key: 'AA', iv: 'BB', ciphertext: 'CC', tag: 'DD', more: 'd' };
     writeFileSync(join(directory, 'sealed'), JSON.stringify({ protected: sealedHeader, ...parts }));
@@ -72,9 +78,12 @@ describe("step-ca's paths", () => {
       const { provisioners } = (await ask('GET', `${prefix}/provisioners?limit=100`)).json;
       assert.deepEqual(
         provisioners.map((each: { name: string; key: object }) => [each.name, 'd' in each.key]),
-        [['operators', false]],
+        [
+          ['spaced', false],
+          ['operators', false],
+        ],
       );
-      assert.equal(provisioners[0].encryptedKey, sealed);
+      assert.equal(provisioners[1].encryptedKey, sealed);
     }
     for (const name of ['missing', 'broken', 'open']) {
       const told = api.lines.find((line) => JSON.stringify(line).includes(`"${name}"`));
@@ -82,8 +91,12 @@ describe("step-ca's paths", () => {
     }
     assert.equal((await ask('GET', `/root/${'00'.repeat(32)}`)).status, 404);
     assert.equal((await ask('GET', '/provisioners/k2/encrypted-key')).status, 404);
-    const { json } = await ask('GET', '/1.0/provisioners/k1/encrypted-key');
-    assert.equal(json.key, sealed);
+    assert.equal((await ask('GET', '/provisioners/%ff/encrypted-key')).status, 404);
+    // whatever stands beside it cannot be read
+    for (const keyId of ['k1', encodeURIComponent('ops key/1')]) {
+      const { json } = await ask('GET', `/1.0/provisioners/${keyId}/encrypted-key`);
+      assert.equal(json.key, sealed, keyId);
+    }
     assert.equal((await ask('POST', '/health')).status, 404);
     assert.equal((await ask('GET', '/ssh/roots')).status, 404);
   });

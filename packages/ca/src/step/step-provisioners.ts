@@ -31,20 +31,30 @@ export async function listProvisioners(
 }
 
 /**
- * The private key of a JWK by its identifier, under its password; undefined where none is kept.
+ * The private key of a JWK by its identifier, under its password; undefined where none is kept. A provisioner whose files
+ * cannot be read, which the list leaves out, keeps it from nobody else.
  *
- * @throws CountersignError ERR_PROVISIONER_FILE
+ * @throws CountersignError ERR_PROVISIONER_FILE where that of the key cannot be read
  */
 export async function encryptedKeyBy(
   provisioners: readonly ProvisionerConfig[],
   keyId: string,
 ): Promise<string | undefined> {
+  let broken: CountersignError | undefined;
   for (const provisioner of provisioners) {
     const { type, encryptedKeyFile, jwksFile = '' } = provisioner;
     if (type !== 'jwk' || encryptedKeyFile === undefined) continue;
-    const [first] = await openKeysIn(jwksFile);
-    if (first?.kid === keyId) return await encryptedKeyOf(provisioner);
+    let isWanted = false;
+    try {
+      const [first] = await openKeysIn(jwksFile);
+      isWanted = first?.kid === keyId;
+      if (isWanted) return await encryptedKeyOf(provisioner);
+    } catch (thrown) {
+      if (!(thrown instanceof CountersignError)) throw thrown;
+      if (isWanted) broken = thrown;
+    }
   }
+  if (broken !== undefined) throw broken;
   return undefined;
 }
 
