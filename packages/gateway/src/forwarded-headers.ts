@@ -134,6 +134,30 @@ const neverTrailing = new Set([
 const connection = 'connection';
 const neverNominated = new Set(['host', 'content-length', 'close', '']);
 
+/**
+ * What a caller sent without what it nominates itself as of this hop: so nothing that is written beside it later, of a
+ * token or by an authorizer, can be named by a caller and then not reach the upstream; and what is judged is what is sent.
+ *
+ * @returns the very same where nothing is nominated, which is most usual
+ */
+export function withoutNominated(raw: readonly string[]): readonly string[] {
+  const nominated = nominatedBy(raw);
+  const isEndToEnd = (name: string) => nominated?.has(name) === true && !hopByHop.has(name);
+  if (nominated === undefined || ![...nominated].some(isEndToEnd)) return raw;
+  const left: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const [name = '', value = ''] = [raw[i], raw[i + 1]];
+    const plain = name.toLowerCase();
+    if (isEndToEnd(plain)) continue;
+    const kept =
+      plain === connection
+        ? value.split(',').filter((option) => !isEndToEnd(option.trim().toLowerCase()))
+        : [value];
+    if (kept.length > 0) left.push(name, kept.join(','));
+  }
+  return left;
+}
+
 function nominatedBy(raw: readonly string[]): Set<string> | undefined {
   let nominated: Set<string> | undefined;
   for (let i = 0; i + 1 < raw.length; i += 2) {

@@ -12,7 +12,7 @@ import type { ClientExchange } from './client/client-exchange.ts';
 import { consult, refusalOf } from './external/consult.ts';
 import { answerOf } from './external/written-changes.ts';
 import { forward } from './forward.ts';
-import { upstreamHeaders } from './forwarded-headers.ts';
+import { upstreamHeaders, withoutNominated } from './forwarded-headers.ts';
 import type { GatewayMetrics, RequestResult } from './gateway-metrics.ts';
 import { injectFault } from './inject-fault.ts';
 import type { RequestLoad } from './load/request-load.ts';
@@ -140,7 +140,8 @@ export async function handleRequest(
 
   // 4. Tokens: whose it is beside its connection, where there are rules for that.
   let isGone = false;
-  const looking = judgedTokens(around.facts, received, request.rawHeaders);
+  const sentOn = withoutNominated(request.rawHeaders);
+  const looking = judgedTokens(around.facts, received, sentOn);
   if (looking !== undefined) response.once('close', () => (isGone = true));
   const tokens = looking === undefined ? undefined : await looking;
   if (isGone) return finish('left', 0);
@@ -151,7 +152,7 @@ export async function handleRequest(
 
   // 5. Permit: the same question is asked again whenever a fact changes, until the response is over.
   const { method, authority: host } = untold;
-  const carried = tokens?.rawHeaders ?? request.rawHeaders;
+  const carried = tokens?.rawHeaders ?? sentOn;
   const plain = { method, path: untold.target.path, host, rawHeaders: carried };
   const written = tokens?.claims === undefined ? plain : { ...plain, ...claimsOf(tokens) };
   const pending = consult(around.facts, session, { client, head: untold, written }, around.log);

@@ -80,6 +80,7 @@ test('a gRPC service is asked as Envoy asks it, and what it writes is held to wh
   });
   const { ask } = await world(t, `{ name: opa, protocol: grpc, url: "http://127.0.0.1:${port}" }`);
   const headers = {
+    connection: 'keep-alive, x-user',
     'x-team': 'blue',
     'x-secret': '1',
     'x-forwarded-client-cert': 'URI=spiffe://evil',

@@ -103,6 +103,7 @@ test('tokens of headers, parameters and cookies are found, taken out, and told a
       'x-sub': 'root',
       X_Team: 'red',
       authorization: 'Bearer y',
+      connection: 'keep-alive, X-Sub, x-payload',
     });
     assert.ok(typeof told === 'object');
     const { headers: h } = told;
