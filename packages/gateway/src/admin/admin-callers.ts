@@ -1,8 +1,11 @@
 import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
 
 /** Whether only processes of this machine reach the address. */
 export function isLoopback(address: string): boolean {
-  return address === 'localhost' || address === '::1' || address.startsWith('127.');
+  if (address === 'localhost' || address === '::1') return true;
+  // Anybody can have a name that begins so.
+  return isIP(address) === 4 && address.startsWith('127.');
 }
 
 /**

@@ -80,7 +80,11 @@ test('nothing is changed unless the configuration lets it be, nor for a page of 
   assert.equal((await ask(`${closed.url}/drain`, post)).status, 403);
   assert.equal(closed.level(), 'info');
   const open = await startAdmin(t, 'port: 0, changes: true');
-  for (const headers of [{ origin: 'https://evil.example' }, { host: 'evil.example:80' }]) {
+  for (const headers of [
+    { origin: 'https://evil.example' },
+    { host: 'evil.example:80' },
+    { host: '127.0.0.1.evil.example:80' },
+  ]) {
     assert.equal((await ask(`${open.url}/drain`, { ...post, headers })).status, 403);
     assert.equal((await ask(`${open.url}/connections`, { headers })).status, 403);
   }

@@ -8,6 +8,7 @@ import {
 } from '@countersign/authz';
 import { type Clock, CountersignError, type Denial, type Log } from '@countersign/base';
 import { wrongWithHeaderName } from '../model/header-guard.ts';
+import { isOnThisMachine } from '../provider-config.ts';
 import { RemoteKeys } from './token-keys.ts';
 
 export interface TokenDeskOptions {
@@ -76,6 +77,5 @@ function checkTold(names: ReadonlySet<string>): void {
 
 function isClearElsewhere(uri: string): boolean {
   const { protocol, hostname } = new URL(uri);
-  const isHere = hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
-  return protocol === 'http:' && !isHere;
+  return protocol === 'http:' && !isOnThisMachine(hostname);
 }
