@@ -29,7 +29,7 @@ export async function enrol(
   // What is renewed and ends soon comes first. A token is redeemed in its turn, and not spent by whoever is sent away.
   const order = { key: peer?.serialHex, endsAt: peer?.notAfter, ...(left && { left }) };
   const issued = await context.line.serve(
-    peer === undefined ? { ...order, holder: `est:${nameOfCaller(caller)}` } : order,
+    peer === undefined ? { ...order, holder: nameOfCaller(caller) } : order,
     () => issueFor(context, call, der),
   );
   if (issued.ok) return issued;
