@@ -46,7 +46,7 @@ const refused: Readonly<Record<string, string>> = {
 export function addRefusedFlags(command: Command): void {
   for (const name of Object.keys(refused)) {
     if (command.options.some((option) => option.long === `--${name}`)) continue;
-    command.addOption(new Option(`--${name} [value]`).hideHelp());
+    command.addOption(new Option(`--${name} [value]`, 'not done').hideHelp());
     command.on(`option:${name}`, () => {
       throw new CountersignError('ERR_USAGE', `--${name} of ghostunnel is not done`, {
         hint: refused[name] ?? '',
