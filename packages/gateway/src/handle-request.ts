@@ -158,7 +158,10 @@ export async function handleRequest(
   const pending = consult(around.facts, session, { client, head: untold, written }, around.log);
   if (pending !== undefined) response.once('close', () => (isGone = true));
   const consulted = pending === undefined ? undefined : await pending;
-  if (isGone) return finish('left', 0);
+  if (isGone || consulted === 'left') {
+    response.destroy();
+    return finish('left', 0);
+  }
   if (consulted?.ok === false) return refuse(consulted, { peer, result: 'malformed', close: true });
   const head = consulted === undefined ? untold : withQuery(untold, consulted.query);
   const rawHeaders = consulted?.rawHeaders ?? carried;

@@ -32,7 +32,8 @@ export interface Consulting {
 
 /**
  * Asks about a request whom CUSTOM policies name; undefined where none is about it, as is most usual. The answers belong
- * into the request, and hold for as long as it is on its way. No more of a body is read than is shown.
+ * into the request, and hold for as long as it is on its way. No more of a body is read than is shown; `left` is a caller
+ * that broke off before.
  *
  * Denials: ERR_GATEWAY_BODY_TOO_LARGE where a body has to be shown whole and cannot be.
  */
@@ -41,7 +42,7 @@ export function consult(
   asker: Asker,
   consulting: Consulting,
   log: Log,
-): Promise<Consulted | Denial> | undefined {
+): Promise<Consulted | Denial | 'left'> | undefined {
   const { rules = facts.rules() } = asker;
   if (rules[asker.protocol].customs.length === 0) return undefined;
   const question = questionOf(facts, asker, facts.clock.now(), consulting.written);
@@ -50,12 +51,12 @@ export function consult(
   const authorizers = facts.authorizers?.() ?? new Map<string, ExternalAuthorizer>();
   return ask();
 
-  async function ask(): Promise<Consulted | Denial> {
+  async function ask(): Promise<Consulted | Denial | 'left'> {
     const { client, head, written } = consulting;
     const { query } = head.target;
     const wants = names.flatMap((name) => authorizers.get(name)?.wantsBody ?? []);
     const read = head.hasBody && wants.length > 0 ? await readAhead(client, wants) : undefined;
-    if (read !== undefined && 'code' in read) return read;
+    if (read === 'left' || (read !== undefined && 'code' in read)) return read;
     const shown = { ...written, query, ...(read !== undefined && { body: read.body }) };
     const external = await askExternal(rules, { ...question, request: shown }, authorizers);
     const taken = takeChanges(external, { rawHeaders: written.rawHeaders, query }, log);
@@ -90,7 +91,9 @@ async function readAhead(client: ClientExchange, wants: readonly Wants[]) {
   let isWhole = false;
   const rest = client.request.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]();
   while (length <= Math.min(most, least)) {
-    const { done, value } = await rest.next();
+    const next = await rest.next().catch(() => undefined);
+    if (next === undefined) return 'left';
+    const { done, value } = next;
     if (done === true) {
       isWhole = true;
       break;

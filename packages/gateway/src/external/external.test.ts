@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { noLog } from '@countersign/base';
 import { protoFiles } from '@countersign/wire';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
@@ -143,6 +144,27 @@ test('a body is shown as far as is said, and reaches the upstream whole', async 
     [1000, 'true'],
   ]);
   assert.deepEqual(sizes, [1000, 500_000]);
+});
+
+test('a caller that leaves in the midst of a body that is to be shown is no failure of ours', async (t) => {
+  const port = await grpcService(t, (_, answer) => answer({ status: { code: 0 } }));
+  const { url } = await startUpstream(t, echo);
+  const provider = `{ name: opa, protocol: grpc, url: "http://127.0.0.1:${port}", includeRequestBodyInCheck: { maxRequestBytes: 9 } }`;
+  const broken: unknown[] = [];
+  const { gateway } = await startWorld(t, url, {
+    ...{ rules: rulesOf(custom), yaml: `authorization: { providers: [${provider}] }` },
+    log: { ...noLog, error: (...line: unknown[]) => broken.push(line) },
+  });
+  const client = clientOf(t, gateway.url, alice);
+  const sent = client.request('/a', { method: 'POST', headers: { expect: '100-continue' } });
+  sent.on('error', () => {});
+  sent.flushHeaders();
+  await once(sent, 'continue');
+  sent.write('x');
+  sent.destroy();
+  const later = { method: 'POST', body: 'y' };
+  for (let n = 0; n < 3; n += 1) assert.equal((await client.ask('/a', later)).status, 200);
+  assert.deepEqual(broken, []);
 });
 
 test('a service that is silent, fails or answers nonsense refuses, unless the operator chose otherwise', async (t) => {
