@@ -94,6 +94,16 @@ test('made-up keys fill no memory, and free nobody of a limit', () => {
   assert.equal(take('a', 1000), true);
   assert.deepEqual([take('g', 1000), take('g', 1000), take('g', 1000)], [true, true, false]);
   assert.equal(buckets.size, 3);
+  // Nor do long ones: what is kept of a key is short, whatever a header can hold.
+  const [long, other] = ['x'.repeat(16_000), 'y'.repeat(16_000)];
+  const few = new TokenBuckets({ ...model, burst: 1 });
+  assert.deepEqual(
+    [long, long, other].map((key) => few.take(key, 0).ok),
+    [true, false, true],
+  );
+  few.giveBack(long);
+  assert.equal(few.take(long, 0).ok, true);
+  assert.ok([...few.keys()].every((key) => key.length < 100));
 });
 
 test("Envoy's local rate limit is the listener's, and what is not done of it is named", () => {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { RateLimitModel } from '../model/rate-limit-model.ts';
 
 export interface Taken {
@@ -12,6 +13,9 @@ interface Bucket {
   tokens: number;
   at: number;
 }
+
+/** Of longer keys, which a header can make of any length, a digest is kept. */
+const longestKey = 64;
 
 /**
  * A bucket for each key, of at most `maxKeys`. Of more keys the one that was not used for the longest time is forgotten
@@ -33,9 +37,14 @@ export class TokenBuckets {
     return this.#buckets.size;
   }
 
+  /** As they are kept. */
+  keys(): Iterable<string> {
+    return this.#buckets.keys();
+  }
+
   /** @param now milliseconds, never going back */
   take(key: string, now: number): Taken {
-    const bucket = this.#bucketOf(key, now);
+    const bucket = this.#bucketOf(keptOf(key), now);
     this.#fill(bucket, now);
     const ok = bucket.tokens >= 1;
     if (ok) bucket.tokens -= 1;
@@ -50,7 +59,7 @@ export class TokenBuckets {
 
   /** What was taken and not used, since another limit refused. */
   giveBack(key: string): void {
-    const bucket = this.#buckets.get(key) ?? this.#crowd;
+    const bucket = this.#buckets.get(keptOf(key)) ?? this.#crowd;
     bucket.tokens = Math.min(this.#model.burst, bucket.tokens + 1);
   }
 
@@ -82,4 +91,8 @@ export class TokenBuckets {
     bucket.tokens = Math.min(burst, bucket.tokens + Math.max(0, earned));
     bucket.at = now;
   }
+}
+
+function keptOf(key: string): string {
+  return key.length <= longestKey ? key : hash('sha256', key, 'base64url');
 }
