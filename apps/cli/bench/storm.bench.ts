@@ -84,11 +84,15 @@ export async function measureStorm({
     const before = threadCpu(pid);
     const began = systemClock.monotonic();
     const soon = () => Math.random() * withinMs;
+    // Whoever is not down for good comes while its certificate holds.
+    const sooner = () => Math.random() * Math.min(withinMs, hastyTtlMs / 2);
     const some = (i: number) => csrs[i % csrs.length] ?? '';
     const batch = (i: number) => Array.from({ length: eachAgent }, (_, n) => some(i + 7 * n));
     await Promise.all([
       ...patient.workloads.map((each, i) => storm.renew(each, soon(), () => renewal(some(i)))),
-      ...hasty.workloads.map((each, i) => storm.renew(each, soon(), () => renewal(some(i)), true)),
+      ...hasty.workloads.map((each, i) =>
+        storm.renew(each, sooner(), () => renewal(some(i)), true),
+      ),
       ...agents.workloads.map((each, i) => storm.renew(each, soon(), () => batchOf(batch(i), i))),
     ]);
     const tookMs = systemClock.monotonic() - began;
