@@ -9,6 +9,8 @@ const youngBytes = 16 * 1024 * 1024;
 /** As long as this, and of it no more of this thread's time than that: then it has nothing to do. */
 const restMs = 1000;
 const mostBusy = 0.05;
+/** A young generation that was given up counts for less than what V8 goes on from. */
+const mostFactor = 4;
 /** V8's own. */
 const defaults = { factor: 2, percent: 0 };
 
@@ -29,7 +31,7 @@ export function holdMemory(): () => void {
   const rest = restKeeper();
   // V8 gives the young generation up where little is asked for: it may come back.
   const observer = new PerformanceObserver(() => {
-    const wanted = Math.max(1, Math.floor(youngBytes / youngNow()));
+    const wanted = Math.min(mostFactor, Math.max(1, Math.floor(youngBytes / youngNow())));
     if (wanted !== factor) factor = setFactor(wanted);
     rest.watch();
   });
