@@ -21,6 +21,7 @@ it('device names are the same after they were encoded, and after they were writt
     assert.deepEqual(deviceNameOf(general), name);
     assert.deepEqual(parseDeviceName(formatDeviceName(name)), name);
   }
+  assert.deepEqual(parseDeviceName('hardware-module:1.3.6.1.4.1.1:000AFf'), names[1]);
 });
 
 it('what is written like no device is none', () => {

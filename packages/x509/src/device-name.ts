@@ -39,7 +39,7 @@ export function formatDeviceName(name: DeviceName): string {
   return `hardware-module:${name.type}:${toHex(name.serial)}`;
 }
 
-/** Undefined for anything but what {@link formatDeviceName} writes. */
+/** Undefined for anything but what {@link formatDeviceName} writes; hexadecimal digits in either case. */
 export function parseDeviceName(text: string): DeviceName | undefined {
   const [, value] = /^permanent-identifier:([\x21-\x7e]{1,200})$/.exec(text) ?? [];
   if (value !== undefined) return { kind: 'permanentIdentifier', value };
@@ -60,7 +60,7 @@ export function sameDeviceName(a: DeviceName, b: DeviceName): boolean {
 }
 
 const hardwareModule =
-  /^hardware-module:([0-2](?:\.(?:0|[1-9]\d{0,8})){1,20}):((?:[0-9a-f]{2}){1,64})$/;
+  /^hardware-module:([0-2](?:\.(?:0|[1-9]\d{0,8})){1,20}):((?:[0-9a-fA-F]{2}){1,64})$/;
 
 const readers = new Map<string, (value: Uint8Array) => DeviceName | undefined>([
   [oids.permanentIdentifier, readPermanentIdentifier],

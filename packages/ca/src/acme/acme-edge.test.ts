@@ -53,6 +53,11 @@ describe('the ACME edge', () => {
   it('tells why a name is not proved, and ends the order', async () => {
     const acme = await world.registered();
     const ordered = await acme.post(acme.directory.newOrder, { identifiers: localhost });
+    const other = await csrOf([{ kind: 'dns', value: 'other.test' }]);
+    for (const csr of [other, 'AAAA']) {
+      const early = await acme.post(ordered.body.finalize, { csr });
+      assert.deepEqual([early.status, early.body.type.split(':').at(-1)], [403, 'orderNotReady']);
+    }
     const [url] = ordered.body.authorizations;
     const { body } = await acme.get(url);
     const challenge = body.challenges.find((each: { type: string }) => each.type === 'http-01');

@@ -32,7 +32,11 @@ export async function finalize(
   const found = await findOrder(context, request);
   if (!found.ok) return found;
 
-  // 1. The request for exactly the order's names.
+  // 1. RFC 8555 §7.4: an order that is ready, whatever is asked for; who has proved no names takes no place from others.
+  const early = wrongWithOrder(found, context.clock.now());
+  if (early !== undefined) return early;
+
+  // 2. The request for exactly the order's names.
   const csr = fromBase64Url(request.payload?.csr);
   if (csr === undefined)
     return problem('malformed', '"csr" is PKCS #10 in base64url without padding');
@@ -50,10 +54,6 @@ export async function finalize(
     // RFC 8555 §11.1: an account's key is for nothing else
     return problem('badCSR', 'the key of the request is the key of the account');
   }
-
-  // 2. An order that is ready: whoever has proved no names takes no place from others.
-  const early = wrongWithOrder(found, context.clock.now());
-  if (early !== undefined) return early;
 
   // 3. In its turn; who would wait too long comes again, and the order stays as it is.
   const account = `acme:${accountOf(request).id}`;

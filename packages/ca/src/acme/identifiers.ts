@@ -1,4 +1,9 @@
-import { formatIpAddress, parseDeviceName, parseIpAddress } from '@countersign/x509';
+import {
+  formatDeviceName,
+  formatIpAddress,
+  parseDeviceName,
+  parseIpAddress,
+} from '@countersign/x509';
 import { parseDnsName } from '../dns-name.ts';
 import type { AcmeConfig } from './acme-config.ts';
 import { formatIdentifier, type Identifier, isDevice, sameIdentifier } from './acme-objects.ts';
@@ -59,7 +64,9 @@ function readIdentifier(type: string, value: string, config: AcmeConfig): Identi
     };
   }
   if (config.deviceAttestation !== undefined && isDevice(shown)) {
-    if (parseDeviceName(formatIdentifier(shown)) !== undefined) return shown;
+    const device = parseDeviceName(formatIdentifier(shown));
+    if (device !== undefined)
+      return { ...shown, value: formatDeviceName(device).slice(type.length + 1) };
     const form = type === 'hardware-module' ? 'OID:HEX' : 'up to 200 characters of ASCII';
     const detail = `"${value}" is no ${type}, which is ${form}`;
     return { type: 'malformed', detail, identifier: shown };

@@ -60,7 +60,9 @@ function nameOf(kind: GivenName['kind'], prefix: string, value: string): GivenNa
 }
 
 function devicePattern(written: string): NamePatternResult {
-  const matches = ({ kind, value }: GivenName) => kind === 'device' && globMatches(written, value);
+  // As names are written: hexadecimal digits of a module's serial in lower case.
+  const glob = written.startsWith('hardware-module:') ? written.toLowerCase() : written;
+  const matches = ({ kind, value }: GivenName) => kind === 'device' && globMatches(glob, value);
   return { ok: true, pattern: { written, matches } };
 }
 

@@ -7,6 +7,7 @@ import {
   type DeviceName,
   deviceNameOf,
   extension,
+  formatDeviceName,
   generalNameOfDevice,
   keySigner,
 } from '@countersign/x509';
@@ -19,7 +20,7 @@ const laptop: DeviceName = { kind: 'permanentIdentifier', value: 'SN-4711' };
 const module: DeviceName = {
   kind: 'hardwareModule',
   type: '1.3.6.1.4.1.99999.1',
-  serial: Uint8Array.of(1, 2, 3),
+  serial: Uint8Array.of(1, 0xab, 0xcd),
 };
 
 describe('device-attest-01', () => {
@@ -45,7 +46,7 @@ describe('device-attest-01', () => {
 
   for (const { name, type, value } of [
     { name: laptop, type: 'permanent-identifier', value: 'SN-4711' },
-    { name: module, type: 'hardware-module', value: '1.3.6.1.4.1.99999.1:010203' },
+    { name: module, type: 'hardware-module', value: '1.3.6.1.4.1.99999.1:01ABcd' },
   ]) {
     it(`certifies the attested key for a ${type}, which the certificate carries`, async () => {
       const order = await attested(type, value);
@@ -58,7 +59,7 @@ describe('device-attest-01', () => {
       assert.ok(leaf);
       assert.deepEqual(leaf.subjectAltNames.map(deviceNameOf), [name]);
       const record = await world.authority.ledger.certificate(leaf.serialHex);
-      assert.deepEqual(record?.names, [`${type}:${value}`]);
+      assert.deepEqual(record?.names, [formatDeviceName(name)]);
     });
   }
 
