@@ -1,9 +1,8 @@
-import { rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { CountersignError, type Log, messageOf, nodeHttp } from '@countersign/base';
 import { z } from 'zod';
+import { listenOnPath } from '../local-socket.ts';
 import type { PortReadiness, SidecarPorts } from './sidecar-ports.ts';
 
 export interface ControlServer {
@@ -41,7 +40,6 @@ export async function startControlServer(
   { log, saved }: { readonly log: Log; readonly saved: () => Promise<unknown> },
 ): Promise<ControlServer> {
   const path = controlPath(data);
-  await makeWay(path);
   const server = nodeHttp().createServer({ requestTimeout: 5000 }, (request, response) => {
     answer(request, ports, saved).then(
       (found) => response.end(JSON.stringify(found)),
@@ -52,22 +50,8 @@ export async function startControlServer(
     );
   });
   server.maxConnections = 16;
-  await new Promise<void>((listening, failed) => {
-    const refuse = (thrown: Error) =>
-      failed(new CountersignError('ERR_LISTEN', `listen on "${path}": ${thrown.message}`));
-    server.once('error', refuse);
-    // The mask sets the permission bits in the same turn: at no moment can somebody else connect.
-    const mask = process.umask(0o177);
-    try {
-      server.listen(path, () => {
-        server.off('error', refuse);
-        server.on('error', (thrown) => log.error({ err: thrown }, 'control socket failed'));
-        listening();
-      });
-    } finally {
-      process.umask(mask);
-    }
-  });
+  await listenOnPath(server, path);
+  server.on('error', (thrown) => log.error({ err: thrown }, 'control socket failed'));
   return {
     async close() {
       server.closeAllConnections();
@@ -139,19 +123,4 @@ function controlPath(data: string): string {
   if (Buffer.byteLength(path) <= longestPath) return path;
   const message = `"${path}" is longer than a socket's ${longestPath} bytes; choose a shorter --data`;
   throw new CountersignError('ERR_LISTEN', message);
-}
-
-/** What a dead process left is removed; a living one keeps its directory. */
-async function makeWay(path: string): Promise<void> {
-  const isAlive = await new Promise<boolean>((told) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      told(true);
-    });
-    socket.once('error', () => told(false));
-  });
-  if (isAlive) {
-    throw new CountersignError('ERR_LISTEN', `listen on "${path}": another sidecar serves there`);
-  }
-  await rm(path, { force: true });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -7,6 +7,7 @@ import type { MtlsMode } from '@countersign/authz';
 import { parseIstioPolicies } from '@countersign/authz';
 import { noLog } from '@countersign/base';
 import { testClock } from '@countersign/testkit';
+import { askSidecar, startControlServer } from './control-socket.ts';
 import { readPortRecords, writePortRecords } from './port-record.ts';
 import { modesOf, parseSidecarConfig } from './sidecar-config.ts';
 import { SidecarPorts } from './sidecar-ports.ts';
@@ -70,6 +71,22 @@ test('callers are bounded, the oldest go first; a broken file ends the start and
   assert.equal((await readPortRecords(directory)).size, 0);
   writeFileSync(join(directory, 'sidecar.json'), '{"version":1,"ports":');
   await assert.rejects(readPortRecords(directory), /read what was seen of ports/);
+});
+
+test('the control socket is its owner’s alone, and takes the place of nothing that is no socket', async (t) => {
+  const data = temporary(t);
+  const path = join(data, 'sidecar.sock');
+  const { ports } = start('PERMISSIVE');
+  const serve = () => startControlServer(data, ports, { log: noLog, saved: async () => {} });
+  writeFileSync(path, 'kept');
+  await assert.rejects(serve(), { code: 'ERR_LISTEN' });
+  assert.equal(readFileSync(path, 'utf8'), 'kept');
+  rmSync(path);
+  const server = await serve();
+  t.after(() => server.close());
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  await assert.rejects(serve(), { code: 'ERR_LISTEN', message: /another process listens there/ });
+  assert.equal((await askSidecar(data, { do: 'readiness', quietMs: 0 })).length, 1);
 });
 
 test('the nearest word about a port counts, from the mesh to the port', () => {
