@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Denial, noLog, noMeter } from '@countersign/base';
 import { type TestClock, testClock } from '@countersign/testkit';
+import { routes } from '@countersign/wire';
 import { exchange, newRequest, testApi } from '../../test/api-under-test.ts';
 import type { ApiCall } from './api-call.ts';
 import type { ApiContext } from './api-context.ts';
@@ -242,8 +243,9 @@ describe('an address that guesses tokens', () => {
     const { queue, clock } = queueOf({ abreast: 0, patientMs: -1, hastyMs: -1 });
     const guesses = new GuessLimiter(clock, { burst: 1 });
     const caller = { kind: 'anonymous', address: '192.0.2.1' };
+    const call = { caller, route: routes.enrol, body: Buffer.from('{"token":"cst1.a"}') };
     const ask = () =>
-      handlers.enrol({ queue, guesses } as unknown as ApiContext, { caller } as unknown as ApiCall);
+      handlers.enrol({ queue, guesses } as unknown as ApiContext, call as unknown as ApiCall);
     assert.equal(((await ask()) as Denial).code, 'ERR_API_BUSY');
     guesses.failed('192.0.2.1');
     assert.equal(((await ask()) as Denial).code, 'ERR_API_GUESSES');
