@@ -2,10 +2,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { systemClock } from '@countersign/base';
+import { verifyPeer } from '@countersign/spiffe';
 import { hopHeader, verifyHop } from '@countersign/wire';
 import { parseCertificate } from '@countersign/x509';
+import { HopHeaders } from './caller-headers.ts';
 import { parseGatewayConfig } from './gateway-config.ts';
-import { alice, clientOf, idOf, startUpstream, startWorld } from './gateway-world.suite.ts';
+import {
+  alice,
+  bundles,
+  clientOf,
+  credentialOf,
+  idOf,
+  startUpstream,
+  startWorld,
+  svidOf,
+} from './gateway-world.suite.ts';
+import type { ClusterModel } from './model/cluster-model.ts';
 
 test('an upstream is told of a caller under names of choice, and by a signature of the hop that it can verify', async (t) => {
   const seen: { headers: Record<string, unknown>; leaf: Uint8Array }[] = [];
@@ -40,4 +52,19 @@ test('an upstream is told of a caller under names of choice, and by a signature 
       code: 'ERR_CONFIG_VALUE',
     });
   }
+});
+
+test('a reload that names another upstream has the word about a caller signed for that one', () => {
+  const at = systemClock.now();
+  const found = verifyPeer({ chain: alice.chain, bundles, at, purpose: 'client' });
+  assert.ok(found.ok);
+  const gateway = svidOf(credentialOf('gateway'));
+  const hops = new HopHeaders(() => gateway);
+  const audienceOf = (id: string) => {
+    const tls = { identity: 'own', trust: 'own', expect: { spiffeIds: [id] } };
+    const [, text = ''] = hops.of(found.peer, { name: 'orders', tls } as never as ClusterModel, at);
+    const expected = { leaf: gateway.leaf, issuer: idOf('gateway'), audience: id, at };
+    return verifyHop(text, expected).ok;
+  };
+  assert.deepEqual([audienceOf(idOf('orders')), audienceOf(idOf('orders-2'))], [true, true]);
 });

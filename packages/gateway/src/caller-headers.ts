@@ -43,6 +43,8 @@ const hopMs = 60_000;
 
 interface Signed {
   readonly svid: X509Svid;
+  /** That of the model in force then: a reload may name others. */
+  readonly audience: readonly string[];
   readonly signedAt: number;
   readonly headers: readonly string[];
 }
@@ -72,14 +74,15 @@ export class HopHeaders {
     const known = this.#known.get(peer) ?? new Map<string, Signed>();
     this.#known.set(peer, known);
     const before = known.get(name);
-    if (before?.svid === svid && Math.abs(now - before.signedAt) < hopMs / 2) return before.headers;
+    const isSame = before?.svid === svid && before.audience === audience;
+    if (isSame && Math.abs(now - before.signedAt) < hopMs / 2) return before.headers;
     const claims = {
       ...{ issuer: svid.spiffeId.toString(), audience, expiresAt: now + hopMs },
       subject: peer.spiffeId?.toString() ?? '',
       subjectFingerprint: peer.fingerprint,
     };
     const headers = [hopHeader, signHop(claims, svid)];
-    known.set(name, { svid, signedAt: now, headers });
+    known.set(name, { svid, audience, signedAt: now, headers });
     return headers;
   }
 }
