@@ -28,7 +28,6 @@ function namesInCertificate(provisioner: ProvisionerConfig, token: ProvedToken):
   const has = namesOf(token.certificate?.subjectAltNames ?? []);
   const { sans } = token.claims;
   if (!has.ok || sans === undefined || (Array.isArray(sans) && sans.length === 0)) return has;
-  if (!Array.isArray(sans)) return lacking(provisioner, 'has a "sans" that is no list');
   const asked = namesInClaims(provisioner, token);
   if (!asked.ok) return asked;
   const [beyond] = namesBeyond(asked.names, has.names);
@@ -39,9 +38,14 @@ function namesInCertificate(provisioner: ProvisionerConfig, token: ProvedToken):
 
 /** As step-ca's clients write them: `sans`, or `sub` alone. */
 function namesInClaims(provisioner: ProvisionerConfig, { claims }: ProvedToken): NamesResult {
-  const { sans, sub } = claims;
-  const written = Array.isArray(sans) && sans.length > 0 ? sans : [sub];
-  const names = written.map(textOf);
+  const { sans = [], sub } = claims;
+  if (!Array.isArray(sans)) return lacking(provisioner, 'has a "sans" that is no list');
+  const foreign = sans.find((each) => typeof each !== 'string');
+  if (foreign !== undefined) {
+    const found = JSON.stringify(foreign).slice(0, 80);
+    return lacking(provisioner, `has ${found} in "sans", which is a list of texts`);
+  }
+  const names = (sans.length > 0 ? sans : [sub]).map(textOf);
   if (names.some((each) => each === undefined || each === '')) {
     return lacking(provisioner, 'says no names in "sans", nor one in "sub"');
   }

@@ -12,7 +12,7 @@ import type { KeyProof, TpmChallenge, TpmChallengeRequest } from '@countersign/w
 import { parseCertificateRequest } from '@countersign/x509';
 import type { Authority } from '../authority.ts';
 import { KeySets } from '../bearer/key-sets.ts';
-import { formatNames, writtenNames } from '../certificate-names.ts';
+import { formatNames, namesOf, writtenNames } from '../certificate-names.ts';
 import type { Issued } from '../issue.ts';
 import { whileAskedBy, whoAsks } from '../ledger/asked.ts';
 import { globMatches } from '../policy/text-glob.ts';
@@ -185,7 +185,7 @@ export class ProvisionerDesk {
     const names = writtenNames(formatNames(named.names));
     if (needsSpiffeId && names.spiffeId === undefined) {
       const gives = `gives "${formatNames(named.names).join('", "').slice(0, 200)}" and no SPIFFE ID`;
-      const sides = `${gives}, an identity needs one: ${spiffeIdFrom(provisioner)}`;
+      const sides = `${gives}, an identity needs one: ${spiffeIdFrom(provisioner, proved)}`;
       return denial('ERR_PROVISIONER_CLAIMS', `provisioner "${name}" ${sides}`);
     }
     const judged = this.#authority.doors.judgeNames(names, { provisioner: name, caller }, profile);
@@ -340,8 +340,13 @@ function demandsMet({ claims }: ProvisionerConfig, { code, fields }: Denial): nu
 }
 
 /** Where the SPIFFE IDs of a provisioner come from. */
-function spiffeIdFrom({ type }: ProvisionerConfig): string {
+function spiffeIdFrom({ type }: ProvisionerConfig, { certificate }: ProvedToken): string {
   const elsewhere = 'or ask by the step door, whose certificates need none';
+  const has = namesOf(certificate?.subjectAltNames ?? []);
+  if (has.ok && has.names.spiffeId !== undefined) {
+    const own = `${has.names.spiffeId}`.slice(0, 200);
+    return `the certificate has "${own}", name it in "sans" of the token too, ${elsewhere}`;
+  }
   if (type === 'x5c') return `show a certificate that has one, ${elsewhere}`;
   if (type === 'jwk') return `name one in "sans" of the token, ${elsewhere}`;
   return 'give the provisioner a "spiffe_id" in ca.yaml';

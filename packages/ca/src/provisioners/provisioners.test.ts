@@ -65,7 +65,7 @@ describe('tokens that people already hold', () => {
     const document = JSON.stringify({ issuer, jwks_uri: `${issuer}/jwks` });
     answer.end(isDiscovery ? document : jwksOf(pair.publicKey));
   });
-  let partner: { cert: string; key: KeyObject };
+  let partner: { cert: string; identity: string; key: KeyObject };
 
   before(async () => {
     await new Promise<void>((resolve) => forge.listen(0, '127.0.0.1', resolve));
@@ -76,9 +76,14 @@ describe('tokens that people already hold', () => {
     });
     const holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const csr = await request({ signer: keySigner(holder.privateKey) });
-    const issued = issuedOf(await other.issue({ csr, dns: ['web.example.test'] }));
-    const cert = issued.chain.map((der) => encodePem('CERTIFICATE', der)).join('');
-    partner = { cert, key: holder.privateKey };
+    const issue = async (spiffeId?: string) => {
+      const issued = await other.issue({ csr, dns: ['web.example.test'], spiffeId });
+      return issuedOf(issued)
+        .chain.map((der) => encodePem('CERTIFICATE', der))
+        .join('');
+    };
+    const [cert, identity] = [await issue(), await issue('spiffe://example.com/web')];
+    partner = { cert, identity, key: holder.privateKey };
     writeFileSync(join(directory, 'partner.pem'), encodePem('CERTIFICATE', other.root.raw));
     await other.close();
     api = await testApi({ authority: await testAuthority({ yaml: yaml(directory, issuer) }) });
@@ -199,6 +204,9 @@ describe('tokens that people already hold', () => {
     const sides = /asks for ..dns:secret.example.test.. in ..sans.., its certificate has ..dns:web/;
     assert.match(JSON.stringify(api.lines), sides);
     await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims(), sans: 'web' }, by));
+    assert.match(JSON.stringify(api.lines), /has a ..sans.. that is no list/);
+    await refused('ERR_PROVISIONER_CLAIMS', token({ ...claims(), sans: [1] }, by));
+    assert.match(JSON.stringify(api.lines), /has 1 in ..sans.., which is a list of texts/);
     await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c } }));
     await refused('ERR_PROVISIONER_TOKEN', token(claims(), { header: { x5c: ['AAAA'] } }));
     await refused('ERR_PROVISIONER_TOKEN', token(claims()));
@@ -231,6 +239,14 @@ describe('tokens that people already hold', () => {
     assert.match(json.detail, /gives "dns:c.example.test" and no SPIFFE ID, an identity needs one/);
     const { names } = await issuedFor(written);
     assert.deepEqual(names, ['dns:c.example.test']);
+    const x5c = certificatesFromPem(partner.identity).map(({ raw }) => toBase64(raw));
+    const by = { key: partner.key, header: { x5c, kid: undefined } };
+    const less = { iss: 'partner', sub: 'web', sans: ['web.example.test'], jti: randomUUID() };
+    const told = await enrol(token(less, by), { needsSpiffeId: true });
+    assert.match(
+      told.json.detail,
+      /certificate has "spiffe:.*\/web", name it in "sans" of the token/,
+    );
     const sans = ['spiffe://example.com/c', 'c.example.test'];
     const good = token({ ...claims, sans, jti: randomUUID() });
     assert.equal((await issuedFor(good, { needsSpiffeId: true })).names.length, 2);
