@@ -115,8 +115,10 @@ const kinds: readonly (ConfigKind & { recognise(value: Fields): boolean })[] = [
     name: 'authority',
     recognise: (value) => 'ca' in value || 'service_certificates' in value,
     async read(text, file) {
-      const { parseCaConfig } = await import('@countersign/ca');
-      return parseCaConfig(text, file).notices;
+      const { checkStepFiles, parseCaConfig } = await import('@countersign/ca');
+      const config = parseCaConfig(text, file);
+      await checkStepFiles(config);
+      return config.notices;
     },
   },
 ];

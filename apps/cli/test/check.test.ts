@@ -153,6 +153,22 @@ test('a gateway is checked with the policies that it names: their findings, and 
   assert.deepEqual([lame.file, lame.line], [file('bad-policies.yaml'), 6]);
 });
 
+test('a key under a password that is missing, or is under none, is a finding', async () => {
+  await writeFile(file('plain.jwk'), '{"kty":"EC","d":"AA"}');
+  for (const [name, what] of [
+    ['nowhere.jwe', /nowhere\.jwe/],
+    ['plain.jwk', /plain\.jwk": it is no JWE under a password/],
+  ] as const) {
+    const keys = `jwks_file: keys.jwks, encrypted_key_file: ${file(name)}, audiences: [ca]`;
+    const provisioners = `provisioners: [{ name: operators, type: jwk, ${keys} }]\nstep: {}\n`;
+    await writeFile(file('step-ca.yaml'), `${good['ca.yaml']}${provisioners}`);
+    const ran = await countersign(['check', '-o', 'json', file('step-ca.yaml')]);
+    const [found] = JSON.parse(ran.stdout).files[0].findings;
+    assert.deepEqual([ran.code, found.code], [1, 'ERR_PROVISIONER_FILE']);
+    assert.match(found.message, what);
+  }
+});
+
 test('every finding of a file is listed with its place, those behind a bad duration too', async () => {
   await writeFile(
     file('many-ca.yaml'),

@@ -107,6 +107,7 @@ export type { SecretPlaces } from './signers/secret-source.ts';
 export { readStateCertificates } from './state-certificates.ts';
 export { keyFileOf, readStateManifest, type StateLayout, stateLayout } from './state-layout.ts';
 export { stateStatus } from './status/state-status.ts';
+export { checkStepFiles } from './step/check-step-files.ts';
 export { fileExchange } from './superior/file-exchange.ts';
 export {
   type KeepSuperiorOptions,
