@@ -41,6 +41,9 @@ test("the first token of Vault's API is made with a server and without, and is s
     await run('vault', 'token', ...state, '--policy', 'web', '--ttl', '1h', '-o', 'json'),
   );
   assert.deepEqual(made.warnings, ['Policy "web" does not exist']);
+  const beside = await countersign(['vault', 'token', ...state, '--config', file('other.yaml')]);
+  assert.equal(beside.code, 0, beside.stderr);
+  assert.match(beside.stderr, /warning: --config ".*other\.yaml" is not read: a server runs/);
   const ca = await readFile(file('state/root.pem'));
   const ask = (token: string, path: string): Promise<{ status: number; body: string }> =>
     new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import { runUntilSignal } from '../serve/long-running.ts';
 import { createLog } from '../serve/pino-log.ts';
 import { versionNumber } from '../version.ts';
 import type { Opened } from './open-pebble.ts';
-import { type PebbleConfig, readPebbleConfig } from './pebble-config.ts';
+import { doubtsAboutPebble, type PebbleConfig, readPebbleConfig } from './pebble-config.ts';
 import { readPebbleEnvironment } from './pebble-environment.ts';
 import { type PebbleFlags, parsePebbleFlags, pebbleHelp } from './pebble-flags.ts';
 import { type HttpsServer, serveHttps } from './serve-https.ts';
@@ -41,6 +41,7 @@ async function run(flags: PebbleFlags, cli: Cli): Promise<void> {
   const log = createLog(cli, 'info');
   const { unknown } = config;
   if (unknown.length > 0) log.warn({ unknown }, "members of Pebble's file that mean nothing here");
+  for (const doubt of doubtsAboutPebble(config)) log.warn({}, doubt);
   log.info({ ...environment, strict: flags.strict }, 'environment and flags');
 
   // 2. its doors, open before there is anything behind them: other projects' tests wait for a port, and not for long

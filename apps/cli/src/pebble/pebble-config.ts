@@ -92,6 +92,15 @@ export function parsePebbleConfig(written: string, file: string): PebbleConfig {
   return interpret(result.data.pebble);
 }
 
+/** What it can be used with, and hardly means. */
+export function doubtsAboutPebble(config: PebbleConfig): readonly string[] {
+  const { externalAccountBindingRequired, externalAccountMACKeys } = config;
+  if (!externalAccountBindingRequired || Object.keys(externalAccountMACKeys).length > 0) return [];
+  return [
+    'nobody can register: "externalAccountBindingRequired" is true, and "externalAccountMACKeys" has no key',
+  ];
+}
+
 /** Go takes a member for the one that it knows whatever its case: other projects' files are written so. */
 function spelt(written: unknown): unknown {
   if (typeof written !== 'object' || written === null) return written;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseListenAddress } from './listen-address.ts';
 import { pebbleAcme, pebbleHierarchies } from './pebble-authority.ts';
-import { parsePebbleConfig } from './pebble-config.ts';
+import { doubtsAboutPebble, parsePebbleConfig } from './pebble-config.ts';
 import { readPebbleEnvironment } from './pebble-environment.ts';
 import { parsePebbleFlags } from './pebble-flags.ts';
 
@@ -48,6 +48,10 @@ describe('countersign-pebble', () => {
     });
     const wrong = { code: 'ERR_CONFIG_VALUE', message: /pebble\.json: pebble\.keyAlgorithm: / };
     assert.throws(() => written({ keyAlgorithm: 'dsa' }), wrong);
+    const bound = { externalAccountBindingRequired: true };
+    assert.match(doubtsAboutPebble(written(bound)).join(), /^nobody can register: /);
+    const keys = { externalAccountMACKeys: { a: 'AAAA' } };
+    assert.deepEqual(doubtsAboutPebble(written({ ...bound, ...keys })), []);
     assert.throws(() => parsePebbleConfig('{', 'x'), { code: 'ERR_CONFIG_SYNTAX' });
   });
 

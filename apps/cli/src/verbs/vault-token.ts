@@ -26,7 +26,10 @@ export const vaultTokenVerb: Verb = {
   define(command, cli) {
     command
       .requiredOption('--data <dir>', 'the state of the authority')
-      .option('--config <file>', 'ca.yaml; the one that was last in force unless given')
+      .option(
+        '--config <file>',
+        'ca.yaml where no server runs; the one that was last in force unless given',
+      )
       .addOption(
         listOption('--policy <name>', 'what it may do; root unless given; may be repeated'),
       )
@@ -70,7 +73,13 @@ async function made(
   request: VaultTokenRequest,
 ): Promise<VaultTokenResponse> {
   const client = await adminClient(options.data);
-  if (client !== undefined) return await client.createVaultToken(request);
+  if (client !== undefined) {
+    const { config: file } = options;
+    if (file !== undefined) {
+      cli.err(`warning: --config "${file}" is not read: a server runs, its own is in force\n`);
+    }
+    return await client.createVaultToken(request);
+  }
   const config = await readStateConfig(cli, options);
   const parts = { config, clock: cli.clock, log: createLog(cli, 'warn') };
   const secrets = secretPlaces(cli);
