@@ -88,23 +88,45 @@ export class ClaimValidators implements Validators {
     return kept(await this.#look(claim, signal));
   }
 
-  /** From all vantages at once; what most of them say counts, as far as the operator lets some disagree. */
+  /**
+   * From all vantages at once; what most of them say counts, as far as the operator lets some disagree. As soon as no
+   * other can change it, nobody waits for them.
+   */
   async #look(claim: Claim, signal: AbortSignal): Promise<Found> {
-    const look = looks[claim.type];
-    const found = await Promise.all(
-      this.#vantages.map(async (names) => {
-        const over = AbortSignal.any([signal, AbortSignal.timeout(this.#config.timeoutMs)]);
-        const facts = { names, guard: this.#guard, config: this.#config, signal: over };
-        return await look(claim, facts).catch(() => silent(claim, over, signal));
-      }),
-    );
-    const failures = found.filter((each) => each !== undefined);
+    const ended = new AbortController();
+    const { promise, resolve, reject } = Promise.withResolvers<Found>();
     const { mayFail } = this.#config;
-    const [first] = failures;
-    if (first === undefined || failures.length <= mayFail) return undefined;
-    if (found.length === 1) return first;
-    const sides = `${failures.length} of ${found.length} vantages did not find it, ${mayFail} may`;
-    return { ...first, detail: `${first.detail} (${sides})` };
+    const all = this.#vantages.length;
+    const failures: NonNullable<Found>[] = [];
+    let agreed = 0;
+    const note = (found: Found) => {
+      if (found === undefined) agreed += 1;
+      else failures.push(found);
+      if (agreed >= all - mayFail) return resolve(undefined);
+      const [first] = failures;
+      if (first === undefined || failures.length <= mayFail) return;
+      const sides = `${failures.length} of ${all} vantages did not find it, ${mayFail} may`;
+      resolve(all === 1 ? first : { ...first, detail: `${first.detail} (${sides})` });
+    };
+    for (const names of this.#vantages) {
+      void this.#lookFrom(names, claim, { signal, ended: ended.signal }).then(note, reject);
+    }
+    try {
+      return await promise;
+    } finally {
+      ended.abort();
+    }
+  }
+
+  async #lookFrom(
+    names: Names,
+    claim: Claim,
+    { signal, ended }: { readonly signal: AbortSignal; readonly ended: AbortSignal },
+  ): Promise<Found> {
+    const late = AbortSignal.timeout(this.#config.timeoutMs);
+    const over = AbortSignal.any([signal, ended, late]);
+    const facts = { names, guard: this.#guard, config: this.#config, signal: over };
+    return await looks[claim.type](claim, facts).catch(() => silent(claim, over, signal));
   }
 
   async #turn(): Promise<void> {

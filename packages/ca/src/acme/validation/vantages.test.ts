@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { systemClock } from '@countersign/base';
 import { startTestDns, type TestDns } from '@countersign/testkit';
@@ -46,5 +48,29 @@ describe('a claim, looked at from several vantages', () => {
     const found = await validate(most, 1);
     assert.equal(found?.type, 'unauthorized');
     assert.match(found?.detail ?? '', /\(2 of 3 vantages did not find it, 1 may\)$/);
+  });
+
+  it('waits for no silent one once the others have decided it either way', async () => {
+    const silent = createSocket('udp4');
+    silent.bind(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const held: (() => void)[] = [];
+    let isSilent = true;
+    silent.on('message', (query, { port, address }) => {
+      const noSuchName = Buffer.from(query);
+      noSuchName.writeUInt16BE(0x8183, 2);
+      const answer = () => silent.send(noSuchName, port, address);
+      if (isSilent) held.push(answer);
+      else answer();
+    });
+    const mute = `127.0.0.1:${silent.address().port}`;
+    assert.equal(await validate([[mute], [good.address], [good.address]], 1), undefined);
+    const found = await validate([[mute], [forged.address], [good.address]], 0);
+    assert.equal(found?.type, 'unauthorized');
+    // Whoever waits for an answer asks again before giving it up.
+    assert.ok(held.length <= 2, `asked ${held.length} times`);
+    isSilent = false;
+    for (const answer of held) answer();
+    await new Promise<void>((resolve) => silent.close(() => resolve()));
   });
 });
