@@ -41,7 +41,8 @@ async function afterOutage(options: {
   const clock: Clock = {
     now: () => now,
     monotonic: () => now,
-    sleep: () => Promise.reject(new Error('nobody sleeps here')),
+    // Only what is told of the storm waits for its time, and nothing here reads it.
+    sleep: () => new Promise(() => {}),
   };
   const queue = new IssueQueue({ clock, log: noLog, meter: noMeter, random });
   const events = new Agenda();

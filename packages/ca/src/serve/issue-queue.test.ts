@@ -210,6 +210,37 @@ describe('orders at the counter', () => {
     }
     assert.ok(Math.abs(queue.pacePerSecond - 100) < 15, `${queue.pacePerSecond} a second`);
   });
+
+  it('set no pace by the first of many that end together, nor a tiny one at the beginning', async () => {
+    for (const [tookMs, least, most] of [
+      [250, 500, 520],
+      [10_000, 100, 130],
+    ] as const) {
+      const { queue, clock } = queueOf({ abreast: 128 });
+      const seats = await Promise.all(Array.from({ length: 128 }, () => seated(queue)));
+      const waiting = Array.from({ length: 128 }, () => seated(queue));
+      await clock.advance(tookMs);
+      for (const seat of seats) seat.leave();
+      await Promise.all(waiting);
+      const pace = queue.pacePerSecond;
+      assert.ok(pace >= least && pace <= most, `${pace} a second`);
+    }
+  });
+
+  it('that were sent away are summed up at the end of each ten seconds, with no more to come', async () => {
+    const said: unknown[] = [];
+    const warn = (fields: { sentAway?: unknown }) => said.push(fields.sentAway);
+    const clock = testClock();
+    const limits = { abreast: 0, patientMs: -1, hastyMs: -1 };
+    const queue = new IssueQueue({ limits, clock, log: { ...noLog, warn }, meter: noMeter });
+    for (let i = 0; i < 5; i += 1) await queue.enter();
+    assert.deepEqual(said, [1]);
+    await clock.advance(10_000);
+    assert.deepEqual(said, [1, 4]);
+    await clock.advance(10_000);
+    await queue.enter();
+    assert.deepEqual(said, [1, 4, 1]);
+  });
 });
 
 describe('an authority that is asked for more than it can issue', () => {

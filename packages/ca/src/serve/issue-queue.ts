@@ -62,7 +62,7 @@ const nothing = { orders: 0, certificates: 0 };
 
 /** Orders a millisecond, until it was measured. */
 const firstPace = 0.5;
-const measuredOverMs = { first: 200, later: 500 } as const;
+const measuredOverMs = { first: 200, later: 500, longest: 2000 } as const;
 /** Whoever ends sooner than this is served before all others. */
 const hasteMs = 120_000;
 const longestAwayMs = 600_000;
@@ -105,7 +105,7 @@ export class IssueQueue {
   /** What is in line, by holder. */
   readonly #held = new Map<string, typeof nothing>();
   #sentAway = 0;
-  #toldAt = Number.NEGATIVE_INFINITY;
+  #isTelling = false;
 
   constructor(options: IssueQueueOptions) {
     const {
@@ -273,13 +273,19 @@ export class IssueQueue {
     this.#done = 0;
   }
 
-  /** While the counter is full, what is done in a time is what can be done. */
+  /**
+   * While the counter is full, what is done in a time is what can be done. Orders end by the commit, many at once: the first
+   * of one alone says nothing of the pace.
+   */
   #measure(): void {
     if (this.#measuredFrom === undefined) return;
     const tookMs = this.#options.clock.monotonic() - this.#measuredFrom;
     if (tookMs < measuredOverMs[this.#isMeasured ? 'later' : 'first']) return;
-    const found = Math.max(0.001, this.#done / tookMs);
-    this.#pace = this.#isMeasured ? 0.5 * (this.#pace + found) : found;
+    if (this.#done < this.#limits.abreast && tookMs < measuredOverMs.longest) return;
+    const found = this.#done / tookMs;
+    this.#pace = this.#isMeasured
+      ? Math.max(0.001, 0.5 * (this.#pace + found))
+      : Math.max(firstPace / 4, found);
     this.#isMeasured = true;
     this.#beginToMeasure();
   }
@@ -303,7 +309,8 @@ export class IssueQueue {
       this.#promisedUntil = Math.min(turn, now + longestAwayMs);
       this.#keepTurn(key, now + awayMs);
     }
-    this.#tell(now);
+    this.#sentAway += 1;
+    if (!this.#isTelling) void this.#tell();
     const retryAfterS = Math.max(1, Math.round(awayMs / 1000));
     const perSecond = Math.round(this.pacePerSecond);
     const detail = `${this.#weight} orders are in line at ${perSecond} a second, its turn is in ${retryAfterS} s`;
@@ -320,15 +327,17 @@ export class IssueQueue {
     }
   }
 
-  /** Of a storm, one line in this time; each refusal is in the metrics. */
-  #tell(now: number): void {
-    this.#sentAway += 1;
-    if (now - this.#toldAt < toldEveryMs) return;
-    const { log } = this.#options;
-    const facts = { waiting: this.#weight, perSecond: Math.round(this.pacePerSecond) };
-    log.warn({ ...facts, sentAway: this.#sentAway }, 'more orders than can be worked off');
-    this.#toldAt = now;
-    this.#sentAway = 0;
+  /** Of a storm, a line at its begin and one at the end of each such time; each refusal is in the metrics. */
+  async #tell(): Promise<void> {
+    const { log, clock } = this.#options;
+    this.#isTelling = true;
+    while (this.#sentAway > 0) {
+      const facts = { waiting: this.#weight, perSecond: Math.round(this.pacePerSecond) };
+      log.warn({ ...facts, sentAway: this.#sentAway }, 'more orders than can be worked off');
+      this.#sentAway = 0;
+      await clock.sleep(toldEveryMs, { ref: false });
+    }
+    this.#isTelling = false;
   }
 }
 
