@@ -47,11 +47,39 @@ test('an upstream is told of a caller under names of choice, and by a signature 
   assert.equal(seen[0]?.headers[hopHeader], seen[1]?.headers[hopHeader], 'signed once for both');
   const yaml = (headers: string) =>
     `listen: { callerHeaders: { ${headers} } }\nroutes: [{ match: { pathPrefix: / }, upstream: { url: "http://127.0.0.1:1" } }]\n`;
-  for (const wrong of ['host: spiffeId', 'content-length: dns', 'X-Caller: nobody']) {
+  const wrongNames = ['host: spiffeId', 'content-length: dns', 'X-Caller: nobody'];
+  const ours = ['Client-Cert: subject', 'X_Forwarded_Proto: spiffeId', 'x-a: uri, X_A: dns'];
+  for (const wrong of [...wrongNames, ...ours]) {
     assert.throws(() => parseGatewayConfig(yaml(wrong), 'gateway.yaml'), {
       code: 'ERR_CONFIG_VALUE',
     });
   }
+  const forging = `listen: { callerHeaders: { x-a: uri } }
+routes: [{ match: {}, respond: { status: 204 }, requestHeaders: { set: { X_A: forged } } }]`;
+  assert.throws(() => parseGatewayConfig(forging, 'gateway.yaml'), /only the handshake says/);
+});
+
+test('what one listener tells of callers, no caller says by another listener', async (t) => {
+  const seen: unknown[] = [];
+  const { url } = await startUpstream(t, ({ headers }, response) => {
+    seen.push([headers['x-caller'], headers.x_caller]);
+    response.end();
+  });
+  const yaml = `
+listeners:
+  - { name: told, port: 0, callerHeaders: { X-Caller: spiffeId } }
+  - { name: plain, port: 0 }
+routes: [{ match: {}, upstream: { url: "${url}", spiffeId: ${idOf('orders')} } }]`;
+  const { gateway } = await startWorld(t, url, {
+    config: parseGatewayConfig(yaml, 'gateway.yaml'),
+  });
+  for (const { url: at } of gateway.listeners) {
+    await clientOf(t, at, alice).ask('/x', { headers: { 'x-caller': 'root', X_Caller: 'root' } });
+  }
+  assert.deepEqual(seen, [
+    [idOf('alice'), undefined],
+    [undefined, undefined],
+  ]);
 });
 
 test('a reload that names another upstream has the word about a caller signed for that one', () => {

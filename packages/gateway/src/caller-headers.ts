@@ -4,26 +4,30 @@ import { hopHeader, nameForHeader, signHop, subjectForHeader } from '@countersig
 import { formatName } from '@countersign/x509';
 import type { ClusterModel } from './model/cluster-model.ts';
 import type { CallerFact } from './model/listener-model.ts';
-import type { RoleHeaders } from './role-headers.ts';
 
-/** What an operator has told of callers under names of their own; a caller's own lines of these names are stripped. */
-export function callerHeaders(
-  written: Readonly<Record<string, CallerFact>> | undefined,
-  peer: PeerOf,
-): RoleHeaders {
-  if (written === undefined) return none;
-  const names = new Set(
-    Object.keys(written).map((name) => name.toLowerCase().replaceAll('_', '-')),
-  );
-  if (isAnonymous(peer)) return { headers: [], names };
-  const headers = Object.entries(written).flatMap(([name, fact]) => {
+type Written = Readonly<Record<string, CallerFact>> | undefined;
+
+/** What an operator has told of callers under names of their own, names and values alternating. */
+export function callerHeaders(written: Written, peer: PeerOf): string[] {
+  if (written === undefined || isAnonymous(peer)) return [];
+  return Object.entries(written).flatMap(([name, fact]) => {
     const value = facts[fact](peer);
-    return value === undefined ? [] : [name, value];
+    return value === undefined || value === '' ? [] : [name, value];
   });
-  return { headers, names };
 }
 
-const none: RoleHeaders = { headers: [], names: new Set() };
+/**
+ * The names of such headers of all listeners, as {@link plainName} has them: a caller's own lines of these are stripped
+ * on each, for an upstream cannot tell by which listener a request came.
+ */
+export function namesOfCallers(written: Iterable<Written>): ReadonlySet<string> {
+  return new Set([...written].flatMap((each) => Object.keys(each ?? {}).map(plainName)));
+}
+
+/** As upstreams behind CGI and WSGI read it: without case, `_` as `-`. */
+export function plainName(name: string): string {
+  return name.toLowerCase().replaceAll('_', '-');
+}
 
 const facts: Readonly<Record<CallerFact, (peer: VerifiedPeer) => string | undefined>> = {
   spiffeId: ({ spiffeId }) => spiffeId?.toString(),

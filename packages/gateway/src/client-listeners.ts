@@ -14,7 +14,7 @@ import {
   type StillAllowed,
 } from '@countersign/mtls';
 import { X509Svid } from '@countersign/spiffe';
-import { HopHeaders } from './caller-headers.ts';
+import { HopHeaders, namesOfCallers } from './caller-headers.ts';
 import { createClearListener } from './clear-listener.ts';
 import { expectationOf } from './expect-names.ts';
 import type { Credentials } from './files/credentials.ts';
@@ -71,12 +71,15 @@ export class ClientListeners {
   readonly #options: ClientListenersOptions;
   readonly #listeners: readonly Opened[];
   readonly #ports: MixedPorts;
+  readonly #withheld: ReadonlySet<string>;
   readonly #sessions = new Map<LiveConnection, Session>();
 
   /** @throws CountersignError ERR_SVID_NONE, ERR_TLS_CONTEXT */
   constructor(options: ClientListenersOptions) {
     this.#options = options;
     this.#ports = options.mixedPorts ?? strictPorts;
+    const chains = options.listeners.flatMap((model) => model.chains);
+    this.#withheld = namesOfCallers(chains.map((chain) => chain.callerHeaders));
     this.#listeners = options.listeners.map((model) => this.#open(model));
   }
 
@@ -237,6 +240,7 @@ export class ClientListeners {
     return {
       ...{ protocol: protocol === 'tcp' ? 'tcp' : 'http', table, certDetails, logsAccess, rbac },
       ...{ refusesUpgrades: chain.refusesUpgrades ?? false, callerHeaders: chain.callerHeaders },
+      withheld: this.#withheld,
       hops:
         chain.signsHops === true
           ? new HopHeaders((of) => (of === 'none' ? undefined : svidOf(credentials.identityOf(of))))

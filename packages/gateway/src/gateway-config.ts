@@ -12,6 +12,7 @@ import {
 import { checkRevocationConfig, revocationSchema } from '@countersign/revocation';
 import { parseNoteKey } from '@countersign/wire';
 import { z } from 'zod';
+import { namesOfCallers, plainName } from './caller-headers.ts';
 import { checkOrigin, checkRoutes } from './check-routes.ts';
 import { meshProviders } from './external/mesh-providers.ts';
 import {
@@ -149,6 +150,7 @@ export function parseGatewayConfig(text: string, file: string): GatewayConfig {
   checkAll(file, [
     () => checkListened(document, listeners, { listen, several }),
     () => checkRouted(document, listeners, config),
+    () => checkCallersKept(document, listeners, config.routes),
     ...checkRoutes(document, routes),
     () => checkProviders(document, authorization.providers),
     () => ca !== undefined && checkOrigin(document, ['ca'], ca, 'https alone'),
@@ -246,6 +248,26 @@ function checkRouted(
   const path = document.value !== null && 'routes' in Object(document.value) ? ['routes'] : [];
   const message = 'routes: missing, a listener that speaks HTTP goes by them';
   throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
+}
+
+/** A route that writes what a caller is told of by would speak for it. */
+function checkCallersKept(
+  document: SourceDocument,
+  listeners: GatewayConfig['listeners'],
+  routes: GatewayConfig['routes'],
+): void {
+  const names = namesOfCallers(listeners.map(({ callerHeaders }) => callerHeaders));
+  for (const [index, { requestHeaders }] of routes.entries()) {
+    for (const way of ['set', 'add'] as const) {
+      const name = Object.keys(requestHeaders?.[way] ?? {}).find((each) =>
+        names.has(plainName(each)),
+      );
+      if (name === undefined) continue;
+      const path = ['routes', index, 'requestHeaders', way, name];
+      const message = `${path.join('.')}: is one of "callerHeaders", which only the handshake says`;
+      throw configIssue(document, path, 'ERR_CONFIG_VALUE', message);
+    }
+  }
 }
 
 function checkListened(

@@ -234,14 +234,13 @@ export async function handleRequest(
   // 8. Headers: nothing that the caller says of itself, all that the handshake proved, and what the route says.
   const { remoteAddress } = met;
   const told = roleHeaders(around.facts.roles?.(), peer);
-  const named = callerHeaders(session.callerHeaders, peer);
   const own = [
     ...['X-Forwarded-For', remoteAddress, 'X-Forwarded-Proto', scheme],
     ...session.identityHeaders(rawHeaders),
-    ...[...told.headers, ...named.headers],
+    ...[...told.headers, ...callerHeaders(session.callerHeaders, peer)],
     ...(session.hops?.of(peer, cluster.model, around.clock.now()) ?? []),
   ];
-  const headers = upstreamHeaders(rawHeaders, own, told.names.union(named.names));
+  const headers = upstreamHeaders(rawHeaders, own, withheldNames(told.names, session.withheld));
   operateOnHeaders(headers, target.requestHeaders);
   if (target.host !== undefined) setHost(headers, target.host);
   const sent = rewrittenTarget(route, head);
@@ -304,6 +303,12 @@ export async function handleRequest(
   } else if (!session.logsAccess) {
     around.log.debug({ ...shown, ...describePeer(peer), ...outcome }, 'request over');
   }
+}
+
+/** Mostly one of both is there. */
+function withheldNames(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> {
+  if (a.size === 0) return b;
+  return b.size === 0 ? a : a.union(b);
 }
 
 function judgedTokens(

@@ -1,7 +1,9 @@
 import { BlockList, isIP } from 'node:net';
 import { configIssue, durationSchema, type SourceDocument, unsupported } from '@countersign/config';
 import { spiffeIdOf } from '@countersign/spiffe';
+import { hopHeader } from '@countersign/wire';
 import { z } from 'zod';
+import { plainName } from './caller-headers.ts';
 import { headerNames } from './model/header-schema.ts';
 import { rateLimitsSchema } from './rate-limits/rate-limit-config.ts';
 import { isLocal } from './tunnel/tunnel-address.ts';
@@ -36,6 +38,27 @@ const tunnelUpstreamSchema = z.strictObject({
   proxyProtocol: z.enum(['v2']).optional(),
 });
 
+/** What the gateway says by itself. */
+const saidAnyway: ReadonlySet<string> = new Set([
+  ...['x-forwarded-client-cert', 'client-cert', 'client-cert-chain', hopHeader.toLowerCase()],
+  ...['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded'],
+]);
+
+function checkCallerNames(written: Readonly<Record<string, string>>, context: z.RefinementCtx) {
+  const seen = new Map<string, string>();
+  for (const name of Object.keys(written)) {
+    const plain = plainName(name);
+    const twin = seen.get(plain);
+    const wrong = saidAnyway.has(plain)
+      ? 'is a header that the gateway writes by itself, expected another name'
+      : twin && `is "${twin}" to upstreams that take "_" for "-", expected one of both`;
+    seen.set(plain, name);
+    if (wrong !== undefined) {
+      context.addIssue({ code: 'custom', path: [name], message: `"${name}" ${wrong}` });
+    }
+  }
+}
+
 const listenShape = {
   address: addressSchema.default('127.0.0.1'),
   port: portSchema.default(8443),
@@ -48,6 +71,7 @@ const listenShape = {
   /** What upstreams are told of callers beside `x-forwarded-client-cert` and `client-cert`, by the name of the header. */
   callerHeaders: z
     .record(headerNames.response, z.enum(['spiffeId', 'subject', 'dns', 'uri', 'email']))
+    .superRefine(checkCallerNames)
     .optional(),
   /** Whether who called is signed for each upstream as well, in `x-countersign-hop`. */
   signHops: z.boolean().optional(),

@@ -22,7 +22,7 @@ export type InFlight = AuthzRequest;
 /** What is the same for all connections of a listener's chain. */
 export interface MetAt
   extends Pick<Session, 'protocol' | 'table' | 'trust' | 'by' | 'certDetails' | 'logsAccess'>,
-    Pick<Session, 'callerHeaders' | 'hops'>,
+    Pick<Session, 'callerHeaders' | 'withheld' | 'hops'>,
     Pick<Session, 'refusesUpgrades' | 'rbac' | 'rateLimits' | 'rules' | 'barred'> {
   /** By which rules know the listener; its own unless given. */
   readonly port: number | undefined;
@@ -43,6 +43,8 @@ export class Session implements Asker {
   readonly refusesUpgrades: boolean;
   /** What upstreams are told of the caller beside. */
   readonly callerHeaders: Readonly<Record<string, CallerFact>> | undefined;
+  /** Lowercase names of headers that nobody but the gateway says; a caller's own are stripped. */
+  readonly withheld: ReadonlySet<string>;
   /** Signs what upstreams are told of it; absent: nothing is. */
   readonly hops: HopHeaders | undefined;
   /** What its requests have to pass beside the policies. */
@@ -71,6 +73,7 @@ export class Session implements Asker {
     this.logsAccess = met.logsAccess ?? false;
     this.refusesUpgrades = met.refusesUpgrades ?? false;
     this.callerHeaders = met.callerHeaders;
+    this.withheld = met.withheld ?? noNames;
     this.hops = met.hops;
     this.by = met.by ?? (() => undefined);
     this.rules = met.rules;
@@ -120,6 +123,8 @@ export class Session implements Asker {
     return now >= this.#nearEnd;
   }
 }
+
+const noNames: ReadonlySet<string> = new Set();
 
 function nearEndOf(peer: PeerOf): number {
   if (isAnonymous(peer)) return Number.POSITIVE_INFINITY;
