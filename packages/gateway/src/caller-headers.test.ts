@@ -55,7 +55,10 @@ test('an upstream is told of a caller under names of choice, and by a signature 
     });
   }
   const forging = `listen: { callerHeaders: { x-a: uri } }
-routes: [{ match: {}, respond: { status: 204 }, requestHeaders: { set: { X_A: forged } } }]`;
+routes:
+  - match: {}
+    upstream: { url: "http://127.0.0.1:1" }
+    requestHeaders: { set: { X_A: forged } }`;
   assert.throws(() => parseGatewayConfig(forging, 'gateway.yaml'), /only the handshake says/);
 });
 
