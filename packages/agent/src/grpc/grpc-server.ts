@@ -17,7 +17,8 @@ import { ServerCall } from './server-call.ts';
 const mostRequestBytes = 256 * 1024;
 
 const sessionOptions = {
-  settings: { maxConcurrentStreams: 100 },
+  // A client of many threads holds a stream for each; more than so many wait in it.
+  settings: { maxConcurrentStreams: 1000 },
   // Whoever fetches once hangs up on a stream, which HTTP/2 counts as a reset; Node allows 33 of them a second and ends
   // the connection of who makes more. Here it is what the protocol asks for.
   streamResetBurst: 20_000,
