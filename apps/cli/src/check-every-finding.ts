@@ -1,4 +1,4 @@
-import { ConfigError, type ConfigIssue, parseConfigText } from '@countersign/config';
+import { ConfigError, type ConfigIssue, parseYamlDocuments } from '@countersign/config';
 
 type Path = readonly (string | number)[];
 
@@ -20,7 +20,9 @@ export async function everyIssue(
 ): Promise<readonly ConfigIssue[]> {
   const found = [...thrown.issues];
   if (thrown.file !== file || thrown.code === 'ERR_CONFIG_SYNTAX') return found;
-  const document = parseConfigText(text, file);
+  const [document, second] = parseYamlDocuments(text, file);
+  // Issues do not say which of several documents they are about.
+  if (document === undefined || second !== undefined) return found;
   const rest = new Remainder(document.value);
   const away: Path[] = [];
   let issues: readonly ConfigIssue[] = thrown.issues;

@@ -67,6 +67,8 @@ const bad: Readonly<Record<string, string>> = {
   'bad-policies.yaml': good['policies.yaml']!.replace('action', 'acton'),
   'bad-mesh.yaml': good['mesh.yaml']!.replace('http: [{', 'http: [{ delegate: { name: others },'),
   'bad-envoy.yaml': good['envoy.yaml']!.replace('cluster: web', 'clustr: web'),
+  'bad-keep.yaml':
+    'keep: { ca: "https://127.0.0.1:1", identity: id, authorites: {} }\n---\nkind: Certificate\n',
   'broken.yaml': 'ca: {\n',
   'other.yaml': 'name: something\nrouts: []\n',
 };
@@ -107,6 +109,7 @@ test('every finding is listed with its place and the nearest valid key; what can
     /bad-policies\.yaml:6:3: unknown key "acton".*"action"/,
     /bad-mesh\.yaml:7:\d+: spec\.http\.0\.delegate: /,
     /bad-envoy\.yaml:9:\d+: unknown key "clustr".*"cluster"/,
+    /bad-keep\.yaml:1:\d+: unknown key "authorites".*"authorities"/,
     /broken\.yaml:2:1: /,
     /other\.yaml: it has the keys "name", "routs".*for "routs" the nearest is "routes"/,
     /none\.yaml": no such file/,
@@ -119,7 +122,7 @@ test('every finding is listed with its place and the nearest valid key; what can
   assert.equal(report.ok, false);
   assert.deepEqual(
     report.files.map((each: { ok: boolean }) => each.ok),
-    [...Array(8).fill(false), true],
+    [...Array(9).fill(false), true],
   );
   const [ca] = report.files;
   assert.equal(ca.findings.length, 2);

@@ -71,6 +71,10 @@ describe('JWT-SVIDs of the Workload API', () => {
     const without = await refusalOf('fetchJwtSvid', { audience: [] });
     assert.equal(without.code, status.INVALID_ARGUMENT);
     assert.match(without.details, /audience must be specified/);
+    for (const odd of ['\ufffd\ufffd', 'db\0']) {
+      const unread = await refusalOf('fetchJwtSvid', { audience: [odd] });
+      assert.equal(unread.code, status.INVALID_ARGUMENT);
+    }
     const other = { audience: ['db'], spiffeId: 'spiffe://example.org/other' };
     assert.equal((await refusalOf('fetchJwtSvid', other)).code, status.PERMISSION_DENIED);
     const bare = callOnce(world.client(), 'fetchJwtSvid', { audience: ['db'] }, new Metadata());

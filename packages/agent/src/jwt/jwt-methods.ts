@@ -19,6 +19,9 @@ export interface JwtMethodsOptions {
   readonly log: Log;
 }
 
+/** What a string that was no UTF-8 has in its place, and controls: a verifier might read an audience with these as another. */
+const noText = /[\p{Cc}\ufffd]/u;
+
 /**
  * A token for each identity of the workload, or for the one that it names. Denials: ERR_AGENT_REQUEST, ERR_AGENT_NOT_YET,
  * ERR_AGENT_NO_IDENTITY.
@@ -31,6 +34,9 @@ export async function fetchJwtSvid(
   // JWT-SVID §3.2, Workload API §6.2.1: without an audience nothing is issued.
   if (audience.length === 0 || audience.includes('')) {
     return denial('ERR_AGENT_REQUEST', 'audience must be specified');
+  }
+  if (audience.some((each) => noText.test(each))) {
+    return denial('ERR_AGENT_REQUEST', 'audience is no text in UTF-8, or holds control characters');
   }
   if (audience.length > jwtLimits.audience) {
     return denial('ERR_AGENT_REQUEST', `at most ${jwtLimits.audience} audiences are possible`);

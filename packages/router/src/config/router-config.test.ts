@@ -68,6 +68,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['supergraph: s\nrevocation: {}', /needs "authority\.url" or "issuer"/],
   [`supergraph: s\n${issuer}`, /issuer: "revocation" is missing, .*choose crl/],
   [`supergraph: s\n${issuer}\nrevocation: { method: feed }`, /revocation: its method feed/],
+  [`supergraph: s\n${issuer}\n${crl}\nmtls: { service_name: z }`, /mtls\.service_name: is for/],
   [`supergraph: s\n${issuer}\nauthority: { identity: d }`, /"authority" is there as well/],
   [
     `supergraph: s\n${issuer}\nmtls: { ca_cert_path: a, ca_key_path: b }`,

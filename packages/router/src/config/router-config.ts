@@ -98,6 +98,11 @@ function checkIssuer(
   if (mtls.ca_cert_path !== undefined) {
     fail(document, ['issuer'], '"mtls.ca_cert_path" names a local authority already');
   }
+  const written = Object((document.value as { readonly mtls?: unknown } | null)?.mtls);
+  const idle = ['service_name', 'cert_ttl_secs'].find((key) => key in written);
+  if (idle !== undefined) {
+    fail(document, ['mtls', idle], 'is for an authority of ours; "issuer" says what is asked for');
+  }
   if (revocation?.method.includes('feed') === false) return;
   const path = revocation === undefined ? ['issuer'] : ['revocation'];
   const what = revocation === undefined ? '"revocation" is missing, and its' : 'its';
