@@ -53,6 +53,9 @@ interface Resource {
 }
 
 const pollMs = { first: 200, most: 5000 } as const;
+/** The table's is about names that are not admitted. */
+const proofHint =
+  'the authority has to find the proof: by its name, at the port that it asks, from where it stands';
 
 /**
  * Any ACME authority (RFC 8555), with external accounts, IP addresses (RFC 8738), profiles, and renewals when it suggests
@@ -192,7 +195,10 @@ export function acmeIssuer(options: AcmeIssuerOptions): Issuer {
         const why = resource.error ?? resource.challenges?.find(({ error }) => error)?.error;
         const detail = printable(detailOf(why) ?? 'it says no reason');
         const message = `${what} at ${title} is ${printable(status)}: ${detail}`;
-        throw new CountersignError('ERR_ISSUER_REFUSED', message);
+        const isProof = resource.challenges !== undefined;
+        throw new CountersignError('ERR_ISSUER_REFUSED', message, {
+          ...(isProof && { hint: proofHint }),
+        });
       }
       const hint = Number(reply.headers['retry-after']) * 1000;
       await clock.sleep(hint > 0 ? Math.min(hint, pollMs.most) : waitMs, { signal });

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
 import type { Server } from 'node:http';
 import { type Clock, CountersignError, messageOf, nodeHttp } from '@countersign/base';
-import { showByTls } from './show-by-tls.ts';
+import { freePortHint, showByTls } from './show-by-tls.ts';
 
 /** How control of a name is shown. */
 export type AcmeProof =
@@ -79,7 +79,7 @@ async function showByHttp(
     server.listen(port, address, resolve);
   }).catch((thrown: unknown) => {
     const message = `listen on port ${port} for http-01: ${messageOf(thrown)}`;
-    throw new CountersignError('ERR_ISSUER_CONFIG', message, { cause: thrown });
+    throw new CountersignError('ERR_ISSUER_CONFIG', message, { cause: thrown, hint: freePortHint });
   });
   return {
     async stop() {

@@ -16,6 +16,10 @@ import type { AcmeProof, Challenge, ShownProof } from './acme-proof.ts';
 const acmeIdentifier = '1.3.6.1.5.5.7.1.31';
 const hour = 3_600_000;
 
+/** What is there to do where the port of a proof cannot be had. */
+export const freePortHint =
+  'free the port, or give another one as `port` of the challenge, to which its own is led';
+
 /** RFC 8737 §3: a certificate a name, by a key that is forgotten with it. */
 export async function showByTls(
   { port = 443, address }: Extract<AcmeProof, { method: 'tls-alpn-01' }>,
@@ -27,7 +31,7 @@ export async function showByTls(
     return { stop: await serveAcmeAlpn({ answers, port, address }) };
   } catch (thrown) {
     const message = `listen on port ${port} for tls-alpn-01: ${messageOf(thrown)}`;
-    throw new CountersignError('ERR_ISSUER_CONFIG', message, { cause: thrown });
+    throw new CountersignError('ERR_ISSUER_CONFIG', message, { cause: thrown, hint: freePortHint });
   }
 }
 
