@@ -110,7 +110,8 @@ test('an agent attests itself by a Kubernetes token, and anew when its certifica
   await until(() => Date.now() > notAfter + 1000);
   await serve(new URL(url).port);
   await until(async () => (await namesIn(file('node'))).notAfter > Date.now());
-  assert.match(agent.stderr(), /identity renewed/);
+  // The files are there before the log says so.
+  await until(() => /identity renewed/.test(agent.stderr()));
   await ended(agent);
 
   // 4. The same at a start.
