@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { systemClock } from '@countersign/base';
+import { threadCpu } from '../thread-cpu.ts';
 import { type AfterRevocation, afterRevocation } from './after-revocation.ts';
 import {
   fullHandshakes,
@@ -181,14 +182,7 @@ async function cpuOf(at: RunningProxy, work: () => Promise<unknown>): Promise<nu
 
 /** Of a process and those that it started. Linux alone. */
 function cpuMicros(pid: number): number {
-  return familyOf(pid)
-    .flatMap((each) =>
-      readdirSync(`/proc/${each}/task`).map((task) => `/proc/${each}/task/${task}`),
-    )
-    .reduce((sum, task) => {
-      // The first field: nanoseconds on a CPU.
-      return sum + Number(readFileSync(`${task}/schedstat`, 'utf8').split(' ')[0]) / 1000;
-    }, 0);
+  return familyOf(pid).reduce((sum, each) => sum + (threadCpu(each).get('all') ?? 0), 0);
 }
 
 function residentKib(pid: number): number {
